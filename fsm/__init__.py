@@ -1,0 +1,1 @@
+"""A durable finite-state-machine engine whose programs are Mermaid diagrams."""

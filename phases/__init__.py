@@ -1,0 +1,1 @@
+"""The work behind the drawings: one package for each machine, of the same name."""
