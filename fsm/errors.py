@@ -1,0 +1,119 @@
+"""The engine's own errors: a small numbered set.
+
+A message is one paragraph: what happened, where, and what to do next. `code` is stable and may be
+searched for; `exit_code` is what the command line ends with (2 bad input, 3 stopped and resumable).
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class FsmError(Exception):
+    """Base of every error the engine raises on purpose."""
+
+    code: ClassVar[str] = "F000"
+    exit_code: ClassVar[int] = 2
+
+    def __str__(self) -> str:
+        return f"{super().__str__()} [{self.code}]"
+
+    @property
+    def message(self) -> str:
+        """The paragraph without the code."""
+        return super().__str__()
+
+
+class DiagramError(FsmError):
+    """A drawing that can be read but not run: an unknown state, an ambiguous owner, an undecided exit."""
+
+    code = "F101"
+
+
+class MachineError(FsmError):
+    """A machine declares something that its drawing does not have."""
+
+    code = "F102"
+
+
+class CheckFailed(FsmError):
+    """`fsm check` found errors; the run was not begun."""
+
+    code = "F103"
+
+
+class UnknownLabel(FsmError):
+    """A handler named an edge that its state does not have: a programming error."""
+
+    code = "F201"
+    exit_code = 3
+
+
+class PhaseError(FsmError):
+    """A phase does not fit its machine: a handler without a state, or a state without a handler."""
+
+    code = "F202"
+
+
+class MissingArtifact(FsmError):
+    """A name was opened that no state of this run has put."""
+
+    code = "F203"
+    exit_code = 3
+
+
+class NotJson(FsmError):
+    """A handler left something in its durable data that JSON cannot hold."""
+
+    code = "F204"
+    exit_code = 3
+
+
+class ConfigError(FsmError):
+    """The configuration cannot be read, or says something it may not say."""
+
+    code = "F301"
+
+
+class ConfigChanged(FsmError):
+    """The configuration or a drawing is not the one the run was started with."""
+
+    code = "F302"
+
+
+class StoreError(FsmError):
+    """The store cannot be written or read."""
+
+    code = "F401"
+    exit_code = 3
+
+
+class NoSuchRun(FsmError):
+    """No run of that name in the store."""
+
+    code = "F402"
+
+
+class NewerFormat(FsmError):
+    """The run was written by a newer version."""
+
+    code = "F403"
+
+
+class JournalDamaged(FsmError):
+    """A record is unreadable, out of order, or does not fit the one before it."""
+
+    code = "F404"
+
+
+class RunBusy(FsmError):
+    """Another runner is alive on this run."""
+
+    code = "F405"
+
+
+class RunReplaced(FsmError):
+    """Another runner has taken this run over; this one may not write to it any more."""
+
+    code = "F406"
+    exit_code = 3

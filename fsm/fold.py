@@ -1,0 +1,141 @@
+"""The state of a run: the fold of its records, and of nothing else.
+
+    {"n": 17, "files": {name: {"sha256", "size"}}, "root": FRAME, "ended": None | {"outcome", "label", "last"}}
+
+A frame is one machine in progress:
+
+    {"machine": name, "place": [state, ...], "data": {}, "visits": {state: n}, "last": state, "label": label,
+     "open": {state: {"calls": {key: FRAME}, "once": {key: value}, "tries": {entry: n}, "skipped": {item: why}}}}
+
+`open` holds what a state has begun and not yet left: machines below it, results of its `once` steps, and how often
+it was tried again. It goes when the state is left. Plain dicts, for a snapshot is this value as JSON.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+Json = Any
+Frame = dict[str, Any]
+
+SNAPSHOT_EVERY = 64  # records between snapshots: bounds what opening a run reads
+
+
+def new_frame(machine: str, place: Iterable[str]) -> Frame:
+    """A machine just entered."""
+    return {"machine": machine, "place": list(place), "data": {}, "visits": {}, "last": "", "label": None, "open": {}}
+
+
+def opened(frame: Frame, state: str) -> dict[str, Any]:
+    """What `state` has begun in this visit; made where there is nothing yet."""
+    found: dict[str, Any] | None = frame["open"].get(state)
+    if found is None:
+        found = frame["open"][state] = {"calls": {}, "once": {}, "tries": {}, "skipped": {}}
+    return found
+
+
+class Fold:
+    """The run so far. `apply` takes the records in order; everything else reads."""
+
+    def __init__(self, state: dict[str, Any] | None = None) -> None:
+        self.state: dict[str, Any] = state or {"n": 0, "files": {}, "root": None, "ended": None}
+
+    @classmethod
+    def of(cls, records: Iterable[dict[str, Any]]) -> Fold:
+        """The fold of records that begin with the run's first one or with one that carries a snapshot."""
+        fold = cls()
+        for record in records:
+            if "snapshot" in record:
+                fold = cls(record["snapshot"])
+            else:
+                fold.apply(record)
+        return fold
+
+    @property
+    def root(self) -> Frame | None:
+        return self.state["root"]  # type: ignore[no-any-return]
+
+    @property
+    def files(self) -> dict[str, dict[str, Any]]:
+        return self.state["files"]  # type: ignore[no-any-return]
+
+    @property
+    def ended(self) -> dict[str, Any] | None:
+        return self.state["ended"]  # type: ignore[no-any-return]
+
+    def snapshot_due(self) -> bool:
+        """Whether the record applied last should carry a snapshot. Claims do not count, so that a run that was
+        interrupted has its snapshots where an undisturbed one has them."""
+        return bool(self.state["n"] % SNAPSHOT_EVERY == 0)
+
+    def snapshot(self) -> dict[str, Any]:
+        """A copy of the state as JSON values."""
+        return json.loads(json.dumps(self.state))  # type: ignore[no-any-return]
+
+    def frame(self, at: list[str]) -> Frame | None:
+        """The frame at a path of calls, or None where it has not begun."""
+        frame = self.state["root"]
+        for step in at:
+            if frame is None:
+                return None
+            state, _, key = step.partition("~")
+            frame = frame["open"].get(state, {"calls": {}})["calls"].get(key or "0")
+        return frame  # type: ignore[no-any-return]
+
+    def begin(self, at: list[str], frame: Frame) -> Frame:
+        """Put a frame where it belongs. Not a record: a machine's first record says enough to do this again."""
+        if not at:
+            self.state["root"] = frame
+            return frame
+        parent = self.frame(at[:-1])
+        assert parent is not None, at
+        state, _, key = at[-1].partition("~")
+        opened(parent, state)["calls"][key or "0"] = frame
+        return frame
+
+    def apply(self, record: dict[str, Any]) -> None:
+        """Take one record. Kinds: claim, transition, once, error, verdict."""
+        kind = record["kind"]
+        if kind == "claim":
+            return
+        self.state["n"] += 1
+        at = record["at"]
+        frame = self.frame(at)
+        if frame is None:
+            frame = self.begin(at, new_frame(record["machine"], [record["from"]]))
+        state = record["from"]
+        if kind == "transition":
+            self._transition(frame, state, record)
+        elif kind == "once":
+            opened(frame, state)["once"][record["key"]] = record["value"]
+        elif kind == "error":
+            if entry := record.get("recovery"):
+                tries = opened(frame, state)["tries"]
+                tries[entry] = tries.get(entry, 0) + 1
+        elif kind == "verdict":
+            self._verdict(frame, state, record)
+
+    def _transition(self, frame: Frame, state: str, record: dict[str, Any]) -> None:
+        if patch := record.get("data"):
+            frame["data"].update(patch.get("set", {}))
+            for key in patch.get("drop", ()):
+                frame["data"].pop(key, None)
+        if files := record.get("files"):
+            self.state["files"].update(files)
+        frame["visits"][state] = frame["visits"].get(state, 0) + 1
+        frame["open"].pop(state, None)
+        frame["last"], frame["label"] = state, record.get("label")
+        frame["place"] = list(record["to"])
+        if end := record.get("end"):
+            self.state["ended"] = end
+
+    def _verdict(self, frame: Frame, state: str, record: dict[str, Any]) -> None:
+        here = opened(frame, state)
+        here["calls"] = {}  # the state starts again, and with it what it had called
+        frame["data"].update(record.get("patch") or {})
+        if record["verdict"] == "stop":
+            here["tries"] = {}
+        if skipped := record.get("skipped"):
+            here["skipped"].update(skipped)

@@ -1,0 +1,282 @@
+"""The step function: (place, event) -> place.
+
+A `Place` is the tuple of states the machine stands in, in the order of the drawing: one, several in a fork, none
+when it has ended. The moves themselves are those of a `transitions` HierarchicalMachine, used as nothing but a
+function: no callbacks, no model kept. Forks, joins and the ends of composites, which the drawing has and
+`transitions` does not, are decided here from the chart. The function is pure, so its answers are kept.
+
+transitions 0.9.3: `auto_transitions` would add edges that bypass the drawing (and take 20 times as long to
+build); `on_final` fires wrongly; `NestedState.separator` is global unless subclassed; `set_state` on a composite
+does not enter its initial state. None of them is relied on here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from transitions.extensions.nesting import HierarchicalMachine, NestedState
+
+from fsm.chart import END, ROOT, Chart, Edge, ancestors, parent_of
+from fsm.errors import DiagramError, MachineError, UnknownLabel
+
+Place = tuple[str, ...]
+
+
+class _State(NestedState):  # type: ignore[misc]
+    separator = "."
+
+
+class _Machine(HierarchicalMachine):  # type: ignore[misc]
+    state_cls = _State
+
+
+class _Model:
+    state: str
+
+
+class Kernel:
+    """The moves of one chart.
+
+    opaque  composites that are one state here: entered without entering their inside
+    forks   states all of whose edges are taken at once
+    exits   composite -> {last inner state or label: label to leave by}
+    ends    states at which the machine ends, though no edge is drawn
+    """
+
+    def __init__(
+        self,
+        chart: Chart,
+        *,
+        opaque: frozenset[str] = frozenset(),
+        forks: frozenset[str] = frozenset(),
+        exits: Mapping[str, Mapping[str, str]] | None = None,
+        ends: frozenset[str] = frozenset(),
+    ) -> None:
+        self.chart = chart
+        self.opaque = opaque
+        self.forks = forks
+        self.ends = ends
+        self._exits = exits or {}
+        self._order = {path: i for i, path in enumerate(chart.states)}
+        self._moves: dict[str, tuple[Edge, ...]] = {
+            path: tuple(e for e in chart.out.get(path, ()) if not e.seen_outside) for path in chart.states
+        }
+        self._machine = self._build()
+        self._model = _Model()
+        self._machine.add_model(self._model, initial=next(iter(chart.states)))
+        self._regions = {fork: self._region(fork) for fork in forks if fork in self._order}
+        self._known: dict[tuple[Place, str, str | None], Place] = {}
+
+    # What a state may do
+
+    def labels(self, state: str) -> list[str | None]:
+        """The labels a handler of the state may name, as drawn."""
+        return [e.label for e in self._moves.get(state, ())]
+
+    def edges(self, state: str, label: str | None) -> tuple[Edge, ...]:
+        """The edges that `label` takes out of `state`: all of a fork's, one of any other's, none of an end's.
+
+        A state with a single edge needs no label. Raises UnknownLabel for a label the state does not have.
+        """
+        moves = self._moves.get(state, ())
+        if state in self.forks or (not moves and state in self.ends):
+            if label is None:
+                return moves
+        elif label is None and len(moves) == 1:
+            return moves
+        elif found := tuple(e for e in moves if e.label == label):
+            return found[:1]
+        has = ", ".join(repr(e.label) if e.label else "(unlabelled)" for e in moves) or "none"
+        said = "no label, though it has several edges" if label is None else f"{label!r}"
+        raise UnknownLabel(
+            f"{self.chart.name}: the handler of {state} returned {said}; the labels of its edges are: {has}. "
+            f"Return one of them, or draw the edge in {self.chart.file}."
+        )
+
+    @property
+    def undecided(self) -> frozenset[str]:
+        """Open composites with several ways out that the machine's `exits` do not settle: a handler decides them."""
+        return frozenset(
+            s.path
+            for s in self.chart.states.values()
+            if s.composite
+            and s.path not in self.opaque
+            and len(self._moves[s.path]) > 1
+            and s.path not in self.forks
+            and s.path not in self._exits
+        )
+
+    # Moving
+
+    def enter(self, start: str | None = None) -> Place:
+        """The place at the beginning: the drawn start, or the state named.
+
+        Raises MachineError where the drawing has no start.
+        """
+        if start is not None:
+            return self._sorted(self._open(start))
+        if not self.chart.initial:
+            raise MachineError(
+                f"{self.chart.file}: the drawing has no [*] --> at its top; say in which state the machine begins."
+            )
+        return self._sorted(p for target in self.chart.initial for p in self._open(target))
+
+    def runnable(self, place: Place) -> str:
+        """The state whose handler runs next: the first in the order of the drawing that no branch still leads to."""
+        for state in place:
+            if not self._waiting(state, place):
+                return state
+        raise AssertionError(f"{self.chart.name}: every branch of {place} waits for another")  # pragma: no cover
+
+    def step(self, place: Place, state: str, label: str | None) -> Place:
+        """The place after `state`, one of `place`, takes the edge `label`.
+
+        Raises UnknownLabel for a label the state does not have.
+        """
+        key = (place, state, label)
+        after = self._known.get(key)
+        if after is None:
+            after = self._known[key] = self._step(place, state, label)
+        return after
+
+    def _step(self, place: Place, state: str, label: str | None) -> Place:
+        rest = [p for p in place if p != state]
+        taken = self.edges(state, label)
+        if not taken:  # a declared end
+            return self._settle(rest, ROOT, state, label)
+        for edge in taken:
+            rest = list(self._take(rest, edge))
+        return self._sorted(rest)
+
+    def _take(self, rest: Iterable[str], edge: Edge) -> Iterable[str]:
+        for reached in self._move(edge):
+            if reached == END or reached.endswith("." + END):
+                rest = self._settle(list(rest), parent_of(reached), edge.source, edge.label)
+            elif self.chart.states[reached].kind in ("fork", "join") and not self._waiting(reached, (*rest, reached)):
+                rest = self._step(self._sorted([*rest, reached]), reached, None)
+            else:
+                rest = [*rest, reached]
+        return rest
+
+    def _settle(self, rest: list[str], scope: str, last: str, label: str | None) -> Iterable[str]:
+        """A branch has come to the end of `scope`: leave the composite, unless another branch is still inside."""
+        if scope == ROOT:
+            return rest
+        if self.chart.states[scope].kind == "region":
+            return self._settle(rest, parent_of(scope), last, label)
+        if any(p.startswith(scope + ".") for p in rest):
+            return rest
+        if not (moves := self._moves[scope]):
+            return self._settle(rest, parent_of(scope), scope, label)
+        if scope in self._exits:
+            exits = self._exits[scope]
+            name = last.rpartition(".")[2]
+            leave = exits.get(label or "", exits.get(name, exits.get(last, "")))
+            if not leave:
+                raise DiagramError(
+                    f"{self.chart.file}: {scope} ended after {last} ({label or 'unlabelled'}), and its exits name "
+                    f"neither; they name {', '.join(exits)}. Add it to the machine's exits."
+                )
+            return self._take(rest, next(e for e in moves if e.label == leave))
+        if scope in self.forks:
+            for edge in moves:
+                rest = list(self._take(rest, edge))
+            return rest
+        return self._take(rest, moves[0]) if len(moves) == 1 else [*rest, scope]
+
+    # The transitions machine
+
+    def _build(self) -> _Machine:
+        def nested(path: str) -> list[dict[str, Any]]:
+            inner = []
+            for s in self.chart.children(path):
+                spec: dict[str, Any] = {"name": s.name}
+                if s.composite and s.path not in self.opaque:
+                    spec["children"] = [*nested(s.path), {"name": END}]
+                    if len(s.initial) == 1 and s.initial[0].startswith(s.path + "."):
+                        spec["initial"] = s.initial[0].removeprefix(s.path + ".").replace(".", _State.separator)
+                inner.append(spec)
+            return inner
+
+        machine = _Machine(
+            model=None,
+            states=[*nested(ROOT), {"name": END}],
+            initial=None,
+            auto_transitions=False,
+            send_event=False,
+            queued=False,
+        )
+        for i, edge in enumerate(self.chart.edges):
+            if not edge.seen_outside and self._visible(edge.source) and self._visible(edge.target):
+                machine.add_transition(f"edge{i}", edge.source, edge.target)
+        return machine
+
+    def _visible(self, path: str) -> bool:
+        return not any(a in self.opaque for a in ancestors(path))
+
+    def _move(self, edge: Edge) -> Place:
+        """Where an edge leads, composites entered."""
+        if edge.target in self.chart.states and self._several(edge.target):
+            return self._open(edge.target)
+        index = next(i for i, e in enumerate(self.chart.edges) if e is edge)
+        self._machine.set_state(edge.source, self._model)
+        self._machine.trigger_event(self._model, f"edge{index}")
+        reached = self._model.state
+        if reached in self.chart.states and self.chart.states[reached].composite and reached not in self.opaque:
+            raise DiagramError(
+                f"{self.chart.file}: {reached} is entered, but has no [*] --> inside. Draw where it begins."
+            )
+        return (reached,)
+
+    def _several(self, path: str) -> bool:
+        """Whether entering `path` enters several states at once, or leads outside it: not a thing of `transitions`."""
+        s = self.chart.states[path]
+        if not s.composite or path in self.opaque or not s.initial:
+            return False
+        return len(s.initial) > 1 or not s.initial[0].startswith(path + ".") or self._several(s.initial[0])
+
+    def _open(self, path: str) -> Place:
+        s = self.chart.states.get(path)
+        if s is None:
+            raise MachineError(f"{self.chart.file}: there is no state {path}.")
+        if not s.composite or path in self.opaque:
+            return (path,)
+        if not s.initial:
+            raise DiagramError(f"{self.chart.file}: {path} is entered, but has no [*] --> inside. Draw where it begins.")
+        return tuple(p for target in s.initial for p in self._open(target))
+
+    # Forks
+
+    def _region(self, fork: str) -> tuple[str, frozenset[str]]:
+        """Where the branches of a fork meet again ("" if only at an end), and the states on the way there."""
+        reach = [self._reach(e.target, {fork}) for e in self._moves[fork]]
+        shared = set(reach[0]).intersection(*map(set, reach[1:])) if reach else set()
+        meeting = next((p for p in reach[0] if p in shared), "") if reach else ""
+        inside = frozenset(p for e in self._moves[fork] for p in self._reach(e.target, {fork, meeting}))
+        return meeting, inside - {meeting}
+
+    def _reach(self, start: str, barred: set[str]) -> list[str]:
+        """The states reachable from `start` without passing `barred`, nearest first."""
+        seen: dict[str, None] = {}
+        todo = [start]
+        while todo:
+            path = todo.pop(0)
+            if path in seen or path in barred or path not in self._order:
+                continue
+            seen[path] = None
+            todo.extend(e.target for e in self._moves[path])
+            if self.chart.states[path].composite and path not in self.opaque:
+                todo.extend(self.chart.states[path].initial)
+        return list(seen)
+
+    def _waiting(self, state: str, place: Iterable[str]) -> bool:
+        return any(
+            state == meeting and any(p in inside for p in place if p != state)
+            for meeting, inside in self._regions.values()
+        )
+
+    def _sorted(self, states: Iterable[str]) -> Place:
+        return tuple(sorted(set(states), key=self._order.__getitem__))
+
+

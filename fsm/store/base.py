@@ -1,0 +1,120 @@
+"""What a store promises the journal. Nothing here knows what a record says.
+
+    runs/<run>/run.json              written once
+    runs/<run>/journal...            numbered from 0 without gaps, appended by one writer
+    runs/<run>/artifacts/<sha256>    by content
+    runs/<run>/live.json             advisory
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from fsm.errors import ConfigError
+
+RUN_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """One output, kept by content. `name` is its logical path in the run; `size` in bytes."""
+
+    name: str
+    sha256: str
+    size: int
+
+
+class Taken(Exception):
+    """A number of the journal already holds another record, `line`."""
+
+    def __init__(self, seq: int, line: bytes) -> None:
+        super().__init__(f"record {seq} is taken")
+        self.seq = seq
+        self.line = line
+
+
+class RunStore(Protocol):
+    """One run."""
+
+    name: str
+
+    @property
+    def url(self) -> str:
+        """Where the run is, as a person would look for it."""
+        ...
+
+    def read_header(self) -> bytes | None: ...
+
+    def write_header(self, content: bytes) -> None:
+        """Write run.json if it is absent. Raises Taken where another one is there."""
+        ...
+
+    def acquire(self) -> None:
+        """Become the one who may append. Raises RunBusy where the store can tell that another one is."""
+        ...
+
+    def release(self) -> None: ...
+
+    def append(self, seq: int, line: bytes) -> None:
+        """Add a record; it is durable on return. Raises Taken, or StoreError with nothing written."""
+        ...
+
+    def tail(self, stop: Callable[[bytes], bool]) -> list[bytes]:
+        """The newest records back to the newest one for which `stop` holds, or to the first; oldest first."""
+        ...
+
+    def records(self, start: int = 0) -> Iterator[bytes]: ...
+
+    def read_live(self) -> dict[str, Any] | None: ...
+
+    def write_live(self, live: dict[str, Any]) -> None: ...
+
+    def put_artifact(self, name: str, content: bytes | Path) -> Artifact: ...
+
+    def artifact(self, sha256: str) -> Path:
+        """A local, read-only file with that content. Raises StoreError where it is missing or not whole."""
+        ...
+
+
+class Store(Protocol):
+    """All runs of one directory or prefix."""
+
+    @property
+    def url(self) -> str: ...
+
+    def runs(self) -> list[str]:
+        """The names of the runs, sorted."""
+        ...
+
+    def run(self, name: str) -> RunStore: ...
+
+    def retire(self, name: str) -> str:
+        """Move a run out of the way for a fresh one of the same name; says where it is now."""
+        ...
+
+
+def run_name(name: str) -> str:
+    """The name, if it can be one of a run. Raises ConfigError."""
+    if not RUN_NAME.fullmatch(name):
+        raise ConfigError(
+            f"{name!r} cannot name a run: up to 63 letters, digits, '.', '_' and '-', beginning and ending with a letter "
+            "or a digit. Give another with --run."
+        )
+    return name
+
+
+def open_store(url: str, **options: Any) -> Store:
+    """The store at a directory or at `s3://bucket/prefix`."""
+    if url.startswith("s3://"):
+        from fsm.store.s3 import S3Store
+
+        return S3Store(url, **options)
+    if "://" in url and not url.startswith("file://"):
+        raise ConfigError(f"No store speaks {url!r}. Give a directory or s3://bucket/prefix.")
+    from fsm.store.local import LocalStore
+
+    return LocalStore(Path(url.removeprefix("file://")))

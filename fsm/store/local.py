@@ -1,0 +1,337 @@
+"""Runs in a directory: one append-only file under an exclusive lock, one fdatasync a record."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from fsm.errors import JournalDamaged, RunBusy, StoreError
+from fsm.store.base import Artifact, Taken, run_name
+
+CHUNK = 1 << 16
+
+
+def _store_error(what: str, path: Path, e: OSError) -> StoreError:
+    do = {
+        errno.ENOSPC: "The disk is full: free some space and give the same command again; nothing is lost.",
+        errno.EDQUOT: "The disk quota is used up: free some space and give the same command again; nothing is lost.",
+        errno.EACCES: "Make it writable for this user, or choose another place with --store.",
+        errno.EPERM: "Make it writable for this user, or choose another place with --store.",
+        errno.EROFS: "The file system is read-only: choose another place with --store.",
+        errno.ENOTDIR: "A part of the path is a file: choose another place with --store.",
+    }.get(e.errno or 0, "See to it and give the same command again.")
+    return StoreError(f"{what} {path}: {os.strerror(e.errno or 0)}. {do}")
+
+
+def _sync_directory(path: Path) -> None:
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _write_whole(path: Path, content: bytes, *, sync: bool = True) -> None:
+    """Write a file so that no one ever sees a part of it."""
+    fd, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(fd, "wb") as f:
+            f.write(content)
+            f.flush()
+            if sync:
+                os.fsync(f.fileno())
+        Path(temporary).chmod(0o644)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    if sync:
+        _sync_directory(path.parent)
+
+
+class LocalStore:
+    """All runs below a directory."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.expanduser()
+
+    @property
+    def url(self) -> str:
+        return str(self.root)
+
+    def runs(self) -> list[str]:
+        directory = self.root / "runs"
+        try:
+            return sorted(p.parent.name for p in directory.glob("*/run.json") if not p.parent.name.startswith("."))
+        except OSError as e:
+            raise _store_error("The runs cannot be listed:", directory, e) from e
+
+    def run(self, name: str) -> LocalRun:
+        return LocalRun(self.root / "runs" / run_name(name))
+
+    def retire(self, name: str) -> str:
+        """Raises RunBusy while a runner is alive on it."""
+        run = self.run(name)
+        if not run.directory.exists():
+            return ""
+        run.acquire()
+        try:
+            number = 1
+            while (aside := run.directory.with_name(f".{name}.{number}")).exists():
+                number += 1
+            run.directory.rename(aside)
+        except OSError as e:
+            raise _store_error("The former run cannot be moved aside:", run.directory, e) from e
+        finally:
+            run.release()
+        return str(aside)
+
+
+class LocalRun:
+    """One run in a directory of its own."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.name = directory.name
+        self.journal = directory / "journal.jsonl"
+        self._fd = -1
+        self._size = 0
+        self._next = 0
+
+    @property
+    def url(self) -> str:
+        return str(self.directory)
+
+    # The header
+
+    def read_header(self) -> bytes | None:
+        try:
+            return (self.directory / "run.json").read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as e:
+            raise _store_error("The run cannot be read:", self.directory / "run.json", e) from e
+
+    def write_header(self, content: bytes) -> None:
+        path = self.directory / "run.json"
+        try:
+            (self.directory / "artifacts").mkdir(parents=True, exist_ok=True)
+            if path.exists():
+                raise Taken(-1, path.read_bytes())
+            _write_whole(path, content)
+            _sync_directory(self.directory.parent)
+        except OSError as e:
+            raise _store_error("The run cannot be written:", self.directory, e) from e
+
+    # The journal
+
+    def acquire(self) -> None:
+        """Take the lock and cut off a torn last line, which was never acknowledged."""
+        try:
+            self._fd = os.open(self.journal, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
+        except OSError as e:
+            raise _store_error("The journal cannot be opened for writing:", self.journal, e) from e
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self._close()
+            live = self.read_live() or {}
+            who = f"{live['writer']} (process {live['pid']} on {live['host']})" if live else "another process"
+            raise RunBusy(
+                f"Run {self.name} is being run by {who}. Watch it with `fsm status {self.name}`, stop it there, or give this one "
+                "another name with --run."
+            ) from None
+        except OSError as e:
+            self._close()
+            raise StoreError(
+                f"{self.journal} cannot be locked ({e.strerror}): its file system has no locks, and without one two runners could "
+                "write one journal. Choose a local file system with --store."
+            ) from e
+        self._size = os.fstat(self._fd).st_size
+        self._cut_torn_line()
+        self._next = self._last_number() + 1
+
+    def release(self) -> None:
+        self._close()
+
+    def append(self, seq: int, line: bytes) -> None:
+        if seq != self._next:
+            raise Taken(seq, b"")
+        content = line + b"\n"
+        try:
+            written = os.write(self._fd, content)
+            if written < len(content):  # the disk filled up in the middle of the line
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            os.fdatasync(self._fd)
+        except OSError as e:
+            self._forget_unacknowledged()
+            raise _store_error(f"Record {seq} cannot be written to", self.journal, e) from e
+        self._size += len(content)
+        self._next += 1
+
+    def tail(self, stop: Callable[[bytes], bool]) -> list[bytes]:
+        lines: list[bytes] = []
+        for line in self._backwards():
+            lines.append(line)
+            if stop(line):
+                break
+        return lines[::-1]
+
+    def records(self, start: int = 0) -> Iterator[bytes]:
+        try:
+            f = self.journal.open("rb")
+        except FileNotFoundError:
+            return
+        except OSError as e:
+            raise _store_error("The journal cannot be read:", self.journal, e) from e
+        with f:
+            for number, line in enumerate(f):
+                if number >= start and line.endswith(b"\n"):
+                    yield line[:-1]
+
+    def _backwards(self) -> Iterator[bytes]:
+        """The complete lines, newest first, read in pieces from the end."""
+        try:
+            with self.journal.open("rb") as f:
+                position = f.seek(0, os.SEEK_END)
+                rest = b""
+                newest = True
+                while position > 0:
+                    step = min(CHUNK, position)
+                    position -= step
+                    f.seek(position)
+                    lines = (f.read(step) + rest).split(b"\n")
+                    rest = lines[0]
+                    if newest:  # what follows the last newline is empty, or torn
+                        lines.pop()
+                        newest = False
+                        if not lines:
+                            rest = b""
+                            continue
+                    yield from reversed(lines[1:])
+                if rest:
+                    yield rest
+        except FileNotFoundError:
+            return
+        except OSError as e:
+            raise _store_error("The journal cannot be read:", self.journal, e) from e
+
+    def _last_number(self) -> int:
+        for line in self._backwards():
+            try:
+                return int(json.loads(line)["seq"])
+            except (ValueError, KeyError, TypeError) as e:
+                raise JournalDamaged(
+                    f"{self.journal}: the last line is not a record ({e}). The file was changed by something else than this "
+                    "program: restore it from a copy, or start anew with --fresh."
+                ) from e
+        return -1
+
+    def _cut_torn_line(self) -> None:
+        size, end = self._size, self._size
+        while end > 0:
+            start = max(0, end - CHUNK)
+            newline = os.pread(self._fd, end - start, start).rfind(b"\n")
+            if newline >= 0:
+                end = start + newline + 1
+                break
+            end = start
+        if end < size:
+            os.ftruncate(self._fd, end)
+            os.fdatasync(self._fd)
+            self._size = end
+
+    def _forget_unacknowledged(self) -> None:
+        try:
+            os.ftruncate(self._fd, self._size)
+        except OSError:
+            pass  # the next opening cuts the torn line off
+
+    def _close(self) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    # Who is at it
+
+    def read_live(self) -> dict[str, Any] | None:
+        try:
+            live = json.loads((self.directory / "live.json").read_bytes())
+        except (OSError, ValueError):
+            return None
+        return live if isinstance(live, dict) else None
+
+    def write_live(self, live: dict[str, Any]) -> None:
+        try:
+            _write_whole(self.directory / "live.json", json.dumps(live).encode(), sync=False)
+        except OSError:
+            pass  # advisory: a full disk is the journal's to report
+
+    def busy(self) -> bool:
+        """Whether a runner holds the lock now."""
+        try:
+            fd = os.open(self.journal, os.O_RDONLY)
+        except OSError:
+            return False
+        try:
+            fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError:
+            return True
+        finally:
+            os.close(fd)
+        return False
+
+    # Artifacts
+
+    def put_artifact(self, name: str, content: bytes | Path) -> Artifact:
+        directory = self.directory / "artifacts"
+        try:
+            if isinstance(content, Path):
+                with content.open("rb") as f:
+                    digest = hashlib.file_digest(f, "sha256").hexdigest()
+                size = content.stat().st_size
+            else:
+                digest, size = hashlib.sha256(content).hexdigest(), len(content)
+            target = directory / digest
+            if target.exists() and target.stat().st_size == size:
+                return Artifact(name, digest, size)
+            if isinstance(content, bytes):
+                _write_whole(target, content)
+            else:
+                self._copy(content, target, digest)
+            target.chmod(0o444)
+        except OSError as e:
+            raise _store_error(f"Artifact {name} cannot be written to", directory, e) from e
+        return Artifact(name, digest, size)
+
+    def _copy(self, source: Path, target: Path, digest: str) -> None:
+        fd, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name[:8]}.")
+        try:
+            with os.fdopen(fd, "wb") as out, source.open("rb") as f:
+                shutil.copyfileobj(f, out, 1 << 20)
+                out.flush()
+                os.fsync(out.fileno())
+            with Path(temporary).open("rb") as f:
+                if hashlib.file_digest(f, "sha256").hexdigest() != digest:
+                    raise StoreError(f"{source} changed while it was being kept as an artifact. Write it whole before it is put.")
+            Path(temporary).replace(target)
+        finally:
+            Path(temporary).unlink(missing_ok=True)
+        _sync_directory(target.parent)
+
+    def artifact(self, sha256: str) -> Path:
+        path = self.directory / "artifacts" / sha256
+        if not path.is_file():
+            raise StoreError(
+                f"Artifact {sha256[:12]} of run {self.name} is missing: {path} is gone, though a record names it. Restore it from "
+                "a copy, or start anew with --fresh."
+            )
+        return path
