@@ -1,0 +1,126 @@
+"""A teacher without a model: it writes short C functions from the prompt's words, by templates.
+
+It is there so that the pipeline runs from end to end without a network, an account or a GPU, and it is named
+for what it is wherever it appears. Its answers are real C that compiles, about what the prompt names; they
+are not the answers of a language model, and a student that learned from them has learned these templates.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from phases.teacher_generation.shapes import SHAPES, UNITS, Shape, words
+from phases.teacher_generation.teacher import digest
+
+_NAMES = (
+    re.compile(r"`(?:[^`(]*\W)?([A-Za-z_]\w{2,})\s*(?:\([^`]*)?`"),  # `name`, `uint32_t name(void)`
+    re.compile(r"\b(?:called|named|function)\s+([A-Za-z]+_\w+)"),
+    re.compile(r"\b([A-Za-z_]\w{2,})\("),
+)
+_NUMBER = re.compile(r"(?<![\w.])\d+(?![\w.]*\w|-bit)")
+_TICKED = re.compile(r"`[^`]*`")
+_DOMAIN = re.compile(r"\b(TSN|AVB|CARLA)\b", re.IGNORECASE)
+_NOT_NAMES = frozenset(
+    {
+        "auto",
+        "break",
+        "case",
+        "char",
+        "const",
+        "continue",
+        "default",
+        "double",
+        "else",
+        "enum",
+        "extern",
+        "float",
+    }
+    | {
+        "for",
+        "goto",
+        "if",
+        "inline",
+        "int",
+        "long",
+        "main",
+        "register",
+        "restrict",
+        "return",
+        "short",
+        "signed",
+    }
+    | {"sizeof", "static", "struct", "switch", "typedef", "union", "unsigned", "void", "volatile", "while"}
+    | {"bool", "true", "false", "NULL", "int8_t", "int16_t", "int32_t", "int64_t", "uint8_t", "uint16_t"}
+    | {"uint32_t", "uint64_t", "size_t"}
+)
+
+
+@dataclass(frozen=True)
+class OfflineTeacher:
+    """Answers a prompt with a C function written by template; the same prompt always gets the same answer."""
+
+    name: str = "offline-templates"
+    note: str = (
+        "The teacher is offline: no model answers, short C functions are written by templates from the "
+        "words of each prompt."
+    )
+
+    def invoke(self, prompt: str) -> dict[str, Any]:
+        """The function, in the form of a Converse response, so that one reader serves all teachers."""
+        return {
+            "output": {"message": {"role": "assistant", "content": [{"text": write_function(prompt)}]}},
+            "stopReason": "end_turn",
+            "usage": {},
+        }
+
+
+def write_function(prompt: str) -> str:
+    """The C function that a prompt asks for: the nearest shape, with the prompt's name, number and unit."""
+    domain, shape = choose_shape(prompt)
+    bare = _TICKED.sub(" ", prompt)
+    number = _NUMBER.search(bare)
+    unit = next((unit for unit in UNITS if unit in bare.lower()), "nanoseconds")
+    name = _function_name(prompt) or f"{domain.lower()}_{shape.kind}"
+    return shape.write(name, int(number.group()[:9]) if number else None, unit)
+
+
+def choose_shape(prompt: str) -> tuple[str, Shape]:
+    """The domain and shape whose words the prompt shares most, rare words counting more than common ones.
+
+    A prompt that names its domain is answered from that domain. One without any known word still gets a
+    function, chosen by the prompt's digest.
+    """
+    named = {match.upper() for match in _DOMAIN.findall(prompt)}
+    domains = [domain for domain in SHAPES if not named or domain in named]
+    asked = set(words(prompt))
+    scored = [(_likeness(shape, asked), domain, shape) for domain in domains for shape in SHAPES[domain]]
+    best = max(score for score, _, _ in scored)
+    near = [(domain, shape) for score, domain, shape in scored if score == best]
+    return near[int(digest(prompt), 16) % len(near)]
+
+
+def _likeness(shape: Shape, asked: set[str]) -> float:
+    """Shared weight over the root of the shape's own: one asked for in full beats a longer one."""
+    weight = _weights()
+    own = sorted(shape.words)  # sums of floats depend on their order
+    return sum(weight[word] for word in own if word in asked) / math.sqrt(sum(weight[word] for word in own))
+
+
+@cache
+def _weights() -> dict[str, float]:
+    shapes = [shape for domain in SHAPES.values() for shape in domain]
+    count = Counter(word for shape in shapes for word in shape.words)
+    return {word: math.log((1 + len(shapes)) / number) for word, number in count.items()}
+
+
+def _function_name(prompt: str) -> str | None:
+    for pattern in _NAMES:
+        for name in pattern.findall(prompt):
+            if name not in _NOT_NAMES and not name.startswith("__"):
+                return str(name)
+    return None
