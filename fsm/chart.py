@@ -80,6 +80,10 @@ class Edge:
         """How counts and pictures name the edge: unique in a chart unless drawn twice alike."""
         return f"{self.source} --> {self.target}" + (f" : {self.label}" if self.label else "")
 
+    def under(self, prefix: str) -> Edge:
+        """The same edge as the whole chart names it, where this one is of the inside of `prefix`."""
+        return Edge(prefix + self.source, self.label, prefix + self.target, self.line, self.seen_outside)
+
 
 @dataclass(frozen=True)
 class Chart:
@@ -164,7 +168,9 @@ def load(path: Path, name: str | None = None) -> Chart:
     try:
         text = path.read_bytes().decode("utf-8")
     except OSError as e:
-        raise DiagramError(f"{path}: the diagram cannot be read ({e.strerror}). Give the path of a .mmd file.") from e
+        raise DiagramError(
+            f"{path}: the diagram cannot be read ({e.strerror}). Give the path of a .mmd file."
+        ) from e
     except UnicodeDecodeError as e:
         raise DiagramError(f"{path}: the diagram is not UTF-8 (byte {e.start}). Save it as UTF-8.") from e
     diagram = mermaid.parse(text, str(path))
@@ -193,7 +199,9 @@ def from_states(diagram: StateDiagram, name: str, digest: str) -> Chart:
             return ROOT
         if state_id in seen:
             ring = " in ".join((*seen, state_id))
-            raise DiagramError(f"{diagram.file}: composites stand inside each other: {ring}. Draw one of them outside.")
+            raise DiagramError(
+                f"{diagram.file}: composites stand inside each other: {ring}. Draw one of them outside."
+            )
         if state_id not in paths:
             name = state_id.rpartition("__")[2] if decls[state_id].kind == "region" else state_id
             paths[state_id] = join(path_of(owner[state_id], (*seen, state_id)), name)
@@ -214,7 +222,11 @@ def from_states(diagram: StateDiagram, name: str, digest: str) -> Chart:
             initial[path_of(owner[s.id])].append(path_of(s.id))
     states = {
         path_of(s.id): State(
-            path_of(s.id), s.kind, tuple(initial.get(path_of(s.id), ())), " ".join(s.descriptions) or s.id, s.line
+            path_of(s.id),
+            s.kind,
+            tuple(initial.get(path_of(s.id), ())),
+            " ".join(s.descriptions) or s.id,
+            s.line,
         )
         for s in decls.values()
     }

@@ -20,12 +20,21 @@ from typing import Any
 Json = Any
 Frame = dict[str, Any]
 
+RECOVERY = "~!"  # marks the call that a failed state makes to the recovery machine
 SNAPSHOT_EVERY = 64  # records between snapshots: bounds what opening a run reads
 
 
 def new_frame(machine: str, place: Iterable[str]) -> Frame:
     """A machine just entered."""
-    return {"machine": machine, "place": list(place), "data": {}, "visits": {}, "last": "", "label": None, "open": {}}
+    return {
+        "machine": machine,
+        "place": list(place),
+        "data": {},
+        "visits": {},
+        "last": "",
+        "label": None,
+        "open": {},
+    }
 
 
 def opened(frame: Frame, state: str) -> dict[str, Any]:
@@ -104,16 +113,26 @@ class Fold:
         at = record["at"]
         frame = self.frame(at)
         if frame is None:
-            frame = self.begin(at, new_frame(record["machine"], [record["from"]]))
+            frame = self.begin(at, new_frame(record["machine"], record.get("place") or [record["from"]]))
         state = record["from"]
         if kind == "transition":
             self._transition(frame, state, record)
         elif kind == "once":
             opened(frame, state)["once"][record["key"]] = record["value"]
         elif kind == "error":
-            if entry := record.get("recovery"):
-                tries = opened(frame, state)["tries"]
-                tries[entry] = tries.get(entry, 0) + 1
+            if entry := record["recovery"]:
+                here = opened(frame, state)
+                here["tries"][entry] = here["tries"].get(entry, 0) + 1
+                below = self.begin([*at, state + RECOVERY], new_frame(record["by"], [entry]))
+                below["data"]["error"] = {
+                    "machine": record["machine"],
+                    "state": state,
+                    "error": record["error"],
+                    "message": record["message"],
+                    "item": record.get("item"),
+                    "attempt": here["tries"][entry] - 1,
+                    "data": dict(frame["data"]),
+                }
         elif kind == "verdict":
             self._verdict(frame, state, record)
 
@@ -137,5 +156,9 @@ class Fold:
         frame["data"].update(record.get("patch") or {})
         if record["verdict"] == "stop":
             here["tries"] = {}
+        if leave := record.get("leave"):
+            outer = self.frame(leave["at"])
+            assert outer is not None, leave
+            opened(outer, leave["state"])["leave"] = leave["label"]
         if skipped := record.get("skipped"):
             here["skipped"].update(skipped)

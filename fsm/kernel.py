@@ -12,7 +12,9 @@ does not enter its initial state. None of them is relied on here.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from transitions.extensions.nesting import HierarchicalMachine, NestedState
@@ -23,11 +25,19 @@ from fsm.errors import DiagramError, MachineError, UnknownLabel
 Place = tuple[str, ...]
 
 
-class _State(NestedState):  # type: ignore[misc]
+@dataclass(frozen=True)
+class Step:
+    """One move: the place after it, and the edges taken, those of composites it left included, in order."""
+
+    place: Place
+    edges: tuple[Edge, ...]
+
+
+class _State(NestedState):
     separator = "."
 
 
-class _Machine(HierarchicalMachine):  # type: ignore[misc]
+class _Machine(HierarchicalMachine):
     state_cls = _State
 
 
@@ -66,7 +76,8 @@ class Kernel:
         self._model = _Model()
         self._machine.add_model(self._model, initial=next(iter(chart.states)))
         self._regions = {fork: self._region(fork) for fork in forks if fork in self._order}
-        self._known: dict[tuple[Place, str, str | None], Place] = {}
+        self._known: dict[tuple[Place, str, str | None], Step] = {}
+        self._lock = threading.Lock()
 
     # What a state may do
 
@@ -127,63 +138,76 @@ class Kernel:
         for state in place:
             if not self._waiting(state, place):
                 return state
-        raise AssertionError(f"{self.chart.name}: every branch of {place} waits for another")  # pragma: no cover
+        raise AssertionError(
+            f"{self.chart.name}: every branch of {place} waits for another"
+        )  # pragma: no cover
 
-    def step(self, place: Place, state: str, label: str | None) -> Place:
-        """The place after `state`, one of `place`, takes the edge `label`.
+    def step(self, place: Place, state: str, label: str | None) -> Step:
+        """The move of `state`, one of `place`, by the edge `label`. Safe to call from several threads.
 
         Raises UnknownLabel for a label the state does not have.
         """
         key = (place, state, label)
-        after = self._known.get(key)
-        if after is None:
-            after = self._known[key] = self._step(place, state, label)
-        return after
+        known = self._known.get(key)
+        if known is None:
+            with self._lock:
+                taken: list[Edge] = []
+                after = self._step([p for p in place if p != state], state, label, taken)
+                known = self._known[key] = Step(self._sorted(after), tuple(taken))
+        return known
 
-    def _step(self, place: Place, state: str, label: str | None) -> Place:
-        rest = [p for p in place if p != state]
-        taken = self.edges(state, label)
-        if not taken:  # a declared end
-            return self._settle(rest, ROOT, state, label)
-        for edge in taken:
-            rest = list(self._take(rest, edge))
-        return self._sorted(rest)
+    def _step(self, rest: list[str], state: str, label: str | None, taken: list[Edge]) -> list[str]:
+        """`rest` and where `state` leads; what is taken on the way is added to `taken`."""
+        edges = self.edges(state, label)
+        if not edges:  # a declared end
+            return self._settle(rest, ROOT, state, label, taken)
+        for edge in edges:
+            rest = self._take(rest, edge, taken)
+        return rest
 
-    def _take(self, rest: Iterable[str], edge: Edge) -> Iterable[str]:
+    def _take(self, rest: list[str], edge: Edge, taken: list[Edge]) -> list[str]:
+        taken.append(edge)
         for reached in self._move(edge):
             if reached == END or reached.endswith("." + END):
-                rest = self._settle(list(rest), parent_of(reached), edge.source, edge.label)
-            elif self.chart.states[reached].kind in ("fork", "join") and not self._waiting(reached, (*rest, reached)):
-                rest = self._step(self._sorted([*rest, reached]), reached, None)
+                rest = self._settle(rest, parent_of(reached), edge.source, edge.label, taken)
+            elif self.chart.states[reached].kind in ("fork", "join") and not self._waiting(reached, rest):
+                rest = self._step([p for p in rest if p != reached], reached, None, taken)
             else:
                 rest = [*rest, reached]
         return rest
 
-    def _settle(self, rest: list[str], scope: str, last: str, label: str | None) -> Iterable[str]:
+    def _settle(
+        self, rest: list[str], scope: str, last: str, label: str | None, taken: list[Edge]
+    ) -> list[str]:
         """A branch has come to the end of `scope`: leave the composite, unless another branch is still inside."""
         if scope == ROOT:
             return rest
         if self.chart.states[scope].kind == "region":
-            return self._settle(rest, parent_of(scope), last, label)
+            return self._settle(rest, parent_of(scope), last, label, taken)
         if any(p.startswith(scope + ".") for p in rest):
             return rest
-        if not (moves := self._moves[scope]):
-            return self._settle(rest, parent_of(scope), scope, label)
+        moves = self._moves[scope]
+        if not moves:
+            return self._settle(rest, parent_of(scope), scope, label, taken)
         if scope in self._exits:
-            exits = self._exits[scope]
-            name = last.rpartition(".")[2]
-            leave = exits.get(label or "", exits.get(name, exits.get(last, "")))
-            if not leave:
-                raise DiagramError(
-                    f"{self.chart.file}: {scope} ended after {last} ({label or 'unlabelled'}), and its exits name "
-                    f"neither; they name {', '.join(exits)}. Add it to the machine's exits."
-                )
-            return self._take(rest, next(e for e in moves if e.label == leave))
-        if scope in self.forks:
-            for edge in moves:
-                rest = list(self._take(rest, edge))
-            return rest
-        return self._take(rest, moves[0]) if len(moves) == 1 else [*rest, scope]
+            return self._take(rest, self._exit(scope, last, label), taken)
+        if len(moves) > 1 and scope not in self.forks:
+            return [*rest, scope]  # a handler decides
+        for edge in moves:
+            rest = self._take(rest, edge, taken)
+        return rest
+
+    def _exit(self, scope: str, last: str, label: str | None) -> Edge:
+        exits = self._exits[scope]
+        name = last.rpartition(".")[2]
+        leave = exits.get(label or "", exits.get(name, ""))
+        for edge in self._moves[scope]:
+            if edge.label == leave:
+                return edge
+        raise DiagramError(
+            f"{self.chart.file}: {scope} ended after {last} ({label or 'unlabelled'}), and its exits name neither; they name "
+            f"{', '.join(exits)}. Add it to the exits of machine {self.chart.name}."
+        )
 
     # The transitions machine
 
@@ -195,7 +219,9 @@ class Kernel:
                 if s.composite and s.path not in self.opaque:
                     spec["children"] = [*nested(s.path), {"name": END}]
                     if len(s.initial) == 1 and s.initial[0].startswith(s.path + "."):
-                        spec["initial"] = s.initial[0].removeprefix(s.path + ".").replace(".", _State.separator)
+                        spec["initial"] = (
+                            s.initial[0].removeprefix(s.path + ".").replace(".", _State.separator)
+                        )
                 inner.append(spec)
             return inner
 
@@ -223,7 +249,11 @@ class Kernel:
         self._machine.set_state(edge.source, self._model)
         self._machine.trigger_event(self._model, f"edge{index}")
         reached = self._model.state
-        if reached in self.chart.states and self.chart.states[reached].composite and reached not in self.opaque:
+        if (
+            reached in self.chart.states
+            and self.chart.states[reached].composite
+            and reached not in self.opaque
+        ):
             raise DiagramError(
                 f"{self.chart.file}: {reached} is entered, but has no [*] --> inside. Draw where it begins."
             )
@@ -243,7 +273,9 @@ class Kernel:
         if not s.composite or path in self.opaque:
             return (path,)
         if not s.initial:
-            raise DiagramError(f"{self.chart.file}: {path} is entered, but has no [*] --> inside. Draw where it begins.")
+            raise DiagramError(
+                f"{self.chart.file}: {path} is entered, but has no [*] --> inside. Draw where it begins."
+            )
         return tuple(p for target in s.initial for p in self._open(target))
 
     # Forks
@@ -271,6 +303,7 @@ class Kernel:
         return list(seen)
 
     def _waiting(self, state: str, place: Iterable[str]) -> bool:
+        """Whether a branch in `place` may still lead to `state`, where its fork's branches meet."""
         return any(
             state == meeting and any(p in inside for p in place if p != state)
             for meeting, inside in self._regions.values()
@@ -278,5 +311,3 @@ class Kernel:
 
     def _sorted(self, states: Iterable[str]) -> Place:
         return tuple(sorted(set(states), key=self._order.__getitem__))
-
-

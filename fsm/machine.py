@@ -63,6 +63,7 @@ class Machine:
     waits    states that wait on something outside, so that a cycle through them is not the machine's to bound
     failures labels or last states by which a run counts as failed
     on_error (state, entry of the recovery machine) -> label: a stop that ends the state by an edge of its own
+    calls    state -> the machines its handler may run below itself (a Detail's is understood)
     counted  the whole machine is walked in memory
     entered_at states where the machine may be begun besides its drawn start (the recovery machine's entries)
     """
@@ -80,6 +81,7 @@ class Machine:
         waits: Mapping[str, str] | None = None,
         failures: Iterable[str] = (),
         on_error: Mapping[tuple[str, str], str] | None = None,
+        calls: Mapping[str, Iterable[str]] | None = None,
         counted: bool = False,
         entered_at: Iterable[str] = (),
     ) -> None:
@@ -100,7 +102,13 @@ class Machine:
         self.bounds = MappingProxyType({(find(s), label): by for (s, label), by in (bounds or {}).items()})
         self.waits = MappingProxyType({find(k): v for k, v in (waits or {}).items()})
         self.failures = frozenset(failures)
-        self.on_error = MappingProxyType({(find(s), entry): label for (s, entry), label in (on_error or {}).items()})
+        self.on_error = MappingProxyType(
+            {(find(s), entry): label for (s, entry), label in (on_error or {}).items()}
+        )
+        self.calls = MappingProxyType(
+            {find(k): tuple(v) for k, v in (calls or {}).items()}
+            | {k: (v.machine,) for k, v in self.inside.items() if isinstance(v, Detail)}
+        )
         self.entered_at = tuple(map(find, entered_at))
         self._validate()
 
@@ -114,7 +122,9 @@ class Machine:
     @cached_property
     def kernel(self) -> Kernel:
         """Built once, used many times."""
-        return Kernel(self.chart, opaque=self.opaque, forks=self.forks, exits=self.exits, ends=frozenset(self.ends))
+        return Kernel(
+            self.chart, opaque=self.opaque, forks=self.forks, exits=self.exits, ends=frozenset(self.ends)
+        )
 
     @property
     def opaque(self) -> frozenset[str]:
@@ -173,13 +183,15 @@ class Machine:
     def _validate(self) -> None:
         for composite in (*self.inside, *self.exits):
             if not self.chart.states[composite].composite:
-                raise MachineError(f"machines/{self.name}: {composite} is a simple state; only a composite has an inside.")
+                raise MachineError(
+                    f"machines/{self.name}: {composite} is a simple state; only a composite has an inside."
+                )
         for composite, exits in self.exits.items():
             self._labels_exist(composite, exits.values())
         for (state, _), label in self.on_error.items():
             self._labels_exist(state, [label])
-        for state, label in self.bounds:
-            self._labels_exist(state, [label])
+        for source, wanted in self.bounds:
+            self._labels_exist(source, [wanted])
         for state in self.ends:
             if self._moves(state):
                 raise MachineError(f"machines/{self.name}: {state} is declared an end, but edges leave it.")

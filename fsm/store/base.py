@@ -1,9 +1,9 @@
 """What a store promises the journal. Nothing here knows what a record says.
 
-    runs/<run>/run.json              written once
-    runs/<run>/journal...            numbered from 0 without gaps, appended by one writer
-    runs/<run>/artifacts/<sha256>    by content
-    runs/<run>/live.json             advisory
+runs/<run>/run.json              written once
+runs/<run>/journal...            numbered from 0 without gaps, appended by one writer
+runs/<run>/artifacts/<sha256>    by content
+runs/<run>/live.json             advisory
 """
 
 from __future__ import annotations

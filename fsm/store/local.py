@@ -10,6 +10,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +71,9 @@ class LocalStore:
     def runs(self) -> list[str]:
         directory = self.root / "runs"
         try:
-            return sorted(p.parent.name for p in directory.glob("*/run.json") if not p.parent.name.startswith("."))
+            return sorted(
+                p.parent.name for p in directory.glob("*/run.json") if not p.parent.name.startswith(".")
+            )
         except OSError as e:
             raise _store_error("The runs cannot be listed:", directory, e) from e
 
@@ -209,13 +212,12 @@ class LocalRun:
                     position -= step
                     f.seek(position)
                     lines = (f.read(step) + rest).split(b"\n")
-                    rest = lines[0]
                     if newest:  # what follows the last newline is empty, or torn
+                        if len(lines) == 1:
+                            continue
                         lines.pop()
                         newest = False
-                        if not lines:
-                            rest = b""
-                            continue
+                    rest = lines[0]
                     yield from reversed(lines[1:])
                 if rest:
                     yield rest
@@ -250,10 +252,8 @@ class LocalRun:
             self._size = end
 
     def _forget_unacknowledged(self) -> None:
-        try:
+        with suppress(OSError):  # the next opening cuts the torn line off
             os.ftruncate(self._fd, self._size)
-        except OSError:
-            pass  # the next opening cuts the torn line off
 
     def _close(self) -> None:
         if self._fd >= 0:
@@ -270,10 +270,8 @@ class LocalRun:
         return live if isinstance(live, dict) else None
 
     def write_live(self, live: dict[str, Any]) -> None:
-        try:
+        with suppress(OSError):  # advisory: a full disk is the journal's to report
             _write_whole(self.directory / "live.json", json.dumps(live).encode(), sync=False)
-        except OSError:
-            pass  # advisory: a full disk is the journal's to report
 
     def busy(self) -> bool:
         """Whether a runner holds the lock now."""
@@ -321,7 +319,9 @@ class LocalRun:
                 os.fsync(out.fileno())
             with Path(temporary).open("rb") as f:
                 if hashlib.file_digest(f, "sha256").hexdigest() != digest:
-                    raise StoreError(f"{source} changed while it was being kept as an artifact. Write it whole before it is put.")
+                    raise StoreError(
+                        f"{source} changed while it was being kept as an artifact. Write it whole before it is put."
+                    )
             Path(temporary).replace(target)
         finally:
             Path(temporary).unlink(missing_ok=True)

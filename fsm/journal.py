@@ -1,0 +1,178 @@
+"""The journal of a run: numbered records, each naming its writer, its epoch and the record before it.
+
+A record is one line of JSON:
+
+    {"seq", "epoch", "writer", "id", "prev", "time", "kind", ...body}
+
+`prev` is the SHA-256 of the line before (64 zeros for the first). `epoch` grows with each claim; a record of a lower
+epoch after a claim of a higher one cannot be. What is appended is what the runner decided; what is read is text from
+outside, and is held against `Record`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import socket
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from fsm.errors import JournalDamaged, NewerFormat, NoSuchRun, RunReplaced
+from fsm.fold import Fold
+from fsm.store.base import RunStore, Taken
+
+FORMAT = 1
+GENESIS = "0" * 64
+FRAME = ("seq", "epoch", "writer", "id", "prev", "time", "took")  # what differs between two equal runs
+_dumps = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
+
+
+def digest(line: bytes) -> str:
+    """How a record names the one before it."""
+    return hashlib.sha256(line).hexdigest()
+
+
+def encode(record: dict[str, Any]) -> bytes:
+    """A record as its line."""
+    return _dumps(record).encode()
+
+
+def decode(line: bytes, where: str) -> dict[str, Any]:
+    """A line as a record, held against the schema. Raises JournalDamaged or NewerFormat."""
+    from fsm.record import validated
+
+    try:
+        value = json.loads(line)
+    except ValueError as e:
+        raise JournalDamaged(
+            f"{where}: a record is not JSON ({e}). The journal was changed from outside: restore it from a copy, or start "
+            "anew with --fresh."
+        ) from e
+    return validated(value, where)
+
+
+def essence(record: dict[str, Any]) -> dict[str, Any]:
+    """The record without what differs between two runs that did the same: times, writers, chain."""
+    return {k: v for k, v in record.items() if k not in FRAME}
+
+
+class Journal:
+    """The records of one run, and the right to add to them.
+
+    `open` makes this process the writer; until then the journal can only be read.
+    """
+
+    def __init__(self, store: RunStore, redact: Any = None) -> None:
+        self.store = store
+        self.writer = f"{socket.gethostname()}-{os.getpid()}-{os.urandom(3).hex()}"
+        self.next = 0
+        self.epoch = 0
+        self._prev = GENESIS
+        self._redact = redact or (lambda text: text)
+
+    # Reading
+
+    def header(self) -> dict[str, Any]:
+        """run.json. Raises NoSuchRun, NewerFormat, JournalDamaged."""
+        content = self.store.read_header()
+        if content is None:
+            raise NoSuchRun(
+                f"There is no run {self.store.name} at {self.store.url}. `fsm runs` lists those there are."
+            )
+        try:
+            header = json.loads(content)
+            version = int(header["format"])
+        except (ValueError, KeyError, TypeError) as e:
+            raise JournalDamaged(
+                f"{self.store.url}/run.json is not the header of a run ({e!r}). Restore it from a copy, or start anew with --fresh."
+            ) from e
+        if version > FORMAT:
+            raise NewerFormat(
+                f"Run {self.store.name} at {self.store.url} was written in format {version}; this version reads up to {FORMAT}. "
+                "Use the version that wrote it, or a newer one; nothing was changed."
+            )
+        return header  # type: ignore[no-any-return]
+
+    def records(self, start: int = 0) -> Iterator[dict[str, Any]]:
+        """The records from a number on, validated, the chain between them checked."""
+        expected, prev = start, None
+        for line in self.store.records(start):
+            record = decode(line, f"{self.store.url}, record {expected}")
+            self._fits(record, expected, prev)
+            yield record
+            expected, prev = expected + 1, digest(line)
+
+    def _fits(self, record: dict[str, Any], expected: int, prev: str | None) -> None:
+        if record["seq"] != expected:
+            raise JournalDamaged(
+                f"{self.store.url}: record {expected} is missing; {record['seq']} stands in its place. Restore the journal from a "
+                "copy, or start anew with --fresh."
+            )
+        if prev is not None and record["prev"] != prev:
+            raise JournalDamaged(
+                f"{self.store.url}: record {expected} does not follow from the record before it: one of the two was changed. "
+                "Restore the journal from a copy, or start anew with --fresh."
+            )
+
+    def load(self) -> Fold:
+        """The state now, from the newest snapshot on."""
+        lines = self.store.tail(lambda line: b'"snapshot":{' in line and "snapshot" in json.loads(line))
+        records = []
+        prev = None
+        for line in lines:
+            record = decode(line, f"{self.store.url}, the newest records")
+            self._fits(record, record["seq"] if prev is None else self.next, prev)
+            self.next, prev = record["seq"] + 1, digest(line)
+            self.epoch = max(self.epoch, record["epoch"])
+            records.append(record)
+        if records and records[0]["seq"] != 0 and "snapshot" not in records[0]:
+            raise JournalDamaged(
+                f"{self.store.url}: the journal begins at record {records[0]['seq']}. Restore it from a copy, or start anew with --fresh."
+            )
+        self._prev = prev or GENESIS
+        return Fold.of(records)
+
+    # Writing
+
+    def open(self) -> Fold:
+        """Become the writer: take the store's lock where it has one, read the state, append a claim."""
+        self.store.acquire()
+        fold = self.load()
+        self.epoch += 1
+        self.append({"kind": "claim", "host": socket.gethostname(), "pid": os.getpid()})
+        return fold
+
+    def append(self, body: dict[str, Any]) -> dict[str, Any]:
+        """Add a record; durable on return. Raises RunReplaced where another writer has taken the run over."""
+        record = {
+            "seq": self.next,
+            "epoch": self.epoch,
+            "writer": self.writer,
+            "id": f"{self.writer}-{self.next}",
+            "prev": self._prev,
+            "time": round(time.time(), 3),
+            **body,
+        }
+        line = self._redact(_dumps(record)).encode()
+        try:
+            self.store.append(self.next, line)
+        except Taken as taken:
+            other = json.loads(taken.line or b"{}")
+            raise RunReplaced(
+                f"Run {self.store.name} was taken over by {other.get('writer', 'another runner')} at record {taken.seq} "
+                f"(epoch {other.get('epoch', '?')}). This runner has stopped; nothing it did after that was kept."
+            ) from None
+        self.next += 1
+        self._prev = digest(line)
+        return record
+
+    def check_claim(self) -> None:
+        """Before an effect outside: is this still the writer? A local lock cannot be lost; a bucket's claim can."""
+        checker = getattr(self.store, "check_claim", None)
+        if checker is not None:
+            checker(self.next, self.epoch)
+
+    def close(self) -> None:
+        self.store.release()

@@ -1,0 +1,302 @@
+"""What a phase plugs into a machine: a handler for each of its states.
+
+    PHASE = Phase("data_preparation", config=DataPreparationConfig)
+
+    @PHASE.state("S3Download.ListTSNObjects")
+    def list_tsn(ctx: Context) -> str:
+        return "Objects found" if ... else "No TSN data"
+
+A handler does the work of a state and names the label of the edge to take; a state with one edge names nothing. It is
+run again from its beginning when the run was killed in it, so whatever must not be done twice goes through
+`ctx.once`, an artifact, or an outside name derived from `ctx.effect_name`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from fsm.errors import MissingArtifact, NotJson, PhaseError
+from fsm.store.base import Artifact
+from fsm.walk import Walk
+
+if TYPE_CHECKING:
+    from fsm.runner import Runner
+
+Handler = Callable[[Any], str | None]
+H = TypeVar("H", bound=Handler)
+
+
+@dataclass(frozen=True)
+class Registered:
+    """One handler. `effects`: it does something outside the run, so the claim is checked before it."""
+
+    state: str
+    handle: Handler
+    effects: bool = False
+
+
+class Phase:
+    """The handlers of one machine, and the model of its configuration section (a pydantic model class, or None)."""
+
+    def __init__(self, machine: str, config: type[Any] | None = None) -> None:
+        self.machine = machine
+        self.config = config
+        self.handlers: dict[str, Registered] = {}
+        self.classify: Callable[[BaseException], str | None] = lambda error: None
+
+    def state(self, *paths: str, effects: bool = False) -> Callable[[H], H]:
+        """Register the handler of one state, or of several that do the same.
+
+        Raises PhaseError for a state that has a handler already.
+        """
+
+        def register(handler: H) -> H:
+            for path in paths:
+                if path in self.handlers:
+                    raise PhaseError(
+                        f"phases/{self.machine}: {path} has two handlers, {self.handlers[path].handle.__name__} and "
+                        f"{handler.__name__}. Keep one."
+                    )
+                self.handlers[path] = Registered(path, handler, effects)
+            return handler
+
+        return register
+
+    def part(self, composite: str, machine: str) -> Phase:
+        """The handlers of the states inside a composite, for that inside run alone as `machine`."""
+        part = Phase(machine, self.config)
+        prefix = composite + "."
+        for path, r in self.handlers.items():
+            if path.startswith(prefix):
+                state = path.removeprefix(prefix)
+                part.handlers[state] = Registered(state, r.handle, r.effects)
+        return part
+
+    def classifies(
+        self, classify: Callable[[BaseException], str | None]
+    ) -> Callable[[BaseException], str | None]:
+        """Register what tells which entry state of this (recovery) machine an exception enters; None for none."""
+        self.classify = classify
+        return classify
+
+    def section(self, value: Mapping[str, Any] | None) -> Any:
+        """The configuration section as the phase's model; the plain mapping where it has none."""
+        return dict(value or {}) if self.config is None else self.config.model_validate(value or {})
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a machine below ended: its durable data, its last state, and the label it left that by."""
+
+    data: Mapping[str, Any]
+    last: str
+    label: str | None
+
+
+class Context:
+    """What a handler is given: one visit of one state.
+
+    `data` is the machine's durable dictionary (JSON values only); what the handler changes in it is committed with
+    the transition. `inputs` is what the calling machine gave.
+    """
+
+    def __init__(
+        self,
+        runner: Runner,
+        machine: str,
+        at: list[str],
+        state: str,
+        visit: int,
+        config: Any,
+        data: dict[str, Any],
+        inputs: Mapping[str, Any],
+    ) -> None:
+        self._runner = runner
+        self._at = at
+        self.machine = machine
+        self.state = state
+        self.visit = visit
+        self.config = config
+        self.data = data
+        self.inputs = inputs
+        self.files: dict[str, Artifact] = {}
+        self.reads: dict[str, str] = {}
+        self.counts: dict[str, int] = {}
+        self._calls = 0
+        self._walks: list[Walk] = []
+
+    # Where
+
+    @property
+    def run_name(self) -> str:
+        return self._runner.run.name
+
+    @property
+    def store_url(self) -> str:
+        """The store of this run, for a process elsewhere that is to keep a journal beside it."""
+        return self._runner.store_url
+
+    @property
+    def place(self) -> str:
+        """The stack of places: `IterativeDistillation > EpochN.Train > ForwardPass`."""
+        return " > ".join([*(step.partition("~")[0] for step in self._at), self.state])
+
+    @property
+    def identity(self) -> str:
+        """Names this visit of this state, the same in every attempt: seeds and outside names derive from it."""
+        return f"{'/'.join(self._at)}/{self.machine}:{self.state}#{self.visit}"
+
+    def effect_name(self, prefix: str, length: int = 63) -> str:
+        """A name for something made outside, the same in every attempt, so that a second one finds the first's.
+
+        At most `length` characters of letters, digits and hyphens.
+        """
+        suffix = hashlib.sha256(
+            f"{self.run_name}/{self._runner.created}/{self.identity}".encode()
+        ).hexdigest()[:8]
+        words = "-".join(
+            filter(None, (prefix, *self.run_name.replace(".", "-").replace("_", "-").split("-")))
+        )
+        return f"{words[: length - 9].rstrip('-')}-{suffix}"
+
+    # Chance
+
+    def seed(self, *parts: object) -> int:
+        """A 63-bit seed from the run's seed, the place, the visit, and `parts`."""
+        text = "/".join(map(str, (self._runner.seed, self.identity, *parts)))
+        return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8]) >> 1
+
+    @cached_property
+    def random(self) -> random.Random:
+        """The only random numbers a handler may use."""
+        return random.Random(self.seed())
+
+    # Data
+
+    def put(self, name: str, content: bytes | str | Path) -> Artifact:
+        """Keep a file by content under a logical name (`data/splits/train.jsonl`); it is durable on return.
+
+        `content` is the bytes, the text, or the path of a file. The name becomes visible with this transition.
+        """
+        artifact = self._runner.run.put_artifact(
+            name, content.encode() if isinstance(content, str) else content
+        )
+        self.files[name] = artifact
+        return artifact
+
+    def has(self, name: str) -> bool:
+        """Whether some state of this run has put an artifact of that name."""
+        return name in self.files or name in self._runner.fold.files
+
+    def open(self, name: str) -> Path:
+        """The newest artifact of that name, as a local file to be read. Raises MissingArtifact."""
+        if name in self.files:
+            sha256 = self.files[name].sha256
+        elif name in self._runner.fold.files:
+            sha256 = self._runner.fold.files[name]["sha256"]
+        else:
+            raise MissingArtifact(
+                f"{self.place}: this run has no artifact {name!r}. The state that puts it has not run: run the machine that does "
+                "before this one, or name the file in the configuration."
+            )
+        self.reads[name] = sha256
+        return self._runner.run.artifact(sha256)
+
+    def names(self, prefix: str = "") -> list[str]:
+        """The names of this run's artifacts that begin with `prefix`, sorted."""
+        return sorted(n for n in {*self._runner.fold.files, *self.files} if n.startswith(prefix))
+
+    def workdir(self, name: str) -> Path:
+        """A directory of this run on this machine: survives a kill, may be lost with the machine."""
+        path = self._runner.work / self.run_name / name
+        path.mkdir(parents=True, exist_ok=True)
+        return path
+
+    # Doing things once, and below
+
+    def once(self, key: str, do: Callable[[], Any]) -> Any:
+        """The result of `do()`, which is run at most once in this visit: journaled before it is returned.
+
+        A kill between the effect and the record runs it again; for that, name the effect by `effect_name`.
+        """
+        return self._runner.once(self, key, do)
+
+    def run(
+        self,
+        machine: str,
+        inputs: Mapping[str, Any] | None = None,
+        *,
+        start: str | None = None,
+        until: Iterable[str] = (),
+    ) -> Result:
+        """Run a machine below this state, to its end or until it stands in one of `until`.
+
+        The machine is a frame on the stack of places: a resumed run goes on inside it. Calls of one handler are told
+        apart by their order, so a handler must make the same calls when it is run again.
+        """
+        key = str(self._calls)
+        self._calls += 1
+        return self._runner.call(self, key, machine, dict(inputs or {}), start, frozenset(until))
+
+    def walk(self, machine: str | None = None) -> Walk:
+        """A counted machine to walk items through; without a name, the counted inside of this state."""
+        walk = self._runner.walk(self, machine)
+        self._walks.append(walk)
+        return walk
+
+    # Telling
+
+    @property
+    def log(self) -> Any:
+        """A structlog logger that knows the place."""
+        return self._runner.logger.bind(place=self.place)
+
+    def progress(self, done: float, total: float, note: str = "") -> None:
+        """How far the state is. Advisory: shown, never journaled."""
+        self._runner.on_progress(self._at, self.state, done, total, note)
+
+    def watch(self, run_name: str) -> Any:
+        """Another run of the same store, to be followed from here (`poll` reads what is new); shown below this state."""
+        return self._runner.watch(self, run_name)
+
+    # Stopping
+
+    def stopping(self) -> bool:
+        """Whether a stop was asked for (Ctrl-C, SIGTERM)."""
+        return self._runner.stop.requested
+
+    @contextmanager
+    def deferring_stop(self) -> Iterator[None]:
+        """Inside, a signal only sets the flag: for work that must reach a point of its own before it stops."""
+        with self._runner.stop.deferred():
+            yield
+
+    # For the engine
+
+    def taken_counts(self) -> dict[str, int]:
+        """What the walks of this visit have counted, by machine and edge, in a fixed order."""
+        total = dict(self.counts)
+        for walk in self._walks:
+            for edge, n in walk.counts().items():
+                key = f"{walk.machine.name}: {edge}"
+                total[key] = total.get(key, 0) + n
+        return dict(sorted(total.items()))
+
+
+def json_values(value: Any, where: str) -> Any:
+    """The value as JSON would give it back. Raises NotJson."""
+    import json
+
+    try:
+        return json.loads(json.dumps(value, allow_nan=False))
+    except (TypeError, ValueError, RecursionError) as e:
+        raise NotJson(
+            f"{where}: durable data must be JSON values, and this is not: {e}. Convert it, or keep it as an artifact."
+        ) from e

@@ -1,0 +1,136 @@
+"""What a record may say: the schema every line read from a journal is held against."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from fsm.errors import JournalDamaged
+
+Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class File(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+    sha256: Digest
+    size: Annotated[int, Field(ge=0)]
+
+
+class Patch(BaseModel):
+    """What a state changed of its frame's data."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+    set: dict[str, Any] = {}
+    drop: list[str] = []
+
+
+class Ended(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+    outcome: Literal["done", "failed"]
+    label: str | None
+    last: str
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+    seq: Annotated[int, Field(ge=0)]
+    epoch: Annotated[int, Field(ge=1)]
+    writer: str
+    id: str
+    prev: Digest
+    time: float
+
+
+class Claim(_Record):
+    """A writer takes the run."""
+
+    kind: Literal["claim"]
+    host: str
+    pid: int
+
+
+class _InState(_Record):
+    at: list[str]  # the states, outermost first, that called down to this machine; `~2` marks a second call
+    machine: str
+    # the state that acted
+    from_: Annotated[str, Field(alias="from")]
+    visit: Annotated[int, Field(ge=1)]
+    place: list[str] | None = None  # where the machine stands, if in more than one state
+    snapshot: dict[str, Any] | None = None
+
+
+class Transition(_InState):
+    """A state was left by an edge; `to` is the place after it, empty when the machine has ended."""
+
+    kind: Literal["transition"]
+    label: str | None
+    to: list[str]
+    took: float
+    data: Patch | None = None
+    files: dict[str, File] | None = None  # artifacts put, by logical name
+    reads: dict[str, Digest] | None = None  # artifacts opened
+    also: list[str] | None = None  # edges of composites left on the way, "source --> target : label"
+    counts: dict[str, int] | None = (
+        None  # edges walked by counted machines, "machine: source --> target : label"
+    )
+    end: Ended | None = None
+
+
+class Once(_InState):
+    """A step inside a state, done and never to be done again in this visit."""
+
+    kind: Literal["once"]
+    key: str
+    value: Any
+
+
+class Error(_InState):
+    """An exception in a state; `recovery` is the state of the recovery machine it entered, if it fits a class."""
+
+    kind: Literal["error"]
+    recovery: str | None
+    by: str | None = None  # the recovery machine
+    error: str
+    message: str
+    item: str | None = None
+    traceback: str
+
+
+class Leave(BaseModel):
+    """An outer state that the failure ends by an edge of its own."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+    at: list[str]
+    state: str
+    label: str
+
+
+class Verdict(_InState):
+    """How the recovery machine ended, and what that does to the state that failed."""
+
+    kind: Literal["verdict"]
+    verdict: Literal["stop", "again", "skip"]
+    last: str
+    patch: dict[str, Any] | None = None
+    skipped: dict[str, str] | None = None
+    leave: Leave | None = None
+
+
+_adapter: TypeAdapter[Any] = TypeAdapter(
+    Annotated[Claim | Transition | Once | Error | Verdict, Field(discriminator="kind")]
+)
+
+
+def validated(value: Any, where: str) -> dict[str, Any]:
+    """The value, if it is a record. Raises JournalDamaged saying which field is wrong."""
+    try:
+        _adapter.validate_python(value)
+    except ValidationError as e:
+        first = e.errors()[0]
+        field = ".".join(str(p) for p in first["loc"])
+        raise JournalDamaged(
+            f"{where}: this is not a record of a run: {field}: {first['msg']}. The journal was changed from outside, or was "
+            "written by a newer version: restore it from a copy, or start anew with --fresh."
+        ) from e
+    return value  # type: ignore[no-any-return]

@@ -1,0 +1,471 @@
+"""The loop: check the claim, run the handler, ask the kernel, commit, go on."""
+
+from __future__ import annotations
+
+import json
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from fsm.chart import Edge
+from fsm.errors import FsmError, PhaseError, RunReplaced, StoreError
+from fsm.fold import RECOVERY, Fold, Frame, new_frame, opened
+from fsm.journal import Journal
+from fsm.kernel import Kernel
+from fsm.machine import Machine, Verdict
+from fsm.phase import Context, Phase, Registered, Result, json_values
+from fsm.program import Program
+from fsm.stop import Stop
+from fsm.store.base import RunStore
+from fsm.walk import Walk
+from fsm.watch import Watch
+
+MOST_TRIES = 100  # of one state in one visit, whatever the recovery machine says
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run came to rest. `outcome` is done, failed (by a failure edge) or stopped (resumable)."""
+
+    outcome: str
+    label: str | None = None
+    last: str = ""
+    message: str = ""
+
+    @property
+    def exit_code(self) -> int:
+        return {"done": 0, "failed": 1, "stopped": 3}[self.outcome]
+
+
+class Observer(Protocol):
+    """Who looks on. Every method may be called from the runner's thread, `progress` from any."""
+
+    def record(self, record: Mapping[str, Any]) -> None: ...
+
+    def entered(self, at: list[str], machine: str, state: str, visit: int) -> None: ...
+
+    def progress(self, at: list[str], state: str, done: float, total: float, note: str) -> None: ...
+
+    def watched(self, at: list[str], state: str, watch: Watch) -> None: ...
+
+
+class Nobody:
+    """The observer that does not look."""
+
+    def record(self, record: Mapping[str, Any]) -> None: ...
+
+    def entered(self, at: list[str], machine: str, state: str, visit: int) -> None: ...
+
+    def progress(self, at: list[str], state: str, done: float, total: float, note: str) -> None: ...
+
+    def watched(self, at: list[str], state: str, watch: Watch) -> None: ...
+
+
+class Stopped(BaseException):
+    """The run cannot go on now, and can be resumed. Passes through the handlers above the failed state."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+class _Leave(BaseException):
+    """An outer state is left by an edge of its own, for something below it failed."""
+
+    def __init__(self, at: list[str], state: str) -> None:
+        super().__init__(state)
+        self.at = at
+        self.state = state
+
+
+class Runner:
+    """Drives one run, as the writer of its journal."""
+
+    def __init__(
+        self,
+        program: Program,
+        run: RunStore,
+        journal: Journal,
+        fold: Fold,
+        *,
+        seed: int,
+        created: str = "",
+        work: Path = Path("work"),
+        store_url: str = "",
+        observer: Observer | None = None,
+        logger: Any = None,
+        stop: Stop | None = None,
+    ) -> None:
+        self.program = program
+        self.run = run
+        self.journal = journal
+        self.fold = fold
+        self.seed = seed
+        self.created = created
+        self.work = work
+        self.store_url = store_url
+        self.observer: Observer = observer or Nobody()
+        self.stop = stop or Stop()
+        self._logger = logger
+
+    @property
+    def logger(self) -> Any:
+        if self._logger is None:
+            import structlog
+
+            self._logger = structlog.get_logger()
+        return self._logger
+
+    def drive(self) -> Outcome:
+        """Take the run to its end, or to where it stops.
+
+        Raises RunReplaced, StoreError and StopRequested; every other failure is in the journal and the Outcome.
+        """
+        if not self.fold.ended:
+            try:
+                self._drive([], self.program.root, {}, None, frozenset())
+            except Stopped as stopped:
+                return Outcome("stopped", message=stopped.message)
+        ended = self.fold.ended or {"outcome": "done", "label": None, "last": ""}
+        return Outcome(ended["outcome"], ended["label"], ended["last"])
+
+    def _drive(
+        self, at: list[str], name: str, inputs: dict[str, Any], start: str | None, until: frozenset[str]
+    ) -> Result:
+        """One machine, from where it stands to its end."""
+        machine = self.program.machine(name)
+        kernel = machine.kernel
+        frame = self.fold.frame(at)
+        if frame is None:
+            frame = self.fold.begin(at, new_frame(name, kernel.enter(start and machine.chart.find(start))))
+        elif frame["machine"] != name:
+            raise PhaseError(
+                f"{' > '.join(at)} called machine {frame['machine']} before it was interrupted, and now calls {name}. A handler must "
+                "make the same calls in the same order when it is run again."
+            )
+        phase = self.program.phases[name]
+        while frame["place"]:
+            place = tuple(frame["place"])
+            state = place[0] if len(place) == 1 else kernel.runnable(place)
+            if state in until:
+                break
+            self.stop.check()
+            self._visit(at, machine, kernel, phase, frame, place, state, inputs)
+        return Result(frame["data"], frame["last"], frame["label"])
+
+    def _visit(
+        self,
+        at: list[str],
+        machine: Machine,
+        kernel: Kernel,
+        phase: Phase,
+        frame: Frame,
+        place: tuple[str, ...],
+        state: str,
+        inputs: dict[str, Any],
+    ) -> None:
+        """One state: its handler, the move, the record."""
+        registered = phase.handlers.get(state)
+        if registered is None:
+            raise PhaseError(
+                f"phases/{machine.name}: {state} has no handler. Register one with @PHASE.state({state!r})."
+            )
+        visit = frame["visits"].get(state, 0) + 1
+        here: dict[str, Any] = frame["open"].get(state) or {}
+        data = frame["data"]
+        ctx = Context(
+            self,
+            machine.name,
+            at,
+            state,
+            visit,
+            self.program.sections.get(phase.machine),
+            json.loads(json.dumps(data)) if data else {},
+            inputs,
+        )
+        self.observer.entered(at, machine.name, state, visit)
+        started = time.monotonic()
+        try:
+            if failed := here.get("calls", {}).get("!"):  # it was interrupted while recovering
+                self._recover(at, machine, frame, state, failed["data"]["error"], None)
+                return
+            label = here["leave"] if "leave" in here else self._handle(registered, ctx)
+            step = kernel.step(place, state, label)
+            patch = _patch(data, ctx)
+        except _Leave as leave:
+            if leave.at != at or leave.state != state:
+                raise
+            return
+        except (StoreError, RunReplaced):
+            raise
+        except Exception as error:
+            self._failed(at, machine, frame, place, state, visit, error)
+            return
+        self._commit(
+            at,
+            machine,
+            place,
+            state,
+            visit,
+            ctx,
+            label,
+            step.edges,
+            step.place,
+            patch,
+            time.monotonic() - started,
+        )
+
+    def _handle(self, registered: Registered, ctx: Context) -> str | None:
+        if registered.effects:
+            self.journal.check_claim()
+        return registered.handle(ctx)
+
+    def _commit(
+        self,
+        at: list[str],
+        machine: Machine,
+        place: tuple[str, ...],
+        state: str,
+        visit: int,
+        ctx: Context,
+        label: str | None,
+        edges: tuple[Edge, ...],
+        after: tuple[str, ...],
+        patch: dict[str, Any] | None,
+        took: float,
+    ) -> None:
+        record: dict[str, Any] = {
+            "kind": "transition",
+            "at": at,
+            "machine": machine.name,
+            "from": state,
+            "visit": visit,
+            "label": label if label is not None or len(edges) != 1 else edges[0].label,
+            "to": list(after),
+            "took": round(took, 6),
+        }
+        if patch:
+            record["data"] = patch
+        if ctx.files:
+            record["files"] = {n: {"sha256": a.sha256, "size": a.size} for n, a in ctx.files.items()}
+        if ctx.reads:
+            record["reads"] = dict(ctx.reads)
+        if len(edges) > 1:
+            own = {e for e in edges if e.source == state}
+            if also := [e.id for e in edges if e not in own]:
+                record["also"] = also
+        if counts := ctx.taken_counts():
+            record["counts"] = counts
+        if not at and not after:
+            last = edges[-1].label if edges else label
+            names = {last, state, state.rpartition(".")[2]}
+            failed = bool(machine.failures & names)
+            record["end"] = {"outcome": "failed" if failed else "done", "label": last, "last": state}
+        self._append(record)
+
+    def _append(self, body: dict[str, Any]) -> None:
+        """Fold and commit a record. A signal in the middle waits until both are done."""
+        self.stop.depth += 1
+        try:
+            self.fold.apply(body)
+            if self.fold.snapshot_due():
+                body["snapshot"] = self.fold.snapshot()
+            record = self.journal.append(body)
+        finally:
+            self.stop.depth -= 1
+        self.observer.record(record)
+        self.stop.check()
+
+    # Failure
+
+    def _failed(
+        self,
+        at: list[str],
+        machine: Machine,
+        frame: Frame,
+        place: tuple[str, ...],
+        state: str,
+        visit: int,
+        error: Exception,
+    ) -> None:
+        """An exception in a state: record it, and go through the recovery machine where it fits a class."""
+        recovery = self.program.recovery
+        inside = any(step.endswith(RECOVERY) for step in at)
+        entry = None
+        if recovery and not inside and not isinstance(error, FsmError):
+            named = self.program.phases[recovery].classify(error)
+            entry = self.program.machine(recovery).chart.find(named) if named else None
+        body: dict[str, Any] = {
+            "kind": "error",
+            "at": at,
+            "machine": machine.name,
+            "from": state,
+            "visit": visit,
+            "recovery": entry,
+            "error": type(error).__name__,
+            "message": error.message if isinstance(error, FsmError) else str(error),
+            "traceback": "".join(traceback.format_exception(error)),
+        }
+        if entry:
+            body["by"] = recovery
+        if (item := getattr(error, "item", None)) is not None:
+            body["item"] = str(item)
+        if len(place) > 1:
+            body["place"] = list(place)
+        self._append(body)
+        where = " > ".join([*at, state])
+        if entry is None:
+            raise Stopped(
+                str(error)
+                if isinstance(error, FsmError)
+                else f"{where}: {type(error).__name__}: {error}. It fits no class of the recovery machine, so the run stopped there; its "
+                f"traceback is in the journal (`fsm history {self.run.name}`). Mend the cause and give the same command again."
+            )
+        self._recover(at, machine, frame, state, self._error_of(at, state), error)
+
+    def _error_of(self, at: list[str], state: str) -> dict[str, Any]:
+        below = self.fold.frame([*at, state + RECOVERY])
+        assert below is not None
+        return below["data"]["error"]  # type: ignore[no-any-return]
+
+    def _recover(
+        self,
+        at: list[str],
+        machine: Machine,
+        frame: Frame,
+        state: str,
+        failed: dict[str, Any],
+        error: Exception | None,
+    ) -> None:
+        """Walk the recovery machine to its end and do what its last state decides."""
+        name = self.program.recovery
+        assert name is not None
+        recovery = self.program.machine(name)
+        place = [*at, state + RECOVERY]
+        result = self._drive(place, name, failed, None, frozenset())
+        entry = self._entered(recovery, place)
+        verdict: Verdict = recovery.ends.get(result.last, Verdict.STOP)
+        item = failed.get("item")
+        if verdict is Verdict.SKIP and item is None:
+            verdict = Verdict.STOP
+        if opened(frame, state)["tries"].get(entry, 0) >= MOST_TRIES:
+            verdict = Verdict.STOP
+        body: dict[str, Any] = {
+            "kind": "verdict",
+            "at": at,
+            "machine": machine.name,
+            "from": state,
+            "visit": frame["visits"].get(state, 0) + 1,
+            "verdict": verdict.value,
+            "last": result.last,
+        }
+        if patch := result.data.get("patch"):
+            body["patch"] = patch
+        if verdict is Verdict.SKIP:
+            body["skipped"] = {str(item): failed["message"]}
+        leave = self._edge_outside(at, state, entry) if verdict is Verdict.STOP else None
+        if leave:
+            body["leave"] = {"at": leave[0], "state": leave[1], "label": leave[2]}
+        self._append(body)
+        if leave:
+            raise _Leave(leave[0], leave[1])
+        if verdict is Verdict.STOP:
+            raise Stopped(
+                str(
+                    result.data.get("advice")
+                    or f"{' > '.join([*at, state])}: {failed['error']}: {failed['message']}"
+                )
+            )
+
+    def _entered(self, recovery: Machine, at: list[str]) -> str:
+        """The entry state a recovery began with, by its last name."""
+        frame = self.fold.frame(at)
+        assert frame is not None
+        first: str = next(iter(frame["visits"]))
+        return first.rpartition(".")[2]
+
+    def _edge_outside(self, at: list[str], state: str, entry: str) -> tuple[list[str], str, str] | None:
+        """The innermost state, this one or one above it, that declares an edge for such an end."""
+        for depth in range(len(at), -1, -1):
+            frame = self.fold.frame(at[:depth])
+            assert frame is not None
+            standing = state if depth == len(at) else at[depth].partition("~")[0]
+            label = self.program.machine(frame["machine"]).on_error.get((standing, entry))
+            if label is not None:
+                return at[:depth], standing, label
+        return None
+
+    # What a context asks for
+
+    def once(self, ctx: Context, key: str, do: Callable[[], Any]) -> Any:
+        frame = self.fold.frame(ctx._at)
+        assert frame is not None
+        done = opened(frame, ctx.state)["once"]
+        if key not in done:
+            body: dict[str, Any] = {
+                "kind": "once",
+                "at": ctx._at,
+                "machine": ctx.machine,
+                "from": ctx.state,
+                "visit": ctx.visit,
+                "key": key,
+                "value": json_values(do(), f"{ctx.place}: once({key!r})"),
+            }
+            if len(frame["place"]) > 1:
+                body["place"] = frame["place"]
+            self._append(body)
+        return opened(frame, ctx.state)["once"][key]
+
+    def call(
+        self,
+        ctx: Context,
+        key: str,
+        name: str,
+        inputs: dict[str, Any],
+        start: str | None,
+        until: frozenset[str],
+    ) -> Result:
+        caller = self.program.machine(ctx.machine)
+        if name not in caller.calls.get(ctx.state, ()):
+            raise PhaseError(
+                f"{ctx.place} calls machine {name!r}, which machines/{ctx.machine} does not declare. Add it to `calls`, so that "
+                "`check` can see it."
+            )
+        until = frozenset(map(self.program.machine(name).chart.find, until))
+        step = ctx.state if key == "0" else f"{ctx.state}~{key}"
+        return self._drive([*ctx._at, step], name, json_values(inputs, ctx.place), start, until)
+
+    def walk(self, ctx: Context, name: str | None) -> Walk:
+        if name is None:
+            return Walk(
+                self.program.machine(ctx.machine).counted_inside(ctx.state),
+                self.program.phases[ctx.machine],
+                prefix=ctx.state + ".",
+            )
+        return Walk(self.program.machine(name), self.program.phases[name])
+
+    def watch(self, ctx: Context, run_name: str) -> Watch:
+        from fsm.store.base import open_store
+
+        watch = Watch(open_store(self.store_url).run(run_name))
+        self.observer.watched(ctx._at, ctx.state, watch)
+        return watch
+
+    def on_progress(self, at: list[str], state: str, done: float, total: float, note: str) -> None:
+        self.observer.progress(at, state, done, total, note)
+
+
+def _patch(before: dict[str, Any], ctx: Context) -> dict[str, Any] | None:
+    """What the handler changed in the frame's data, as JSON gives it back. Raises NotJson."""
+    if ctx.data == before:
+        return None
+    after = json_values(ctx.data, ctx.place)
+    patch: dict[str, Any] = {}
+    if changed := {k: v for k, v in after.items() if k not in before or before[k] != v}:
+        patch["set"] = changed
+    if dropped := sorted(before.keys() - after.keys()):
+        patch["drop"] = dropped
+    return patch or None

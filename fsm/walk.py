@@ -1,0 +1,121 @@
+"""Walking a counted machine: in memory, thousands of times, every edge checked against the drawing and counted."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from fsm.errors import PhaseError, UnknownLabel
+
+if TYPE_CHECKING:
+    from fsm.chart import Edge
+    from fsm.kernel import Place
+    from fsm.machine import Machine
+    from fsm.phase import Phase
+
+
+class Walk:
+    """One counted machine and what was counted on it.
+
+    Either the phase's handlers drive it (`run(item)`, from any number of threads at once), or something outside does
+    (`begin`, then `go(label)` for every step it takes).
+    """
+
+    def __init__(self, machine: Machine, phase: Phase | None = None, prefix: str = "") -> None:
+        self.machine = machine
+        self._kernel = machine.kernel
+        self._prefix = prefix
+        self._handlers = _handlers(machine, phase, prefix)
+        self._total: Counter[Edge] = Counter()
+        self._lock = threading.Lock()
+        self._place: Place = ()
+
+    # Driven by handlers
+
+    def run(self, item: Any, start: str | None = None) -> str:
+        """Drive one item from the machine's start to its end; returns the last state.
+
+        Each state's handler is called with the item and names the label. Raises what a handler raises, with a note of
+        the state it was in; UnknownLabel for a label that the state does not have.
+        """
+        taken: list[Edge] = []
+        place = self._kernel.enter(start)
+        state = ""
+        try:
+            while place:
+                state = place[0] if len(place) == 1 else self._kernel.runnable(place)
+                handle = self._handlers.get(state)
+                if handle is None:
+                    raise PhaseError(
+                        f"phases/{self.machine.name}: {self._prefix}{state} has no handler. Register one with "
+                        f'@PHASE.state("{self._prefix}{state}").'
+                    )
+                place = self._step(place, state, handle(item), taken)
+        except Exception as e:
+            e.add_note(f"in {self.machine.name}: {self._prefix}{state}")
+            raise
+        finally:
+            self._add(taken)
+        return state
+
+    # Driven from outside
+
+    def begin(self, start: str | None = None) -> str:
+        """Stand at the machine's start (or at `start`); returns the state."""
+        self._place = self._kernel.enter(start)
+        return self.at
+
+    @property
+    def at(self) -> str:
+        """The state the walk stands in; empty when it has ended."""
+        return self._kernel.runnable(self._place) if self._place else ""
+
+    def labels(self) -> list[str | None]:
+        """The labels the present state has."""
+        return self._kernel.labels(self.at) if self._place else []
+
+    def go(self, label: str | None = None) -> str:
+        """Take an edge; returns the state it leads to. Raises UnknownLabel for one that the state does not have."""
+        if not self._place:
+            raise UnknownLabel(
+                f"{self.machine.name}: the walk has ended; {label!r} cannot be taken. Begin it again with begin()."
+            )
+        taken: list[Edge] = []
+        self._place = self._step(self._place, self.at, label, taken)
+        self._add(taken)
+        return self.at
+
+    # Counting
+
+    def counts(self) -> dict[str, int]:
+        """How often each edge was taken, in the order of the drawing."""
+        with self._lock:
+            total = dict(self._total)
+        named: dict[str, int] = {}
+        for edge in self.machine.chart.edges:
+            if n := total.get(edge):
+                name = edge.under(self._prefix).id
+                named[name] = named.get(name, 0) + n
+        return named
+
+    def _add(self, taken: list[Edge]) -> None:
+        if taken:
+            with self._lock:
+                self._total.update(taken)
+
+    def _step(self, place: Place, state: str, label: str | None, taken: list[Edge]) -> Place:
+        step = self._kernel.step(place, state, label)
+        taken.extend(step.edges)
+        return step.place
+
+
+def _handlers(machine: Machine, phase: Phase | None, prefix: str) -> Mapping[str, Any]:
+    if phase is None:
+        return {}
+    return {
+        path.removeprefix(prefix): registered.handle
+        for path, registered in phase.handlers.items()
+        if path.startswith(prefix) and path.removeprefix(prefix) in machine.chart.states
+    }
