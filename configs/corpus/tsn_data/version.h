@@ -1,0 +1,1 @@
+#define TSN_VERSION 3
