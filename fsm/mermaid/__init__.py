@@ -1,0 +1,52 @@
+"""The Mermaid reader: text to diagram, as Mermaid 12.3.0 reads it.
+
+>>> diagram = parse("stateDiagram-v2\\n[*] --> Validation\\nValidation --> [*] : Validation failed\\n")
+>>> [(edge.source, edge.target, edge.label) for edge in diagram.transitions]
+[('root_start', 'Validation', None), ('Validation', 'root_end', 'Validation failed')]
+"""
+
+from fsm.mermaid.dump import dump
+from fsm.mermaid.error import MermaidError
+from fsm.mermaid.model import (
+    ROOT,
+    ClassApplication,
+    ClassDef,
+    Click,
+    Comment,
+    Diagnostic,
+    Diagram,
+    Edge,
+    Flowchart,
+    Node,
+    Note,
+    StateDecl,
+    StateDiagram,
+    StyleStatement,
+    Subgraph,
+    Transition,
+)
+from fsm.mermaid.reader import parse, read, read_all
+
+__all__ = [
+    "ROOT",
+    "ClassApplication",
+    "ClassDef",
+    "Click",
+    "Comment",
+    "Diagnostic",
+    "Diagram",
+    "Edge",
+    "Flowchart",
+    "MermaidError",
+    "Node",
+    "Note",
+    "StateDecl",
+    "StateDiagram",
+    "StyleStatement",
+    "Subgraph",
+    "Transition",
+    "dump",
+    "parse",
+    "read",
+    "read_all",
+]

@@ -1,0 +1,328 @@
+"""Tokens of a state diagram: Mermaid's modal lexer (`stateDiagram.jison`, 12.3.0) by hand, in linear time.
+
+A mode has an ordered list of rules and the first that matches wins, whatever its length, so the order below is
+the grammar. The names of modes and tokens are Mermaid's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from fsm.mermaid.model import Comment
+from fsm.mermaid.scan import END, Ahead, LastOnLine, Match, Token, pattern
+from fsm.mermaid.source import LINE_ENDS, S_IN_LINE, SPACES, Prepared
+
+# An action gets the match and returns the token's (kind, text), or None when nothing is handed on.
+Action = Callable[[str], tuple[str, str] | None]
+
+_FORKS = ("fork", "join", "choice")
+_DIRECTIONS = ("TB", "BT", "RL", "LR")
+
+EXPECTED = {
+    "struct": ("a state", "an edge", "'}'"),
+    "STATE": ("a state's name", '"a description" as NAME'),
+    "NOTE": ("'left of NAME'", "'right of NAME'", '"text" as NAME'),
+    "NOTE_ID": ("the name of a state",),
+    "NOTE_TEXT": ("': text'", "lines of text closed by 'end note'"),
+    "SCALE": ("a number and 'width'",),
+    "CLASS": ("names of states, then a class",),
+    "CLASSDEF": ("a class name, then styles",),
+    "STYLE": ("names of states, then styles",),
+}
+
+
+class StateScanner:
+    """An iterator of tokens that ends after one `END` token. Raises MermaidError where Mermaid's lexer stops.
+
+    ``steps`` counts rules tried and characters consumed: the measure of the tests for linear cost.
+    """
+
+    def __init__(self, prepared: Prepared) -> None:
+        self.text = prepared.text.text
+        self.comments: list[Comment] = []
+        self.hash_comments: list[int] = []
+        self.steps = 0
+        self._prepared = prepared
+        self._modes = ["INITIAL"]
+        self._at = 0
+        self._brace = Ahead(self.text, r"\{")
+        self._line_end = Ahead(self.text, f"[{LINE_ENDS}]")
+        self._end_note = Ahead(self.text, r"end note\b", ignore_case=True)
+        self._rules = self._make_rules()
+
+    def __iter__(self) -> Iterator[Token]:
+        size = len(self.text)
+        at_end = False
+        while True:
+            if at_end:
+                yield Token(END, "", size, size)
+                return
+            at_end = self._at == size  # Mermaid tries its rules once more at the end of the text
+            start = self._at
+            made = self._next()
+            if made is not None:
+                yield Token(made[0], made[1], start, self._at)
+
+    def _next(self) -> tuple[str, str] | None:
+        start = self._at
+        for match, action in self._rules[self._modes[-1]]:
+            self.steps += 1
+            end = match(start)
+            if end >= 0:
+                self._at = end
+                self.steps += end - start
+                return action(self.text[start:end])
+        if start == len(self.text):
+            return END, ""
+        mode = self._modes[-1]
+        raise self._prepared.error(
+            start, f"unexpected {_shown(self.text, start)}", *EXPECTED.get(mode, ("a statement",))
+        )
+
+    # -- actions ---------------------------------------------------------------------------------------
+
+    def _to(self, *modes: str, pop: bool = True) -> None:
+        if pop and len(self._modes) > 1:
+            self._modes.pop()
+        self._modes += modes
+
+    def _token(self, kind: str, *modes: str, pop: bool = False) -> Action:
+        def act(text: str) -> tuple[str, str]:
+            self._to(*modes, pop=pop)
+            return kind, text
+
+        return act
+
+    def _skip(self, *modes: str, pop: bool = False) -> Action:
+        def act(text: str) -> None:
+            self._to(*modes, pop=pop)
+
+        return act
+
+    def _comment(self, text: str) -> None:
+        start = self._at - len(text)
+        line, _ = self._prepared.place(start)
+        if text.startswith("#"):
+            self.hash_comments.append(start)
+        else:
+            line_start = self.text.rfind("\n", 0, start) + 1
+            own = not self.text[line_start:start].strip(SPACES)
+            self.comments.append(Comment(text[2:].strip(SPACES), line, own))
+
+    def _id(self, *modes: str, pop: bool = False) -> Action:
+        """A name ends where a comment begins."""
+
+        def act(text: str) -> tuple[str, str] | None:
+            mark = text.find("%%")
+            if mark == 0:
+                return None
+            if mark > 0:
+                self._at -= len(text) - mark
+                text = text[:mark]
+            self._to(*modes, pop=pop)
+            return "ID", text
+
+        return act
+
+    def _stereotype(self, kind: str) -> Action:
+        cut = len(kind) + 4  # <<kind>> or [[kind]]
+
+        def act(text: str) -> tuple[str, str]:
+            self._to()
+            return kind.upper(), text[:-cut].strip(SPACES)
+
+        return act
+
+    def _short_note(self, text: str) -> tuple[str, str]:
+        self._to()
+        return "NOTE_TEXT", text[2:].strip(SPACES)  # two characters, whatever they are: `:text` loses its t
+
+    def _long_note(self, text: str) -> tuple[str, str]:
+        self._to()
+        return "NOTE_TEXT", text[: -len("end note")].strip(SPACES)
+
+    def _name_with_space(self, text: str) -> None:
+        start = self._at - len(text)
+        name = text.rstrip("{").strip(SPACES)
+        raise self._prepared.error(
+            start, f"a state's name is a single word, found {name!r}", f'state "{name}" as NAME {{'
+        )
+
+    # -- rules that a plain expression cannot match in linear time --------------------------------------
+
+    def _match_name_with_space(self, words: Match) -> Match:
+        """`\\w+\\s+\\w+.*?\\{`"""
+
+        def match(at: int) -> int:
+            end = words(at)
+            if end < 0:
+                return -1
+            brace, stop = self._brace.next(end), self._line_end.next(end)
+            return brace[1] if brace and (stop is None or brace[0] < stop[0]) else -1
+
+        return match
+
+    def _match_long_note(self, at: int) -> int:
+        """`[\\s\\S]*?\\n\\s*end note\\b`"""
+        found = self._end_note.next(at)
+        while found:
+            start = found[0]
+            before = start
+            while before > at and self.text[before - 1] in SPACES:
+                before -= 1
+            self.steps += start - before
+            if "\n" in self.text[before:start]:
+                return found[1]
+            found = self._end_note.next(found[1])
+        return -1
+
+    def _match_end(self, at: int) -> int:
+        return at if at == len(self.text) else -1
+
+    # -- the modes -------------------------------------------------------------------------------------
+
+    def _make_rules(self) -> dict[str, list[tuple[Match, Action]]]:
+        def p(expression: str) -> Match:
+            return pattern(self.text, expression, ignore_case=True)
+
+        token, skip, name = self._token, self._skip, self._id
+        line_space: list[tuple[Match, Action]] = [(p(f"[{S_IN_LINE}]+"), skip())]
+        comments: list[tuple[Match, Action]] = [
+            (p(r"#[^\n]*"), self._comment),
+            (p(r"%%(?!\{)[^\n]*"), self._comment),
+        ]
+        directions: list[tuple[Match, Action]] = [
+            (self._direction(way), token(f"direction {way}")) for way in _DIRECTIONS
+        ]
+        names: list[tuple[Match, Action]] = [
+            (p(r"\[\*\]"), token("EDGE_STATE")),
+            (p(r"[^:\n\s\-\{]+"), name()),
+            (p(r":(?:[^:\n;]|:[^:\n;])+"), token("DESCR")),
+            (p(r"-->"), token("-->")),
+        ]
+        class_def = (p(r"classDef\s+"), token("classDef", "CLASSDEF"))
+        css_class = (p(r"class\s+"), token("class", "CLASS"))
+        style = (p(r"style\s+"), token("style", "STYLE"))
+        state = (p(r"state\s+"), skip("STATE"))
+        note = (p(r"note\s+"), token("note", "NOTE"))
+        struct = token("STRUCT_START", "struct", pop=True)
+        return {
+            "INITIAL": [
+                (p(r"click\b"), token("CLICK")),
+                (p(r"href\b"), token("HREF")),
+                (p(r'"[^"]*"'), token("STRING")),
+                (p(r"default\b"), token("DEFAULT")),
+                *directions,
+                (p(r"\n+"), token("NL")),
+                (p(r"\s+"), skip()),
+                *comments,
+                (p(r"scale\s+"), token("scale", "SCALE")),
+                (p(r"accTitle\s*:\s*"), token("acc_title", "acc_title")),
+                (p(r"accDescr\s*:\s*"), token("acc_descr", "acc_descr")),
+                (p(r"accDescr\s*\{\s*"), skip("acc_descr_multiline")),
+                class_def,
+                css_class,
+                style,
+                state,
+                (p(r"\{"), struct),
+                note,
+                (p(r"stateDiagram(?:-v2)?\s+"), token("SD")),
+                (p(r"hide empty description\b"), token("HIDE_EMPTY")),
+                *names,
+                (p(r":::"), token("STYLE_SEPARATOR")),
+                (self._match_end, token("NL")),
+            ],
+            "struct": [
+                *line_space,
+                *comments,
+                class_def,
+                css_class,
+                style,
+                state,
+                *directions,
+                (p(r"\}"), token("STRUCT_STOP", pop=True)),
+                (p(r"\n"), skip()),
+                note,
+                *names,
+                (p(r"--"), token("CONCURRENT")),
+                (p(r":::"), token("STYLE_SEPARATOR")),
+            ],
+            "STATE": [
+                *line_space,
+                *comments,
+                *((self._on_line(f"<<{kind}>>"), self._stereotype(kind)) for kind in _FORKS),
+                *((self._on_line(rf"\[\[{kind}\]\]"), self._stereotype(kind)) for kind in _FORKS),
+                (p('"'), skip("STATE_STRING")),
+                (p(r"\s*as\s+"), token("AS", "STATE_ID")),
+                (self._match_name_with_space(p(r"\w+\s+\w+")), self._name_with_space_action()),
+                (p(r"[^\n\s\{]+"), token("COMPOSIT_STATE")),
+                (p(r"\n"), skip(pop=True)),
+                (p(r"\{"), struct),
+            ],
+            "STATE_STRING": [(p('"'), skip(pop=True)), (p('[^"]*'), token("STATE_DESCR"))],
+            "STATE_ID": [(p(r"[^\n\{]*"), name(pop=True))],
+            "NOTE": [
+                (p(r"left of\b"), token("left of", "NOTE_ID", pop=True)),
+                (p(r"right of\b"), token("right of", "NOTE_ID", pop=True)),
+                (p('"'), skip("FLOATING_NOTE", pop=True)),
+            ],
+            "NOTE_ID": [(p(r"\s*[^:\n\s\-]+"), name("NOTE_TEXT", pop=True))],
+            "NOTE_TEXT": [
+                (p(r"\s*:[^:\n;]+"), self._short_note),
+                (self._match_long_note, self._long_note),
+            ],
+            "FLOATING_NOTE": [
+                (p(r"\s*as\s*"), token("AS", "FLOATING_NOTE_ID", pop=True)),
+                (p('"'), skip()),
+                (p('[^"]*'), token("NOTE_TEXT")),
+            ],
+            "FLOATING_NOTE_ID": [(p(r"[^\n]*"), name(pop=True))],
+            "SCALE": [(p(r"\d+"), token("WIDTH")), (p(r"\s+width\b"), skip(pop=True))],
+            "acc_title": [(p(r"[^\n]*"), token("acc_title_value", pop=True))],
+            "acc_descr": [(p(r"[^\n]*"), token("acc_descr_value", pop=True))],
+            "acc_descr_multiline": [
+                (p(r"\}"), skip(pop=True)),
+                (p(r"[^}]*"), token("acc_descr_multiline_value")),
+            ],
+            "CLASSDEF": [
+                (p(r"DEFAULT\s+"), token("DEFAULT_CLASSDEF_ID", "CLASSDEFID", pop=True)),
+                (p(r"\w+\s+"), token("CLASSDEF_ID", "CLASSDEFID", pop=True)),
+            ],
+            "CLASSDEFID": [(p(r"[^\n]*"), token("CLASSDEF_STYLEOPTS", pop=True))],
+            "CLASS": [(p(r"\w+(?:,\s*\w+)*"), token("CLASSENTITY_IDS", "CLASS_STYLE", pop=True))],
+            "CLASS_STYLE": [(p(r"[^\n]*"), token("STYLECLASS", pop=True))],
+            "STYLE": [(p(r"[\w,]+\s+"), token("STYLE_IDS", "STYLEDEF_STYLES", pop=True))],
+            "STYLEDEF_STYLES": [(p(r"[^\n]*"), token("STYLEDEF_STYLEOPTS", pop=True))],
+        }
+
+    def _name_with_space_action(self) -> Action:
+        def act(text: str) -> None:
+            self._name_with_space(text)
+
+        return act
+
+    def _on_line(self, expression: str) -> Match:
+        return LastOnLine(self.text, expression, ignore_case=True)
+
+    def _direction(self, way: str) -> Match:
+        """`.*direction\\s+TB[^\\n]*`: a line that holds it anywhere is nothing but a direction."""
+        last = LastOnLine(self.text, rf"direction\s+{way}", ignore_case=True)
+        line_feed = Ahead(self.text, r"\n")
+        size = len(self.text)
+
+        def match(at: int) -> int:
+            end = last(at)
+            if end < 0:
+                return -1
+            stop = line_feed.next(end)
+            return stop[0] if stop else size
+
+        return match
+
+
+def _shown(text: str, at: int) -> str:
+    """The word at a position, for a message."""
+    end = at
+    while end < len(text) and end < at + 30 and text[end] not in SPACES:
+        end += 1
+    return repr(text[at:end]) if end > at else "the end of the line"
