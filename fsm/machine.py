@@ -105,10 +105,11 @@ class Machine:
         self.on_error = MappingProxyType(
             {(find(s), entry): label for (s, entry), label in (on_error or {}).items()}
         )
-        self.calls = MappingProxyType(
-            {find(k): tuple(v) for k, v in (calls or {}).items()}
-            | {k: (v.machine,) for k, v in self.inside.items() if isinstance(v, Detail)}
-        )
+        called = {find(k): tuple(v) for k, v in (calls or {}).items()}
+        for composite, how in self.inside.items():
+            if isinstance(how, Detail):
+                called[composite] = (how.machine, *called.get(composite, ()))
+        self.calls = MappingProxyType(called)
         self.entered_at = tuple(map(find, entered_at))
         self._validate()
 

@@ -1,0 +1,23 @@
+"""Diagram 4, the epoch loop: trains by 5, scores by 6, decides by 9."""
+
+from fsm.machine import Machine
+from machines import diagram
+
+MACHINE = Machine(
+    "distillation",
+    diagram("distillation"),
+    exits={
+        "EpochN.CheckConvergence": {
+            "Converged": "Converged",
+            "Continue": "Continue (next epoch)",
+            "Max epochs reached": "Max epochs reached",
+        },
+    },
+    bounds={("EpochN.CheckConvergence", "Continue (next epoch)"): "distillation.max_epochs"},
+    calls={
+        "EpochN.Train": ("qlora_training",),
+        "EpochN.Evaluate": ("quality_scoring",),
+        "EpochN.RequestCorrections.FormatAsTraining": ("quality_scoring",),
+        "EpochN.CheckConvergence.CheckThreshold": ("convergence",),
+    },
+)
