@@ -48,6 +48,7 @@ class Phase:
     def __init__(self, machine: str, config: type[Any] | None = None) -> None:
         self.machine = machine
         self.config = config
+        self.section_name = machine
         self.handlers: dict[str, Registered] = {}
         self.classify: Callable[[BaseException], str | None] = lambda error: None
 
@@ -72,6 +73,7 @@ class Phase:
     def part(self, composite: str, machine: str) -> Phase:
         """The handlers of the states inside a composite, for that inside run alone as `machine`."""
         part = Phase(machine, self.config)
+        part.section_name = self.section_name
         prefix = composite + "."
         for path, r in self.handlers.items():
             if path.startswith(prefix):
@@ -142,6 +144,11 @@ class Context:
     def store_url(self) -> str:
         """The store of this run, for a process elsewhere that is to keep a journal beside it."""
         return self._runner.store_url
+
+    @property
+    def store_options(self) -> dict[str, Any]:
+        """How that store is reached."""
+        return self._runner.store_options
 
     @property
     def place(self) -> str:

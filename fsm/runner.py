@@ -95,6 +95,7 @@ class Runner:
         created: str = "",
         work: Path = Path("work"),
         store_url: str = "",
+        store_options: Mapping[str, Any] | None = None,
         observer: Observer | None = None,
         logger: Any = None,
         stop: Stop | None = None,
@@ -107,6 +108,7 @@ class Runner:
         self.created = created
         self.work = work
         self.store_url = store_url
+        self.store_options = dict(store_options or {})
         self.observer: Observer = observer or Nobody()
         self.stop = stop or Stop()
         self._logger = logger
@@ -450,7 +452,7 @@ class Runner:
     def watch(self, ctx: Context, run_name: str) -> Watch:
         from fsm.store.base import open_store
 
-        watch = Watch(open_store(self.store_url).run(run_name))
+        watch = Watch(open_store(self.store_url, **self.store_options).run(run_name))
         self.observer.watched(ctx._at, ctx.state, watch)
         return watch
 

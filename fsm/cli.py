@@ -1,0 +1,200 @@
+"""`fsm`: run, status, history, runs, render, check, parse, audit, and the commands that phases bring."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+BROKEN_PIPE = 141  # what a shell reports for a program whose reader has gone
+
+
+def guarded(do: Callable[[argparse.Namespace], int], args: argparse.Namespace) -> int:
+    """Call a command; the engine's errors become one paragraph (or, with --json, one line) and an exit code."""
+    from fsm.errors import FsmError
+    from fsm.mermaid import MermaidError
+
+    try:
+        return do(args)
+    except FsmError as e:
+        _complain(args, e.message, e.code)
+        return e.exit_code
+    except MermaidError as e:
+        _complain(args, str(e), "F100")
+        return 2
+    except BrokenPipeError:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 - so that the interpreter's own flush finds no broken pipe
+        return BROKEN_PIPE
+
+
+def _complain(args: argparse.Namespace, message: str, code: str) -> None:
+    if getattr(args, "json", False):
+        print(json.dumps({"error": message, "code": code}))
+    print(f"fsm: {message} [{code}]", file=sys.stderr)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The command line; returns the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="fsm", description="Pipelines that are drawn, proved, run, killed and resumed."
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    from fsm import run
+
+    one = commands.add_parser("run", help="begin a run, or go on with it", epilog=run.EPILOG)
+    run.add_arguments(one)
+    one.set_defaults(do=run.run)
+
+    one = _of_run(commands, "status", "where a run stands", status)
+    one = _of_run(commands, "history", "the records of a run: places, labels, digests of artifacts", history)
+    one = _of_run(commands, "audit", "prove a journal whole: chain, gaps, epochs, artifacts", audit)
+
+    one = commands.add_parser("runs", help="the runs of a store")
+    _store_arguments(one)
+    one.set_defaults(do=runs)
+
+    one = commands.add_parser("render", help="draw a diagram, or a run on its diagrams")
+    one.add_argument(
+        "what", metavar="DIAGRAM|RUN", help="a .mmd file, the name of a machine, or the name of a run"
+    )
+    one.add_argument(
+        "--machine", metavar="NAME", help="of a run: draw this machine (default: the innermost in progress)"
+    )
+    one.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        metavar="FILE",
+        help="write .mmd, .svg, .png or .html (default: Mermaid text to stdout)",
+    )
+    _store_arguments(one)
+    one.set_defaults(do=render)
+
+    one = commands.add_parser("check", help="prove what can be proved before anything runs")
+    one.add_argument("config", type=Path, metavar="CONFIG")
+    one.add_argument("--json", action="store_true", help="one JSON line a finding")
+    one.set_defaults(do=check)
+
+    one = commands.add_parser("parse", help="what the Mermaid reader sees")
+    one.add_argument("files", type=Path, nargs="+", metavar="FILE")
+    one.add_argument("--json", action="store_true", help="one JSON line a file")
+    one.set_defaults(do=parse)
+
+    _phase_commands(commands, argv if argv is not None else sys.argv[1:])
+    args = parser.parse_args(argv)
+    return guarded(args.do, args)
+
+
+def _of_run(
+    commands: argparse._SubParsersAction, name: str, text: str, do: Callable[..., int]
+) -> argparse.ArgumentParser:  # type: ignore[type-arg]
+    one: argparse.ArgumentParser = commands.add_parser(name, help=text)
+    one.add_argument("run", metavar="RUN")
+    _store_arguments(one)
+    one.set_defaults(do=do)
+    return one
+
+
+def _store_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--store",
+        metavar="URL",
+        default=os.environ.get("FSM_STORE", "."),
+        help="default: $FSM_STORE, or this directory",
+    )
+    parser.add_argument("--json", action="store_true", help="JSON, one line an item")
+
+
+def _phase_commands(commands: argparse._SubParsersAction, argv: list[str]) -> None:  # type: ignore[type-arg]
+    """Commands that installed packages bring by the entry point group `fsm.commands`: a function (subparsers) -> None.
+
+    Looked up only when no command of the engine's own was given: finding entry points reads every package's metadata.
+    """
+    if argv and argv[0] in commands.choices:
+        return
+    from importlib.metadata import entry_points
+
+    for entry in sorted(entry_points(group="fsm.commands"), key=lambda e: e.name):
+        entry.load()(commands)
+
+
+# The commands
+
+
+def status(args: argparse.Namespace) -> int:
+    """Where a run stands."""
+    from fsm.view import commands
+
+    return commands.status(args.run, args.store, args.json)
+
+
+def history(args: argparse.Namespace) -> int:
+    """The records of a run."""
+    from fsm.view import commands
+
+    return commands.history(args.run, args.store, args.json)
+
+
+def runs(args: argparse.Namespace) -> int:
+    """The runs of a store."""
+    from fsm.view import commands
+
+    return commands.runs(args.store, args.json)
+
+
+def render(args: argparse.Namespace) -> int:
+    """A diagram, or a run on its diagrams, as Mermaid text or a picture."""
+    from fsm.view import commands
+
+    return commands.render(args.what, args.store, args.machine, args.output, args.json)
+
+
+def audit(args: argparse.Namespace) -> int:
+    """The proof that a journal is whole."""
+    from fsm import audit as audits
+    from fsm.store.base import open_store
+
+    return audits.report(audits.audit(open_store(args.store).run(args.run)), args.json)
+
+
+def check(args: argparse.Namespace) -> int:
+    """What can be proved of a configuration before anything runs."""
+    from fsm import check as checks
+    from fsm import config as configs
+
+    findings = checks.check(configs.load(args.config).program)
+    for finding in findings:
+        print(json.dumps(finding.as_json()) if args.json else finding)
+    return 2 if any(f.severity == "error" for f in findings) else 0
+
+
+def parse(args: argparse.Namespace) -> int:
+    """What the Mermaid reader sees of each file; a file that is refused is told, and the others still read."""
+    from fsm import mermaid
+
+    refused = False
+    for path in args.files:
+        try:
+            diagram = mermaid.read(path)
+        except mermaid.MermaidError as e:
+            refused = True
+            if args.json:
+                print(json.dumps({"file": str(path), "error": e.message, "line": e.line, "column": e.column}))
+            else:
+                print(e, file=sys.stderr)
+            continue
+        if args.json:
+            print(json.dumps({"file": str(path), **mermaid.dump(diagram)}, ensure_ascii=False))
+        else:
+            for finding in diagram.diagnostics:
+                print(f"{path}:{finding.line}:{finding.column}: {finding.severity}: {finding.message}")
+            print(f"{path}: read")
+    return 2 if refused else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

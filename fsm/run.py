@@ -1,0 +1,88 @@
+"""`python -m fsm.run pipeline.yaml`: begin a run, or go on with it where it stands."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+EPILOG = """\
+Interrupt it (Ctrl-C, a kill, a lost machine) and give the same command again: it goes on from the state it was in.
+exit codes: 0 done; 1 the run ended in a failure edge; 2 bad input; 3 stopped and resumable"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of `fsm run`, which are those of `python -m fsm.run`."""
+    parser.add_argument("config", type=Path, metavar="CONFIG", help="a YAML file, such as configs/local.yaml")
+    parser.add_argument(
+        "--run", metavar="NAME", help="the run's name in the store (default: run.name of the configuration)"
+    )
+    parser.add_argument("--machine", metavar="NAME", help="run this machine instead: a phase alone")
+    parser.add_argument(
+        "--store", metavar="URL", help="where runs are kept: a directory, or s3://bucket/prefix"
+    )
+    parser.add_argument("--seed", type=int, help="what every random number of the run derives from")
+    parser.add_argument(
+        "--fresh", action="store_true", help="start anew; the former run of that name is moved aside"
+    )
+    parser.add_argument(
+        "--log",
+        choices=("auto", "console", "json", "none"),
+        default="auto",
+        help="lines instead of the live tree",
+    )
+    parser.add_argument("--json", action="store_true", help="print how the run ended as one line of JSON")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run a configuration; returns the exit code."""
+    from fsm.cli import guarded
+
+    parser = argparse.ArgumentParser(
+        prog="python -m fsm.run",
+        description=__doc__,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add_arguments(parser)
+    args = parser.parse_args(argv)
+    return guarded(run, args)
+
+
+def run(args: argparse.Namespace) -> int:
+    """What `fsm run` does."""
+    import json
+
+    from fsm import config as configs
+    from fsm import session
+    from fsm.check import refuse
+    from fsm.stop import StopRequested
+    from fsm.view.terminal import telling
+
+    names = {"run.name": args.run, "machine": args.machine, "store": args.store, "run.seed": args.seed}
+    overrides: dict[str, Any] = {k: v for k, v in names.items() if v is not None}
+    if args.machine and not args.run:
+        overrides["run.name"] = args.machine
+    config = configs.load(args.config, overrides)
+    refuse(config.program)
+    name = config.engine.run.name
+    again = f"Give the same command again to go on with run {name}."
+    with telling(config, args.log) as (observer, logger):
+        try:
+            outcome = session.run(config, fresh=args.fresh, observer=observer, logger=logger)
+        except StopRequested:
+            outcome = session.Outcome("stopped", message=f"Stopped by a signal. {again}")
+    if args.json:
+        said = {"run": name, "outcome": outcome.outcome, "label": outcome.label, "last": outcome.last}
+        print(json.dumps(said | ({"message": outcome.message} if outcome.message else {})))
+    elif outcome.outcome == "stopped":
+        print(f"fsm: run {name} stopped. {outcome.message}", file=sys.stderr)
+    else:
+        how = f"by {outcome.label!r}, after {outcome.last}" if outcome.label else f"after {outcome.last}"
+        print(f"fsm: run {name} {outcome.outcome} {how}.", file=sys.stderr)
+    return outcome.exit_code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

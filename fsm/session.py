@@ -1,0 +1,197 @@
+"""One run of one configuration, from the command line's point of view: begin it or take it up, drive it, let it go."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from fsm.config import Config, environment_secrets
+from fsm.errors import ConfigChanged, NoSuchRun
+from fsm.fold import Fold
+from fsm.journal import FORMAT, Journal
+from fsm.runner import Nobody, Observer, Outcome, Runner
+from fsm.stop import Stop
+from fsm.store.base import RunStore, open_store
+from fsm.watch import Watch, stack_of
+
+HEARTBEAT = 5.0  # seconds between two writings of live.json
+
+
+class Live(Nobody):
+    """Keeps live.json: who is at the run, where it stands, how far. Passes on to the next observer."""
+
+    def __init__(self, run: RunStore, journal: Journal, fold: Fold, then: Observer) -> None:
+        self._run = run
+        self._journal = journal
+        self._fold = fold
+        self._then = then
+        self._progress: dict[str, Any] = {}
+        self._watching: str | None = None
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
+
+    def record(self, record: Mapping[str, Any]) -> None:
+        self._then.record(record)
+
+    def entered(self, at: list[str], machine: str, state: str, visit: int) -> None:
+        self._progress = {}
+        self._then.entered(at, machine, state, visit)
+
+    def progress(self, at: list[str], state: str, done: float, total: float, note: str) -> None:
+        self._progress = {"state": state, "done": done, "total": total, "note": note}
+        self._then.progress(at, state, done, total, note)
+
+    def watched(self, at: list[str], state: str, watch: Watch) -> None:
+        self._watching = watch.run.name
+        self._then.watched(at, state, watch)
+
+    @contextmanager
+    def beating(self) -> Iterator[None]:
+        """Write live.json now, every few seconds, and when it ends."""
+        self._write("running")
+        self._thread.start()
+        try:
+            yield
+        finally:
+            self._end.set()
+            self._thread.join()
+            self._write("ended")
+
+    def _beat(self) -> None:
+        while not self._end.wait(HEARTBEAT):
+            self._write("running")
+
+    def _write(self, status: str) -> None:
+        self._run.write_live(
+            {
+                "status": status,
+                "writer": self._journal.writer,
+                "host": socket.gethostname(),
+                "pid": os.getpid(),
+                "time": round(time.time(), 3),
+                "seq": self._journal.next - 1,
+                "watching": self._watching,
+                "stack": [list(s) for s in stack_of(self._fold)] if status == "ended" else None,
+                "progress": self._progress,
+            }
+        )
+
+
+def run(
+    config: Config,
+    *,
+    fresh: bool = False,
+    observer: Observer | None = None,
+    logger: Any = None,
+    stop: Stop | None = None,
+) -> Outcome:
+    """Run a configuration: begin the run, or go on with the one of its name where it stands.
+
+    Raises every FsmError; StopRequested where a signal stopped it.
+    """
+    engine = config.engine
+    store = open_store(engine.store, **engine.store_options)
+    if fresh:
+        store.retire(engine.run.name)
+    run = store.run(engine.run.name)
+    secrets = config.secrets | environment_secrets()
+    journal = Journal(run, redact=_redactor(secrets))
+    header = begin(config, run, journal)
+    fold = journal.open()
+    runner = Runner(
+        config.program,
+        run,
+        journal,
+        fold,
+        seed=engine.run.seed,
+        created=header["created"],
+        work=Path(engine.work),
+        store_url=engine.store,
+        store_options=engine.store_options,
+        logger=logger,
+        stop=stop,
+    )
+    live = Live(run, journal, fold, observer or Nobody())
+    runner.observer = live
+    try:
+        with runner.stop.installed(), live.beating():
+            return runner.drive()
+    finally:
+        journal.close()
+
+
+def begin(config: Config, run: RunStore, journal: Journal) -> dict[str, Any]:
+    """The header of the run, written now if it is new. Raises ConfigChanged where it was begun with other words."""
+    header = {
+        "format": FORMAT,
+        "name": run.name,
+        "created": datetime.now(UTC).isoformat(timespec="milliseconds"),
+        "machine": config.program.root,
+        "seed": config.engine.run.seed,
+        "config": dict(config.plain),
+        "diagrams": config.program.digests,
+    }
+    try:
+        found = journal.header()
+    except NoSuchRun:
+        content = config.redact(json.dumps(header, indent=1, sort_keys=True, ensure_ascii=False))
+        run.write_header(content.encode())
+        return header
+    _same(found, json.loads(config.redact(json.dumps(header))), run)
+    return found
+
+
+def _same(found: dict[str, Any], now: dict[str, Any], run: RunStore) -> None:
+    changed = [
+        f"diagram {name}"
+        for name in sorted({*found["diagrams"], *now["diagrams"]})
+        if found["diagrams"].get(name) != now["diagrams"].get(name)
+    ]
+    if found["machine"] != now["machine"]:
+        changed.append(f"machine: {found['machine']} then, {now['machine']} now")
+    free = {
+        "store",
+        "store_options",
+        "work",
+    }  # where things are may change between two starts; what is done may not
+    then = {k: v for k, v in found["config"].items() if k not in free}
+    changed += _differences(then, {k: v for k, v in now["config"].items() if k not in free})
+    if changed:
+        shown = "; ".join(changed[:5]) + ("; and more" if len(changed) > 5 else "")
+        raise ConfigChanged(
+            f"Run {run.name} at {run.url} was begun with another program: {shown}. Put that back to go on with it, give this one "
+            "another name with --run, or start anew with --fresh."
+        )
+
+
+def _differences(then: Any, now: Any, key: str = "") -> list[str]:
+    if isinstance(then, dict) and isinstance(now, dict):
+        return [
+            d
+            for k in sorted({*then, *now})
+            for d in _differences(then.get(k), now.get(k), f"{key}.{k}".lstrip("."))
+        ]
+    return [] if then == now else [f"{key}: {json.dumps(then)} then, {json.dumps(now)} now"]
+
+
+def _redactor(secrets: frozenset[str]) -> Any:
+    """What takes secrets out of a line of JSON, in the form JSON writes them."""
+    written = sorted({json.dumps(s, ensure_ascii=False)[1:-1] for s in secrets})
+    if not written:
+        return None
+
+    def redact(line: str) -> str:
+        for secret in written:
+            if secret in line:
+                line = line.replace(secret, "**********")
+        return line
+
+    return redact
