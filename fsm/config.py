@@ -73,6 +73,7 @@ class Config:
     engine: Engine
     program: Program
     plain: Mapping[str, Any]  # as JSON values, secrets masked: what run.json keeps
+    text: str = ""  # the file as it stands, its variables not filled in
     secrets: frozenset[str] = field(repr=False, default=frozenset())
 
     def redact(self, text: str) -> str:
@@ -103,20 +104,15 @@ def load(path: Path, overrides: Mapping[str, Any] | None = None) -> Config:
     _known_machine(engine, machines, str(path))
     found = closure(engine.machine, engine.recovery, machines)
     plugged = {name: phases[name] for name in found if name in phases}
-    values = {
-        name: _model(phase.section, sections.get(phase.section_name), str(path), phase.section_name)
-        for name, phase in plugged.items()
-    }
+    values = {name: _model(p.section, sections.get(p.section_name), str(path), p.section_name) for name, p in plugged.items()}
+    for name in sections.keys() - values.keys():  # of phases that do not run, but may be asked about
+        values[name] = _model(phases[name].section, sections[name], str(path), name)
     program = Program(
-        engine.machine,
-        MappingProxyType(found),
-        MappingProxyType(plugged),
-        engine.recovery,
-        MappingProxyType(values),
+        engine.machine, MappingProxyType(found), MappingProxyType(plugged), engine.recovery, MappingProxyType(values)
     )
     secrets |= {s for v in values.values() for s in _secret_values(v)}
     plain = engine.model_dump(mode="json") | {n: _plain(v) for n, v in sorted(values.items())}
-    return Config(str(path), engine, program, plain, frozenset(secrets))
+    return Config(str(path), engine, program, plain, path.read_text("utf-8"), frozenset(secrets))
 
 
 def _machine_type() -> type[Any]:

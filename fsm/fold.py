@@ -120,7 +120,9 @@ class Fold:
         elif kind == "once":
             opened(frame, state)["once"][record["key"]] = record["value"]
         elif kind == "error":
-            if entry := record["recovery"]:
+            if any(step.endswith(RECOVERY) for step in at):
+                self._recovery_failed(at)
+            elif entry := record["recovery"]:
                 here = opened(frame, state)
                 here["tries"][entry] = here["tries"].get(entry, 0) + 1
                 below = self.begin([*at, state + RECOVERY], new_frame(record["by"], [entry]))
@@ -149,6 +151,13 @@ class Fold:
         frame["place"] = list(record["to"])
         if end := record.get("end"):
             self.state["ended"] = end
+
+    def _recovery_failed(self, at: list[str]) -> None:
+        """An error within a recovery stops the run; a resume tries the state that failed first again."""
+        depth = next(i for i, step in enumerate(at) if step.endswith(RECOVERY))
+        outer = self.frame(at[:depth])
+        assert outer is not None, at
+        outer["open"].pop(at[depth].removesuffix(RECOVERY), None)
 
     def _verdict(self, frame: Frame, state: str, record: dict[str, Any]) -> None:
         here = opened(frame, state)

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import random
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -146,6 +147,20 @@ class Context:
         return self._runner.store_url
 
     @property
+    def config_text(self) -> str:
+        """The configuration file as it stands, its variables not filled in: for a process elsewhere to run by."""
+        return self._runner.config_text
+
+    def section(self, name: str) -> Any:
+        """Another phase's configuration section. Raises PhaseError where the configuration has none and needs none."""
+        try:
+            return self._runner.program.sections[name]
+        except KeyError:
+            raise PhaseError(
+                f"{self.place}: the configuration has no section {name!r}. Add one, empty if its defaults will do."
+            ) from None
+
+    @property
     def store_options(self) -> dict[str, Any]:
         """How that store is reached."""
         return self._runner.store_options
@@ -165,12 +180,8 @@ class Context:
 
         At most `length` characters of letters, digits and hyphens.
         """
-        suffix = hashlib.sha256(
-            f"{self.run_name}/{self._runner.created}/{self.identity}".encode()
-        ).hexdigest()[:8]
-        words = "-".join(
-            filter(None, (prefix, *self.run_name.replace(".", "-").replace("_", "-").split("-")))
-        )
+        suffix = hashlib.sha256(f"{self._runner.origin}/{self.run_name}/{self.identity}".encode()).hexdigest()[:8]
+        words = re.sub(r"[^A-Za-z0-9]+", "-", f"{prefix}-{self.run_name}").strip("-")
         return f"{words[: length - 9].rstrip('-')}-{suffix}"
 
     # Chance

@@ -92,10 +92,11 @@ class Runner:
         fold: Fold,
         *,
         seed: int,
-        created: str = "",
+        origin: str = "",
         work: Path = Path("work"),
         store_url: str = "",
         store_options: Mapping[str, Any] | None = None,
+        config_text: str = "",
         observer: Observer | None = None,
         logger: Any = None,
         stop: Stop | None = None,
@@ -105,10 +106,11 @@ class Runner:
         self.journal = journal
         self.fold = fold
         self.seed = seed
-        self.created = created
+        self.origin = origin
         self.work = work
         self.store_url = store_url
         self.store_options = dict(store_options or {})
+        self.config_text = config_text
         self.observer: Observer = observer or Nobody()
         self.stop = stop or Stop()
         self._logger = logger
@@ -350,6 +352,8 @@ class Runner:
         result = self._drive(place, name, failed, None, frozenset())
         entry = self._entered(recovery, place)
         verdict: Verdict = recovery.ends.get(result.last, Verdict.STOP)
+        if result.data.get("verdict"):  # a last state may find that its own verdict cannot be carried out
+            verdict = Verdict(result.data["verdict"])
         item = failed.get("item")
         if verdict is Verdict.SKIP and item is None:
             verdict = Verdict.STOP

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
 import threading
 import time
@@ -99,12 +100,16 @@ def run(
     """
     engine = config.engine
     store = open_store(engine.store, **engine.store_options)
-    if fresh:
-        store.retire(engine.run.name)
     run = store.run(engine.run.name)
     secrets = config.secrets | environment_secrets()
     journal = Journal(run, redact=_redactor(secrets))
-    header = begin(config, run, journal)
+    generation = 0
+    if fresh and run.read_header() is not None:
+        generation = int(journal.header().get("generation", 0)) + 1
+        store.retire(run.name)
+    header = begin(config, run, journal, generation)
+    # what is made outside is named after the run: a bucket's run by its bucket too, for its jobs share an account
+    place = engine.store if "://" in engine.store else ""
     fold = journal.open()
     runner = Runner(
         config.program,
@@ -112,10 +117,11 @@ def run(
         journal,
         fold,
         seed=engine.run.seed,
-        created=header["created"],
+        origin=f"{place}/{header.get('generation', 0)}",
         work=Path(engine.work),
         store_url=engine.store,
         store_options=engine.store_options,
+        config_text=config.text,
         logger=logger,
         stop=stop,
     )
@@ -128,11 +134,15 @@ def run(
         journal.close()
 
 
-def begin(config: Config, run: RunStore, journal: Journal) -> dict[str, Any]:
-    """The header of the run, written now if it is new. Raises ConfigChanged where it was begun with other words."""
+def begin(config: Config, run: RunStore, journal: Journal, generation: int = 0) -> dict[str, Any]:
+    """The header of the run, written now if it is new. Raises ConfigChanged where it was begun with other words.
+
+    `generation` counts the former runs of the name. A new run finds no scratch of a former one.
+    """
     header = {
         "format": FORMAT,
         "name": run.name,
+        "generation": generation,
         "created": datetime.now(UTC).isoformat(timespec="milliseconds"),
         "machine": config.program.root,
         "seed": config.engine.run.seed,
@@ -143,6 +153,7 @@ def begin(config: Config, run: RunStore, journal: Journal) -> dict[str, Any]:
         found = journal.header()
     except NoSuchRun:
         content = config.redact(json.dumps(header, indent=1, sort_keys=True, ensure_ascii=False))
+        shutil.rmtree(Path(config.engine.work) / run.name, ignore_errors=True)
         run.write_header(content.encode())
         return header
     _same(found, json.loads(config.redact(json.dumps(header))), run)

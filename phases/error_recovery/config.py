@@ -1,0 +1,14 @@
+"""Numbers of Diagram 8."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class ErrorRecoveryConfig(BaseModel):
+    """`sleep(1s * 2^attempt)` while `attempt < 5`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    base_seconds: float = Field(1.0, ge=0)
+    max_attempts: int = Field(5, ge=1)

@@ -1,0 +1,214 @@
+"""The states of Diagram 8.
+
+`ctx.data["error"]` says what failed: {machine, state, error, message, item, attempt, data}; `attempt` counts earlier
+recoveries of the same kind in the same visit, `data` is the failed machine's durable data. A handler may leave
+`advice` (the paragraph the user is shown when the run stops), `patch` (merged into the failed machine's data before
+its state starts again) and `verdict` (`stop`, where the last state's own verdict cannot be carried out).
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from fsm.phase import Context, Phase
+from phases.error_recovery.classify import classify
+from phases.error_recovery.config import ErrorRecoveryConfig
+
+PHASE = Phase("error_recovery", config=ErrorRecoveryConfig)
+PHASE.classifies(classify)
+
+RESUME = "Then give the same command again: the run goes on from there."
+
+
+@PHASE.state(
+    "errors.AWSErrors.NoCredentials",
+    "errors.AWSErrors.AccessDenied",
+    "errors.AWSErrors.RoleNotFound",
+    "errors.BedrockErrors.ThrottlingException",
+    "errors.BedrockErrors.ModelStreamError",
+    "errors.TrainingErrors.NaNLoss",
+    "errors.TrainingErrors.CUDAOutOfMemory",
+    "errors.TrainingErrors.DiskSpaceLow",
+    "errors.DataErrors.EncodingError",
+    "errors.DataErrors.EmptyDataset",
+    "errors.DataErrors.InvalidStructure",
+    "errors.SageMakerErrors.SpotInterruption",
+    "errors.SageMakerErrors.MaxRuntimeExceeded",
+    "errors.SageMakerErrors.ContainerError",
+)
+def entered(ctx: Context) -> None:
+    """An error state: say what happened. What is done about it comes after."""
+    error = ctx.data["error"]
+    ctx.log.warning(error["message"], error=error["error"], state=error["state"], attempt=error["attempt"] + 1)
+
+
+# AWSErrors
+
+
+@PHASE.state("errors.AWSErrors.SetEnvVars")
+def set_env_vars(ctx: Context) -> None:
+    _advise(
+        ctx,
+        "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (and AWS_SESSION_TOKEN for temporary ones), or AWS_PROFILE.",
+    )
+
+
+@PHASE.state("errors.AWSErrors.UpdateBucketPolicy")
+def update_bucket_policy(ctx: Context) -> None:
+    _advise(ctx, "Allow the caller what the message names in the bucket's policy or in the caller's own.")
+
+
+@PHASE.state("errors.AWSErrors.DeployCloudFormation")
+def deploy_cloud_formation(ctx: Context) -> None:
+    _advise(ctx, "Create the role (trusted by sagemaker.amazonaws.com), or name an existing one in sagemaker_job.role.")
+
+
+# BedrockErrors
+
+
+@PHASE.state("errors.BedrockErrors.ExponentialBackoff")
+def exponential_backoff(ctx: Context) -> str:
+    """Sleep base * 2^attempt seconds and allow another call, or give the item up."""
+    attempt = ctx.data["error"]["attempt"]
+    if attempt >= ctx.config.max_attempts:
+        return "attempt >= 5"
+    seconds = ctx.config.base_seconds * 2**attempt
+    ctx.log.info("waiting before the call is made again", seconds=seconds)
+    time.sleep(seconds)
+    return "attempt < 5"
+
+
+@PHASE.state("errors.BedrockErrors.RetryInvoke")
+def retry_invoke(ctx: Context) -> None:
+    """The verdict makes the call again."""
+
+
+@PHASE.state("errors.BedrockErrors.SkipPrompt")
+def skip_prompt(ctx: Context) -> None:
+    _advise(ctx, "The teacher did not answer in all attempts: look at its quota and at the service's health.")
+
+
+# TrainingErrors
+
+
+@PHASE.state("errors.TrainingErrors.LogCUDAMemory")
+def log_cuda_memory(ctx: Context) -> None:
+    """Keep the CUDA memory summary in the run's record, where there is CUDA."""
+    torch: Any = sys.modules.get("torch")
+    if torch is None or not torch.cuda.is_available():
+        ctx.data["cuda_memory"] = "no CUDA device in this process"
+        return
+    ctx.data["cuda_memory"] = torch.cuda.memory_summary()
+
+
+@PHASE.state("errors.TrainingErrors.HaltTraining")
+def halt_training(ctx: Context) -> None:
+    _advise(
+        ctx,
+        "Training was halted at once; the last complete checkpoint is kept. Lower qlora_training.learning_rate or "
+        "max_grad_norm, or look at the rows of the step.",
+    )
+
+
+@PHASE.state("errors.TrainingErrors.ReduceBatchSize")
+def reduce_batch_size(ctx: Context) -> None:
+    """Halve the micro-batch and double the accumulation, so that the effective batch stays."""
+    failed = ctx.data["error"]["data"]
+    micro, accumulation = failed.get("micro_batch"), failed.get("accumulation")
+    if micro is None or accumulation is None or micro <= 1:
+        ctx.data["verdict"] = "stop"
+        _advise(
+            ctx,
+            "The micro-batch is 1 already, so there is nothing left to halve. Lower qlora_training.max_length, or rent a "
+            "larger GPU.",
+        )
+        return
+    ctx.data["patch"] = {"micro_batch": micro // 2, "accumulation": accumulation * 2}
+    ctx.log.warning("micro-batch halved", micro_batch=micro // 2, accumulation=accumulation * 2)
+
+
+@PHASE.state("errors.TrainingErrors.CleanCheckpoints")
+def clean_checkpoints(ctx: Context) -> None:
+    """Remove old checkpoints, never the newest or the best one; stop where that frees nothing."""
+    from phases.qlora_training import checkpoints
+
+    directory = ctx.data["error"]["data"].get("checkpoints")
+    freed = checkpoints.clean(Path(directory)) if directory else 0
+    if freed:
+        ctx.log.warning("old checkpoints removed", bytes=freed)
+        return
+    ctx.data["verdict"] = "stop"
+    _advise(ctx, "There is no old checkpoint left to remove: free disk space, or give the instance a larger volume.")
+
+
+# DataErrors
+
+
+@PHASE.state("errors.DataErrors.TryLatin1")
+def try_latin1(ctx: Context) -> str:
+    """Whether the file that failed reads as Latin-1 text; only a file that can be found again can."""
+    from phases.data_preparation.decoding import NotText, decode_latin1
+
+    item = ctx.data["error"]["item"]
+    path = Path(item) if item else None
+    if path is None or not path.is_file():
+        return "Still fails"
+    try:
+        decode_latin1(path.read_bytes())
+    except NotText:
+        return "Still fails"
+    return "Decoded"
+
+
+@PHASE.state("errors.DataErrors.UseLatin1", "errors.DataErrors.SkipFile")
+def file_decided(ctx: Context) -> None:
+    """The verdict reads the file again, or goes on without it."""
+    _advise(ctx, "Convert the file to UTF-8, or take it out of the source.")
+
+
+@PHASE.state("errors.DataErrors.CheckS3Paths")
+def check_s3_paths(ctx: Context) -> None:
+    _advise(ctx, "Look at the sources named in data_preparation: each must hold C files under its prefix.")
+
+
+@PHASE.state("errors.DataErrors.ValidateJSONL")
+def validate_jsonl(ctx: Context) -> None:
+    _advise(ctx, "Every line must be a JSON object with a `messages` list of {role, content}; mend the row it names.")
+
+
+# SageMakerErrors
+
+
+@PHASE.state("errors.SageMakerErrors.ResumeFromCheckpoint")
+def resume_from_checkpoint(ctx: Context) -> None:
+    """The verdict starts the state again; it finds its last checkpoint."""
+
+
+@PHASE.state("errors.SageMakerErrors.SavePartialModel")
+def save_partial_model(ctx: Context) -> None:
+    """Keep the adapter of the newest complete checkpoint, where it can be reached from here, as a partial model."""
+    from phases.qlora_training import checkpoints
+
+    directory = ctx.data["error"]["data"].get("checkpoints")
+    newest = checkpoints.newest(Path(directory)) if directory else None
+    if newest is None:
+        kept = f"Its checkpoints are at {directory}." if directory else "It had written no checkpoint."
+    else:
+        for path in sorted(newest.path.glob("adapter_*")):
+            ctx.put(f"model/partial/{path.name}", path)
+        kept = f"The adapter after step {newest.step} is kept as model/partial."
+    _advise(ctx, f"{kept} Raise sagemaker_job.max_runtime_seconds.")
+
+
+@PHASE.state("errors.SageMakerErrors.CheckDLCImage")
+def check_dlc_image(ctx: Context) -> None:
+    _advise(ctx, "Look at the job's log, and at sagemaker_job.image: its tag must exist in the job's region.")
+
+
+def _advise(ctx: Context, action: str) -> None:
+    error = ctx.data["error"]
+    where = f"{error['machine']}, {error['state']}"
+    ctx.data["advice"] = f"{where}: {error['message'].rstrip('.')}. {action} {RESUME}"
