@@ -124,6 +124,4 @@ def _as_html(text: str) -> str:
     parts = _BREAK.split(text)
     if any(re.search(r"<[A-Za-z/!?]", part) for part in parts):
         return _BREAK.sub("<br>", text)
-    return "<br>".join(
-        part.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;") for part in parts
-    )
+    return "<br>".join(part.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;") for part in parts)

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from fsm.mermaid.error import MermaidError
+from fsm.mermaid.flow_parser import read_flowchart
 from fsm.mermaid.model import Diagram
 from fsm.mermaid.source import SPACES, Places, S, prepare
 from fsm.mermaid.state_diagram import read_state_diagram
@@ -25,6 +26,8 @@ def parse(text: str, file: str = "<text>") -> Diagram:
     at = head.end()
     if edited.startswith("stateDiagram", at):
         return read_state_diagram(prepared)
+    if edited.startswith(("flowchart", "graph"), at):
+        return read_flowchart(prepared)
     kind = _KEYWORD.match(edited, at)
     assert kind is not None
     what = f"a diagram of kind {kind.group()[:40]!r} is not read here" if kind.group() else "no diagram"
@@ -39,7 +42,9 @@ def read(path: str | Path) -> Diagram:
     diagrams = read_all(path)
     if len(diagrams) != 1:
         raise MermaidError(
-            f"the file holds {len(diagrams)} diagrams where one is wanted", file=str(path), expected=("one diagram",)
+            f"the file holds {len(diagrams)} diagrams where one is wanted",
+            file=str(path),
+            expected=("one diagram",),
         )
     return diagrams[0]
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from typing import NamedTuple
+from bisect import bisect_left
+from collections.abc import Callable, Iterator
+from typing import ClassVar, NamedTuple
 
-from fsm.mermaid.source import S
+from fsm.mermaid.source import LINE_ENDS, SPACES, Prepared, S
 
 
 class Token(NamedTuple):
@@ -72,36 +73,126 @@ class Ahead:
         return self._found
 
 
-class LastOnLine:
-    """JavaScript's `.*X`: the end of the last match of X on the line of a position, or -1.
+class LastBefore:
+    """JavaScript's `[^stop]*X`: the end of the last match of X with no stop character before it, or -1.
 
-    All matches are found once; a question costs two binary searches.
+    All matches are found once; a question costs a binary search. By default the stops are the ends of lines,
+    which makes it `.*X`.
     """
 
-    def __init__(self, text: str, expression: str, *, ignore_case: bool = False) -> None:
+    def __init__(
+        self, text: str, expression: str, *, stops: str = f"[{LINE_ENDS}]", ignore_case: bool = False
+    ) -> None:
         flags = re.ASCII | (re.IGNORECASE if ignore_case else 0)
         self._spans = [found.span() for found in _compile(expression, flags).finditer(text)]
         self._starts = [start for start, _ in self._spans]
-        self._line_end = Ahead(text, "[\\n\\r\u2028\u2029]")
+        self._stop = Ahead(text, stops)
         self._size = len(text)
 
     def __call__(self, at: int) -> int:
         if not self._spans or at > self._starts[-1]:
             return -1
-        stop = self._line_end.next(at)
-        limit = stop[0] if stop else self._size
-        before = _bisect(self._starts, limit)  # matches that start on this line or an earlier one
+        stop = self._stop.next(at)
+        before = bisect_left(self._starts, stop[0] if stop else self._size)
         if before == 0 or self._starts[before - 1] < at:
             return -1
         return self._spans[before - 1][1]
 
 
-def _bisect(values: list[int], limit: int) -> int:
-    low, high = 0, len(values)
-    while low < high:
-        middle = (low + high) // 2
-        if values[middle] < limit:
-            low = middle + 1
-        else:
-            high = middle
-    return low
+def rest_of_line(text: str, expression: str, *, ignore_case: bool = False) -> Match:
+    """JavaScript's `.*X[^\\n]*`: the rest of a line that holds X."""
+    last = LastBefore(text, expression, ignore_case=ignore_case)
+    line_feed = Ahead(text, r"\n")
+
+    def match(at: int) -> int:
+        end = last(at)
+        if end < 0:
+            return -1
+        stop = line_feed.next(end)
+        return stop[0] if stop else len(text)
+
+    return match
+
+
+# An action gets the match and returns the token's (kind, text), or None when nothing is handed on.
+Action = Callable[[str], tuple[str, str] | None]
+Rules = dict[str, list[tuple[Match, Action]]]
+
+
+class Scanner:
+    """A modal scanner: the mode on top of the stack has ordered rules, and the first that matches wins.
+
+    Iterating gives tokens and ends after one `END`; it raises MermaidError where no rule matches. ``steps``
+    counts rules tried and characters consumed: the measure of the tests for linear cost.
+    """
+
+    expected: ClassVar[dict[str, tuple[str, ...]]] = {}
+
+    def __init__(self, prepared: Prepared) -> None:
+        self.text = prepared.text.text
+        self.steps = 0
+        self._prepared = prepared
+        self._modes = ["INITIAL"]
+        self._at = 0
+        self._rules = self._make_rules()
+
+    def _make_rules(self) -> Rules:
+        raise NotImplementedError
+
+    def __iter__(self) -> Iterator[Token]:
+        size = len(self.text)
+        at_end = False
+        while not at_end:
+            at_end = self._at == size  # Mermaid tries its rules once more at the end of the text
+            start = self._at
+            made = self._next()
+            if made is not None:
+                yield Token(made[0], made[1], start, self._at)
+        yield Token(END, "", size, size)
+
+    def _next(self) -> tuple[str, str] | None:
+        start = self._at
+        for match, action in self._rules[self._modes[-1]]:
+            self.steps += 1
+            end = match(start)
+            if end >= 0:
+                self._at = end
+                self.steps += end - start
+                return action(self.text[start:end])
+        if start == len(self.text):
+            return END, ""
+        expected = self.expected.get(self._modes[-1], ("a statement",))
+        raise self._prepared.error(start, f"unexpected {_shown(self.text, start)}", *expected)
+
+    def _to(self, *modes: str, pop: bool) -> None:
+        if pop and len(self._modes) > 1:
+            self._modes.pop()
+        self._modes += modes
+
+    def _token(self, kind: str, *modes: str, pop: bool = False) -> Action:
+        """Hand on a token, and leave or enter modes."""
+
+        def act(text: str) -> tuple[str, str]:
+            self._to(*modes, pop=pop)
+            return kind, text
+
+        return act
+
+    def _skip(self, *modes: str, pop: bool = False) -> Action:
+        """Hand on nothing, and leave or enter modes."""
+
+        def act(text: str) -> None:
+            self._to(*modes, pop=pop)
+
+        return act
+
+    def _match_end(self, at: int) -> int:
+        return at if at == len(self.text) else -1
+
+
+def _shown(text: str, at: int) -> str:
+    """The word at a position, for a message."""
+    end = at
+    while end < len(text) and end < at + 30 and text[end] not in SPACES:
+        end += 1
+    return repr(text[at:end]) if end > at else "white space"

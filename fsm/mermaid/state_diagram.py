@@ -91,7 +91,9 @@ class _Builder:
 
     def build(self) -> StateDiagram:
         # Depth first in source order, on a stack: (scope, statements, next index).
-        stack: list[tuple[str, list[Statement | _Region], int]] = [(ROOT, list(self._parsed.body.statements), 0)]
+        stack: list[tuple[str, list[Statement | _Region], int]] = [
+            (ROOT, list(self._parsed.body.statements), 0)
+        ]
         while stack:
             scope, statements, at = stack.pop()
             while at < len(statements):
@@ -186,8 +188,10 @@ class _Builder:
                 )
             state.parent = scope
         elif state.parent is not None and mention.body is not None:
-            self._say("info", mention.at, f"Mermaid draws {name!r} in {state.parent!r}, which mentions it too")
-        state.descriptions += [text for text in mention.descriptions]
+            self._say(
+                "info", mention.at, f"Mermaid draws {name!r} in {state.parent!r}, which mentions it too"
+            )
+        state.descriptions += mention.descriptions
         state.declared += mention.classes
         return state
 
@@ -230,7 +234,9 @@ class _Builder:
         key = (source.id, target.id, relation.label)
         if key in self._seen_edges:
             line, _ = self._prepared.place(self._seen_edges[key])
-            self._say("warning", relation.at, f"this edge stands in line {line} already, Mermaid draws it twice")
+            self._say(
+                "warning", relation.at, f"this edge stands in line {line} already, Mermaid draws it twice"
+            )
         self._seen_edges.setdefault(key, relation.at)
         line, column = self._prepared.place(relation.at)
         self._transitions.append(
@@ -294,7 +300,9 @@ class _Builder:
         for message, at in self._parsed.remarks:
             self._say("warning", at, message)
         for at in self._parsed.scanner.hash_comments:
-            self._say("warning", at, "Mermaid reads everything behind a `#` at the start of a word as a comment")
+            self._say(
+                "warning", at, "Mermaid reads everything behind a `#` at the start of a word as a comment"
+            )
         for application in self._applications:
             for name in application.ids:
                 if name not in self._states:
@@ -324,12 +332,14 @@ class _Builder:
     def _say_at(self, severity: Severity, place: tuple[int, int], message: str) -> None:
         self._placed.append(Diagnostic(severity, message, *place))
 
-
-
     def _diagram(self) -> StateDiagram:
         prepared = self._prepared
-        found = [Diagnostic(severity, message, *prepared.place(at)) for at, severity, message in self._diagnostics]
-        comments = sorted((*prepared.comments, *self._parsed.scanner.comments), key=lambda comment: comment.line)
+        found = [
+            Diagnostic(severity, message, *prepared.place(at)) for at, severity, message in self._diagnostics
+        ]
+        comments = sorted(
+            (*prepared.comments, *self._parsed.scanner.comments), key=lambda comment: comment.line
+        )
         return StateDiagram(
             file=prepared.places.file,
             source=prepared.places.source,

@@ -141,10 +141,14 @@ class StateParser:
     def _unexpected(self, *expected: str) -> Exception:
         token = self._token
         if token.kind == END:
-            return self._prepared.error(token.start, "the diagram ends in the middle of a statement", *expected)
+            return self._prepared.error(
+                token.start, "the diagram ends in the middle of a statement", *expected
+            )
         text = token.text.strip(SPACES).split("\n")[0]
         shown = decode(text if len(text) <= 40 else text[:40] + "…")
-        return self._prepared.error(_first(token), f"unexpected {shown!r}" if shown else "unexpected end", *expected)
+        return self._prepared.error(
+            _first(token), f"unexpected {shown!r}" if shown else "unexpected end", *expected
+        )
 
     def _remark(self, message: str, at: int) -> None:
         self._remarks.append((message, at))
@@ -248,12 +252,11 @@ class StateParser:
         at = _first(token)
         if self._token.kind == "STRUCT_START":
             self._advance()
-            given = (description.strip(SPACES),) if description else ()
-            self._open(Mention(decode(token.text.strip(SPACES)), at, descriptions=given))
+            self._open(Mention(decode(token.text.strip(SPACES)), at, descriptions=_texts(description)))
             return
         description = description.strip(SPACES)
         name, colon, more = token.text.partition(":")
-        given = (description,) if description else ()
+        given = _texts(description)
         if colon:  # `state "a" as b:c`; Mermaid keeps what stands between the first two colons
             given = (description, decode(more.split(":")[0].strip(SPACES)))
             if ":" in more:
@@ -276,7 +279,9 @@ class StateParser:
         raw = self.scanner.text[note.start : note.end].lstrip(SPACES)
         lead = note.end - note.start - len(raw)
         if raw.startswith(":") and raw[1:].strip(SPACES) != note.text:
-            self._remark("Mermaid cuts the first two characters off ': text', so write exactly ': '", note.start + lead)
+            self._remark(
+                "Mermaid cuts the first two characters off ': text', so write exactly ': '", note.start + lead
+            )
         mention = Mention(decode(name.text.strip(SPACES)), _first(name))
         mention.note = (position, decode(note.text.strip(SPACES)))
         self._put(mention)
@@ -322,6 +327,11 @@ _WORDS = {
     "CLASSENTITY_IDS": ("names of states",),
     "STYLE_IDS": ("names of states",),
 }
+
+
+def _texts(*texts: str) -> tuple[str, ...]:
+    """The texts that say something."""
+    return tuple(text for text in (text.strip(SPACES) for text in texts) if text)
 
 
 def _first(token: Token) -> int:

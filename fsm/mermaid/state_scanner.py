@@ -6,14 +6,9 @@ the grammar. The names of modes and tokens are Mermaid's.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-
 from fsm.mermaid.model import Comment
-from fsm.mermaid.scan import END, Ahead, LastOnLine, Match, Token, pattern
+from fsm.mermaid.scan import Action, Ahead, LastBefore, Match, Rules, Scanner, pattern, rest_of_line
 from fsm.mermaid.source import LINE_ENDS, S_IN_LINE, SPACES, Prepared
-
-# An action gets the match and returns the token's (kind, text), or None when nothing is handed on.
-Action = Callable[[str], tuple[str, str] | None]
 
 _FORKS = ("fork", "join", "choice")
 _DIRECTIONS = ("TB", "BT", "RL", "LR")
@@ -31,73 +26,21 @@ EXPECTED = {
 }
 
 
-class StateScanner:
-    """An iterator of tokens that ends after one `END` token. Raises MermaidError where Mermaid's lexer stops.
+class StateScanner(Scanner):
+    """The tokens of a state diagram. ``comments`` and ``hash_comments`` (offsets) fill as it goes."""
 
-    ``steps`` counts rules tried and characters consumed: the measure of the tests for linear cost.
-    """
+    expected = EXPECTED
 
     def __init__(self, prepared: Prepared) -> None:
-        self.text = prepared.text.text
         self.comments: list[Comment] = []
         self.hash_comments: list[int] = []
-        self.steps = 0
-        self._prepared = prepared
-        self._modes = ["INITIAL"]
-        self._at = 0
-        self._brace = Ahead(self.text, r"\{")
-        self._line_end = Ahead(self.text, f"[{LINE_ENDS}]")
-        self._end_note = Ahead(self.text, r"end note\b", ignore_case=True)
-        self._rules = self._make_rules()
-
-    def __iter__(self) -> Iterator[Token]:
-        size = len(self.text)
-        at_end = False
-        while True:
-            if at_end:
-                yield Token(END, "", size, size)
-                return
-            at_end = self._at == size  # Mermaid tries its rules once more at the end of the text
-            start = self._at
-            made = self._next()
-            if made is not None:
-                yield Token(made[0], made[1], start, self._at)
-
-    def _next(self) -> tuple[str, str] | None:
-        start = self._at
-        for match, action in self._rules[self._modes[-1]]:
-            self.steps += 1
-            end = match(start)
-            if end >= 0:
-                self._at = end
-                self.steps += end - start
-                return action(self.text[start:end])
-        if start == len(self.text):
-            return END, ""
-        mode = self._modes[-1]
-        raise self._prepared.error(
-            start, f"unexpected {_shown(self.text, start)}", *EXPECTED.get(mode, ("a statement",))
-        )
+        text = prepared.text.text
+        self._brace = Ahead(text, r"\{")
+        self._line_end = Ahead(text, f"[{LINE_ENDS}]")
+        self._end_note = Ahead(text, r"end note\b", ignore_case=True)
+        super().__init__(prepared)
 
     # -- actions ---------------------------------------------------------------------------------------
-
-    def _to(self, *modes: str, pop: bool = True) -> None:
-        if pop and len(self._modes) > 1:
-            self._modes.pop()
-        self._modes += modes
-
-    def _token(self, kind: str, *modes: str, pop: bool = False) -> Action:
-        def act(text: str) -> tuple[str, str]:
-            self._to(*modes, pop=pop)
-            return kind, text
-
-        return act
-
-    def _skip(self, *modes: str, pop: bool = False) -> Action:
-        def act(text: str) -> None:
-            self._to(*modes, pop=pop)
-
-        return act
 
     def _comment(self, text: str) -> None:
         start = self._at - len(text)
@@ -128,17 +71,17 @@ class StateScanner:
         cut = len(kind) + 4  # <<kind>> or [[kind]]
 
         def act(text: str) -> tuple[str, str]:
-            self._to()
+            self._to(pop=True)
             return kind.upper(), text[:-cut].strip(SPACES)
 
         return act
 
     def _short_note(self, text: str) -> tuple[str, str]:
-        self._to()
+        self._to(pop=True)
         return "NOTE_TEXT", text[2:].strip(SPACES)  # two characters, whatever they are: `:text` loses its t
 
     def _long_note(self, text: str) -> tuple[str, str]:
-        self._to()
+        self._to(pop=True)
         return "NOTE_TEXT", text[: -len("end note")].strip(SPACES)
 
     def _name_with_space(self, text: str) -> None:
@@ -176,12 +119,9 @@ class StateScanner:
             found = self._end_note.next(found[1])
         return -1
 
-    def _match_end(self, at: int) -> int:
-        return at if at == len(self.text) else -1
-
     # -- the modes -------------------------------------------------------------------------------------
 
-    def _make_rules(self) -> dict[str, list[tuple[Match, Action]]]:
+    def _make_rules(self) -> Rules:
         def p(expression: str) -> Match:
             return pattern(self.text, expression, ignore_case=True)
 
@@ -302,27 +242,8 @@ class StateScanner:
         return act
 
     def _on_line(self, expression: str) -> Match:
-        return LastOnLine(self.text, expression, ignore_case=True)
+        return LastBefore(self.text, expression, ignore_case=True)
 
     def _direction(self, way: str) -> Match:
-        """`.*direction\\s+TB[^\\n]*`: a line that holds it anywhere is nothing but a direction."""
-        last = LastOnLine(self.text, rf"direction\s+{way}", ignore_case=True)
-        line_feed = Ahead(self.text, r"\n")
-        size = len(self.text)
-
-        def match(at: int) -> int:
-            end = last(at)
-            if end < 0:
-                return -1
-            stop = line_feed.next(end)
-            return stop[0] if stop else size
-
-        return match
-
-
-def _shown(text: str, at: int) -> str:
-    """The word at a position, for a message."""
-    end = at
-    while end < len(text) and end < at + 30 and text[end] not in SPACES:
-        end += 1
-    return repr(text[at:end]) if end > at else "the end of the line"
+        """A line that holds `direction LR` anywhere is nothing but a direction."""
+        return rest_of_line(self.text, rf"direction\s+{way}", ignore_case=True)
