@@ -1,0 +1,106 @@
+"""The item that walks through Diagram 6, and what comes out of it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from phases.quality_scoring.config import QualityScoringConfig
+from phases.quality_scoring.diagnosis import NOTHING_WRONG, Diagnosis
+from phases.quality_scoring.structure import Structure
+
+DEFAULT = QualityScoringConfig()
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """One rule that fired.
+
+    rule    the state of Diagram 6 whose rule it is, `SafetyCheck.GotoCheck`
+    line    of the text that was scored, from 1; None where the rule is of the whole text
+    points  what it added to its score; a score is the sum of its reasons' points
+    note    what was found
+    """
+
+    rule: str
+    line: int | None
+    points: float
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """The scores of one text, each in [0, 10], with every reason.
+
+    `extra` holds the scores of states that a user has drawn in, by name.
+    """
+
+    syntax: float
+    protocol: float
+    safety: float
+    style: float
+    overall: float
+    reasons: tuple[Reason, ...]
+    domain: str
+    needs_correction: bool
+    extra: tuple[tuple[str, float], ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON values, in a fixed order."""
+        values = asdict(self)
+        values["reasons"] = [asdict(r) for r in self.reasons]
+        values["extra"] = dict(self.extra)
+        return values
+
+
+@dataclass(slots=True)
+class Scoring:
+    """One text on its way through the machine; each state reads and adds to it."""
+
+    text: str
+    prompt: str = ""
+    config: QualityScoringConfig = DEFAULT
+    code: str = ""
+    structure: Structure = field(default_factory=lambda: Structure(""))
+    diagnosis: Diagnosis = NOTHING_WRONG
+    domain: str = "unknown"
+    keywords: tuple[str, ...] = ()
+    found: tuple[str, ...] = ()
+    scores: dict[str, float] = field(default_factory=dict)
+    reasons: list[Reason] = field(default_factory=list)
+    needs_correction: bool = True
+
+    def take(self, code: str) -> None:
+        """From here on, `code` is what is scored: its line numbers are those of the text."""
+        self.code = code
+        self.structure = Structure(code)
+
+    def give(self, rule: str, points: float, note: str, line: int | None = None) -> None:
+        """Add points to the score that the rule's composite stands for (`SafetyCheck.GotoCheck`: safety).
+
+        A rule that gives nothing leaves a reason all the same.
+        """
+        name = rule.partition(".")[0].removesuffix("Check").lower()
+        self.scores[name] = self.scores.get(name, 0.0) + points
+        self.reasons.append(Reason(rule, line, round(points, 6), note))
+
+    def clamp(self, rule: str) -> None:
+        """Bring a score back into [0, 10]."""
+        name = rule.partition(".")[0].removesuffix("Check").lower()
+        now = self.scores[name]
+        kept = min(10.0, max(0.0, now))
+        if kept != now:
+            self.give(rule, kept - now, "clamped to [0, 10]")
+        self.scores[name] = round(kept, 6)
+
+    @property
+    def result(self) -> Score:
+        """The outcome, once the walk has ended."""
+        drawn = {name: self.scores[name] for name in ("syntax", "protocol", "safety", "style", "overall")}
+        return Score(
+            **drawn,
+            reasons=tuple(self.reasons),
+            domain=self.domain,
+            needs_correction=self.needs_correction,
+            extra=tuple((name, value) for name, value in self.scores.items() if name not in drawn),
+        )

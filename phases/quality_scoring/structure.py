@@ -1,0 +1,426 @@
+"""C text looked at as code: parsed once by tree-sitter, then asked.
+
+Comments and strings are not code, `#if 0` is not code, and the body of a macro is. Nothing here recurses over the
+tree: ten thousand nested brackets are a text like any other.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import tree_sitter_c
+from tree_sitter import Language, Node, Parser, Query, QueryCursor
+
+_C = Language(tree_sitter_c.language())
+
+_QUERY = Query(
+    _C,
+    """
+    (comment) @comment
+    [(string_literal) (char_literal) (system_lib_string)] @string
+    (identifier) @identifier
+    (type_identifier) @type
+    (primitive_type) @type
+    (field_identifier) @field
+    (function_definition) @function
+    (function_declarator declarator: (identifier) @declares)
+    (type_definition declarator: (_) @declares)
+    (enumerator name: (identifier) @declares)
+    (preproc_def name: (identifier) @declares)
+    (preproc_function_def name: (identifier) @declares)
+    (call_expression function: (identifier) @call)
+    (goto_statement) @goto
+    [(while_statement) (for_statement) (do_statement)] @loop
+    (switch_statement) @switch
+    (break_statement) @break
+    (return_statement) @return
+    (storage_class_specifier) @qualifier
+    (type_qualifier) @qualifier
+    (preproc_arg) @macro
+    (preproc_include) @include
+    (preproc_if condition: (number_literal) @zero)
+    [(field_declaration) (enumerator) (initializer_list) (init_declarator)] @data
+    [(if_statement) (assignment_expression) (update_expression)] @work
+    """,
+)
+_FAULTS = Query(_C, "(ERROR) @error (MISSING) @missing")
+
+_MACRO_INTEREST = re.compile(rb"\w{3,}")
+_TRUE = re.compile(rb"true|TRUE|!(?:0[uUlL]*|false|FALSE)|(?:0[xX])?0*[1-9a-fA-F][0-9a-fA-F]*[uUlL]*")
+_ZERO = re.compile(rb"0[uUlL]*")
+_DOXYGEN = re.compile(r"/\*\*(?![*/])|/\*!|///(?!/)|//!")
+_TAG = re.compile(r"[@\\](brief|param|return|retval)")
+_TAGS = {"retval": "return"}
+_WORD = re.compile(r"\w")
+_ALL_SPACE = re.compile(r"\s+")
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Something in the code: its text and the line it begins in, from 1."""
+
+    text: str
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """A function definition; `start` and `end` are byte offsets, `body` its block."""
+
+    name: str
+    start: int
+    end: int
+    body: Node
+    line: int
+
+
+class Structure:
+    """What a text is, as C code. Offsets are bytes of its UTF-8 form; lines count from 1."""
+
+    def __init__(self, code: str) -> None:
+        self.source = code.encode("utf-8", "replace")
+        self._tree = Parser(_C).parse(self.source)
+        root = self._tree.root_node
+        self._has_error = root.has_error
+        self._nodes = QueryCursor(_QUERY).captures(root)
+        self._drop_dead()
+
+    def _drop_dead(self) -> None:
+        """Forget what stands in the first branch of an `#if 0`, and read what macros stand for."""
+        self._dead: list[tuple[int, int]] = []
+        for zero in self._nodes.get("zero", ()):
+            if _ZERO.fullmatch(self._text(zero)) and (directive := zero.parent) is not None:
+                other = directive.child_by_field_name("alternative")
+                self._dead.append((directive.start_byte, other.start_byte if other else directive.end_byte))
+        if self._dead:
+            self._nodes = {kind: [n for n in ns if self._alive(n)] for kind, ns in self._nodes.items()}
+        self._macros: list[tuple[int, Structure]] = []
+        for node in self._nodes.get("macro", ()):
+            if _MACRO_INTEREST.search(text := self._text(node)):
+                inner = Structure("void m(void){" + text.decode("utf-8", "replace") + "\n;}")
+                self._macros.append((node.start_byte, inner))
+
+    def _alive(self, node: Node) -> bool:
+        at = node.start_byte
+        return not any(start <= at < end for start, end in self._dead)
+
+    def _text(self, node: Node) -> bytes:
+        return self.source[node.start_byte : node.end_byte]
+
+    def _names(self, kind: str) -> list[bytes]:
+        source = self.source
+        return [source[n.start_byte : n.end_byte] for n in self._nodes.get(kind, ())]
+
+    @cached_property
+    def _line_starts(self) -> list[int]:
+        return [0, *(m.end() for m in re.finditer(rb"\n", self.source))]
+
+    def line(self, offset: int) -> int:
+        """The line of a byte offset."""
+        return bisect_right(self._line_starts, offset)
+
+    # Names
+
+    @cached_property
+    def identifiers(self) -> frozenset[str]:
+        """Names of variables, functions, constants and macros."""
+        own = {n.decode("utf-8", "replace") for n in set(self._names("identifier"))}
+        return frozenset(own.union(*(m.identifiers - {"m"} for _, m in self._macros)))
+
+    @cached_property
+    def types(self) -> frozenset[str]:
+        """Names of types, built-in and fixed-width ones included, and tags."""
+        own = {n.decode("utf-8", "replace") for n in set(self._names("type"))}
+        return frozenset(own.union(*(m.types - {"void"} for _, m in self._macros)))
+
+    @cached_property
+    def names(self) -> frozenset[str]:
+        """All names of the code: identifiers, types, and the members of structures."""
+        own = {n.decode("utf-8", "replace") for n in set(self._names("field"))}
+        return self.identifiers | self.types | own.union(*(m.names - {"m", "void"} for _, m in self._macros))
+
+    @cached_property
+    def declared(self) -> frozenset[str]:
+        """Names that the text itself makes known to all of it: types, functions, constants, macros."""
+        return frozenset(
+            _declared_name(n).decode("utf-8", "replace") for n in self._nodes.get("declares", ())
+        )
+
+    def type_line(self, name: str) -> int:
+        """The first line in which a type is named; 1 if only a macro does."""
+        return self._first("type", name)
+
+    def name_line(self, name: str) -> int:
+        """The first line in which an identifier stands; 1 if only a macro has it."""
+        return self._first("identifier", name)
+
+    def _first(self, kind: str, name: str) -> int:
+        wanted = name.encode()
+        at = [n.start_byte for n in self._nodes.get(kind, ()) if self._text(n) == wanted]
+        return self.line(min(at)) if at else 1
+
+    # What the code does
+
+    def calls(self, functions: tuple[str, ...]) -> list[Found]:
+        """Every call of one of the functions, in order; one that is named without being called counts once."""
+        wanted = {f.encode() for f in functions}
+        called = [(n.start_byte, t) for n in self._nodes.get("call", ()) if (t := self._text(n)) in wanted]
+        for at, macro in self._macros:
+            called.extend((at, f.text.encode()) for f in macro.calls(functions))
+        seen = {t for _, t in called}
+        for node in self._nodes.get("identifier", ()):
+            text = self._text(node)
+            if text in wanted and text not in seen and text.decode() not in self.declared:
+                seen.add(text)
+                called.append((node.start_byte, text))
+        return [Found(text.decode(), self.line(at)) for at, text in sorted(called)]
+
+    @cached_property
+    def gotos(self) -> list[Found]:
+        """Every goto."""
+        own = [Found("goto", self.line(n.start_byte)) for n in self._nodes.get("goto", ())]
+        return own + [Found("goto", self.line(at)) for at, macro in self._macros if macro.gotos]
+
+    def qualifier(self, word: str) -> Found | None:
+        """The first use of a storage class or qualifier: static, const, volatile."""
+        wanted = word.encode()
+        at = [n.start_byte for n in self._nodes.get("qualifier", ()) if self._text(n) == wanted]
+        if at:
+            return Found(word, self.line(min(at)))
+        return next((Found(word, self.line(at)) for at, m in self._macros if m.qualifier(word)), None)
+
+    @cached_property
+    def functions(self) -> list[Function]:
+        """The function definitions, in order."""
+        found = []
+        for node in self._nodes.get("function", ()):
+            body, declarator = node.child_by_field_name("body"), node.child_by_field_name("declarator")
+            if body is not None and declarator is not None:
+                name = _declared_name(declarator).decode("utf-8", "replace")
+                line = self.line(node.start_byte)
+                found.append(Function(name, node.start_byte, node.end_byte, body, line))
+        return sorted(found, key=lambda f: f.start)
+
+    @cached_property
+    def recursive(self) -> list[Function]:
+        """The functions that can come to call themselves, on the call graph of the text."""
+        by_name = {f.name: f for f in self.functions}
+        calls: dict[str, set[str]] = {name: set() for name in by_name}
+        for node in self._nodes.get("call", ()):
+            callee = self._text(node).decode("utf-8", "replace")
+            if callee in by_name and (caller := self._around(node.start_byte)) is not None:
+                calls[caller.name].add(callee)
+        return [f for f in by_name.values() if _reaches(calls, f.name)]
+
+    def _around(self, offset: int) -> Function | None:
+        i = bisect_right(self.functions, offset, key=lambda f: f.start) - 1
+        return self.functions[i] if i >= 0 and offset < self.functions[i].end else None
+
+    @cached_property
+    def endless_loops(self) -> list[Found]:
+        """Loops whose condition is always true, without a break or a return in their own body."""
+        loops = self._nodes.get("loop", ())
+        endless = [loop for loop in loops if self._always(loop)]
+        if not endless:
+            return []
+        leaving = [n.start_byte for n in self._nodes.get("return", ())]
+        stops = [(n.start_byte, n.end_byte) for n in (*loops, *self._nodes.get("switch", ()))]
+        for node in self._nodes.get("break", ()):
+            at = node.start_byte
+            own = max((s for s in stops if s[0] <= at < s[1]), default=None)  # the innermost one begins last
+            if own is not None:
+                leaving.append(own[0])  # a break leaves the loop that begins there, or that switch
+        breaks = set(leaving[len(self._nodes.get("return", ())) :])
+        returns = leaving[: len(self._nodes.get("return", ()))]
+        return [
+            Found("endless loop", self.line(loop.start_byte))
+            for loop in sorted(endless, key=lambda n: n.start_byte)
+            if loop.start_byte not in breaks
+            and not any(loop.start_byte <= r < loop.end_byte for r in returns)
+        ]
+
+    def _always(self, loop: Node) -> bool:
+        condition = loop.child_by_field_name("condition")
+        if condition is None:
+            return loop.type == "for_statement"
+        text = self._text(condition)
+        return bool(_TRUE.fullmatch(text.translate(None, b" \t\n()")))
+
+    @cached_property
+    def includes(self) -> list[Found]:
+        """The #include directives, as they are written."""
+        found = []
+        for node in self._nodes.get("include", ()):
+            if (path := node.child_by_field_name("path")) is not None:
+                found.append(Found(self._text(path).decode("utf-8", "replace"), self.line(node.start_byte)))
+        return found
+
+    # Whether there is code
+
+    @cached_property
+    def substance(self) -> bool:
+        """Whether there is code that says anything: not only comments, prose, or functions that do nothing."""
+        if any(map(self._does_something, self.functions)) or self._nodes.get("data"):
+            return True
+        if self.functions:
+            return False
+        if self._has_error:  # prose has no blocks; a function that breaks off has
+            busy = any(self._nodes.get(kind) for kind in ("work", "call", "return", "loop", "switch", "goto"))
+            return busy and b"{" in self.bare
+        return any(
+            child.type != "comment" and self._alive(child) for child in self._tree.root_node.named_children
+        )
+
+    def _does_something(self, function: Function) -> bool:
+        return any(map(self._is_deed, function.body.named_children))
+
+    def _is_deed(self, statement: Node) -> bool:
+        """Not a comment, `;`, a mute `(void)x;`, or a `return` of nothing or of a literal."""
+        inner = statement.named_child(0)
+        match statement.type:
+            case "comment":
+                return False
+            case "expression_statement":
+                return inner is not None and not (
+                    inner.type == "cast_expression" and self._text(inner).startswith((b"(void)", b"( void )"))
+                )
+            case "return_statement":
+                return inner is not None and not inner.type.endswith(("literal", "true", "false", "null"))
+            case "compound_statement":
+                return any(c.type != "comment" for c in statement.named_children)
+            case "declaration":
+                return any(c.type == "init_declarator" for c in statement.named_children)
+        return True
+
+    @cached_property
+    def faults(self) -> list[Found]:
+        """Where the text leaves the grammar of C: what is missing, or could not be read."""
+        if not self._has_error:
+            return []
+        found = []
+        for kind, nodes in QueryCursor(_FAULTS).captures(self._tree.root_node).items():
+            for n in filter(self._alive, nodes):
+                found.append((n.start_byte, n.type if kind == "missing" else "error"))
+        return [Found(what, self.line(at)) for at, what in sorted(found)]
+
+    # Text without comments and strings
+
+    @cached_property
+    def bare(self) -> bytes:
+        """The code with comments gone and strings empty; line ends stay."""
+        pieces, at = [], 0
+        nodes = [(n.start_byte, n.end_byte, b"") for n in self._nodes.get("comment", ())]
+        nodes += [(n.start_byte, n.end_byte, b'""') for n in self._nodes.get("string", ())]
+        nodes += [(start, end, b"") for start, end in self._dead]
+        for start, end, instead in sorted(nodes):
+            if start >= at:
+                pieces += [self.source[at:start], instead, b"\n" * self.source.count(b"\n", start, end)]
+                at = end
+        return b"".join([*pieces, self.source[at:]])
+
+    def copies(self) -> list[tuple[Function, Function]]:
+        """Functions that stand in the text a second time, under any name: each with the one it repeats."""
+        first: dict[str, Function] = {}
+        again = []
+        if len(self.functions) < 2:
+            return []
+        comments = [(n.start_byte, n.end_byte) for n in self._nodes.get("comment", ())]
+        for f in self.functions:
+            if not self._does_something(f):
+                continue
+            text = _without(self.source, f.body.start_byte, f.body.end_byte, comments).decode(
+                "utf-8", "replace"
+            )
+            key = _ALL_SPACE.sub("", re.sub(rf"\b{re.escape(f.name)}\b", "", text))
+            if len(key) >= 40:  # two short getters may well be alike
+                if key in first:
+                    again.append((f, first[key]))
+                else:
+                    first[key] = f
+        return again
+
+    # Comments
+
+    @cached_property
+    def comments(self) -> list[Found]:
+        """The comments that say something, each once; whole-line `//` comments that follow each other are one."""
+        seen: dict[str, Found] = {}
+        for start, text in self._joined_comments():
+            if _WORD.search(text):
+                seen.setdefault(_ALL_SPACE.sub(" ", text.strip("/*!< \t\n")), Found(text, self.line(start)))
+        return list(seen.values())
+
+    def _joined_comments(self) -> Iterator[tuple[int, str]]:
+        run: list[str] = []
+        run_start = run_end = 0
+        for node in sorted(self._nodes.get("comment", ()), key=lambda n: n.start_byte):
+            start, end = node.start_byte, node.end_byte
+            text = self.source[start:end].decode("utf-8", "replace")
+            before = self.source[self.source.rfind(b"\n", 0, start) + 1 : start]
+            whole = text.startswith("//") and not before.strip()
+            gap = self.source[run_end:start]
+            if run and whole and not gap.strip() and gap.count(b"\n") == 1:
+                run.append(text)
+                run_end = end
+                continue
+            if run:
+                yield run_start, "\n".join(run)
+                run = []
+            if whole:
+                run, run_start, run_end = [text], start, end
+            else:
+                yield start, text
+        if run:
+            yield run_start, "\n".join(run)
+
+    @cached_property
+    def doxygen(self) -> list[Found]:
+        """The Doxygen comments."""
+        return [c for c in self.comments if _DOXYGEN.match(c.text)]
+
+    @cached_property
+    def doxygen_tags(self) -> list[Found]:
+        """@brief, @param and @return, each where a Doxygen comment first has it; @retval is a @return."""
+        first: dict[str, Found] = {}
+        for comment in self.doxygen:
+            for tag in _TAG.finditer(comment.text):
+                name = _TAGS.get(tag[1], tag[1])
+                first.setdefault(
+                    name, Found(f"@{name}", comment.line + comment.text.count("\n", 0, tag.start()))
+                )
+        return list(first.values())
+
+
+def _declared_name(declarator: Node) -> bytes:
+    """The name inside pointers, arrays and parameter lists."""
+    node: Node | None = declarator
+    while node is not None and node.type not in ("identifier", "type_identifier", "field_identifier"):
+        node = node.child_by_field_name("declarator") or (
+            node.named_child(0) if node.type == "parenthesized_declarator" else None
+        )
+    return (node.text or b"") if node is not None else b""
+
+
+def _reaches(calls: dict[str, set[str]], start: str) -> bool:
+    todo, seen = list(calls[start]), set[str]()
+    while todo:
+        name = todo.pop()
+        if name == start:
+            return True
+        if name not in seen:
+            seen.add(name)
+            todo.extend(calls[name])
+    return False
+
+
+def _without(source: bytes, start: int, end: int, holes: list[tuple[int, int]]) -> bytes:
+    pieces, at = [], start
+    for a, b in holes:
+        if start <= a < end and a >= at:
+            pieces.append(source[at:a])
+            at = b
+    return b"".join([*pieces, source[at:end]])
