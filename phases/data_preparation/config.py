@@ -34,9 +34,9 @@ class DataPreparationConfig(BaseModel):
     region: str | None = None
     folders: Folders = Folders()
     suffixes: tuple[str, ...] = (".c", ".h", ".cc", ".cpp", ".cxx", ".hpp", ".hh")
-    max_file_bytes: int = Field(1_000_000, ge=1)
+    max_file_bytes: int = Field(default=1_000_000, ge=1)
     """A longer file is generated or data, not somebody's code; it is skipped and said so."""
-    min_completion_chars: int = Field(200, ge=0)
+    min_completion_chars: int = Field(default=200, ge=0)
     """A file without functions must be longer than this to become a completion example."""
     shuffle_seed: int = 42
-    train_percent: int = Field(90, ge=1, le=99)
+    train_percent: int = Field(default=90, ge=1, le=99)

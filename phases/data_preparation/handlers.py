@@ -44,8 +44,8 @@ def list_tsn(ctx: Context) -> str:
     if not any(_wanted(ctx, source, domain)[0] for domain in DOMAINS):
         folders = ", ".join(ctx.config.folders.of(domain) for domain in DOMAINS)
         raise EmptyDataset(
-            f"No source files ({' '.join(ctx.config.suffixes)}) in {folders} below {source.url}. Put the raw code "
-            "there, or correct data_preparation.source and data_preparation.folders, and resume."
+            f"No source files ({' '.join(ctx.config.suffixes)}) in {folders} below {source.url}. Put the raw code there "
+            "and resume; or correct data_preparation.source or .folders and start anew with --fresh."
         )
     return _list(ctx, "TSN")
 

@@ -1,0 +1,62 @@
+"""The configuration of teacher generation; defaults are what Diagram 3 and Diagram 7 draw."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Domain = Literal["TSN", "AVB", "CARLA"]
+
+
+class TeacherConfig(BaseModel):
+    """Who answers. Distillation asks by the same settings."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kind: Literal["bedrock", "offline"] = "bedrock"
+    """`offline` is no model: it writes short C functions from the prompt's words by templates."""
+    model_id: str = "us.anthropic.claude-sonnet-4-5-20250929-v1:0"
+    """Claude Sonnet 4.5, which Bedrock serves by inference profiles only: us., eu., jp. or global. before its name."""
+    region: str = "us-east-1"
+    endpoint_url: str | None = None
+    system: str = (
+        "You write C code for automotive Ethernet (TSN, AVB). Answer with one complete, self-contained C function "
+        "and nothing else: fixed-width types, MISRA-C style, doxygen comments, no dynamic memory."
+    )
+    max_tokens: int = Field(default=1024, ge=1)
+    temperature: float = Field(default=0.2, ge=0.0, le=1.0)
+    """Sonnet 4.5 takes a temperature or a top_p, not both."""
+    connect_timeout_s: float = Field(default=10.0, gt=0)
+    read_timeout_s: float = Field(default=300.0, gt=0)
+    """An answer comes in one piece, so this is the time for all of it."""
+
+
+class AskingConfig(BaseModel):
+    """How a teacher is asked."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    workers: int = Field(default=10, ge=1, le=100)
+    max_retries: int = Field(default=5, ge=0)
+    """Of one prompt, for throttling and stream errors."""
+    backoff_base_s: float = Field(default=1.0, ge=0)
+    """The pause before retry n (from 0) is base * 2^n."""
+
+
+class TeacherGenerationConfig(AskingConfig):
+    """The section `teacher_generation`."""
+
+    teacher: TeacherConfig = TeacherConfig()
+    checkpoint_every: int = Field(default=10, ge=1)
+    prompts: str | None = "data/splits/train.jsonl"
+    """A JSONL file of this run, or else on this machine; its rows hold `messages` or `prompt`. None for no file."""
+    generated: int = Field(default=0, ge=0)
+    """So many prompts of the `train` split of prompts.py are asked besides."""
+    domains: tuple[Domain, ...] = ("TSN", "AVB")
+    """The domains of the generated prompts."""
+    limit: int | None = Field(default=None, ge=1)
+    """At most so many prompts, the first ones."""
+    test: bool = False
+    """--test: a few prompts of its own instead of a file."""
+    test_prompts: int = Field(default=4, ge=1)
