@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import html
 import re
 from typing import Any
 
 from fsm.mermaid.model import ROOT, Diagram, Flowchart, StateDecl, StateDiagram
 
-_BREAK = re.compile(r"<br[ \t\n\r\f]*/?>", re.IGNORECASE)
+_TAG = re.compile(r"<(/?)([A-Za-z][A-Za-z0-9]*)([^<>]*)>")
+_ATTRIBUTE = re.compile(r"""([A-Za-z][\w-]*)(?:=(?:"([^"]*)"|'([^']*)'|([^\s"'>]+)))?""")
+_FORBIDDEN = frozenset(("script", "style", "iframe", "object", "embed", "link", "meta", "base"))
 
 
 def dump(diagram: Diagram) -> dict[str, Any]:
@@ -74,7 +77,7 @@ def _flowchart(diagram: Flowchart) -> dict[str, Any]:
         "nodes": [
             {
                 "id": node.id,
-                "label": node.label,
+                "label": node.label if node.from_metadata else _as_html(node.label),
                 "label_type": node.label_type,
                 "shape": node.shape,
                 "parent": node.parent,
@@ -89,7 +92,7 @@ def _flowchart(diagram: Flowchart) -> dict[str, Any]:
             {
                 "from": edge.source,
                 "to": edge.target,
-                "label": edge.label,
+                "label": None if edge.label is None else _as_html(edge.label),
                 "arrow": edge.arrow,
                 "stroke": edge.stroke,
                 "length": edge.length,
@@ -100,7 +103,7 @@ def _flowchart(diagram: Flowchart) -> dict[str, Any]:
         "subgraphs": [
             {
                 "id": graph.id,
-                "title": graph.title,
+                "title": _as_html(graph.title),
                 "nodes": list(graph.nodes),
                 "parent": graph.parent,
                 "direction": graph.direction,
@@ -118,10 +121,33 @@ def _joined(text: str) -> str:
 
 
 def _as_html(text: str) -> str:
-    """A text with `<` in it as a browser would print it back; Mermaid passes such texts through one."""
+    """A text with `<` in it as a browser prints it back: Mermaid passes these through its sanitizer."""
     if "<" not in text:
         return text
-    parts = _BREAK.split(text)
-    if any(re.search(r"<[A-Za-z/!?]", part) for part in parts):
-        return _BREAK.sub("<br>", text)
-    return "<br>".join(part.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;") for part in parts)
+    parts: list[str] = []
+    done = 0
+    for tag in _TAG.finditer(text):
+        parts += [_escaped(text[done : tag.start()]), _tag(tag)]
+        done = tag.end()
+    return "".join([*parts, _escaped(text[done:])])
+
+
+def _escaped(text: str) -> str:
+    return html.escape(html.unescape(text), quote=False).replace("\xa0", "&nbsp;")
+
+
+def _tag(tag: re.Match[str]) -> str:
+    slash, name, rest = tag.group(1), tag.group(2).lower(), tag.group(3)
+    if name in _FORBIDDEN:
+        return ""
+    if name == "br":
+        return "<br>"
+    if slash:
+        return f"</{name}>"
+    attributes = ""
+    for found in _ATTRIBUTE.finditer(rest):
+        key = found.group(1).lower()
+        value = next((value for value in found.groups()[1:] if value is not None), "")
+        if not key.startswith("on"):
+            attributes += f' {key}="{html.escape(html.unescape(value), quote=False)}"'
+    return f"<{name}{attributes}>"

@@ -47,6 +47,7 @@ class _Vertex:
     classes: list[str] = field(default_factory=list)
     styles: list[str] = field(default_factory=list)
     link: str | None = None
+    from_metadata: bool = False
 
 
 @dataclass
@@ -125,6 +126,7 @@ class FlowBuilder:
             if vertex.shape is not None and label != vertex.label:
                 self.say("warning", at, f"{name!r} had the text {vertex.label!r}, Mermaid shows the last one")
             vertex.label, vertex.label_type = label, words.kind
+            vertex.from_metadata = False
         if shape is not None:
             vertex.shape = shape
 
@@ -141,6 +143,7 @@ class FlowBuilder:
             vertex.shape = shape
         if values.get("label"):
             vertex.label = values["label"]
+            vertex.from_metadata = True
             kind = values.get("labelType", "markdown")
             vertex.label_type = kind if kind in ("markdown", "string", "text") else "markdown"
         pictured = values.get("icon") or values.get("img")
@@ -321,6 +324,7 @@ class FlowBuilder:
             styles=tuple(vertex.styles),
             link=vertex.link,
             also_subgraph=vertex.id in self._groups,
+            from_metadata=vertex.from_metadata,
         )
 
     def _subgraph(self, group: _Group) -> Subgraph:

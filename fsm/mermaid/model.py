@@ -170,6 +170,7 @@ class Node:
     """A node of a flowchart. ``shape`` is None where none is written; ``parent`` is the innermost subgraph.
 
     ``also_subgraph``: the id is a subgraph's, so this is an edge's end at that subgraph and not a box.
+    ``from_metadata``: the label was written in ``@{ label: ... }``.
     """
 
     id: str
@@ -183,6 +184,7 @@ class Node:
     styles: tuple[str, ...] = ()
     link: str | None = None
     also_subgraph: bool = False
+    from_metadata: bool = False
 
 
 @dataclass(frozen=True, slots=True)
