@@ -1,0 +1,138 @@
+"""Checkpoints that can be trusted: complete or not there.
+
+A checkpoint is a directory `checkpoint-N` (N optimizer steps). Its last file is SENTINEL, which holds the digest
+of every other; without it, or with a digest that does not fit, the checkpoint is not resumed from. transformers'
+`get_last_checkpoint` takes the highest number even where the optimizer's, the scheduler's or the random state is
+missing, and goes on with other weights than it would have had, saying nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+SENTINEL = "complete.json"
+NEEDED = ("adapter_model.safetensors", "optimizer.pt", "scheduler.pt", "trainer_state.json", "follow.json")
+"""Files without which a resume would not be exact; the random states, one for each process, come on top."""
+
+_NAME = re.compile(r"checkpoint-(\d+)$")
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """One complete checkpoint after `step` optimizer steps; `said` is what was put into its sentinel."""
+
+    path: Path
+    step: int
+    said: Mapping[str, Any]
+
+
+def begin(path: Path) -> None:
+    """Clear the place where a checkpoint is about to be written, its sentinel before all else."""
+    (path / SENTINEL).unlink(missing_ok=True)
+    shutil.rmtree(path, ignore_errors=True)
+    path.mkdir(parents=True)
+
+
+def seal(path: Path, said: Mapping[str, Any]) -> None:
+    """Mark a checkpoint complete: the digests of its files and `said`, written last and moved into place.
+
+    Raises FileNotFoundError when a file of NEEDED or the random state is not there.
+    """
+    names = sorted(str(p.relative_to(path)) for p in path.rglob("*") if p.is_file())
+    for name in NEEDED:
+        if name not in names:
+            raise FileNotFoundError(f"{path} lacks {name}; it cannot be resumed from exactly.")
+    if not any(name.startswith("rng_state") for name in names):
+        raise FileNotFoundError(f"{path} lacks its random state; it cannot be resumed from exactly.")
+    digests = {name: _digest(path / name) for name in names}
+    part = path / f".{SENTINEL}"
+    with part.open("w") as f:
+        json.dump({"files": digests, "said": dict(said)}, f, indent=1, sort_keys=True)
+        f.flush()
+        os.fsync(f.fileno())
+    part.rename(path / SENTINEL)
+
+
+def complete(path: Path) -> Checkpoint | None:
+    """The checkpoint at `path`, or None where it is unfinished, torn, or not a checkpoint."""
+    match = _NAME.search(path.name)
+    try:
+        sentinel = json.loads((path / SENTINEL).read_text())
+        files, said = sentinel["files"], sentinel["said"]
+        whole = all(_digest(path / name) == digest for name, digest in files.items())
+    except (OSError, ValueError, KeyError):
+        return None
+    return Checkpoint(path, int(match[1]), said) if match and whole else None
+
+
+def newest(root: Path) -> Checkpoint | None:
+    """The complete checkpoint with the most steps below `root`, or None."""
+    for path in reversed(_sorted(root)):
+        if found := complete(path):
+            return found
+    return None
+
+
+def prune(root: Path, kept: int, best: Collection[int] = ()) -> list[Path]:
+    """Remove all but the newest `kept` complete checkpoints; returns what went.
+
+    Never the newest complete one, never one after a step in `best`. Unfinished ones go as soon as a complete
+    one is newer.
+    """
+    whole = {path: found for path in _sorted(root) if (found := complete(path))}
+    newest_step = max((c.step for c in whole.values()), default=-1)
+    stay = {c.step for c in sorted(whole.values(), key=lambda c: c.step)[-max(kept, 1) :]} | set(best)
+    gone = []
+    for path in _sorted(root):
+        step = _step(path)
+        if step < newest_step and (path not in whole or step not in stay):
+            (path / SENTINEL).unlink(missing_ok=True)
+            shutil.rmtree(path, ignore_errors=True)
+            gone.append(path)
+    return gone
+
+
+def clean(root: Path) -> list[Path]:
+    """CleanCheckpoints of Diagram 8: every checkpoint below `root` but the newest and the best goes; returns those.
+
+    `root` may hold several trainings, each with its own checkpoints.
+    """
+    gone = []
+    for training in sorted({p.parent for p in root.rglob("checkpoint-*") if p.is_dir()}):
+        last = newest(training)
+        best = {last.said["best_step"]} if last and last.said.get("best_step") else set()
+        gone += prune(training, 1, best)
+    return gone
+
+
+def latest(root: Path) -> Path | None:
+    """The directory of the newest complete checkpoint anywhere below `root`, or None."""
+    trainings = {p.parent for p in root.rglob("checkpoint-*") if p.is_dir()}
+    found = [last for training in sorted(trainings) if (last := newest(training))]
+    return max(found, key=lambda c: (c.path / SENTINEL).stat().st_mtime_ns).path if found else None
+
+
+def _sorted(root: Path) -> list[Path]:
+    if not root.is_dir():
+        return []
+    return sorted((p for p in root.iterdir() if p.is_dir() and _NAME.search(p.name)), key=_step)
+
+
+def _step(path: Path) -> int:
+    match = _NAME.search(path.name)
+    assert match is not None
+    return int(match[1])
+
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as f:
+        return hashlib.file_digest(f, "sha256").hexdigest()

@@ -1,0 +1,235 @@
+"""From a model's id or directory to a student that QLoRA can train, in the five steps Diagram 5 draws.
+
+The steps are functions of their own, in the drawing's order: `quantization` (CreateQuantConfig), `load`
+(LoadGranite8B), `prepare` (PrepareForKBit), `apply_lora` (ApplyLoRAAdapters), `load_tokenizer` with `set_pad`
+(LoadTokenizer, SetPadToken).
+"""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from phases.errors import AccessDenied, InvalidStructure
+from phases.qlora_training import hub
+from phases.qlora_training.config import QLoRAConfig
+
+INCOMPLETE = ".incomplete"
+
+
+def device() -> str:
+    """Where the model is to live: the GPU of this process, or the CPU."""
+    import torch
+
+    return f"cuda:{torch.cuda.current_device()}" if torch.cuda.is_available() else "cpu"
+
+
+def compute_dtype(config: QLoRAConfig) -> Any:
+    """The dtype of activations: as configured, else bfloat16 on a GPU that has it and float32 anywhere else."""
+    import torch
+
+    if config.compute_dtype != "auto":
+        return getattr(torch, config.compute_dtype)
+    return torch.bfloat16 if torch.cuda.is_available() and torch.cuda.is_bf16_supported() else torch.float32
+
+
+def quantization(config: QLoRAConfig) -> Any | None:
+    """nf4 with double quantisation (arXiv:2305.14314), or None when the configuration says `none`."""
+    if config.quantization == "none":
+        return None
+    from transformers import BitsAndBytesConfig
+
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=config.double_quantization,
+        bnb_4bit_compute_dtype=compute_dtype(config),
+    )
+
+
+def load(config: QLoRAConfig) -> Any:
+    """The base model, quantised as configured, on the device.
+
+    Raises AccessDenied for a gated model, InvalidStructure for one that is missing, half downloaded or not a
+    causal language model.
+    """
+    hub.quiet(config.offline)
+    from transformers import AutoConfig, AutoModelForCausalLM
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
+
+    check_directory(config.model)
+    common = {"revision": config.revision, "local_files_only": config.offline}
+    with _explained(config.model):
+        described = AutoConfig.from_pretrained(config.model, **common)
+        if type(described) not in MODEL_FOR_CAUSAL_LM_MAPPING:
+            raise InvalidStructure(
+                f"{config.model} is a {described.model_type} model, which is not a causal language model, so it cannot "
+                f"be trained to answer prompts. Name a causal model such as {QLoRAConfig().model}."
+            )
+        model = AutoModelForCausalLM.from_pretrained(
+            config.model,
+            **common,
+            quantization_config=quantization(config),
+            dtype=compute_dtype(config),
+            device_map={"": device()},
+            attn_implementation=config.attention,
+        )
+    cure_bf16_repacking(model)
+    model.config.use_cache = True
+    return model
+
+
+def cure_bf16_repacking(model: Any) -> int:
+    """Keep bitsandbytes from repacking 4-bit weights on CPUs with AVX512-BF16; returns how many layers were told.
+
+    bitsandbytes 0.50 repacks a layer's weights at its first forward in eval mode without gradients, so at every
+    `generate`; training the same object afterwards reads the new packing by the old rules, and the gradients are off
+    by 95% with no more than a warning (bitsandbytes/nn/modules.py, Linear4bit.forward).
+    """
+    told = 0
+    for module in model.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False
+            told += 1
+    return told
+
+
+def prepare(model: Any, config: QLoRAConfig) -> Any:
+    """PEFT's preparation for k-bit training: base frozen, norms and embeddings in fp32, checkpointing as configured."""
+    from peft import prepare_model_for_kbit_training
+
+    # non-reentrant: the reentrant kind needs inputs that require gradients, and is being retired upstream
+    kwargs = {"use_reentrant": False} if config.gradient_checkpointing else None
+    return prepare_model_for_kbit_training(
+        model, use_gradient_checkpointing=config.gradient_checkpointing, gradient_checkpointing_kwargs=kwargs
+    )
+
+
+def lora(config: QLoRAConfig) -> Any:
+    """The LoRA configuration: rank 32 and alpha 64 as drawn, on every linear layer but the head."""
+    from peft import LoraConfig
+
+    target = config.target_modules if isinstance(config.target_modules, str) else sorted(config.target_modules)
+    return LoraConfig(
+        task_type="CAUSAL_LM",
+        r=config.lora_rank,
+        lora_alpha=config.lora_alpha,
+        lora_dropout=config.lora_dropout,
+        target_modules=target,
+        bias="none",
+    )
+
+
+def apply_lora(model: Any, config: QLoRAConfig, seed: int) -> Any:
+    """The model with a fresh adapter, its random halves drawn from `seed` (at most 32 bits are used)."""
+    import torch
+    from peft import get_peft_model
+
+    torch.manual_seed(seed % 2**32)
+    return get_peft_model(model, lora(config))
+
+
+def load_tokenizer(config: QLoRAConfig) -> Any:
+    """The model's own tokenizer. Raises InvalidStructure when it has no chat template."""
+    hub.quiet(config.offline)
+    from transformers import AutoTokenizer
+
+    from phases.qlora_training.data import require_template
+
+    with _explained(config.model):
+        tokenizer = AutoTokenizer.from_pretrained(
+            config.model, revision=config.revision, local_files_only=config.offline
+        )
+    require_template(tokenizer)
+    return tokenizer
+
+
+def set_pad(tokenizer: Any, model: Any) -> None:
+    """pad = eos, as drawn. Masks decide what is padding, so the eos at the end of a completion still is learned."""
+    tokenizer.pad_token = tokenizer.eos_token
+    tokenizer.padding_side = "right"
+    model.config.pad_token_id = tokenizer.pad_token_id
+    model.generation_config.pad_token_id = tokenizer.pad_token_id
+
+
+def check_directory(model: str) -> None:
+    """Raises InvalidStructure when `model` is a directory that lacks a file, or has one half downloaded.
+
+    An id on the hub passes: what it lacks shows when it is loaded.
+    """
+    path = Path(model)
+    if not path.is_dir():
+        if path.is_absolute() or model.startswith((".", "~")):
+            raise InvalidStructure(
+                f"There is no model at {model}. Correct `model` in the configuration, or put the model there."
+            )
+        return
+    if not (path / "config.json").is_file():
+        raise InvalidStructure(f"{model} has no config.json, so it is not a model's directory. Correct `model`.")
+    halves = sorted(p.name for p in path.rglob(f"*{INCOMPLETE}"))
+    missing = sorted(n for n in _shards(path) if not (path / n).is_file())
+    short = sorted(n for n in _shards(path) if (path / n).is_file() and not _whole(path / n))
+    if halves or missing or short or not _shards(path):
+        what = [*halves, *missing, *short] or ["*.safetensors"]
+        raise InvalidStructure(
+            f"The model at {model} is not complete: {', '.join(what[:5])} missing or half downloaded. "
+            "Download it again; what is there already is kept by `hf download`."
+        )
+
+
+def _shards(path: Path) -> list[str]:
+    index = path / "model.safetensors.index.json"
+    if index.is_file():
+        return sorted(set(json.loads(index.read_text())["weight_map"].values()))
+    return sorted(p.name for pattern in ("*.safetensors", "pytorch_model*.bin") for p in path.glob(pattern))
+
+
+def _whole(path: Path) -> bool:
+    """Whether a safetensors file is as long as its header says (8 bytes of length, the header, the data)."""
+    if path.suffix != ".safetensors":
+        return True
+    size = path.stat().st_size
+    with path.open("rb") as f:
+        head = f.read(8)
+        length = int.from_bytes(head, "little")
+        if len(head) < 8 or length > size - 8:
+            return False
+        try:
+            header = json.loads(f.read(length))
+        except ValueError:
+            return False
+    end = max((t["data_offsets"][1] for name, t in header.items() if name != "__metadata__"), default=0)
+    return size == 8 + length + int(end)
+
+
+@contextmanager
+def _explained(model: str) -> Iterator[None]:
+    """Turns the hub's and transformers' errors into ours, each with what to do next."""
+    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            yield
+    except GatedRepoError as e:
+        raise AccessDenied(
+            f"{model} is gated: its owner lets only those in who have accepted its terms. Accept them on the model's "
+            "page while logged in, then set HF_TOKEN to a token of that account."
+        ) from e
+    except RepositoryNotFoundError as e:
+        raise InvalidStructure(
+            f"There is no model {model} on the hub, or HF_TOKEN may not see it. Correct `model` in the configuration."
+        ) from e
+    except (OSError, ValueError) as e:
+        if isinstance(cause := e.__cause__, GatedRepoError) or "gated repo" in str(e):
+            raise AccessDenied(
+                f"{model} is gated: accept its terms on the model's page, then set HF_TOKEN to a token of that account."
+            ) from (cause or e)
+        raise InvalidStructure(
+            f"The model {model} cannot be loaded: {str(e).strip().splitlines()[0]}. If it was being downloaded, let "
+            "that finish or start it again; otherwise correct `model` in the configuration."
+        ) from e

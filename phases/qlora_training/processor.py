@@ -1,0 +1,31 @@
+"""What kind of processor this is, as far as it decides the bits of a floating-point result."""
+
+from __future__ import annotations
+
+import platform
+from functools import cache
+from pathlib import Path
+
+FEATURES = ("avx2", "fma", "avx512f", "avx512_bf16", "avx512_vnni", "amx_bf16", "amx_tile", "asimd", "sve", "bf16")
+"""Instruction sets by which BLAS, oneDNN and bitsandbytes choose their kernels, as /proc/cpuinfo names them."""
+
+
+@cache
+def features() -> tuple[str, ...]:
+    """Those of FEATURES that this processor has; empty where /proc/cpuinfo does not exist."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return ()
+    flags: set[str] = set()
+    for line in lines:
+        key, _, value = line.partition(":")
+        if key.strip() in ("flags", "Features"):
+            flags.update(value.split())
+            break
+    return tuple(f for f in FEATURES if f in flags)
+
+
+def kind() -> str:
+    """One line that is equal on processors where results can be expected to be equal to the bit."""
+    return " ".join((platform.machine(), *features()))
