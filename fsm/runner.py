@@ -241,13 +241,14 @@ class Runner:
         patch: dict[str, Any] | None,
         took: float,
     ) -> None:
+        own = [e for e in edges if e.source == state]
         record: dict[str, Any] = {
             "kind": "transition",
             "at": at,
             "machine": machine.name,
             "from": state,
             "visit": visit,
-            "label": label if label is not None or len(edges) != 1 else edges[0].label,
+            "label": label if label is not None or len(own) != 1 else own[0].label,
             "to": list(after),
             "took": round(took, 6),
         }
@@ -257,10 +258,8 @@ class Runner:
             record["files"] = {n: {"sha256": a.sha256, "size": a.size} for n, a in ctx.files.items()}
         if ctx.reads:
             record["reads"] = dict(ctx.reads)
-        if len(edges) > 1:
-            own = {e for e in edges if e.source == state}
-            if also := [e.id for e in edges if e not in own]:
-                record["also"] = also
+        if also := [e.id for e in edges if e not in own]:
+            record["also"] = also
         if counts := ctx.taken_counts():
             record["counts"] = counts
         if not at and not after:
