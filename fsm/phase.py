@@ -28,6 +28,7 @@ from fsm.store.base import Artifact
 from fsm.walk import Walk
 
 if TYPE_CHECKING:
+    from fsm.program import Program
     from fsm.runner import Runner
 
 Handler = Callable[[Any], str | None]
@@ -142,6 +143,11 @@ class Context:
         return self._runner.run.name
 
     @property
+    def run_seed(self) -> int:
+        """The run's seed, to be handed on; for a seed of this state's own, `seed()`."""
+        return self._runner.seed
+
+    @property
     def store_url(self) -> str:
         """The store of this run, for a process elsewhere that is to keep a journal beside it."""
         return self._runner.store_url
@@ -159,6 +165,11 @@ class Context:
             raise PhaseError(
                 f"{self.place}: the configuration has no section {name!r}. Add one, empty if its defaults will do."
             ) from None
+
+    @property
+    def program(self) -> Program:
+        """The machines and phases that this run consists of."""
+        return self._runner.program
 
     @property
     def store_options(self) -> dict[str, Any]:
@@ -180,7 +191,9 @@ class Context:
 
         At most `length` characters of letters, digits and hyphens.
         """
-        suffix = hashlib.sha256(f"{self._runner.origin}/{self.run_name}/{self.identity}".encode()).hexdigest()[:8]
+        suffix = hashlib.sha256(
+            f"{self._runner.origin}/{self.run_name}/{self.identity}".encode()
+        ).hexdigest()[:8]
         words = re.sub(r"[^A-Za-z0-9]+", "-", f"{prefix}-{self.run_name}").strip("-")
         return f"{words[: length - 9].rstrip('-')}-{suffix}"
 

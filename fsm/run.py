@@ -57,6 +57,7 @@ def run(args: argparse.Namespace) -> int:
     from fsm import config as configs
     from fsm import session
     from fsm.check import refuse
+    from fsm.runner import Outcome
     from fsm.stop import StopRequested
     from fsm.view.terminal import telling
 
@@ -72,7 +73,7 @@ def run(args: argparse.Namespace) -> int:
         try:
             outcome = session.run(config, fresh=args.fresh, observer=observer, logger=logger)
         except StopRequested:
-            outcome = session.Outcome("stopped", message=f"Stopped by a signal. {again}")
+            outcome = Outcome("stopped", message=f"Stopped by a signal. {again}")
     if args.json:
         said = {"run": name, "outcome": outcome.outcome, "label": outcome.label, "last": outcome.last}
         print(json.dumps(said | ({"message": outcome.message} if outcome.message else {})))

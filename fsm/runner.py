@@ -350,7 +350,7 @@ class Runner:
         place = [*at, state + RECOVERY]
         result = self._drive(place, name, failed, None, frozenset())
         entry = self._entered(recovery, place)
-        verdict: Verdict = recovery.ends.get(result.last, Verdict.STOP)
+        verdict = Verdict(recovery.ends.get(result.last, Verdict.STOP))
         if result.data.get("verdict"):  # a last state may find that its own verdict cannot be carried out
             verdict = Verdict(result.data["verdict"])
         item = failed.get("item")

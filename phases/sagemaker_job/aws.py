@@ -1,0 +1,155 @@
+"""Jobs on SageMaker, by boto3: CreateTrainingJob, DescribeTrainingJob, StopTrainingJob.
+
+The names are unique in an account and region for good, so a job found under the name is the one an interrupted
+attempt created, and is adopted.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any
+
+from phases.errors import RoleNotFound
+from phases.sagemaker_job.config import SageMakerJobConfig
+from phases.sagemaker_job.job import FAILED, STOPPED, Job, JobRefused, JobSpec
+
+REFUSED = ("ValidationException", "ResourceNotFound")
+
+
+class SageMakerProvider:
+    """Rents an instance a job."""
+
+    def __init__(self, config: SageMakerJobConfig) -> None:
+        self.config = config
+
+    @cached_property
+    def _service(self) -> Any:
+        import boto3
+
+        return boto3.client("sagemaker", region_name=self.config.region)
+
+    @cached_property
+    def _s3(self) -> Any:
+        import boto3
+
+        return boto3.client("s3", region_name=self.config.region)
+
+    def create(self, spec: JobSpec) -> str:
+        """Create the job, or adopt it. One of that name which failed stays, and the next number is taken.
+
+        Raises JobRefused where the request can never be met, RoleNotFound, and botocore's errors for the rest.
+        """
+        for name, value in (
+            ("role", self.config.role),
+            ("staging", self.config.staging),
+            ("source", self.config.source),
+        ):
+            if not value:
+                raise JobRefused(f"sagemaker_job.{name} is empty; a job on SageMaker needs it.")
+        name, number = spec.name, 1
+        while (found := self._find(name)) is not None and found["TrainingJobStatus"] in (FAILED, STOPPED):
+            number += 1
+            name = f"{spec.name[:60]}-{number}"
+        if found is not None:
+            return name
+        request = self.request(spec, name, self._upload(spec))
+        try:
+            self._service.create_training_job(**request)
+        except self._service.exceptions.ClientError as e:
+            code, message = e.response["Error"]["Code"], e.response["Error"]["Message"]
+            if code == "ResourceInUse":  # a put that was answered too late: it is there
+                return name
+            if code == "ValidationException" and "role" in message.lower():
+                raise RoleNotFound(
+                    f"SageMaker cannot assume sagemaker_job.role {self.config.role}: {message}"
+                ) from e
+            if code in REFUSED:
+                raise JobRefused(message) from e
+            raise
+        return name
+
+    def describe(self, name: str) -> Job:
+        found = self._find(name)
+        if found is None:
+            raise JobRefused(f"There is no training job {name} in {self.config.region}.")
+        return Job(
+            name,
+            found["TrainingJobStatus"],
+            tuple(
+                (t["Status"], t.get("StatusMessage", "")) for t in found.get("SecondaryStatusTransitions", [])
+            ),
+            found.get("FailureReason", ""),
+            found.get("ModelArtifacts", {}).get("S3ModelArtifacts", ""),
+            found.get("CheckpointConfig", {}).get("S3Uri", ""),
+            found.get("BillableTimeInSeconds", 0),
+        )
+
+    def stop(self, name: str) -> None:
+        self._service.stop_training_job(TrainingJobName=name)
+
+    def interrupted(self, name: str) -> None:
+        """A rented job does not need its follower; stopping it is a decision of its own."""
+
+    def request(self, spec: JobSpec, name: str, channels: dict[str, str]) -> dict[str, Any]:
+        """CreateTrainingJob's request. `channels`: channel -> S3 prefix."""
+        c = self.config
+        hyperparameters = dict(spec.hyperparameters) | {
+            "sagemaker_program": "phases/sagemaker_job/container.py",
+            "sagemaker_submit_directory": c.source,
+            "sagemaker_region": c.region,
+        }
+        stopping = {"MaxRuntimeInSeconds": c.max_runtime_seconds}
+        if c.spot:
+            stopping["MaxWaitTimeInSeconds"] = max(c.max_wait_seconds, c.max_runtime_seconds)
+        return {
+            "TrainingJobName": name,
+            "AlgorithmSpecification": {
+                "TrainingImage": c.image.format(region=c.region),
+                "TrainingInputMode": "File",
+            },
+            "RoleArn": c.role,
+            "HyperParameters": hyperparameters,
+            "Environment": dict(spec.environment),
+            "InputDataConfig": [
+                {
+                    "ChannelName": channel,
+                    "DataSource": {
+                        "S3DataSource": {
+                            "S3DataType": "S3Prefix",
+                            "S3Uri": uri,
+                            "S3DataDistributionType": "FullyReplicated",
+                        }
+                    },
+                }
+                for channel, uri in sorted(channels.items())
+            ],
+            "OutputDataConfig": {"S3OutputPath": c.output},
+            # of the work, not of the attempt at it: the next attempt goes on from there
+            "CheckpointConfig": {"S3Uri": f"{c.staging.rstrip('/')}/{spec.name}/checkpoints"},
+            "ResourceConfig": {
+                "InstanceType": c.instance_type,
+                "InstanceCount": c.instance_count,
+                "VolumeSizeInGB": c.volume_gb,
+            },
+            "StoppingCondition": stopping,
+            "EnableManagedSpotTraining": c.spot,
+        }
+
+    def _find(self, name: str) -> dict[str, Any] | None:
+        try:
+            found: dict[str, Any] = self._service.describe_training_job(TrainingJobName=name)
+        except self._service.exceptions.ClientError as e:
+            if e.response["Error"]["Code"] in REFUSED:
+                return None
+            raise
+        return found
+
+    def _upload(self, spec: JobSpec) -> dict[str, str]:
+        bucket, _, prefix = self.config.staging.removeprefix("s3://").partition("/")
+        channels = {}
+        for channel, files in sorted(spec.channels.items()):
+            key = "/".join(filter(None, (prefix.rstrip("/"), spec.name, "channels", channel)))
+            for file, path in sorted(files.items()):
+                self._s3.upload_file(str(path), bucket, f"{key}/{file}")
+            channels[channel] = f"s3://{bucket}/{key}"
+        return channels

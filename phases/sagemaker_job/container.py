@@ -1,0 +1,55 @@
+"""What runs in the container: the machine named by the hyperparameters, as a run with a journal of its own.
+
+SageMaker starts this program with its SM_ variables set; on success it exits with 0, on failure it leaves the reason
+in output/failure, of which the service keeps the first 1,024 characters.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TextIO
+
+from phases.sagemaker_job.environment import Layout
+
+
+def main() -> int:
+    """Run; returns the exit code of the run."""
+    layout = Layout(Path(os.environ.get("FSM_OPT_ML", "/opt/ml")))
+    words = json.loads((layout.input_config / "hyperparameters.json").read_text())
+    config = layout.input_data / "config" / "pipeline.yaml"
+    from fsm import run
+
+    arguments = [str(config), "--machine", words["machine"], "--run", words["run"], "--store", words["store"]]
+    kept = _Kept(sys.stderr)
+    with contextlib.redirect_stderr(kept):
+        code = run.main([*arguments, "--seed", words["seed"], "--log", "json"])
+    if code != 0:
+        layout.output.mkdir(parents=True, exist_ok=True)
+        layout.failure.write_text(kept.paragraph or f"run {words['run']} ended with exit code {code}")
+    return code
+
+
+class _Kept(io.TextIOBase):
+    """Passes text on, and keeps the last paragraph that was said for a person."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.stream = stream
+        self.paragraph = ""
+
+    def write(self, text: str) -> int:
+        for line in text.splitlines():
+            if line.startswith("fsm: "):
+                self.paragraph = line.removeprefix("fsm: ")
+        return self.stream.write(text)
+
+    def flush(self) -> None:
+        self.stream.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,130 @@
+"""The states of Diagram 10, seen from outside: the job is created or adopted, and followed by what it tells.
+
+`inputs`: {"job", "run"} to follow a job that is there; or {"machine", "channels"} (channel -> file -> artifact) to
+create one. Durable data: {"job", "run", "checkpoints", "model", "failure", "walked"}.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+from fsm.phase import Context, Phase
+from fsm.stop import StopRequested
+from phases.sagemaker_job.config import SageMakerJobConfig
+from phases.sagemaker_job.history import label, states
+from phases.sagemaker_job.job import Job, JobSpec, Provider, provider
+
+PHASE = Phase("sagemaker_job", config=SageMakerJobConfig)
+
+
+def jobs(ctx: Context) -> Provider:
+    """Who runs this run's jobs."""
+    return provider(ctx.section("sagemaker_job"), ctx.workdir("jobs"))
+
+
+@PHASE.state("Pending", effects=True)
+def pending(ctx: Context) -> str:
+    """Create the job, or adopt the one an interrupted attempt created."""
+    machine = ctx.inputs.get("machine", ctx.config.machine)
+    ctx.data["run"] = ctx.effect_name(machine)
+    ctx.data["job"] = jobs(ctx).create(_spec(ctx, machine, ctx.data["run"]))
+    ctx.log.info("training job", job=ctx.data["job"], run=ctx.data["run"])
+    return _next(ctx, "Pending")
+
+
+@PHASE.state("Starting")
+def starting(ctx: Context) -> str:
+    return _next(ctx, "Starting")
+
+
+@PHASE.state("Downloading")
+def downloading(ctx: Context) -> str:
+    return _next(ctx, "Downloading")
+
+
+@PHASE.state("Training")
+def training(ctx: Context) -> str:
+    """The work inside keeps its own journal; it is watched from here."""
+    return _next(ctx, "Training")
+
+
+@PHASE.state("Uploading")
+def uploading(ctx: Context) -> str:
+    return _next(ctx, "Uploading")
+
+
+@PHASE.state("Stopping")
+def stopping(ctx: Context) -> str:
+    return _next(ctx, "Stopping")
+
+
+@PHASE.state("Completed")
+def completed(ctx: Context) -> None:
+    ctx.data["model"] = _job(ctx).model
+
+
+@PHASE.state("Failed")
+def failed(ctx: Context) -> None:
+    """FailureReason, for whoever launched the job to go on with."""
+    ctx.data["failure"] = _job(ctx).failure
+    ctx.log.error("the job failed", job=ctx.data["job"], reason=ctx.data["failure"])
+
+
+@PHASE.state("Stopped")
+def stopped(ctx: Context) -> None:
+    ctx.data["failure"] = "stopped"
+    ctx.log.warning("the job was stopped; its checkpoints are kept", job=ctx.data["job"])
+
+
+def _next(ctx: Context, here: str) -> str:
+    """Wait until the job has left `here`; the label of the edge it took."""
+    ctx.data.setdefault("job", ctx.inputs.get("job"))
+    ctx.data.setdefault("run", ctx.inputs.get("run"))
+    # where in the history this walk stands; one that begins in Training has Pending to Downloading behind it
+    position = ctx.data.setdefault("walked", 0 if here == "Pending" else _first(_job(ctx), here))
+    watch = ctx.watch(ctx.data["run"]) if here == "Training" and ctx.data["run"] else None
+    job = _job(ctx)
+    while len(history := states(job)) <= position + 1:
+        if watch is not None:
+            watch.poll()
+            ctx.progress(watch.seen, 0, " > ".join(place[0] for _, place in watch.stack()))
+        _pause(ctx)
+        job = _job(ctx)
+    there, status = history[position + 1]
+    ctx.data["walked"] = position + 1
+    ctx.data["checkpoints"] = job.checkpoints
+    return label(here, there, status, job)
+
+
+def _first(job: Job, state: str) -> int:
+    return next((i for i, (s, _) in enumerate(states(job)) if s == state), 0)
+
+
+def _pause(ctx: Context) -> None:
+    """Wait before the next look. A stop asked for meanwhile is passed on to a job on this machine."""
+    try:
+        time.sleep(ctx.config.poll_seconds)
+    except StopRequested:
+        jobs(ctx).interrupted(ctx.data["job"])
+        raise
+
+
+def _job(ctx: Context) -> Job:
+    return jobs(ctx).describe(ctx.data.get("job") or ctx.inputs["job"])
+
+
+def _spec(ctx: Context, machine: str, run: str) -> JobSpec:
+    config = ctx.workdir("job") / "pipeline.yaml"
+    config.write_text(ctx.config_text)
+    channels: dict[str, dict[str, Path]] = {
+        channel: {file: ctx.open(artifact) for file, artifact in files.items()}
+        for channel, files in sorted(ctx.inputs.get("channels", {}).items())
+    }
+    for channel, paths in sorted(ctx.config.channels.items()):
+        channels.setdefault(channel, {}).update({file: Path(path) for file, path in paths.items()})
+    store = ctx.store_url if "://" in ctx.store_url else str(Path(ctx.store_url).absolute())
+    words = {"machine": machine, "run": run, "store": store, "seed": str(ctx.run_seed)}
+    passed = {name: os.environ[name] for name in ctx.config.environment if name in os.environ}
+    return JobSpec(run, {**channels, "config": {"pipeline.yaml": config}}, words, passed)

@@ -1,0 +1,76 @@
+"""A training job as whoever runs it sees it: what is asked for, and what it tells of itself.
+
+The words are those of SageMaker's CreateTrainingJob and DescribeTrainingJob, whoever runs the job.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+IN_PROGRESS, COMPLETED, FAILED, STOPPED = "InProgress", "Completed", "Failed", "Stopped"
+
+
+class JobRefused(Exception):
+    """The job cannot be created as it is asked for; asking again would not help."""
+
+
+@dataclass(frozen=True)
+class JobSpec:
+    """One job: its name, the files of its channels (channel -> file name -> local path), its hyperparameters."""
+
+    name: str
+    channels: Mapping[str, Mapping[str, Path]]
+    hyperparameters: Mapping[str, str]
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Job:
+    """What DescribeTrainingJob tells. `history` is SecondaryStatusTransitions: (status, message), oldest first."""
+
+    name: str
+    status: str
+    history: tuple[tuple[str, str], ...]
+    failure: str = ""
+    model: str = ""  # where model.tar.gz is
+    checkpoints: str = ""
+    billable_seconds: int = 0
+
+    @property
+    def over(self) -> bool:
+        return self.status in (COMPLETED, FAILED, STOPPED)
+
+
+class Provider(Protocol):
+    """Who runs jobs."""
+
+    def create(self, spec: JobSpec) -> str:
+        """Create the job, or adopt the one of that name; returns the name it runs under. Raises JobRefused."""
+        ...
+
+    def describe(self, name: str) -> Job: ...
+
+    def stop(self, name: str) -> None:
+        """Ask the job to stop; it has its grace to save what it has."""
+        ...
+
+    def interrupted(self, name: str) -> None:
+        """The follower was asked to stop: a job on this machine stops with it, a rented one goes on."""
+        ...
+
+
+def provider(config: object, work: Path) -> Provider:
+    """The provider that a SageMakerJobConfig names."""
+    from phases.sagemaker_job.config import SageMakerJobConfig
+
+    assert isinstance(config, SageMakerJobConfig)
+    if config.provider == "local":
+        from phases.sagemaker_job.local import LocalProvider
+
+        return LocalProvider(work, config)
+    from phases.sagemaker_job.aws import SageMakerProvider
+
+    return SageMakerProvider(config)

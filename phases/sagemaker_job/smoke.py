@@ -1,0 +1,87 @@
+"""The smoke job inside Training: install, print the CUDA environment, run the test suite, save the results."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import re
+import subprocess
+import sys
+from importlib.metadata import distributions
+from pathlib import Path
+
+from fsm.phase import Context, Phase
+from phases.errors import ContainerError
+from phases.sagemaker_job.config import SmokeConfig
+
+SMOKE = Phase("smoke", config=SmokeConfig)
+TAIL = 4000  # characters of a failed step's output that are kept
+
+
+@SMOKE.state("InstallDeps")
+def install_deps(ctx: Context) -> None:
+    """pip install what the tests need, where it is not there already."""
+    _run(ctx, [sys.executable, "-m", "pip", "install", "--quiet", *ctx.config.dependencies], "pip")
+
+
+@SMOKE.state("PrintEnv")
+def print_env(ctx: Context) -> None:
+    """What the machine and its packages are, as an artifact and in the log. CUDA is asked in a process of its own."""
+    probe = (
+        "import json, torch; c = torch.cuda; print(json.dumps({'torch': torch.__version__, 'cuda': torch.version.cuda, "
+        "'devices': [{'name': c.get_device_name(i), 'bytes': c.get_device_properties(i).total_memory, "
+        "'capability': c.get_device_capability(i)} for i in range(c.device_count())]}))"
+    )
+    said = _run(ctx, [sys.executable, "-c", probe], "torch")
+    environment = {
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "cpus": os.cpu_count(),
+        **json.loads(said.strip().splitlines()[-1]),
+        "packages": dict(sorted((d.metadata["Name"], d.version) for d in distributions())),
+    }
+    ctx.put("smoke/environment.json", json.dumps(environment, indent=1, sort_keys=True))
+    ctx.log.info("environment", **{k: v for k, v in environment.items() if k != "packages"})
+
+
+@SMOKE.state("RunPytest")
+def run_pytest(ctx: Context) -> None:
+    """Run the test suite; its failures are a result, not an error."""
+    report = ctx.workdir("smoke") / "pytest.txt"
+    command = [sys.executable, "-m", "pytest", *ctx.config.tests]
+    with report.open("wb") as f:
+        done = subprocess.run(
+            command, stdout=f, stderr=subprocess.STDOUT, timeout=ctx.config.timeout_seconds, check=False
+        )
+    text = report.read_text("utf-8", "replace")
+    ctx.data["tests"] = {"exit": done.returncode} | {
+        word: int(n)
+        for n, word in re.findall(
+            r"(\d+) (passed|failed|errors?|skipped)", text.rpartition("\n=")[2] or text[-300:]
+        )
+    }
+    ctx.put("smoke/pytest.txt", report)
+
+
+@SMOKE.state("SaveResults")
+def save_results(ctx: Context) -> None:
+    """Results to /opt/ml/output; a suite that failed fails the job."""
+    output = Path(os.environ.get("SM_OUTPUT_DATA_DIR", str(ctx.workdir("output"))))
+    output.mkdir(parents=True, exist_ok=True)
+    for name in ("smoke/environment.json", "smoke/pytest.txt"):
+        (output / Path(name).name).write_bytes(ctx.open(name).read_bytes())
+    (output / "results.json").write_text(json.dumps(ctx.data["tests"], indent=1, sort_keys=True) + "\n")
+    if ctx.data["tests"]["exit"] != 0:
+        raise ContainerError(
+            f"The test suite failed on this instance: {ctx.data['tests']}; the report is smoke/pytest.txt."
+        )
+
+
+def _run(ctx: Context, command: list[str], what: str) -> str:
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=ctx.config.timeout_seconds, check=False
+    )
+    if done.returncode != 0:
+        raise ContainerError(f"{what} ended with exit code {done.returncode}: {done.stderr[-TAIL:].strip()}")
+    return done.stdout
