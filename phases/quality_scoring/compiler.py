@@ -27,7 +27,7 @@ from typing import Any
 
 from phases.quality_scoring.config import CompilerLimits
 
-CODE = "code.c"  # what diagnostics call the scored text
+CODE, PRELUDE = "code.c", "prelude.h"  # what diagnostics call the scored text, and what is put before it
 
 # Standard, whatever the compiler's own default: the same text has the same score with GCC 12 and with GCC 15.
 _LANGUAGE = (
@@ -94,8 +94,11 @@ class Compiler:
         for directory in self.include:
             command += ["-isystem", directory]
         command += ["-fdiagnostics-format=json", "-fmax-errors=100", "-o", "/dev/null", "-"]
-        output, failure = _run(command, text.encode("utf-8", "replace"), limits)
-        return Compilation(tuple(_diagnostics(output)), failure)
+        output, failure, code = _run(command, text.encode("utf-8", "replace"), limits)
+        said = _said(output)
+        if not failure and code != 0 and not any(part["kind"] != "warning" for part in said):
+            failure = _ending(code)  # it says that there are errors, and names none
+        return Compilation(tuple(d for part in said if (d := _diagnostic(part)) is not None), failure)
 
 
 @lru_cache(maxsize=8)
@@ -131,8 +134,8 @@ def _empty_directory() -> str:
     return path
 
 
-def _run(command: list[str], text: bytes, limits: CompilerLimits) -> tuple[bytes, str]:
-    """Feed the text to the command; what it wrote to stderr, and why it did not end well ("" if it did)."""
+def _run(command: list[str], text: bytes, limits: CompilerLimits) -> tuple[bytes, str, int]:
+    """Feed the text to the command: what it wrote to stderr, which bound it passed ("" if none), its exit status."""
     here = _empty_directory()
     process = subprocess.Popen(
         command,
@@ -144,23 +147,28 @@ def _run(command: list[str], text: bytes, limits: CompilerLimits) -> tuple[bytes
         start_new_session=True,
         bufsize=0,
     )
+    deadline = time.monotonic() + limits.wall_seconds
+    output, failure = b"", ""
     try:
         _limit(process.pid, limits)
-        output, failure = _feed(process, text, limits)
+        output, failure = _feed(process, text, limits, deadline)
         if not failure:
-            failure = _ending(process.wait(timeout=limits.wall_seconds))
-        return output, failure
+            process.wait(timeout=max(0.0, deadline - time.monotonic()))
     except subprocess.TimeoutExpired:
-        return b"", "it did not end"
+        failure = _TOO_LONG.format(limits.wall_seconds)
     finally:
         if process.poll() is None:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+        code = process.wait()
         for pipe in (process.stdin, process.stderr):
             if pipe is not None:
                 with contextlib.suppress(OSError):
                     pipe.close()
+    return output, failure, code
+
+
+_TOO_LONG = "it took more than {:g} seconds"
 
 
 def _limit(pid: int, limits: CompilerLimits) -> None:
@@ -177,11 +185,12 @@ def _limit(pid: int, limits: CompilerLimits) -> None:
             resource.prlimit(pid, what, (most, most))
 
 
-def _feed(process: subprocess.Popen[bytes], text: bytes, limits: CompilerLimits) -> tuple[bytes, str]:
+def _feed(
+    process: subprocess.Popen[bytes], text: bytes, limits: CompilerLimits, deadline: float
+) -> tuple[bytes, str]:
     """Write and read at once, until the compiler closes its output, a bound is passed, or time is up."""
     assert process.stdin is not None
     assert process.stderr is not None
-    deadline = time.monotonic() + limits.wall_seconds
     most = limits.output_kb << 10
     left = memoryview(text)
     pieces: list[bytes] = []
@@ -193,7 +202,7 @@ def _feed(process: subprocess.Popen[bytes], text: bytes, limits: CompilerLimits)
             selector.register(process.stdin, selectors.EVENT_WRITE)
         while True:
             if (wait := deadline - time.monotonic()) <= 0:
-                return b"".join(pieces), f"it took more than {limits.wall_seconds:g} seconds"
+                return b"".join(pieces), _TOO_LONG.format(limits.wall_seconds)
             for key, _ in selector.select(wait):
                 if key.fileobj is process.stdin:
                     if not (left := _write(process, left)):
@@ -222,56 +231,58 @@ def _write(process: subprocess.Popen[bytes], left: memoryview) -> memoryview:
 
 
 def _ending(code: int) -> str:
-    if code in (0, 1):  # 1: there were errors
-        return ""
-    if code == -signal.SIGXCPU or code == -signal.SIGKILL:
+    if code == 1:
+        return "it ran out of memory"  # the one thing cc1 says in words instead of JSON
+    if code in (-signal.SIGXCPU, -signal.SIGKILL):
         return "it used up its time"
     return "it broke down" if code in (4, -signal.SIGSEGV, -signal.SIGABRT) else f"it ended with {code}"
 
 
-def _diagnostics(output: bytes) -> list[Diagnostic]:
-    """The diagnostics in the scored text. GCC writes one JSON array; of a broken-off one, what is whole counts."""
+def _said(output: bytes) -> list[dict[str, Any]]:
+    """The diagnostics, each with its own notes under "notes".
+
+    GCC writes one JSON array at its end; of a broken-off one, what is whole counts.
+    """
     text = output.decode("utf-8", "replace")
     decoder = json.JSONDecoder()
-    found = []
-    at = text.find("[{")
-    while at >= 0:
+    found: list[dict[str, Any]] = []
+    at = text.find("[{") + 1
+    while at > 0:
         try:
-            raw, end = decoder.raw_decode(text, at + 1)
+            raw, end = decoder.raw_decode(text, at)
         except (ValueError, RecursionError):
             break
-        found.append(raw)
-        at = end if text.startswith(", {", end) or text.startswith(",{", end) else -1
-        if at >= 0:
-            at = text.index("{", at) - 1
-    return [d for raw in found for d in _flatten(raw)]
+        found.extend(_flatten(raw))
+        at = text.find("{", end, end + 4)
+    return found
 
 
-def _flatten(raw: dict[str, Any]) -> Iterator[Diagnostic]:
+def _flatten(raw: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """GCC groups diagnostics: what follows a first one may be its notes, or others in their own right."""
     alone: dict[str, Any] = {}
     for part in (raw, *raw.get("children", ())):
         if part.get("kind") == "note":
-            alone["notes"].append(part)
-            continue
-        if alone and (d := _diagnostic(alone)) is not None:
-            yield d
-        alone = {**part, "notes": []}
-    if alone and (d := _diagnostic(alone)) is not None:
-        yield d
+            if alone:
+                alone["notes"].append(part)
+        else:
+            if alone:
+                yield alone
+            alone = {**part, "kind": str(part.get("kind")), "notes": []}
+    if alone:
+        yield alone
 
 
 def _diagnostic(raw: dict[str, Any]) -> Diagnostic | None:
-    kind = raw.get("kind", "")
-    if kind not in ("error", "fatal error", "warning", "internal compiler error"):
-        return None
+    """A diagnostic in the scored text, or an error that the text causes in a header."""
     caret = _caret(raw)
-    if caret is not None and caret.get("file") != CODE:
-        return None
-    notes = (_caret(note) for note in raw["notes"])
-    elsewhere = any(note is not None and note.get("file") != CODE for note in notes)
+    message = str(raw.get("message", ""))
     line = int(caret["line"]) if caret else 1
-    return Diagnostic(kind, line, str(raw.get("message", "")), str(raw.get("option", "")), elsewhere)
+    if caret is not None and (file := str(caret.get("file"))) != CODE:
+        if raw["kind"] == "warning" or file == PRELUDE:
+            return None
+        line, message = 1, f"in {file}: {message}"
+    elsewhere = any((note := _caret(n)) is not None and note.get("file") != CODE for n in raw["notes"])
+    return Diagnostic(raw["kind"], line, message, str(raw.get("option", "")), elsewhere)
 
 
 def _caret(raw: dict[str, Any]) -> dict[str, Any] | None:

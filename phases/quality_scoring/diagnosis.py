@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from phases.quality_scoring.compiler import CODE, Compilation, Compiler, Diagnostic
+from phases.quality_scoring.compiler import CODE, PRELUDE, Compilation, Compiler, Diagnostic
 from phases.quality_scoring.config import SyntaxConfig
 from phases.quality_scoring.guard import Guarded, guard
 from phases.quality_scoring.prelude import read_prelude
@@ -73,14 +73,14 @@ def diagnose(code: str, structure: Structure, compiler: Compiler, config: Syntax
     if (
         prelude
     ):  # what the text declares itself is its own affair, even if a header of the prelude declares it too
-        kept = tuple(d for d in compilation.diagnostics if not (d.elsewhere and _CLASH.match(d.message)))
+        kept = tuple(d for d in compilation.diagnostics if not (d.elsewhere and _CLASH.search(d.message)))
         compilation = Compilation(kept, compilation.failure)
     return _sort(compilation, structure, guarded, unknown)
 
 
 def _unit(before: list[str], code: str) -> str:
     """The translation unit: line markers keep the lines of the code, and what is before it out of the count."""
-    return "\n".join(['# 1 "prelude.h"', *before, f'# 1 "{CODE}"', code, ""])
+    return "\n".join([f'# 1 "{PRELUDE}"', *before, f'# 1 "{CODE}"', code, ""])
 
 
 def _unknown_types(compilation: Compilation, structure: Structure) -> dict[str, int]:

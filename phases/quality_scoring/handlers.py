@@ -17,6 +17,8 @@ from phases.quality_scoring.scoring import Scoring
 
 PHASE = Phase("quality_scoring", config=QualityScoringConfig)
 
+_MOST_SHOWN = 20  # reasons of one rule; the others are one
+
 # ExtractCode
 
 
@@ -121,10 +123,12 @@ def _descend(
 ) -> None:
     now = first
     item.give(rule, first, faults[0].note, faults[0].line)
-    for fault in faults[1:]:
+    for fault in faults[1:_MOST_SHOWN]:
         step = max(each, least - now)
         now += step
         item.give(rule, step, fault.note, fault.line)
+    if more := faults[_MOST_SHOWN:]:
+        item.give(rule, max(each * len(more), least - now), f"and {len(more)} more", more[0].line)
 
 
 @PHASE.state("SyntaxCheck.Score0")
@@ -137,7 +141,7 @@ def score_0(item: Scoring) -> None:
         item.give(rule, points, "nothing to compile: no code, or only functions that do nothing")
     else:
         item.give(rule, points, f"{found.grammar} errors of grammar")
-        for fault in found.errors:
+        for fault in found.errors[:_MOST_SHOWN]:
             item.give(rule, 0.0, fault.note, fault.line)
 
 
@@ -259,21 +263,25 @@ def goto_check(item: Scoring) -> None:
 @PHASE.state("SafetyCheck.MallocCheck")
 def malloc_check(item: Scoring) -> None:
     """Each allocation on the heap (MISRA C:2012 21.3)."""
-    for call in item.structure.calls(item.config.safety.malloc_functions):
-        item.give("SafetyCheck.MallocCheck", item.config.safety.malloc, call.text, call.line)
+    rule, each = "SafetyCheck.MallocCheck", item.config.safety.malloc
+    calls = item.structure.calls(frozenset(item.config.safety.malloc_functions))
+    for call in calls[:_MOST_SHOWN]:
+        item.give(rule, each, call.text, call.line)
+    if more := calls[_MOST_SHOWN:]:
+        item.give(rule, each * len(more), f"and {len(more)} more", more[0].line)
 
 
 @PHASE.state("SafetyCheck.SetjmpCheck")
 def setjmp_check(item: Scoring) -> None:
     """setjmp and longjmp, however often (MISRA C:2012 21.4)."""
-    if calls := item.structure.calls(item.config.safety.setjmp_functions):
+    if calls := item.structure.calls(frozenset(item.config.safety.setjmp_functions)):
         item.give("SafetyCheck.SetjmpCheck", item.config.safety.setjmp, calls[0].text, calls[0].line)
 
 
 @PHASE.state("SafetyCheck.AbortCheck")
 def abort_check(item: Scoring) -> None:
     """abort and exit, however often (MISRA C:2012 21.8)."""
-    if calls := item.structure.calls(item.config.safety.abort_functions):
+    if calls := item.structure.calls(frozenset(item.config.safety.abort_functions)):
         item.give("SafetyCheck.AbortCheck", item.config.safety.abort, calls[0].text, calls[0].line)
 
 
@@ -403,7 +411,7 @@ def check_indentation(item: Scoring) -> str:
     if (tabs and blanks) or _BOTH.search(code):
         note = "some lines are indented by tabs, some by blanks"
         item.give("StyleCheck.CheckIndentation", item.config.style.indentation, note)
-    if item.structure.copies():
+    if item.structure.copies:
         return "Same function again"
     item.clamp("StyleCheck.CheckIndentation")
     return "-0.5 if mixed tabs/spaces"
@@ -417,9 +425,12 @@ _BOTH = re.compile(rb"^ +\t", re.MULTILINE)
 @PHASE.state("StyleCheck.CheckRepetition")
 def check_repetition(item: Scoring) -> None:
     """Each copy of a function: repetition makes a text longer, not better."""
-    for again, first in item.structure.copies():
-        note = f"{again.name} is {first.name} again"
-        item.give("StyleCheck.CheckRepetition", item.config.style.repetition, note, again.line)
+    rule, each = "StyleCheck.CheckRepetition", item.config.style.repetition
+    copies = item.structure.copies
+    for again, first in copies[:_MOST_SHOWN]:
+        item.give(rule, each, f"{again.name} is {first.name} again", again.line)
+    if more := copies[_MOST_SHOWN:]:
+        item.give(rule, each * len(more), f"and {len(more)} more", more[0][0].line)
     item.clamp("StyleCheck.CheckRepetition")
 
 

@@ -61,7 +61,7 @@ class Scoring:
     prompt: str = ""
     config: QualityScoringConfig = DEFAULT
     code: str = ""
-    structure: Structure = field(default_factory=lambda: Structure(""))
+    structure: Structure = field(init=False)
     diagnosis: Diagnosis = NOTHING_WRONG
     domain: str = "unknown"
     keywords: tuple[str, ...] = ()

@@ -7,7 +7,7 @@ tree: ten thousand nested brackets are a text like any other.
 from __future__ import annotations
 
 import re
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -81,32 +81,42 @@ class Function:
 class Structure:
     """What a text is, as C code. Offsets are bytes of its UTF-8 form; lines count from 1."""
 
-    def __init__(self, code: str) -> None:
+    def __init__(self, code: str, *, macros: bool = True) -> None:
         self.source = code.encode("utf-8", "replace")
         self._tree = Parser(_C).parse(self.source)
         root = self._tree.root_node
         self._has_error = root.has_error
         self._nodes = QueryCursor(_QUERY).captures(root)
-        self._drop_dead()
-
-    def _drop_dead(self) -> None:
-        """Forget what stands in the first branch of an `#if 0`, and read what macros stand for."""
-        self._dead: list[tuple[int, int]] = []
-        for zero in self._nodes.get("zero", ()):
-            if _ZERO.fullmatch(self._text(zero)) and (directive := zero.parent) is not None:
-                other = directive.child_by_field_name("alternative")
-                self._dead.append((directive.start_byte, other.start_byte if other else directive.end_byte))
+        self._dead = self._unread_branches()
         if self._dead:
             self._nodes = {kind: [n for n in ns if self._alive(n)] for kind, ns in self._nodes.items()}
-        self._macros: list[tuple[int, Structure]] = []
+        self._macros = self._macro_bodies() if macros else []
+
+    def _unread_branches(self) -> list[tuple[int, int]]:
+        """Where the first branches of `#if 0` stand, in order, none in another."""
+        branches: list[tuple[int, int]] = []
+        for zero in sorted(self._nodes.get("zero", ()), key=lambda n: n.start_byte):
+            directive = zero.parent
+            if directive is None or not _ZERO.fullmatch(self._text(zero)):
+                continue
+            other = directive.child_by_field_name("alternative")
+            if not branches or branches[-1][1] <= directive.start_byte:
+                branches.append((directive.start_byte, other.start_byte if other else directive.end_byte))
+        return branches
+
+    def _macro_bodies(self) -> list[tuple[int, Structure]]:
+        """What macros stand for, as code, and where it stands."""
+        bodies = []
         for node in self._nodes.get("macro", ()):
             if _MACRO_INTEREST.search(text := self._text(node)):
-                inner = Structure("void m(void){" + text.decode("utf-8", "replace") + "\n;}")
-                self._macros.append((node.start_byte, inner))
+                body = "void m(void){" + text.decode("utf-8", "replace") + "\n;}"
+                bodies.append((node.start_byte, Structure(body, macros=False)))
+        return bodies
 
     def _alive(self, node: Node) -> bool:
         at = node.start_byte
-        return not any(start <= at < end for start, end in self._dead)
+        i = bisect_right(self._dead, at, key=lambda branch: branch[0]) - 1
+        return i < 0 or at >= self._dead[i][1]
 
     def _text(self, node: Node) -> bytes:
         return self.source[node.start_byte : node.end_byte]
@@ -165,19 +175,19 @@ class Structure:
 
     # What the code does
 
-    def calls(self, functions: tuple[str, ...]) -> list[Found]:
+    @cached_property
+    def _called(self) -> list[tuple[int, str]]:
+        """Every call by name, in order, those in macros where the macro is."""
+        own = [(n.start_byte, self._text(n).decode("utf-8", "replace")) for n in self._nodes.get("call", ())]
+        return sorted(own + [(at, name) for at, macro in self._macros for _, name in macro._called])
+
+    def calls(self, functions: frozenset[str]) -> list[Found]:
         """Every call of one of the functions, in order; one that is named without being called counts once."""
-        wanted = {f.encode() for f in functions}
-        called = [(n.start_byte, t) for n in self._nodes.get("call", ()) if (t := self._text(n)) in wanted]
-        for at, macro in self._macros:
-            called.extend((at, f.text.encode()) for f in macro.calls(functions))
-        seen = {t for _, t in called}
-        for node in self._nodes.get("identifier", ()):
-            text = self._text(node)
-            if text in wanted and text not in seen and text.decode() not in self.declared:
-                seen.add(text)
-                called.append((node.start_byte, text))
-        return [Found(text.decode(), self.line(at)) for at, text in sorted(called)]
+        if not (present := self.identifiers & functions):
+            return []
+        found = [Found(name, self.line(at)) for at, name in self._called if name in present]
+        uncalled = present - {f.text for f in found} - self.declared
+        return found + [Found(name, self.name_line(name)) for name in sorted(uncalled)]
 
     @cached_property
     def gotos(self) -> list[Found]:
@@ -210,9 +220,8 @@ class Structure:
         """The functions that can come to call themselves, on the call graph of the text."""
         by_name = {f.name: f for f in self.functions}
         calls: dict[str, set[str]] = {name: set() for name in by_name}
-        for node in self._nodes.get("call", ()):
-            callee = self._text(node).decode("utf-8", "replace")
-            if callee in by_name and (caller := self._around(node.start_byte)) is not None:
+        for at, callee in self._called:
+            if callee in by_name and (caller := self._around(at)) is not None:
                 calls[caller.name].add(callee)
         return [f for f in by_name.values() if _reaches(calls, f.name)]
 
@@ -227,21 +236,31 @@ class Structure:
         endless = [loop for loop in loops if self._always(loop)]
         if not endless:
             return []
-        leaving = [n.start_byte for n in self._nodes.get("return", ())]
-        stops = [(n.start_byte, n.end_byte) for n in (*loops, *self._nodes.get("switch", ()))]
-        for node in self._nodes.get("break", ()):
-            at = node.start_byte
-            own = max((s for s in stops if s[0] <= at < s[1]), default=None)  # the innermost one begins last
-            if own is not None:
-                leaving.append(own[0])  # a break leaves the loop that begins there, or that switch
-        breaks = set(leaving[len(self._nodes.get("return", ())) :])
-        returns = leaving[: len(self._nodes.get("return", ()))]
+        left = self._left_by_break()
+        returns = sorted(n.start_byte for n in self._nodes.get("return", ()))
         return [
             Found("endless loop", self.line(loop.start_byte))
             for loop in sorted(endless, key=lambda n: n.start_byte)
-            if loop.start_byte not in breaks
-            and not any(loop.start_byte <= r < loop.end_byte for r in returns)
+            if loop.start_byte not in left
+            and bisect_left(returns, loop.start_byte) == bisect_left(returns, loop.end_byte)
         ]
+
+    def _left_by_break(self) -> set[int]:
+        """Where the loops and switches begin that a break leaves: each the innermost around its break."""
+        around = [
+            (n.start_byte, n.end_byte) for kind in ("loop", "switch") for n in self._nodes.get(kind, ())
+        ]
+        breaks = [(n.start_byte, -1) for n in self._nodes.get("break", ())]
+        left: set[int] = set()
+        open_ones: list[tuple[int, int]] = []
+        for start, end in sorted(around + breaks):
+            while open_ones and open_ones[-1][1] <= start:
+                open_ones.pop()
+            if end >= 0:
+                open_ones.append((start, end))
+            elif open_ones:
+                left.add(open_ones[-1][0])
+        return left
 
     def _always(self, loop: Node) -> bool:
         condition = loop.child_by_field_name("condition")
@@ -322,13 +341,14 @@ class Structure:
                 at = end
         return b"".join([*pieces, self.source[at:]])
 
+    @cached_property
     def copies(self) -> list[tuple[Function, Function]]:
         """Functions that stand in the text a second time, under any name: each with the one it repeats."""
         first: dict[str, Function] = {}
         again = []
         if len(self.functions) < 2:
             return []
-        comments = [(n.start_byte, n.end_byte) for n in self._nodes.get("comment", ())]
+        comments = sorted((n.start_byte, n.end_byte) for n in self._nodes.get("comment", ()))
         for f in self.functions:
             if not self._does_something(f):
                 continue
@@ -356,14 +376,17 @@ class Structure:
 
     def _joined_comments(self) -> Iterator[tuple[int, str]]:
         run: list[str] = []
-        run_start = run_end = 0
+        run_start = run_end = last_end = 0
         for node in sorted(self._nodes.get("comment", ()), key=lambda n: n.start_byte):
             start, end = node.start_byte, node.end_byte
             text = self.source[start:end].decode("utf-8", "replace")
-            before = self.source[self.source.rfind(b"\n", 0, start) + 1 : start]
-            whole = text.startswith("//") and not before.strip()
-            gap = self.source[run_end:start]
-            if run and whole and not gap.strip() and gap.count(b"\n") == 1:
+            line_start = self._line_starts[self.line(start) - 1]
+            whole = (
+                text.startswith("//") and last_end <= line_start and not self.source[line_start:start].strip()
+            )
+            last_end = end
+            gap = self.source[run_end:start] if run else b""
+            if run and whole and gap.count(b"\n") == 1 and not gap.strip():
                 run.append(text)
                 run_end = end
                 continue
@@ -418,9 +441,9 @@ def _reaches(calls: dict[str, set[str]], start: str) -> bool:
 
 
 def _without(source: bytes, start: int, end: int, holes: list[tuple[int, int]]) -> bytes:
+    """A part of the source without the holes in it, which are in order."""
     pieces, at = [], start
-    for a, b in holes:
-        if start <= a < end and a >= at:
-            pieces.append(source[at:a])
-            at = b
+    for a, b in holes[bisect_left(holes, (start, 0)) : bisect_left(holes, (end, 0))]:
+        pieces.append(source[at:a])
+        at = b
     return b"".join([*pieces, source[at:end]])
