@@ -39,7 +39,8 @@ _AROUND = frozenset(
 )
 _CPP_SUFFIXES = (".cc", ".cpp", ".cxx", ".hpp", ".hh")
 _SPACE = re.compile(r"\s+")
-_MARKUP = re.compile(r"^\s*(?:/\*[*!]*|//[/!]*<?|\*(?!/))|\*/\s*$", re.MULTILINE)
+_CLOSING = re.compile(r"\*/\s*$")
+_OPENING = re.compile(r"^\s*(?:/\*[*!]*|//[/!]*<?|\*)", re.MULTILINE)
 _BRIEF = re.compile(r"^\s*[@\\]brief\b", re.MULTILINE)
 _COMMAND = re.compile(
     r"^\s*[@\\](?:file|param|return|returns|retval|note|see|ingroup|pre|post)\b", re.MULTILINE
@@ -136,7 +137,7 @@ def _comments_above(node: Node) -> list[Node]:
 
 def summary(comment: str) -> str:
     """The first sentence of a comment, after its @brief where it has one, on one line."""
-    plain = _MARKUP.sub("", comment)
+    plain = _OPENING.sub("", _CLOSING.sub("", comment))
     brief = _BRIEF.search(plain)
     plain = plain[brief.end() :] if brief else plain
     command = _COMMAND.search(plain)

@@ -287,9 +287,7 @@ uint8_t $name(uint8_t stream_sequence, uint8_t listener_sequence, uint32_t *samp
     /* eight bits: the difference wraps as the number does */
     const uint8_t lost = (uint8_t)(stream_sequence - listener_sequence - 1U);
 
-    if (sample_lost != NULL) {
-        *sample_lost += lost;
-    }
+    *sample_lost += lost;
     return lost;
 }
 """,

@@ -222,12 +222,12 @@ uint16_t $name(uint8_t priority, uint16_t vlan_id)
         "extract the pcp from the bytes of a vlan tag",
         """
 /** @brief Extract the pcp from the bytes of a vlan tag. */
-uint8_t $name(const uint8_t *vlan_tag)
+uint8_t $name(const uint8_t *vlan_tag, uint32_t length)
 {
     uint32_t priority = 0U;
 
     /* the upper three bits of the first byte */
-    if (vlan_tag != NULL) {
+    if (length > 0U) {
         const uint32_t pcp = (uint32_t)vlan_tag[0] >> 5;
         priority = pcp & 7U;
     }

@@ -1,0 +1,88 @@
+"""A machine run with its real phase and its real runner, in a directory of the test's own."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fsm.fold import Fold
+from fsm.journal import Journal
+from fsm.program import Program
+from fsm.runner import Nobody, Outcome, Runner
+from fsm.stop import Stop
+from fsm.store.base import RunStore, open_store
+
+
+@dataclass
+class Finished:
+    """A run that came to rest, and what it left."""
+
+    outcome: Outcome
+    run: RunStore
+    fold: Fold
+    counts: Mapping[str, int]
+
+    @property
+    def data(self) -> dict[str, Any]:
+        data: dict[str, Any] = self.fold.root["data"]
+        return data
+
+    @property
+    def visits(self) -> dict[str, int]:
+        visits: dict[str, int] = self.fold.root["visits"]
+        return visits
+
+    def text(self, name: str) -> str:
+        return self.run.artifact(self.fold.files[name]["sha256"]).read_text("utf-8")
+
+    def rows(self, name: str) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.text(name).split("\n") if line]
+
+
+@dataclass
+class _Counting(Nobody):
+    """Adds up the edges that counted machines took."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+
+    def record(self, record: Mapping[str, Any]) -> None:
+        self.counts.update(record.get("counts", {}))
+
+
+@pytest.fixture
+def finish(tmp_path: Path) -> Callable[..., Finished]:
+    """Run a machine alone, without a recovery machine; under the same name again, go on with the run.
+
+    `finish("data_preparation", {"source": ...}, name="run", seed=7, stop=None)`
+    """
+
+    def go(
+        machine: str, section: Mapping[str, Any], name: str = "run", seed: int = 7, stop: Stop | None = None
+    ) -> Finished:
+        drawn = importlib.import_module(f"machines.{machine}").MACHINE
+        phase = importlib.import_module(f"phases.{machine}").PHASE
+        run = open_store(str(tmp_path / "store")).run(name)
+        if run.read_header() is None:
+            run.write_header(b"{}")
+        program = Program(
+            machine, {machine: drawn}, {machine: phase}, None, {machine: phase.section(section)}
+        )
+        journal, counting = Journal(run), _Counting()
+        fold = journal.open()
+        runner = Runner(
+            program, run, journal, fold, seed=seed, work=tmp_path / "work", observer=counting, stop=stop
+        )
+        try:
+            outcome = runner.drive()
+        finally:
+            journal.close()
+        return Finished(outcome, run, fold, counting.counts)
+
+    return go

@@ -1,0 +1,142 @@
+"""Diagram 2 from end to end."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+CORPUS = Path(__file__).parents[3] / "configs" / "corpus"
+Prepare = Callable[..., Any]
+Sources = Callable[[dict[str, bytes | str]], Path]
+FILES: dict[str, bytes | str] = {
+    "tsn_data/a.c": "/* Open a gate. */\nint gate_open(int gate)\n{\n    return gate;\n}\n",
+    "tsn_data/b.c": "int gate_close(int gate) { return -gate; }\nint gate_count(void) { return 8; }\n",
+    "avb_data/stream.c": "int gate_open(int gate) { return gate; }\nint stream(void) { return 1; }\n",
+    "carla/table.c": "const int table[] = {" + ", ".join(str(number) for number in range(100)) + "};\n",
+}
+
+
+@pytest.fixture
+def prepare(finish: Callable[..., Any]) -> Prepare:
+    """Run Diagram 2 on a source."""
+
+    def go(source: Path, name: str = "run", seed: int = 7, **section: Any) -> Any:
+        return finish("data_preparation", {"source": str(source), **section}, name, seed)
+
+    return go
+
+
+@pytest.fixture
+def sources(tmp_path: Path) -> Sources:
+    """Make a source directory of files by key."""
+
+    def make(files: dict[str, bytes | str]) -> Path:
+        root = tmp_path / "sources"
+        for key, content in files.items():
+            path = root / key
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content.encode() if isinstance(content, str) else content)
+        return root
+
+    return make
+
+
+def test_the_shipped_corpus_gives_splits_and_says_what_it_left_out(prepare: Prepare) -> None:
+    done = prepare(CORPUS)
+    assert done.outcome.outcome == "done"
+    train, val = done.rows("data/splits/train.jsonl"), done.rows("data/splits/val.jsonl")
+    assert len(train) + len(val) == done.data["unique"] >= 60
+    assert len(train) == (len(train) + len(val)) * 9 // 10
+    assert {row["domain"] for row in train} == {"TSN", "AVB", "CARLA"}
+    assert {row["key"] for row in done.rows("data/skipped.jsonl")} == {
+        "tsn_data/empty.c",
+        "tsn_data/version.h",
+        "avb_data/capture.c",
+    }
+    assert done.data["duplicates"] == 3
+    rows = train + val
+    assert any(
+        row["key"] == "tsn_data/port_latin1.c" and "0,1 °C" in row["messages"][1]["content"] for row in rows
+    )
+    assert [row["kind"] for row in rows if row["key"] == "tsn_data/tables.c"] == ["completion"]
+
+
+def test_the_training_channel_gets_the_same_rows_with_messages_alone(prepare: Prepare) -> None:
+    done = prepare(CORPUS)
+    for split in ("train", "val"):
+        rows = done.rows(f"data/splits/{split}.jsonl")
+        assert done.rows(f"data/processed/{split}.jsonl") == [{"messages": row["messages"]} for row in rows]
+        assert all([turn["role"] for turn in row["messages"]] == ["user", "assistant"] for row in rows)
+
+
+def test_no_code_is_in_both_splits(prepare: Prepare) -> None:
+    done = prepare(CORPUS)
+    train = {row["messages"][1]["content"] for row in done.rows("data/splits/train.jsonl")}
+    assert not train & {row["messages"][1]["content"] for row in done.rows("data/splits/val.jsonl")}
+
+
+def test_another_run_with_the_same_seed_has_the_same_bytes_and_another_seed_other_prompts(
+    prepare: Prepare,
+) -> None:
+    first, second, other = prepare(CORPUS, "a"), prepare(CORPUS, "b"), prepare(CORPUS, "c", seed=8)
+    assert first.fold.files == second.fold.files
+    assert first.text("data/examples.jsonl") != other.text("data/examples.jsonl")
+
+
+def test_sources_without_objects_take_their_own_edges(prepare: Prepare, sources: Sources) -> None:
+    done = prepare(sources({"avb_data/stream.c": FILES["avb_data/stream.c"]}))
+    assert done.data["objects"] == {"TSN": 0, "AVB": 1, "CARLA": 0}
+    assert done.outcome.outcome == "done"
+    assert not {"S3Download.DownloadTSN", "S3Download.DownloadCARLA"} & set(done.visits)
+
+
+def test_every_edge_of_process_files_is_counted(prepare: Prepare, sources: Sources) -> None:
+    files = FILES | {
+        "tsn_data/latin.c": "/* é */ int e(void) { return 1; }".encode("latin-1"),
+        "tsn_data/x.c": b"\x00",
+    }
+    done = prepare(sources(files))
+    found = {edge.split("ProcessFiles.", 1)[1]: number for edge, number in done.counts.items()}
+    assert sum(number for edge, number in found.items() if edge.startswith("ReadFile -->")) == len(files)
+    assert sum(number for edge, number in found.items() if edge.startswith("FormatOutput -->")) == 7
+    assert sum(number for edge, number in found.items() if edge.startswith("DecodeLatin1 -->")) == 2
+
+
+def test_no_objects_anywhere_stops_at_the_listing_and_a_resume_lists_again(
+    prepare: Prepare, sources: Sources
+) -> None:
+    root = sources({"tsn_data/readme.txt": "not code"})
+    stopped = prepare(root).outcome
+    assert stopped.outcome == "stopped"
+    assert "tsn_data, avb_data, carla" in stopped.message
+    assert "Put the raw code there and resume" in stopped.message
+    sources(FILES)
+    assert prepare(root).outcome.outcome == "done"
+
+
+def test_files_that_give_nothing_are_an_empty_dataset(prepare: Prepare, sources: Sources) -> None:
+    stopped = prepare(sources({"tsn_data/a.c": "", "carla/b.c": "int x;"})).outcome
+    assert stopped.outcome == "stopped"
+    assert "None of the 2 files" in stopped.message
+
+
+def test_a_file_that_is_too_long_is_skipped_and_said_so(prepare: Prepare, sources: Sources) -> None:
+    done = prepare(sources(FILES), max_file_bytes=120)
+    (skipped,) = done.rows("data/skipped.jsonl")
+    assert skipped["key"] == "carla/table.c"
+    assert "max_file_bytes is 120" in skipped["reason"]
+
+
+def test_the_shipped_corpus_compiles_without_a_warning() -> None:
+    if shutil.which("gcc") is None:
+        pytest.skip("no gcc here")
+    files = [path for path in sorted(CORPUS.glob("*/*.c")) if path.name != "capture.c"]
+    flags = ["-std=c99", "-Wall", "-Wextra", "-Wshadow", "-Wconversion", "-fsyntax-only"]
+    done = subprocess.run(["gcc", *flags, *files], capture_output=True, text=True, check=False)
+    assert done.stderr == ""
+    assert len(files) >= 15

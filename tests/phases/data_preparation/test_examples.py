@@ -1,0 +1,106 @@
+"""Examples: templates, completions, duplicates, order, split."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from phases.data_preparation import examples
+from phases.data_preparation.functions import Function
+from phases.errors import EmptyDataset
+
+FUNCTION = Function(
+    "gate_open", "bool gate_open(void)", "bool gate_open(void) { return true; }", "Open a gate."
+)
+
+
+def test_all_four_templates_are_chosen_and_the_choice_is_the_seeds() -> None:
+    chosen = [examples.choose_template(FUNCTION, seed) for seed in range(100)]
+    assert set(chosen) == {0, 1, 2, 3}
+    assert chosen == [examples.choose_template(FUNCTION, seed) for seed in range(100)]
+
+
+@pytest.mark.parametrize("template", range(4))
+def test_a_prompt_names_domain_and_function(template: int) -> None:
+    example = examples.function_example(FUNCTION, template, "TSN", "tsn_data/a.c")
+    assert "TSN" in example.prompt
+    assert "gate_open" in example.prompt
+    assert "Open a gate." in example.prompt
+    assert example.messages[1] == {"role": "assistant", "content": FUNCTION.text + "\n"}
+
+
+def test_a_function_without_comment_is_asked_for_by_the_words_of_its_name() -> None:
+    bare = Function("openGate_now", "void openGate_now(void)", "void openGate_now(void) { }", "")
+    assert "open gate now" in examples.function_example(bare, 0, "TSN", "a.c").prompt
+
+
+def test_cpp_is_called_by_its_name() -> None:
+    assert " C++ " in examples.function_example(FUNCTION, 0, "CARLA", "carla/a.cpp").prompt
+    assert "```cpp\n" in examples.completion_example("int ", "x;", "CARLA", "carla/a.cpp").prompt
+
+
+@given(st.text(min_size=3), st.integers())
+def test_a_split_leaves_a_head_and_a_rest(text: str, seed: int) -> None:
+    point = examples.choose_split(text, seed)
+    assert 0 < point < len(text)
+    assert point == examples.choose_split(text, seed)
+
+
+def test_a_split_is_at_the_start_of_a_line_and_depends_on_the_seed() -> None:
+    text = "".join(f"int x{number};\n" for number in range(100))
+    points = {examples.choose_split(text, seed) for seed in range(20)}
+    assert all(text[point - 1] == "\n" for point in points)
+    assert len(points) > 5
+
+
+def test_white_space_and_wording_do_not_make_another_example() -> None:
+    spaced = Function("gate_open", "x", "bool gate_open(void)\n{\n    return true;\n}", "Other words.")
+    first = examples.function_example(FUNCTION, 0, "TSN", "a.c")
+    second = examples.function_example(spaced, 3, "AVB", "b.c")
+    assert first.md5 == second.md5
+
+
+def test_another_code_is_another_example() -> None:
+    other = Function("gate_open", "x", "bool gate_open(void) { return false; }", "Open a gate.")
+    first = examples.function_example(FUNCTION, 0, "TSN", "a.c")
+    assert first.md5 != examples.function_example(other, 0, "TSN", "a.c").md5
+
+
+@given(st.lists(st.sampled_from("abcd")))
+def test_of_duplicates_the_first_stays_in_its_place(digests: list[str]) -> None:
+    rows = [{"md5": md5, "at": at} for at, md5 in enumerate(digests)]
+    kept = examples.deduplicate(rows)
+    assert [row["at"] for row in kept] == sorted(digests.index(md5) for md5 in set(digests))
+
+
+def test_the_shuffle_is_the_seeds_alone() -> None:
+    rows: list[dict[str, Any]] = [{"md5": str(number)} for number in range(50)]
+    once = examples.shuffle(rows, 42)
+    assert once == examples.shuffle(rows, 42)
+    assert once != examples.shuffle(rows, 43)
+    assert once != rows
+    assert sorted(row["md5"] for row in once) == sorted(row["md5"] for row in rows)
+
+
+@given(st.integers(2, 10_000))
+def test_nine_of_ten_are_for_training_and_both_splits_have_rows(count: int) -> None:
+    train = examples.split_at(count, 90)
+    assert 1 <= train < count
+    assert 0 <= count * 0.9 - train < 1
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_too_few_for_two_splits_is_an_empty_dataset(count: int) -> None:
+    with pytest.raises(EmptyDataset, match="both need one"):
+        examples.split_at(count, 90)
+
+
+@given(st.lists(st.dictionaries(st.text(), st.text())))
+def test_rows_survive_jsonl_one_a_line_for_every_reader(rows: list[dict[str, str]]) -> None:
+    text = examples.to_jsonl(rows)
+    assert examples.from_jsonl(text) == rows
+    assert [json.loads(line) for line in text.splitlines()] == rows
