@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 
@@ -51,6 +51,7 @@ class State:
     initial: tuple[str, ...]
     title: str
     line: int
+    column: int = 1
 
     @property
     def name(self) -> str:
@@ -74,6 +75,7 @@ class Edge:
     target: str
     line: int
     seen_outside: bool = False
+    column: int = 1
 
     @property
     def id(self) -> str:
@@ -82,7 +84,7 @@ class Edge:
 
     def under(self, prefix: str) -> Edge:
         """The same edge as the whole chart names it, where this one is of the inside of `prefix`."""
-        return Edge(prefix + self.source, self.label, prefix + self.target, self.line, self.seen_outside)
+        return replace(self, source=prefix + self.source, target=prefix + self.target)
 
 
 @dataclass(frozen=True)
@@ -92,10 +94,14 @@ class Chart:
     name: str
     file: str
     digest: str
-    states: Mapping[str, State]
-    edges: tuple[Edge, ...]
+    states: Mapping[str, State] = field(repr=False, compare=False)  # the digest says as much
+    edges: tuple[Edge, ...] = field(repr=False, compare=False)
     initial: tuple[str, ...]
     out: Mapping[str, tuple[Edge, ...]] = field(repr=False, compare=False)
+
+    def moves(self, path: str) -> tuple[Edge, ...]:
+        """The edges that leave a state, those only drawn a second time from outside left out."""
+        return tuple(e for e in self.out.get(path, ()) if not e.seen_outside)
 
     def children(self, path: str) -> list[State]:
         """The states directly inside a composite (or the root), in the order of the drawing."""
@@ -126,7 +132,7 @@ class Chart:
             return p.removeprefix(prefix)
 
         states = {
-            strip(p): State(strip(p), s.kind, tuple(map(strip, s.initial)), s.title, s.line)
+            strip(p): replace(s, path=strip(p), initial=tuple(map(strip, s.initial)))
             for p, s in self.states.items()
             if p.startswith(prefix)
         }
@@ -137,7 +143,7 @@ class Chart:
                 f"{self.file}:{crossing[0].line}: {path} cannot run alone, for the edge {crossing[0].id!r} leaves "
                 "it across its border. End its inside at [*] instead."
             )
-        edges = [Edge(strip(e.source), e.label, strip(e.target), e.line, e.seen_outside) for e in inner]
+        edges = [replace(e, source=strip(e.source), target=strip(e.target)) for e in inner]
         digest = hashlib.sha256(f"{self.digest}/{path}".encode()).hexdigest()
         initial = tuple(map(strip, self.states[path].initial))
         return _chart(name, self.file, digest, states, edges, initial)
@@ -173,18 +179,23 @@ def load(path: Path, name: str | None = None) -> Chart:
         ) from e
     except UnicodeDecodeError as e:
         raise DiagramError(f"{path}: the diagram is not UTF-8 (byte {e.start}). Save it as UTF-8.") from e
-    diagram = mermaid.parse(text, str(path))
+    return parse(text, name or path.stem, str(path))
+
+
+def parse(text: str, name: str, file: str = "<text>") -> Chart:
+    """Read the text of a drawing as a chart. Raises as `load` does."""
+    diagram = mermaid.parse(text, file)
     digest = hashlib.sha256(text.encode()).hexdigest()
     build = from_states if isinstance(diagram, StateDiagram) else from_flowchart
-    return build(diagram, name or path.stem, digest)  # type: ignore[arg-type]
+    return build(diagram, name, digest)  # type: ignore[arg-type]
 
 
 def from_flowchart(diagram: Flowchart, name: str, digest: str) -> Chart:
     """A decision flow as a chart: nodes are simple states, the first one drawn is where it begins."""
     if not diagram.nodes:
         raise DiagramError(f"{diagram.file}: the flowchart has no node; there is nothing to run.")
-    states = {n.id: State(n.id, "state", (), n.label or n.id, n.line) for n in diagram.nodes}
-    edges = [Edge(e.source, e.label or None, e.target, e.line) for e in diagram.edges]
+    states = {n.id: State(n.id, "state", (), n.label or n.id, n.line, n.column) for n in diagram.nodes}
+    edges = [Edge(e.source, e.label or None, e.target, e.line, column=e.column) for e in diagram.edges]
     return _chart(name, diagram.file, digest, states, edges, (diagram.nodes[0].id,))
 
 
@@ -215,7 +226,7 @@ def from_states(diagram: StateDiagram, name: str, digest: str) -> Chart:
         if t.from_start:
             initial[scope].append(target)
         else:
-            edges.append(Edge(path_of(t.source), t.label, target, t.line))
+            edges.append(Edge(path_of(t.source), t.label, target, t.line, column=t.column))
 
     for s in decls.values():  # a composite cut into regions is entered in all of them
         if s.kind == "region":
@@ -227,6 +238,7 @@ def from_states(diagram: StateDiagram, name: str, digest: str) -> Chart:
             tuple(initial.get(path_of(s.id), ())),
             " ".join(s.descriptions) or s.id,
             s.line,
+            s.column,
         )
         for s in decls.values()
     }
@@ -268,4 +280,4 @@ def _mark_seen_outside(states: Mapping[str, State], edges: list[Edge]) -> list[E
             for other in edges
         )
 
-    return [Edge(e.source, e.label, e.target, e.line, doubled(e)) for e in edges]
+    return [replace(e, seen_outside=doubled(e)) for e in edges]

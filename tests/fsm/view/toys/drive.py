@@ -1,0 +1,25 @@
+"""Run a configuration as `fsm.run` does: `python -m toys.drive CONFIG [LOG]`."""
+
+import sys
+from pathlib import Path
+
+from fsm import config as configs
+from fsm import session
+from fsm.stop import StopRequested
+from fsm.view.terminal import telling
+
+
+def main() -> int:
+    """The exit code of the run."""
+    config = configs.load(Path(sys.argv[1]))
+    with telling(config, sys.argv[2] if len(sys.argv) > 2 else "auto") as (observer, logger):
+        try:
+            outcome = session.run(config, observer=observer, logger=logger)
+        except StopRequested:
+            outcome = session.Outcome("stopped", message="by a signal")
+    print(f"ended: {outcome.outcome} {outcome.message}", file=sys.stderr)
+    return outcome.exit_code
+
+
+if __name__ == "__main__":
+    sys.exit(main())
