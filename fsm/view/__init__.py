@@ -1,0 +1,1 @@
+"""How a run is shown: one projection of its journal, and its faces."""

@@ -1,0 +1,205 @@
+"""`fsm status`, `history`, `runs`: what a store says, as text or as JSON. Each returns the exit code."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from fsm.journal import Journal
+from fsm.store.base import open_store
+from fsm.view import report
+from fsm.view.durations import duration
+from fsm.view.projection import flat
+from fsm.view.report import Reading
+
+SHOWN = 5  # newest records in the text of a status
+
+
+def status(run: str, store: str, as_json: bool) -> int:
+    """Where a run stands.
+
+    As JSON one object:
+
+        run, url, machine, created   as begun
+        status     running, stopped (resumable), done or failed; with label and last of the edge it ended by
+        place      the stack of places in words; empty when it has ended
+        stack      outermost first: {machine, state, place, visit, since} and, where there are any, overview (where it
+                   stands seen from the machine above: the states of the drawing inside `state`) and progress
+        records, missing, artifacts, errors   counts; missing: records known to have been written that are not there
+        stopped    why the last attempt stopped, where the journal says so
+        updated    time of the newest record
+        runner     {writer, host, pid, time} of the process that is at it, or null
+        recent     the newest records, as `history --json` prints them
+        watching   the same object of the run that this one follows, or null
+        next       what to do now
+    """
+    reading = report.read(open_store(store), run)
+    if as_json:
+        _print_json(report.status_json(reading))
+    else:
+        _print(_status_lines(reading))
+    return 0
+
+
+def history(run: str, store: str, as_json: bool) -> int:
+    """The records of a run, oldest first.
+
+    As JSON one line a record, as `fsm.view.projection.flat` describes it: seq, kind, time, place, machine, from, label,
+    to, visit, took, artifacts {name: sha256}, and what belongs to errors and verdicts.
+    """
+    journal = Journal(open_store(store).run(run))
+    journal.header()
+    rows = (flat(record) for record in journal.records())
+    if as_json:
+        for row in rows:
+            _print_json(row)
+    else:
+        table = [("SEQ", "TIME", "PLACE", "WHAT", "VISIT", "TOOK")]
+        _print_table(chain(table, (_history_row(row) for row in rows)))
+    return 0
+
+
+def runs(store: str, as_json: bool) -> int:
+    """The runs of a store, the one last written to first.
+
+    As JSON one line a run: run, machine, status (running, stopped, done, failed), label, place, records, artifacts,
+    created, updated, age (seconds since `updated`); of one that cannot be read only run and problem.
+    """
+    opened = open_store(store)
+    now = time.time()
+    rows = [report.summary(opened, name, now) for name in opened.runs()]
+    rows.sort(key=_age)
+    if as_json:
+        for row in rows:
+            _print_json(row)
+    elif rows:
+        head = ("RUN", "MACHINE", "STATUS", "PLACE", "RECORDS", "AGE")
+        _print_table([head, *(_run_row(row) for row in rows)])
+    else:
+        print(f"No runs at {opened.url}. `fsm run CONFIG` begins one.")
+    return 0
+
+
+def _age(row: dict[str, Any]) -> float:
+    age = row.get("age")
+    return float("inf") if age is None else float(age)
+
+
+# Text
+
+
+def _status_lines(reading: Reading, indent: str = "") -> Iterable[str]:
+    p = reading.projection
+    ended = p.ended
+    how = f" by {ended['label']!r}" if ended and ended["label"] else ""
+    how = f"{how}, after {ended['last']}" if ended else how
+    yield f"{indent}{reading.name}  {reading.header['machine']}  {reading.status}{how}"
+    if reading.missing:
+        yield (
+            f"{indent}  {reading.missing} records are missing: the runner has written {p.records + reading.missing}, "
+            f"the journal at {reading.url} holds {p.records}."
+        )
+    if reading.alive and reading.live:
+        yield f"{indent}  runner    process {reading.live.get('pid')} on {reading.live.get('host')}"
+    now = time.time()
+    for depth, level in enumerate(p.stack()):
+        seen = f" ({' or '.join(level.overview)})" if level.overview else ""
+        visit = f", visit {level.visit}" if level.visit > 1 else ""
+        since = f" for {duration(max(0.0, now - level.since))}" if reading.alive else ""
+        others = [s for s in level.place if s != level.state]
+        beside = f", beside {', '.join(others)}" if others else ""
+        at = f"{level.state}{seen}"
+        yield f"{indent}  {'stands in ' if depth == 0 else '        > '}{at}{since}{visit}{beside}  [{level.machine}]"
+        if level.progress:
+            of = f" of {level.progress.total:g}" if level.progress.total else ""
+            yield f"{indent}            {level.progress.done:g}{of} {level.progress.note}".rstrip()
+    if reading.watching:
+        yield f"{indent}  follows"
+        yield from _status_lines(reading.watching, indent + "    ")
+    if reading.status == "stopped" and p.stopped:
+        yield f"{indent}  stopped   {_one_line(p.stopped, 200)}"
+    counts = [f"{p.records} records", f"{p.artifacts} artifacts"]
+    if errors := sum(t.errors for tallies in p.tallies.values() for t in tallies.values()):
+        counts.append(f"{errors} errors")
+    yield f"{indent}  so far    {', '.join(counts)}"
+    if not indent:
+        newest = [_history_row(row) for row in list(p.recent)[-SHOWN:]]
+        for number, line in enumerate(_aligned(newest)):
+            yield f"  {'newest    ' if number == 0 else '          '}{line}"
+        yield f"  next      {reading.advice}"
+
+
+def _history_row(row: dict[str, Any]) -> tuple[str, ...]:
+    at = _local_time(row["time"])
+    if row["kind"] == "claim":
+        what = f"taken up by {row['writer']} (epoch {row['epoch']})"
+        return str(row["seq"]), at, "", what, "", ""
+    took = duration(row["took"]) if "took" in row else ""
+    return str(row["seq"]), at, row["place"], _what(row), str(row["visit"]), took
+
+
+def _what(row: dict[str, Any]) -> str:
+    """What happened, in words."""
+    kind = row["kind"]
+    if kind == "once":
+        return f"once {row['key']}"
+    if kind == "error":
+        fits = f"; enters {row['recovery']}" if row["recovery"] else ""
+        return f"{row['error']}: {_one_line(row['message'], 80)}{fits}"
+    if kind == "verdict":
+        return f"{row['verdict']}, after {row['last']}"
+    to = ", ".join(row["to"]) or "[*]"
+    words = f"{row['label']} -> {to}" if row["label"] else f"-> {to}"
+    if artifacts := row.get("artifacts"):
+        words += f"  + {len(artifacts)} artifact{'s' if len(artifacts) > 1 else ''}"
+    return words
+
+
+def _run_row(row: dict[str, Any]) -> tuple[str, ...]:
+    if "problem" in row:
+        return row["run"], "?", "unreadable", _one_line(row["problem"], 100), "", ""
+    place = row["place"] + (f" ({row['label']})" if row["label"] else "")
+    age = f"{duration(max(0.0, row['age']))} ago" if row["age"] is not None else "never begun"
+    return row["run"], row["machine"], row["status"], place, str(row["records"]), age
+
+
+def _local_time(iso: str) -> str:
+    return datetime.fromisoformat(iso).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _one_line(text: str, most: int) -> str:
+    words = " ".join(text.split())
+    return words if len(words) <= most else words[: most - 1] + "…"
+
+
+def _aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:
+    if not rows:
+        return []
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    return ["  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows]
+
+
+def _print_table(rows: Iterable[tuple[str, ...]]) -> None:
+    _print(_aligned(list(rows)))
+
+
+def _print(lines: Iterable[str]) -> None:
+    for line in lines:
+        sys.stdout.write(line + "\n")
+
+
+def _print_json(value: Any) -> None:
+    sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
+
+
+def render(what: str, store: str, machine: str | None, output: Path | None, as_json: bool) -> int:
+    """A diagram, or a run on its diagrams."""
+    from fsm.errors import ConfigError
+
+    raise ConfigError("fsm render: drawing is not there yet.")

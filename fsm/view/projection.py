@@ -1,0 +1,429 @@
+"""What a run looks like: its journal, folded into what faces show.
+
+One `Projection` is fed records, and, where someone looks on live, what the runner says between two of them (`entered`,
+`progress`). Records decide: what was said in between is shown until the next record settles it, so that a projection
+of the journal and one that was fed live agree after every record. It holds counts by state and edge, the machines in
+progress and a few last records, so its size is that of the drawings and not that of the run.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from fsm.chart import Edge
+from fsm.fold import RECOVERY
+from fsm.machine import Detail, Machine
+from fsm.view.overview import overview_states, path_between
+
+At = tuple[str, ...]  # the states that called down to a machine, outermost first
+RECENT = 12  # records kept as they are
+
+
+@dataclass
+class Tally:
+    """One state of one machine, over all the times the machine ran.
+
+    `seconds` is the time in its handler, of visits that were completed; `label` the edge it was left by last.
+    """
+
+    visits: int = 0
+    seconds: float = 0.0
+    last: float = 0.0
+    errors: int = 0
+    skipped: int = 0
+    label: str | None = None
+    failing: bool = False  # the last thing that happened to it was an error
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a state says it is: `done` of `total` (0: unknown), with a word on the thing in hand."""
+
+    done: float
+    total: float
+    note: str = ""
+
+
+@dataclass
+class _Frame:
+    """A machine in progress, as the journal knows it. `since` is the time of the record that brought it there."""
+
+    machine: str
+    place: tuple[str, ...]
+    since: float
+    visits: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass
+class _Now:
+    """The state whose handler runs, as the runner said."""
+
+    machine: str
+    state: str
+    visit: int
+    since: float
+    progress: Progress | None = None
+
+
+@dataclass(frozen=True)
+class Level:
+    """One machine on the stack of places.
+
+    `state` is the one in hand of those in `place`; `since` a Unix time, of its beginning; `overview` where inside
+    `state` its detail stands, seen from here (several where the drawing cannot tell them apart).
+    """
+
+    at: At
+    machine: str
+    place: tuple[str, ...]
+    state: str
+    visit: int
+    since: float
+    progress: Progress | None = None
+    overview: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class StateView:
+    """A state as faces show it. A composite is active while something in it is; its time is that of its inside."""
+
+    path: str
+    active: bool = False
+    visits: int = 0
+    seconds: float = 0.0
+    errors: int = 0
+    skipped: int = 0
+    label: str | None = None
+    failing: bool = False
+
+
+class Projection:
+    """A run, ready to be shown. `machines` are the drawings by name; without one, its composites are not known."""
+
+    def __init__(self, machines: Mapping[str, Machine] | None = None) -> None:
+        self.machines: Mapping[str, Machine] = machines or {}
+        self.tallies: dict[str, dict[str, Tally]] = {}
+        self.moves: dict[str, Counter[tuple[str, str | None]]] = {}  # taken by a state's handler
+        self.edges: dict[str, Counter[str]] = {}  # by id: counted, left with a composite, or an overview's
+        self.watched: dict[At, Projection] = {}  # the run that a state follows, by place
+        self.name = ""
+        self.records = 0
+        self.began = 0.0
+        self.latest = 0.0
+        self.artifacts = 0
+        self.ended: dict[str, Any] | None = None
+        self.stopped: str | None = None  # why, where the last thing that happened ends the attempt
+        self.recent: deque[dict[str, Any]] = deque(maxlen=RECENT)
+        self._frames: dict[At, _Frame] = {}
+        self._now: dict[At, _Now] = {}
+
+    # What happens
+
+    def apply(self, record: Mapping[str, Any]) -> None:
+        """Take the next record of the journal."""
+        self.records += 1
+        self.began = self.began or record["time"]
+        self.latest = record["time"]
+        self.recent.append(flat(record))
+        kind = record["kind"]
+        if kind == "claim":
+            self.stopped = None
+            return
+        at, state = tuple(record["at"]), record["from"]
+        frame = self._frames.get(at)
+        if frame is None:
+            place = tuple(record.get("place") or (state,))
+            frame = self._begin(at, record["machine"], place, record["time"])
+        tally = self._tally(frame.machine, state)
+        if kind == "transition":
+            self._transition(at, frame, tally, record)
+        elif kind == "error":
+            self._error(at, state, tally, record)
+        elif kind == "verdict":
+            self._verdict(at, state, tally, record)
+
+    def entered(self, at: Iterable[str], machine: str, state: str, visit: int, time: float) -> None:
+        """A handler begins (advisory)."""
+        key = tuple(at)
+        self._forget_now(key)
+        self._now[key] = _Now(machine, state, visit, time)
+
+    def progress(self, at: Iterable[str], state: str, done: float, total: float, note: str = "") -> None:
+        """How far the handler of a state is (advisory)."""
+        now = self._now.get(tuple(at))
+        if now is not None and now.state == state:
+            now.progress = Progress(done, total, note)
+
+    def knows(self, at: Iterable[str]) -> bool:
+        """Whether the machine at a path of calls is in progress."""
+        key = tuple(at)
+        return key in self._frames or key in self._now
+
+    def watch(self, at: Iterable[str], state: str, below: Projection) -> None:
+        """A state follows another run (advisory)."""
+        self.watched[(*at, state)] = below
+
+    def _begin(self, at: At, machine: str, place: tuple[str, ...], time: float) -> _Frame:
+        self._frames[at] = frame = _Frame(machine, place, time)
+        return frame
+
+    def _transition(self, at: At, frame: _Frame, tally: Tally, record: Mapping[str, Any]) -> None:
+        state, took = record["from"], record["took"]
+        label = record.get("label")
+        tally.visits += 1
+        tally.seconds += took
+        tally.last = took
+        tally.label, tally.failing = label, False
+        self.moves.setdefault(frame.machine, Counter())[state, label] += 1
+        for edge in record.get("also") or ():
+            self._count(frame.machine, edge, 1)
+        for counted, n in (record.get("counts") or {}).items():
+            machine, _, edge = counted.partition(": ")
+            self._count(machine, edge, n)
+        self.artifacts += len(record.get("files") or ())
+        frame.visits[state] = frame.visits.get(state, 0) + 1
+        before, frame.place, frame.since = frame.place, tuple(record["to"]), record["time"]
+        self._overview(at, before, frame.place, took, label)
+        self._forget_now(at)
+        self._drop(at, state)
+        self.watched.pop((*at, state), None)
+        if end := record.get("end"):
+            self.ended = end
+            tally.failing = end["outcome"] == "failed"
+
+    def _error(self, at: At, state: str, tally: Tally, record: Mapping[str, Any]) -> None:
+        tally.errors += 1
+        tally.failing = True
+        recovering = next((i for i, step in enumerate(at) if step.endswith(RECOVERY)), None)
+        if recovering is not None:  # a resume tries the state that failed first again
+            self._drop(at[:recovering], at[recovering].removesuffix(RECOVERY))
+            self.stopped = f"{record['error']}: {record['message']}"
+        elif entry := record["recovery"]:
+            self._begin((*at, state + RECOVERY), record["by"], (entry,), record["time"])
+        else:
+            self.stopped = f"{record['error']}: {record['message']}"
+
+    def _verdict(self, at: At, state: str, tally: Tally, record: Mapping[str, Any]) -> None:
+        self._drop(at, state)  # it starts again, and with it what it had called
+        tally.skipped += len(record.get("skipped") or ())
+        if record["verdict"] == "stop":
+            if record.get("leave") is None:
+                self.stopped = f"the recovery ended at {record['last']}"
+        else:
+            tally.failing = False
+
+    def _drop(self, at: At, state: str) -> None:
+        """Forget the machines below a state."""
+        for called in [key for key in (*self._frames, *self._now) if _below(key, at, state)]:
+            self._frames.pop(called, None)
+            self._now.pop(called, None)
+
+    def _forget_now(self, at: At) -> None:
+        for key in [k for k in self._now if k[: len(at)] == at]:
+            del self._now[key]
+
+    def _tally(self, machine: str, state: str) -> Tally:
+        return self.tallies.setdefault(machine, {}).setdefault(state, Tally())
+
+    def _count(self, machine: str, edge: str, n: int) -> None:
+        self.edges.setdefault(machine, Counter())[edge] += n
+
+    # The overview of a detail
+
+    def _detail(self, at: At) -> tuple[Machine, str, Detail] | None:
+        """The machine that called the one at `at`, the composite it did that from, and how the two fit."""
+        caller = self._frames.get(at[:-1]) or self._now.get(at[:-1]) if at else None
+        machine = self.machines.get(caller.machine) if caller else None
+        if machine is None or at[-1].endswith(RECOVERY):
+            return None
+        composite = at[-1].partition("~")[0]
+        how = machine.inside.get(composite)
+        below = self._frames.get(at) or self._now.get(at)
+        if not isinstance(how, Detail) or below is None or below.machine != how.machine:
+            return None
+        return machine, composite, how
+
+    def _overview(
+        self, at: At, before: tuple[str, ...], after: tuple[str, ...], took: float, label: str | None
+    ) -> None:
+        """A detail has moved: what that is, seen from above."""
+        detail = self._detail(at)
+        if detail is None:
+            return
+        machine, composite, how = detail
+        was, is_ = overview_states(how, before), overview_states(how, after)
+        if was:
+            self._tally(machine.name, f"{composite}.{was[0]}").seconds += took
+        if was != is_:
+            for edge in path_between(machine.chart, composite, was, is_, label):
+                self._count(machine.name, edge.id, 1)
+
+    # What faces read
+
+    def stack(self) -> list[Level]:
+        """The machines in progress, outermost first; empty before the first and after the last record."""
+        levels: list[Level] = []
+        at: At | None = ()
+        while at is not None:
+            level = self._level(at)
+            if level is None:
+                break
+            levels.append(level)
+            at = self._called(at, level)
+        return levels
+
+    def _level(self, at: At) -> Level | None:
+        frame, now = self._frames.get(at), self._now.get(at)
+        if frame is not None and not frame.place:
+            return None
+        if now is not None and (frame is None or now.state in frame.place):
+            place = frame.place if frame else (now.state,)
+            found = Level(at, now.machine, place, now.state, now.visit, now.since, now.progress)
+        elif frame is not None:
+            state = self._in_hand(frame)
+            visit = frame.visits.get(state, 0) + 1
+            found = Level(at, frame.machine, frame.place, state, visit, frame.since)
+        else:
+            return None
+        machine = self.machines.get(found.machine)
+        how = machine.inside.get(found.state) if machine else None
+        if isinstance(how, Detail):
+            below = self._frames.get((*at, found.state))
+            standing = below.place if below else ()
+            deeper = self._now.get((*at, found.state))
+            if not standing and below is None and deeper:
+                standing = (deeper.state,)
+            return Level(**{**vars(found), "overview": overview_states(how, standing)})
+        return found
+
+    def _in_hand(self, frame: _Frame) -> str:
+        """The state whose handler runs next, of those the machine stands in."""
+        machine = self.machines.get(frame.machine)
+        if machine is None or len(frame.place) == 1:
+            return frame.place[0]
+        known = all(p in machine.chart.states for p in frame.place)
+        return machine.kernel.runnable(frame.place) if known else frame.place[0]
+
+    def _called(self, at: At, level: Level) -> At | None:
+        """The machine below the state in hand, the one called last."""
+        found = None
+        for key in (*self._frames, *self._now):
+            if len(key) == len(at) + 1 and _below(key, at, level.state):
+                frame = self._frames.get(key)
+                if frame is None or frame.place:
+                    found = key
+        return found
+
+    @property
+    def place(self) -> str:
+        """The stack of places in words: `IterativeDistillation > EpochN.Train > ForwardPass`."""
+        return " > ".join(level.state for level in self.stack())
+
+    def states(self, machine: str) -> dict[str, StateView]:
+        """Every state of a machine in the order of the drawing; of one that is not known, those that were seen."""
+        known = self.machines.get(machine)
+        tallies = self.tallies.get(machine, {})
+        active = {p for lv in self.stack() if lv.machine == machine for p in self._standing(lv)}
+        paths = list(known.chart.states) if known else []
+        paths += [p for p in tallies if not known or p not in known.chart.states]
+        left = self._left(machine)
+        views = {}
+        for path in paths:
+            own = tallies.get(path, Tally())
+            inside = [t for p, t in tallies.items() if p.startswith(path + ".")]
+            views[path] = StateView(
+                path,
+                active=any(p == path or p.startswith(path + ".") for p in active),
+                visits=max(own.visits, left.get(path, 0)),
+                seconds=own.seconds or sum(t.seconds for t in inside),
+                errors=own.errors + sum(t.errors for t in inside),
+                skipped=own.skipped + sum(t.skipped for t in inside),
+                label=own.label,
+                failing=own.failing or any(t.failing for t in inside),
+            )
+        return views
+
+    def _standing(self, level: Level) -> list[str]:
+        return [*level.place, *(f"{level.state}.{inner}" for inner in level.overview)]
+
+    def _left(self, machine: str) -> dict[str, int]:
+        """How often states without records of their own were left, by the edges that were counted."""
+        known = self.machines.get(machine)
+        forks = known.forks if known else frozenset()
+        left: dict[str, int] = {}
+        for edge, n in self.edges.get(machine, {}).items():
+            source = edge.partition(" --> ")[0]
+            left[source] = max(left.get(source, 0), n) if source in forks else left.get(source, 0) + n
+        return left
+
+    def taken(self, machine: str, edge: Edge) -> int:
+        """How often an edge was taken. One that is drawn a second time from outside is taken with its other."""
+        moves = self.moves.get(machine, Counter())
+        own = moves[edge.source, edge.label]
+        if edge.label is not None and (known := self.machines.get(machine)) and edge.source in known.forks:
+            own += moves[edge.source, None]  # a labelled fork takes all its edges, naming none
+        return own + self.edges.get(machine, Counter())[edge.id]
+
+    def durable(self) -> dict[str, Any]:
+        """What records alone decide, as plain values: equal for a journal read and a run watched live."""
+        return {
+            "records": self.records,
+            "tallies": {m: {s: vars(t) for s, t in ts.items()} for m, ts in self.tallies.items()},
+            "moves": {m: dict(c) for m, c in self.moves.items()},
+            "edges": {m: dict(c) for m, c in self.edges.items()},
+            "frames": {at: vars(f) for at, f in self._frames.items()},
+            "ended": self.ended,
+            "stopped": self.stopped,
+            "recent": list(self.recent),
+        }
+
+
+def _below(key: At, at: At, state: str) -> bool:
+    """Whether a machine was called, directly or not, by `state` of the machine at `at`."""
+    return len(key) > len(at) and key[: len(at)] == at and key[len(at)].partition("~")[0] == state
+
+
+def place_of(record: Mapping[str, Any]) -> str:
+    """The stack of places in which a record was made, as words."""
+    return " > ".join([*(step.partition("~")[0] for step in record["at"]), record["from"]])
+
+
+def moment(time: float) -> str:
+    """A Unix time as ISO 8601 in UTC, to the millisecond."""
+    return datetime.fromtimestamp(time, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def flat(record: Mapping[str, Any]) -> dict[str, Any]:
+    """A record as one row of a history: what happened where, without chain and snapshot.
+
+    Always `seq`, `kind`, `time`. Of a claim `epoch`, `writer`, `host`, `pid`. Of all others `place` (words), `machine`,
+    `from`, `visit`; of a transition `label`, `to`, `took` (seconds) and where there are any `artifacts` and `reads`
+    (name -> SHA-256), `also`, `counts`, `end`; of a once `key`; of an error `error`, `message`, `recovery`, `item`; of a
+    verdict `verdict`, `last`, `skipped`, `leave`.
+    """
+    row: dict[str, Any] = {"seq": record["seq"], "kind": record["kind"], "time": moment(record["time"])}
+    if record["kind"] == "claim":
+        return row | {k: record[k] for k in ("epoch", "writer", "host", "pid")}
+    row |= {
+        "place": place_of(record),
+        "machine": record["machine"],
+        "from": record["from"],
+        "visit": record["visit"],
+    }
+    always = {
+        "transition": ("label", "to", "took"),
+        "once": ("key",),
+        "error": ("error", "message", "recovery"),
+        "verdict": ("verdict", "last"),
+    }[record["kind"]]
+    row |= {k: record[k] for k in always}
+    if files := record.get("files"):
+        row["artifacts"] = {name: file["sha256"] for name, file in files.items()}
+    row |= {
+        k: record[k] for k in ("reads", "also", "counts", "end", "item", "skipped", "leave") if record.get(k)
+    }
+    return row

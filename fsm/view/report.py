@@ -1,0 +1,213 @@
+"""Runs as a person or a program reads them: where one stands, what it did, which there are."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from fsm.config import Plug
+from fsm.errors import FsmError, StoreError
+from fsm.journal import Journal
+from fsm.machine import Machine
+from fsm.program import Registry, closure
+from fsm.session import HEARTBEAT
+from fsm.store.base import RunStore, Store
+from fsm.view.projection import Level, Projection, moment
+
+DEEPEST = 4  # runs watched by runs watched by runs
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A run, read once. `missing` records are known to have been written and are not in the journal."""
+
+    name: str
+    url: str
+    header: Mapping[str, Any]
+    projection: Projection
+    live: Mapping[str, Any] | None
+    alive: bool
+    missing: int = 0
+    watching: Reading | None = None
+
+    @property
+    def status(self) -> str:
+        """running, stopped (resumable), done or failed."""
+        if self.projection.ended:
+            return str(self.projection.ended["outcome"])
+        return "running" if self.alive else "stopped"
+
+    @property
+    def command(self) -> str:
+        return f"fsm run CONFIG --run {self.name}"
+
+    @property
+    def advice(self) -> str:
+        """What to do next."""
+        if self.missing:
+            return f"Restore the journal of {self.name} from a copy: `fsm audit {self.name}` says what is missing."
+        if self.status == "running":
+            return f"It is being run. To stop it, send its process an interrupt; `{self.command}` goes on from there."
+        if self.status == "stopped":
+            return f"Give the command that began it again (`{self.command}`): it goes on from this state."
+        if self.status == "failed":
+            return f"It ended in a failure: see `fsm history {self.name}`, mend the cause, and start anew with --fresh."
+        return f"It is complete: `fsm history {self.name} --json` names its artifacts."
+
+
+def read(store: Store, name: str, depth: int = 0) -> Reading:
+    """A run and the run it watches. Raises NoSuchRun, NewerFormat, JournalDamaged, StoreError."""
+    run = store.run(name)
+    journal = Journal(run)
+    header = journal.header()
+    projection = Projection(drawings(header))
+    projection.name = name
+    live = run.read_live()  # before the records: what it says was written must then be among them
+    for record in journal.records():
+        projection.apply(record)
+    written = int(live["seq"]) + 1 if live and isinstance(live.get("seq"), int) else 0
+    alive = is_alive(run, live)
+    if live and alive:
+        _say_now(projection, live)
+    below = live.get("watching") if live else None
+    watching = None
+    if isinstance(below, str) and not projection.ended and depth < DEEPEST and below in store.runs():
+        watching = read(store, below, depth + 1)
+        if levels := projection.stack():
+            projection.watch(levels[-1].at, levels[-1].state, watching.projection)
+    missing = max(0, written - projection.records)
+    return Reading(name, run.url, header, projection, live, alive, missing, watching)
+
+
+def drawings(header: Mapping[str, Any]) -> dict[str, Machine]:
+    """The machines that a run was begun with, by its header; none where they are not installed here."""
+    plug = header.get("config", {}).get("plug", {})
+    try:
+        machines = Registry(str(plug.get("machines", Plug().machines)), Machine)
+        return closure(str(header["machine"]), header.get("config", {}).get("recovery"), machines)
+    except FsmError:
+        return {}
+
+
+def is_alive(run: RunStore, live: Mapping[str, Any] | None) -> bool:
+    """Whether a runner is at it: by its lock where the store has one, otherwise by its last heartbeat."""
+    busy = getattr(run, "busy", None)
+    if busy is not None:
+        return bool(busy())
+    if not live or live.get("status") != "running":
+        return False
+    return time.time() - float(live.get("time", 0)) < 3 * HEARTBEAT
+
+
+def _say_now(projection: Projection, live: Mapping[str, Any]) -> None:
+    """What the runner said of itself last, where it still fits the journal."""
+    entered, progress = live.get("entered"), live.get("progress")
+    if isinstance(entered, dict):
+        at = [str(step) for step in entered["at"]]
+        standing = {level.at: level for level in projection.stack()}
+        known = standing.get(tuple(at))
+        if known is None or entered["state"] in known.place:
+            projection.entered(at, entered["machine"], entered["state"], entered["visit"], entered["time"])
+    levels = projection.stack()
+    if isinstance(progress, dict) and progress and levels:
+        innermost = levels[-1]
+        if progress.get("state") == innermost.state:
+            if not isinstance(entered, dict):
+                projection.entered(
+                    innermost.at, innermost.machine, innermost.state, innermost.visit, innermost.since
+                )
+            projection.progress(
+                innermost.at, innermost.state, progress["done"], progress["total"], progress.get("note", "")
+            )
+
+
+# As JSON values
+
+
+def status_json(reading: Reading) -> dict[str, Any]:
+    """The value that `fsm status --json` prints; `commands.status` says what is in it."""
+    p = reading.projection
+    ended = p.ended or {}
+    said: dict[str, Any] = {
+        "run": reading.name,
+        "url": reading.url,
+        "machine": reading.header["machine"],
+        "created": reading.header["created"],
+        "status": reading.status,
+        "label": ended.get("label"),
+        "last": ended.get("last"),
+        "place": p.place,
+        "stack": [_level_json(level) for level in p.stack()],
+        "records": p.records,
+        "missing": reading.missing,
+        "artifacts": p.artifacts,
+        "errors": sum(t.errors for tallies in p.tallies.values() for t in tallies.values()),
+        "stopped": p.stopped if reading.status == "stopped" else None,
+        "updated": moment(p.latest) if p.records else None,
+        "runner": _runner_json(reading) if reading.alive else None,
+        "recent": list(p.recent),
+        "watching": status_json(reading.watching) if reading.watching else None,
+        "next": reading.advice,
+    }
+    return said
+
+
+def _level_json(level: Level) -> dict[str, Any]:
+    said: dict[str, Any] = {
+        "machine": level.machine,
+        "state": level.state,
+        "place": list(level.place),
+        "visit": level.visit,
+        "since": moment(level.since),
+    }
+    if level.overview:
+        said["overview"] = list(level.overview)
+    if level.progress:
+        said["progress"] = vars(level.progress)
+    return said
+
+
+def _runner_json(reading: Reading) -> dict[str, Any] | None:
+    live = reading.live
+    return {k: live.get(k) for k in ("writer", "host", "pid", "time")} if live else {}
+
+
+def summary(store: Store, name: str, now: float) -> dict[str, Any]:
+    """A run in one row, by its newest records only; `problem` says why, where it cannot be read."""
+    row: dict[str, Any] = {"run": name}
+    try:
+        run = store.run(name)
+        journal = Journal(run)
+        header = journal.header()
+        fold = journal.load()
+    except StoreError:
+        raise
+    except FsmError as e:
+        return row | {"problem": e.message}
+    from fsm.watch import stack_of
+
+    live = run.read_live()
+    alive = is_alive(run, live)
+    newest = [_time_of(line) for line in run.tail(lambda line: True)]
+    updated = newest[-1] if newest else None
+    words = " > ".join(place[0] for _, place in stack_of(fold))
+    ended = fold.ended
+    return row | {
+        "machine": header["machine"],
+        "status": ended["outcome"] if ended else "running" if alive else "stopped",
+        "label": ended["label"] if ended else None,
+        "place": words or (ended["last"] if ended else ""),
+        "records": journal.next,
+        "artifacts": len(fold.files),
+        "created": header["created"],
+        "updated": moment(updated) if updated else None,
+        "age": round(now - updated, 3) if updated else None,
+    }
+
+
+def _time_of(line: bytes) -> float:
+    import json
+
+    return float(json.loads(line)["time"])
