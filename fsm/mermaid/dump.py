@@ -10,7 +10,14 @@ from fsm.mermaid.model import ROOT, Diagram, Flowchart, StateDecl, StateDiagram
 
 _TAG = re.compile(r"<(/?)([A-Za-z][A-Za-z0-9]*)([^<>]*)>")
 _ATTRIBUTE = re.compile(r"""([A-Za-z][\w-]*)(?:=(?:"([^"]*)"|'([^']*)'|([^\s"'>]+)))?""")
-_FORBIDDEN = frozenset(("script", "style", "iframe", "object", "embed", "link", "meta", "base"))
+# What the sanitizer lets through, of the tags that stand in labels; the text inside a dropped tag stays.
+_ALLOWED = frozenset(
+    """
+    a abbr b big blockquote center code dd del div dl dt em figure font h1 h2 h3 h4 h5 h6 hr i img ins kbd li
+    mark ol p pre q s small span strike strong sub sup svg table tbody td th thead tr tt u ul var
+    """.split()  # noqa: SIM905
+)
+_UNCLOSED = re.compile(r"<[A-Za-z/!?][^>]*$")
 
 
 def dump(diagram: Diagram) -> dict[str, Any]:
@@ -129,7 +136,11 @@ def _as_html(text: str) -> str:
     for tag in _TAG.finditer(text):
         parts += [_escaped(text[done : tag.start()]), _tag(tag)]
         done = tag.end()
-    return "".join([*parts, _escaped(text[done:])])
+    rest = text[done:]
+    cut = rest.rfind("<", 0, len(rest))
+    if cut != -1 and _UNCLOSED.match(rest, cut):
+        rest = rest[:cut]
+    return "".join([*parts, _escaped(rest)])
 
 
 def _escaped(text: str) -> str:
@@ -138,10 +149,10 @@ def _escaped(text: str) -> str:
 
 def _tag(tag: re.Match[str]) -> str:
     slash, name, rest = tag.group(1), tag.group(2).lower(), tag.group(3)
-    if name in _FORBIDDEN:
-        return ""
     if name == "br":
         return "<br>"
+    if name not in _ALLOWED:
+        return ""
     if slash:
         return f"</{name}>"
     attributes = ""

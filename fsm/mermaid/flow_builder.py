@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-import yaml
-
+from fsm.mermaid.javascript import SPACES
 from fsm.mermaid.model import ClassDef, Diagnostic, Edge, Flowchart, Node, Severity, Subgraph
 from fsm.mermaid.scan import Token
 from fsm.mermaid.shapes import SHAPES
-from fsm.mermaid.source import MAX_YAML_DEPTH, SPACES, Prepared
+from fsm.mermaid.source import Prepared
+from fsm.mermaid.yaml_text import NotYaml, braces
 
 MAX_EDGES = 500  # Mermaid refuses more unless its page is configured otherwise
 
@@ -132,7 +132,12 @@ class FlowBuilder:
 
     def shape_data(self, name: str, data: str, at: int) -> None:
         """`A@{ shape: diam, label: "..." }`."""
-        values = self._yaml(data, at)
+        try:
+            values = braces(data)
+        except NotYaml as error:
+            raise self._prepared.error(
+                at, f"what stands in @{{ }} is not YAML: {error.why}", "key: value"
+            ) from None
         if name in self._groups or name in self._edge_ids:
             return
         vertex = self._vertices[name]
@@ -149,29 +154,6 @@ class FlowBuilder:
         pictured = values.get("icon") or values.get("img")
         if pictured and not values.get("label", "").strip(SPACES) and vertex.label == name:
             vertex.label = ""
-
-    def _yaml(self, data: str, at: int) -> dict[str, str]:
-        depth = 0
-        for char in data:
-            depth += (char in "[{") - (char in "]}")
-            if depth > MAX_YAML_DEPTH:
-                raise self._prepared.error(at, f"@{{ }} nested deeper than {MAX_YAML_DEPTH} levels")
-        text = data + "\n" if "\n" in data else "{\n" + data + "\n}"
-        try:
-            node = yaml.compose(text, Loader=yaml.BaseLoader)
-        except (yaml.YAMLError, ValueError, RecursionError) as error:
-            why = getattr(error, "problem", None) or str(error).split("\n")[0]
-            raise self._prepared.error(
-                at, f"what stands in @{{ }} is not YAML: {why}", "key: value, ..."
-            ) from None
-        if not isinstance(node, yaml.MappingNode):
-            return {}
-        values = {}
-        for key, value in node.value:
-            if isinstance(key, yaml.ScalarNode) and isinstance(value, yaml.ScalarNode):
-                plain = value.style is None and value.value in ("", "~", "null", "Null", "NULL", "false")
-                values[str(key.value)] = "" if plain else str(value.value)
-        return values
 
     # -- edges -----------------------------------------------------------------------------------------
 

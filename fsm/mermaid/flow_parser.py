@@ -13,9 +13,10 @@ from typing import NamedTuple
 
 from fsm.mermaid.flow_builder import FlowBuilder, Link, Words
 from fsm.mermaid.flow_scanner import FlowScanner
+from fsm.mermaid.javascript import SPACES, S
 from fsm.mermaid.model import Flowchart
 from fsm.mermaid.scan import END, Token
-from fsm.mermaid.source import SPACES, Prepared, S, decode
+from fsm.mermaid.source import Prepared, decode
 
 _ID = frozenset(
     "NUM NODE_STRING DOWN MINUS DEFAULT COMMA COLON AMP BRKT MULT UNICODE_TEXT".split()  # noqa: SIM905
@@ -165,6 +166,16 @@ class FlowParser:
             parts.append(self._advance().text)
         return decode("".join(parts)), at
 
+    def _words(self, kinds: frozenset[str], quoted: str, *expected: str) -> Words:
+        """A text: words, or a quoted string with words behind it; `quoted` is the kind of a string."""
+        kind = {"STR": quoted, "MD_STR": "markdown"}.get(self._token.kind)
+        if kind is None:
+            return Words(self._joined(kinds, *expected)[0], "text")
+        text = decode(self._advance().text)
+        if self._token.kind in kinds:
+            text += self._joined(kinds)[0]
+        return Words(text, kind)
+
     # -- statements ------------------------------------------------------------------------------------
 
     def _head(self) -> None:
@@ -214,6 +225,10 @@ class FlowParser:
 
     def _accessible(self) -> None:
         token = self._advance()
+        if self._stack:
+            self.builder.say(
+                "warning", token.start, "inside a subgraph Mermaid takes this text for a member as well"
+            )
         if token.kind == "acc_title":
             self.builder.acc_title = decode(self._take("acc_title_value", "a title").text.strip(SPACES))
             return
@@ -229,19 +244,13 @@ class FlowParser:
         if self._token.kind in _SEPARATOR:
             raise self._prepared.error(keyword.start, "a subgraph without a name", "a name or a title")
         self._space()
-        name = title = self._title()
+        name = title = self._words(_TITLE, "text", "a name", "a title")
         if self._token.kind == "SQS":
             self._advance()
             title = self._text()
             self._take("SQE", "']'")
         self._separator()
         self._stack.append(_Open(keyword.start, name, title))
-
-    def _title(self) -> Words:
-        if self._token.kind in ("STR", "MD_STR"):
-            kind = "text" if self._token.kind == "STR" else "markdown"
-            return Words(decode(self._advance().text), kind)
-        return Words(self._joined(_TITLE, "a name", "a title")[0], "text")
 
     def _close(self) -> None:
         done = self._stack.pop()
@@ -322,11 +331,7 @@ class FlowParser:
         return words, shapes[self._advance().kind]
 
     def _text(self) -> Words:
-        token = self._token
-        if token.kind in ("STR", "MD_STR"):
-            self._advance()
-            return Words(decode(token.text), "string" if token.kind == "STR" else "markdown")
-        return Words(self._joined(_TEXT, "text", "text in double quotes")[0], "text")
+        return self._words(_TEXT, "string", "text", "text in double quotes")
 
     def _link(self) -> Link:
         name = None
@@ -353,10 +358,7 @@ class FlowParser:
         return Link(name, arrow.text, None, words, at)
 
     def _edge_text(self) -> Words:
-        if self._token.kind in ("STR", "MD_STR"):
-            kind = "string" if self._token.kind == "STR" else "markdown"
-            return Words(decode(self._advance().text), kind)
-        return Words(self._joined(frozenset(("EDGE_TEXT", "UNICODE_TEXT")), "the edge's text")[0], "text")
+        return self._words(frozenset(("EDGE_TEXT", "UNICODE_TEXT")), "string", "the edge's text")
 
     # -- styling ---------------------------------------------------------------------------------------
 

@@ -10,8 +10,9 @@ from __future__ import annotations
 import re
 import unicodedata
 
+from fsm.mermaid.javascript import SPACES, S
 from fsm.mermaid.scan import Action, Ahead, LastBefore, Match, Rules, Scanner, pattern, rest_of_line
-from fsm.mermaid.source import SPACES, Prepared, S
+from fsm.mermaid.source import Prepared
 
 DIRECTIONS = ("TB", "BT", "RL", "LR", "TD")
 

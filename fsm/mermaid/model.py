@@ -103,7 +103,8 @@ class StateDecl:
 
     ``parent`` is the composite (or region) that Mermaid draws it in: the last one that mentions it, or None
     at the top. ``scopes`` are all that mention it, in order, ``"root"`` being the top. ``shape`` is the shape
-    Mermaid draws, which differs from the kind where a fork is declared after its first mention.
+    Mermaid draws, which differs from the kind where a fork is declared after its first mention; None where a note
+    is the first mention, which Mermaid reads and then cannot draw.
     """
 
     id: str
@@ -113,7 +114,7 @@ class StateDecl:
     descriptions: tuple[str, ...]
     line: int
     column: int
-    shape: str = "rect"
+    shape: str | None = "rect"
     direction: str | None = None
     classes: tuple[str, ...] = ()
     classes_declared: tuple[str, ...] = ()

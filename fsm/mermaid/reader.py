@@ -7,8 +7,9 @@ from pathlib import Path
 
 from fsm.mermaid.error import MermaidError
 from fsm.mermaid.flow_parser import read_flowchart
+from fsm.mermaid.javascript import SPACES, S
 from fsm.mermaid.model import Diagram
-from fsm.mermaid.source import SPACES, Places, S, prepare
+from fsm.mermaid.source import Places, prepare
 from fsm.mermaid.state_diagram import read_state_diagram
 
 # What may stand before the keyword: white space and comment lines (those that `prepare` leaves).

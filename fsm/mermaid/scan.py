@@ -7,7 +7,8 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from typing import ClassVar, NamedTuple
 
-from fsm.mermaid.source import LINE_ENDS, SPACES, Prepared, S
+from fsm.mermaid.javascript import LINE_ENDS, SPACES, S
+from fsm.mermaid.source import Prepared
 
 
 class Token(NamedTuple):

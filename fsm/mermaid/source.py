@@ -12,18 +12,10 @@ from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-import yaml
-
 from fsm.mermaid.error import MermaidError
+from fsm.mermaid.javascript import LINE_ENDS, SPACES, S
 from fsm.mermaid.model import Comment
-
-# What `\s` and `.trim()` mean in JavaScript; Python's own `\s` has U+001C..1F and U+0085 more, U+FEFF less.
-SPACES = "\t\n\v\f\r \u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000\ufeff"
-S = r"\t\n\v\f\r \u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000\ufeff"  # the same, for inside [...]
-S_IN_LINE = S.replace(r"\n", "")
-LINE_ENDS = "\n\r\u2028\u2029"  # what JavaScript's `.` does not match
-
-MAX_YAML_DEPTH = 100  # PyYAML recurses; no front matter of a diagram comes near
+from fsm.mermaid.yaml_text import NotYaml, mapping
 
 _DIRECTIVE = re.compile(
     rf"%%\{{[{S}]*(?:(\w+)[{S}]*:|(\w+))[{S}]*(?:\w+|(?:(?!\}}%%)[^\n\r\u2028\u2029]|\r?\n)*)[{S}]*(?:\}}%%)?",
@@ -218,29 +210,15 @@ def _front_matter(text: Text, places: Places) -> tuple[str | None, Text]:
 
 
 def _title(block: str, indent: str, places: Places, offset: int) -> str | None:
-    lines = [line.removeprefix(indent) for line in block.split("\n")]
-    depth = 0
-    for char in block:
-        depth += (char in "[{") - (char in "]}")
-        if depth > MAX_YAML_DEPTH:
-            raise places.error(offset, f"front matter nested deeper than {MAX_YAML_DEPTH} levels", "YAML")
+    lines = block.split("\n")
     try:
-        node = yaml.compose("\n".join(lines), Loader=yaml.BaseLoader)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        mark = getattr(error, "problem_mark", None)
-        row = min(mark.line, len(lines) - 1) if mark else 0
-        where = offset + sum(len(line) + 1 for line in block.split("\n")[:row])
-        why = getattr(error, "problem", None) or str(error).split("\n")[0]
+        values = mapping("\n".join(line.removeprefix(indent) for line in lines))
+    except NotYaml as error:
+        where = offset + sum(len(line) + 1 for line in lines[: min(error.row, len(lines) - 1)])
         raise places.error(
-            where, f"the front matter is not YAML: {why}", "YAML between two lines of ---"
+            where, f"the front matter is not YAML: {error.why}", "YAML between lines of ---"
         ) from None
-    if not isinstance(node, yaml.MappingNode):
-        return None
-    for key, value in node.value:
-        if isinstance(value, yaml.ScalarNode) and getattr(key, "value", None) == "title":
-            missing = value.style is None and value.value in ("", "~", "null", "Null", "NULL", "false", "0")
-            return None if missing or not value.value else str(value.value)
-    return None
+    return values.get("title") or None
 
 
 def _comment_lines(text: str) -> Iterable[tuple[int, int, int]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from fsm.mermaid.javascript import SPACES
 from fsm.mermaid.model import (
     ROOT,
     ClassApplication,
@@ -22,7 +23,7 @@ from fsm.mermaid.model import (
     StyleStatement,
     Transition,
 )
-from fsm.mermaid.source import SPACES, Prepared
+from fsm.mermaid.source import Prepared, decode
 from fsm.mermaid.state_parser import (
     Body,
     Directed,
@@ -44,7 +45,7 @@ class _State:
     id: str
     kind: StateKind
     at: int
-    shape: str
+    shape: str | None
     parent: str | None = None
     scopes: list[str] = field(default_factory=list)
     descriptions: list[str] = field(default_factory=list)
@@ -166,8 +167,8 @@ class _Builder:
         declared: StateKind = mention.stereotype or kind  # type: ignore[assignment]
         state = self._states.get(name)
         if state is None:
-            state = _State(name, declared, mention.at, _SHAPES.get(declared, "rect"))
-            self._states[name] = state
+            shape = _SHAPES.get(declared, None if mention.note else "rect")
+            state = self._states[name] = _State(name, declared, mention.at, shape)
         elif mention.stereotype and state.kind != mention.stereotype:
             if state.kind != "composite":
                 state.kind = declared
@@ -185,6 +186,10 @@ class _Builder:
                     "warning",
                     mention.at,
                     f"{name!r} stood in {state.parent!r}, from here on Mermaid draws it in {scope!r}",
+                )
+            elif state.parent is None and state.scopes[0] == ROOT:
+                self._say(
+                    "info", mention.at, f"{name!r} stands at the top too, Mermaid draws it in {scope!r}"
                 )
             state.parent = scope
         elif state.parent is not None and mention.body is not None:
@@ -271,14 +276,15 @@ class _Builder:
 
     def _styled(self, scope: str, statement: Styled) -> None:
         line, column = self._prepared.place(statement.at)
-        words = statement.words
+        words = tuple(decode(word) for word in statement.words)
         if statement.keyword == "click":
             self._clicks.append(Click(words[0], words[1], words[2], scope, line, column))
             return
         if scope != ROOT:
             self._say("warning", statement.at, f"Mermaid ignores `{statement.keyword}` inside a composite")
         if statement.keyword == "classDef":
-            styles = tuple(_without_semicolon(style) for style in words[1].split(",")) if words[1] else ()
+            given = statement.words[1].split(",") if words[1] else []
+            styles = tuple(decode(_without_semicolon(style)) for style in given)
             if scope == ROOT:
                 earlier = self._class_defs.get(words[0])
                 styles = (earlier.styles if earlier else ()) + styles
@@ -311,6 +317,20 @@ class _Builder:
         for state in self._states.values():
             if state.parent == state.id:
                 self._say("error", state.at, f"{state.id!r} is drawn inside itself")
+            if state.shape is None and not state.descriptions:
+                self._say(
+                    "warning",
+                    state.at,
+                    f"Mermaid cannot draw {state.id!r}, whose first mention is a note; name the state before it",
+                )
+            if state.kind in ("start", "end", "fork", "join", "choice") and state.descriptions:
+                self._say(
+                    "warning", state.at, f"Mermaid draws the {state.kind} {state.id!r} as a box with its text"
+                )
+            if state.id == ROOT:
+                self._say(
+                    "error", state.at, "Mermaid draws no state named 'root', its name for the whole diagram"
+                )
             if state.kind == "composite" and len(state.descriptions) > 1:
                 raise self._prepared.error(
                     state.at, f"the composite {state.id!r} has more than one description", "one description"
@@ -369,11 +389,18 @@ class _Builder:
             descriptions=tuple(state.descriptions),
             line=line,
             column=column,
-            shape="rectWithTitle" if state.shape == "rect" and len(state.descriptions) > 1 else state.shape,
+            shape=_shape(state),
             direction=state.direction,
             classes=tuple(self._effective.get(state.id, ())),
             classes_declared=tuple(state.declared),
         )
+
+
+def _shape(state: _State) -> str | None:
+    """A description turns whatever is no composite into a box."""
+    if not state.descriptions or state.bodies:
+        return state.shape
+    return "rectWithTitle" if len(state.descriptions) > 1 else "rect"
 
 
 def _regions(body: Body) -> list[Statement | _Region]:

@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from fsm.mermaid.javascript import SPACES
 from fsm.mermaid.scan import END, Token
-from fsm.mermaid.source import SPACES, Prepared, decode
+from fsm.mermaid.source import Prepared, decode
 from fsm.mermaid.state_scanner import StateScanner
 
 
@@ -252,13 +253,17 @@ class StateParser:
         at = _first(token)
         if self._token.kind == "STRUCT_START":
             self._advance()
-            self._open(Mention(decode(token.text.strip(SPACES)), at, descriptions=_texts(description)))
+            self._open(
+                Mention(
+                    decode(token.text.strip(SPACES)), at, descriptions=(description,) if description else ()
+                )
+            )
             return
         description = description.strip(SPACES)
         name, colon, more = token.text.partition(":")
-        given = _texts(description)
+        given: tuple[str, ...] = (description,) if description else ()
         if colon:  # `state "a" as b:c`; Mermaid keeps what stands between the first two colons
-            given = (description, decode(more.split(":")[0].strip(SPACES)))
+            given = (description, decode(more.split(":")[0]))
             if ":" in more:
                 self._remark(f"Mermaid drops everything from {more[more.index(':') :].strip(SPACES)!r}", at)
         self._put(Mention(decode(name.strip(SPACES)), at, descriptions=given))
@@ -307,14 +312,14 @@ class StateParser:
             url = self._take("STRING", 'a "url"', "href").text
             tooltip = self._take("STRING", 'a "tooltip"').text
         self._take("NL", "the end of the line")
-        words = (target.id, decode(url)[1:-1], decode(tooltip)[1:-1])
+        words = (target.id, url[1:-1], tooltip[1:-1])
         self._put(Styled("click", words, keyword.start))
 
     def _styling(self) -> None:
         keyword = self._advance()
         first, second = _STYLING[keyword.kind]
         words = (self._take(first, *_WORDS[first]).text, self._take(second, "styles").text)
-        self._put(Styled(keyword.kind, tuple(decode(word.strip(SPACES)) for word in words), keyword.start))
+        self._put(Styled(keyword.kind, tuple(word.strip(SPACES) for word in words), keyword.start))
 
 
 _STYLING = {
@@ -327,11 +332,6 @@ _WORDS = {
     "CLASSENTITY_IDS": ("names of states",),
     "STYLE_IDS": ("names of states",),
 }
-
-
-def _texts(*texts: str) -> tuple[str, ...]:
-    """The texts that say something."""
-    return tuple(text for text in (text.strip(SPACES) for text in texts) if text)
 
 
 def _first(token: Token) -> int:

@@ -6,9 +6,10 @@ the grammar. The names of modes and tokens are Mermaid's.
 
 from __future__ import annotations
 
+from fsm.mermaid.javascript import LINE_ENDS, S_IN_LINE, SPACES
 from fsm.mermaid.model import Comment
 from fsm.mermaid.scan import Action, Ahead, LastBefore, Match, Rules, Scanner, pattern, rest_of_line
-from fsm.mermaid.source import LINE_ENDS, S_IN_LINE, SPACES, Prepared
+from fsm.mermaid.source import Prepared
 
 _FORKS = ("fork", "join", "choice")
 _DIRECTIONS = ("TB", "BT", "RL", "LR")
