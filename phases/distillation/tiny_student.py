@@ -14,12 +14,13 @@ import hashlib
 import json
 import math
 import os
+import re
 import shutil
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict
+from phases.qlora_training.config import TinyStudentConfig
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -37,26 +38,9 @@ CHAT_TEMPLATE = (
 )
 """Roles and turns as in Granite's own template, less its default system prompt."""
 
+_FENCE = re.compile(r"^```.*$\n?", re.MULTILINE)
+
 Progress = Callable[[int, int, str], None]
-
-
-class TinyStudentConfig(BaseModel):
-    """The recipe: the shape of the model and its base step. All of it goes into the cache key."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    layers: int = 2
-    width: int = 128
-    heads: int = 4
-    kv_heads: int = 2
-    feed_forward: int = 384
-    vocabulary: int = 1024
-    context: int = 1024
-    base_steps: int = 500
-    base_batch: int = 16
-    base_length: int = 128
-    base_learning_rate: float = 4e-3
-    seed: int = 42
 
 
 def build(recipe: TinyStudentConfig, texts: Sequence[str], cache: Path, progress: Progress | None = None) -> Path:
@@ -83,6 +67,12 @@ def build(recipe: TinyStudentConfig, texts: Sequence[str], cache: Path, progress
         if not target.is_dir():
             raise
     return target
+
+
+def texts(rows: Iterable[Mapping[str, Any]]) -> list[str]:
+    """The C that the base step sees: the answers of the training rows, fences off, each once; never a prompt."""
+    found = dict.fromkeys(_FENCE.sub("", row["messages"][-1]["content"]).strip() + "\n" for row in rows)
+    return [text for text in found if text.strip()]
 
 
 def digest(recipe: TinyStudentConfig, texts: Iterable[str]) -> str:

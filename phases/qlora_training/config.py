@@ -10,6 +10,32 @@ GRANITE_8B = "ibm-granite/granite-4.1-8b"
 GRANITE_8B_CODE = "ibm-granite/granite-8b-code-instruct-128k"
 
 
+TINY = "tiny-granite"
+"""As `model`: a tiny model of Granite's architecture that the run makes for itself (TinyStudentConfig)."""
+
+
+class TinyStudentConfig(BaseModel):
+    """The recipe of the tiny student: the shape of the model, and its base step on raw C.
+
+    All of it goes into the cache key. Lengths are in tokens.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    layers: int = Field(default=2, ge=1)
+    width: int = Field(default=128, ge=8)
+    heads: int = Field(default=4, ge=1)
+    kv_heads: int = Field(default=2, ge=1)
+    feed_forward: int = Field(default=384, ge=8)
+    vocabulary: int = Field(default=1024, ge=260)
+    context: int = Field(default=1024, ge=64)
+    base_steps: int = Field(default=400, ge=0)
+    base_batch: int = Field(default=16, ge=1)
+    base_length: int = Field(default=128, ge=8)
+    base_learning_rate: float = Field(default=4e-3, gt=0)
+    seed: int = 42
+
+
 class QLoRAConfig(BaseModel):
     """One QLoRA training: which model, how it is quantised and adapted, and how it is trained.
 
@@ -39,7 +65,7 @@ class QLoRAConfig(BaseModel):
     epochs: float = Field(default=3.0, gt=0)
     max_steps: int = Field(default=-1, description="Overrides epochs where positive.")
     micro_batch: int = Field(default=2, ge=1, description="Rows in one forward pass on one device.")
-    accumulation: int = Field(default=8, ge=1, description="Forward passes to one optimizer step: `accum == 8`.")
+    gradient_accumulation_steps: int = Field(default=8, ge=1, description="Forward passes to one optimizer step: `accum == 8`.")
     learning_rate: float = Field(default=2e-4, gt=0)
     schedule: Literal["linear", "cosine", "constant", "constant_with_warmup"] = "cosine"
     warmup_steps: int = Field(default=10, ge=0)
@@ -58,6 +84,7 @@ class QLoRAConfig(BaseModel):
     packing: bool = Field(default=False, description="Several rows in one sequence; needs flash_attention_2.")
     liger: bool = Field(default=False, description="Liger's fused kernels; needs a GPU and liger-kernel.")
     fsdp: bool = Field(default=False, description="FSDP + QLoRA over several GPUs; needs a launch by torchrun or accelerate.")
+    tiny_student: TinyStudentConfig = TinyStudentConfig()
     threads: int | None = Field(default=None, ge=1, description="CPU threads; fixed, or a resume is not exact.")
 
     @model_validator(mode="after")
@@ -83,3 +110,10 @@ class QLoRAConfig(BaseModel):
                 "another. Set attention: flash_attention_2, or packing: false."
             )
         return self
+
+
+class QLoRATrainingConfig(QLoRAConfig):
+    """The section `qlora_training`: a QLoRA job of its own."""
+
+    train: str = Field(default="data/processed/train.jsonl", description="A JSONL file of this run or of this machine.")
+    validation: str = Field(default="data/processed/val.jsonl", description="Likewise; rows to compute eval_loss on.")

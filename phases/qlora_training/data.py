@@ -8,6 +8,7 @@ All before it is the prompt, the last turn the completion. TRL has no training t
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,6 +70,17 @@ def _rows(path: Path) -> Iterator[Any]:
                     "correct the line or prepare the data again.",
                     item=f"{path.name}:{number}",
                 ) from e
+
+
+def lines(rows: Iterable[Any]) -> str:
+    """The rows as JSON lines."""
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+
+
+def hold_out(rows: Sequence[Any], one_in: int, seed: int) -> tuple[list[Any], list[Any]]:
+    """(the rest, at least one row taken out), the rows' order kept; which rows is the seed's to say."""
+    taken = set(random.Random(seed).sample(range(len(rows)), max(1, len(rows) // one_in)))
+    return [r for i, r in enumerate(rows) if i not in taken], [r for i, r in enumerate(rows) if i in taken]
 
 
 def validate(rows: Sequence[Any], name: str) -> None:
@@ -157,8 +169,9 @@ def require_template(tokenizer: Any) -> None:
 
 def dataset(tokenized: Tokenized) -> Any:
     """The examples as a `datasets.Dataset` that SFTTrainer takes as already processed."""
-    from datasets import Dataset
+    from datasets import Dataset, disable_progress_bars
 
+    disable_progress_bars()
     return Dataset.from_dict(
         {
             "input_ids": [list(e.input_ids) for e in tokenized.examples],

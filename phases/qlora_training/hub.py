@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import warnings
 
 
 def quiet(offline: bool) -> None:
@@ -15,6 +17,10 @@ def quiet(offline: bool) -> None:
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("BITSANDBYTES_NOWELCOME", "1")
+    # "Failed to load CPU gemm_4bit_forward": a kernel from the hub that is neither needed nor wanted here
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
+    # transformers 5.23 renames gradient checkpointing, which PEFT and the container's 5.3 still call by its old name
+    warnings.filterwarnings("ignore", message=".*gradient_checkpointing.*", category=FutureWarning)
     if offline:
         os.environ["HF_HUB_OFFLINE"] = "1"
         os.environ["TRANSFORMERS_OFFLINE"] = "1"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 
 FEATURES = ("avx2", "fma", "avx512f", "avx512_bf16", "avx512_vnni", "amx_bf16", "amx_tile", "asimd", "sve", "bf16")
@@ -29,3 +30,8 @@ def features() -> tuple[str, ...]:
 def kind() -> str:
     """One line that is equal on processors where results can be expected to be equal to the bit."""
     return " ".join((platform.machine(), *features()))
+
+
+def versions() -> dict[str, str]:
+    """The versions of the libraries that decide what comes out, by name."""
+    return {name: version(name) for name in ("torch", "transformers", "trl", "peft", "bitsandbytes")}

@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import TrainerCallback
+from transformers import PrinterCallback, TrainerCallback
 from trl import SFTConfig, SFTTrainer
 
-from phases.errors import NaNLoss
+from phases.errors import CUDAOutOfMemory, NaNLoss
 from phases.qlora_training import adapters, checkpoints, processor
 from phases.qlora_training.config import QLoRAConfig
 from phases.qlora_training.follow import Follow, Followed, Intervals, NotDrawn, Walk
@@ -205,6 +206,20 @@ class Flow(TrainerCallback):  # type: ignore[misc]
         prune_best(self._trainer.root, best)
 
 
+@contextmanager
+def memory_explained(micro_batch: int) -> Iterator[None]:
+    """Turns the GPU's out-of-memory into CUDAOutOfMemory of Diagram 8, the cache emptied for the next attempt."""
+    try:
+        yield
+    except torch.OutOfMemoryError as e:
+        torch.cuda.empty_cache()
+        raise CUDAOutOfMemory(
+            f"A training step with {micro_batch} rows in the micro-batch does not fit the GPU: {str(e).splitlines()[0]} "
+            "It is tried again with half as many rows and twice the accumulation; lower max_length or micro_batch to "
+            "begin there."
+        ) from e
+
+
 def create(
     config: QLoRAConfig,
     model: Any,
@@ -224,6 +239,7 @@ def create(
         eval_dataset=validation,
         processing_class=tokenizer,
     )
+    trainer.remove_callback(PrinterCallback)  # the run says what there is to say
     trainer.root = directory
     return trainer
 

@@ -1,0 +1,313 @@
+"""The handlers of Diagram 5.
+
+<out>/adapter_model.safetensors  the weights that training ended with       <out>/adapter_config.json  PEFT's
+<out>/tokenizer/...              the tokenizer, pad = eos                   <out>/training.json        the settings
+<out>/metrics.json               losses, evaluations, tokens, how it ended
+`out` is `qlora` alone, and the epoch's prefix below distillation.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fsm.phase import Context, Phase
+from phases.qlora_training import job as jobs
+from phases.qlora_training.config import QLoRATrainingConfig
+from phases.qlora_training.job import Job
+
+if TYPE_CHECKING:
+    from phases.qlora_training.trainer import FollowedTrainer, Trained
+
+PHASE = Phase("qlora_training", config=QLoRATrainingConfig)
+
+_HELD_OUT = 10  # where no validation rows are given, one row in so many is taken out of the training set
+
+
+# Initialization
+
+
+@PHASE.state("Initialization.ParseHyperparams")
+def parse_hyperparams(ctx: Context) -> None:
+    """The configuration, with what the container's hyperparameters say instead."""
+    config = jobs.with_hyperparameters(ctx.config, os.environ)
+    ctx.data["settings"] = config.model_dump(mode="json")
+    ctx.data["seed"] = ctx.seed("training") % 2**32
+
+
+@PHASE.state("Initialization.LoadDatasets")
+def load_datasets(ctx: Context) -> str:
+    """Take both sets into the run, from the channel SM_CHANNEL_TRAIN, the run itself or this machine."""
+    from phases.qlora_training import data
+
+    config = QLoRATrainingConfig.model_validate(ctx.data["settings"])
+    rows = data.read_jsonl(jobs.require(ctx, config.train))
+    path = jobs.find(ctx, config.validation, "validation") or jobs.find(ctx, config.validation)
+    held_out = data.read_jsonl(path) if path else []
+    if rows and not held_out:
+        rows, held_out = data.hold_out(rows, _HELD_OUT, ctx.data["seed"])
+        ctx.log.warning("no validation rows: some were taken out of the training set", rows=len(held_out))
+    ctx.put("qlora/train.jsonl", data.lines(rows))
+    ctx.put("qlora/validation.jsonl", data.lines(held_out))
+    ctx.data["rows"] = {"train": len(rows), "validation": len(held_out)}
+    return "From SM_CHANNEL_*"
+
+
+@PHASE.state("Initialization.ValidateStructure")
+def validate_structure(ctx: Context) -> str:
+    from phases.qlora_training import data
+
+    for name in ("qlora/train.jsonl", "qlora/validation.jsonl"):
+        data.validate(data.read_jsonl(ctx.open(name)), name)
+    return "Check messages field"
+
+
+@PHASE.state("Initialization.CheckDiskSpace")
+def check_disk_space(ctx: Context) -> None:
+    from phases.qlora_training import preflight
+
+    preflight.disk(jobs.checkpoints(ctx, "qlora"), jobs.of(ctx).config.min_free_gb)
+
+
+# ModelLoading
+
+
+@PHASE.state("ModelLoading.CreateQuantConfig")
+def create_quant_config(ctx: Context) -> str:
+    """Say what the model will be quantised to, and make the tiny student if that is the model."""
+    from phases.qlora_training import data, session
+
+    job = jobs.of(ctx)
+    ctx.data["quantization"] = {
+        "type": job.config.quantization,
+        "double": job.config.double_quantization,
+        "compute_dtype": job.config.compute_dtype,
+    }
+    session.make_base(ctx, job.config, data.read_jsonl(ctx.open(job.train)), "qlora/base")
+    return "BitsAndBytes 4-bit nf4"
+
+
+@PHASE.state("ModelLoading.LoadGranite8B")
+def load_granite_8b(ctx: Context) -> None:
+    from phases.qlora_training import session
+
+    session.of(ctx, jobs.of(ctx)).reach("load")
+
+
+@PHASE.state("ModelLoading.PrepareForKBit")
+def prepare_for_kbit(ctx: Context) -> None:
+    from phases.qlora_training import session
+
+    session.of(ctx, jobs.of(ctx)).reach("prepare")
+
+
+@PHASE.state("ModelLoading.ApplyLoRAAdapters")
+def apply_lora_adapters(ctx: Context) -> None:
+    from phases.qlora_training import session
+
+    trained = session.of(ctx, jobs.of(ctx)).reach("adapt").model
+    ctx.data["trainable"] = sum(p.numel() for p in trained.parameters() if p.requires_grad)
+
+
+@PHASE.state("ModelLoading.LoadTokenizer")
+def load_tokenizer(ctx: Context) -> str:
+    from phases.qlora_training import session
+
+    session.of(ctx, jobs.of(ctx)).reach("tokenizer")
+    return "pad = eos"
+
+
+# TrainerSetup
+
+
+@PHASE.state("TrainerSetup.SetPadToken")
+def set_pad_token(ctx: Context) -> None:
+    from phases.qlora_training import session
+
+    session.of(ctx, jobs.of(ctx)).reach("pad")
+
+
+@PHASE.state("TrainerSetup.CreateTrainingArgs")
+def create_training_args(ctx: Context) -> None:
+    """The micro-batch and the accumulation become data: ReduceBatchSize of Diagram 8 changes them there."""
+    config = jobs.of(ctx).config
+    ctx.data["micro_batch"] = config.micro_batch
+    ctx.data["accumulation"] = config.gradient_accumulation_steps
+    ctx.data["checkpoints"] = jobs.of(ctx).out
+
+
+@PHASE.state("TrainerSetup.CreateCallbacks.NaNDetector")
+def nan_detector(ctx: Context) -> None:
+    """Say what is looked for: CheckNaN stands in the loss itself, before anything is made of it."""
+    ctx.data["halt_on"] = "NaN or Inf loss"
+
+
+@PHASE.state("TrainerSetup.CreateCallbacks.EarlyStopCallback")
+def early_stop_callback(ctx: Context) -> None:
+    config = jobs.of(ctx).config
+    ctx.data["intervals"] = {
+        "log": config.log_steps,
+        "evaluate": config.eval_steps,
+        "save": config.save_steps,
+        "patience": config.patience,
+    }
+
+
+@PHASE.state("TrainerSetup.CreateSFTTrainer")
+def create_sft_trainer(ctx: Context) -> None:
+    """Put the rows into tokens, and say what does not fit. The trainer itself lives in a process only."""
+    from phases.qlora_training import data, session
+
+    job = jobs.of(ctx)
+    tokenizer = session.of(ctx, job).reach("pad").tokenizer
+    said = {}
+    for name in (job.train, job.validation):
+        tokenized = data.tokenize(data.read_jsonl(ctx.open(name)), tokenizer, job.config.max_length, name)
+        said[name] = {"rows": len(tokenized.examples), "tokens": tokenized.tokens, "dropped": len(tokenized.dropped)}
+        if note := tokenized.said(name):
+            ctx.log.warning(note)
+    ctx.data["data"] = said
+
+
+# TrainingLoop
+
+
+@PHASE.state("TrainingLoop")
+def training_loop(ctx: Context) -> None:
+    """Train from the beginning or the last checkpoint to the end, walking the inside as the trainer tells."""
+    from phases.qlora_training import session
+    from phases.qlora_training.trainer import StoppedAtCheckpoint
+
+    job = jobs.of(ctx)
+    with ctx.deferring_stop():  # until a checkpoint of the step it is at has been written
+        try:
+            trained = _train(ctx, job)
+        except StoppedAtCheckpoint as stop:
+            ctx.log.info("training stopped at a checkpoint", reason=str(stop))
+            trained = None
+        finally:
+            session.of(ctx, job).touched()
+    assert trained is not None, "a stop that was asked for ends the state above"
+    if trained.note:
+        ctx.log.warning(trained.note)
+    known = trained.known
+    ctx.put(f"{job.out}/adapter_model.safetensors", session.of(ctx, job).weights())
+    ctx.put(f"{job.out}/followed.json", _json(known.to_json()))
+    ctx.data["trained"] = {
+        "steps": len(known.steps),
+        "loss": _mean(known.losses[-job.config.log_steps :]),
+        "best_step": known.best_step,
+        "eval_loss": known.best_loss if known.best_step is not None else None,
+        "ended": known.ended,
+    }
+
+
+def _train(ctx: Context, job: Job) -> Trained:
+    from phases.qlora_training import trainer as trainers
+
+    trainer = _trainer(ctx, job)
+    with trainers.memory_explained(ctx.data["micro_batch"]):
+        return trainers.train(trainer, job.config, ctx.walk(), ctx.stopping, ctx.progress)
+
+
+def _trainer(ctx: Context, job: Job) -> FollowedTrainer:
+    """A trainer over the session's model, its adapter as the job begins with it."""
+    from phases.qlora_training import data, session, trainer
+
+    own = session.of(ctx, job).use(ctx.open(job.adapter) if job.adapter else None)
+    sets = [
+        data.dataset(data.tokenize(data.read_jsonl(ctx.open(name)), own.tokenizer, job.config.max_length, name))
+        for name in (job.train, job.validation)
+    ]
+    own.touched()
+    return trainer.create(
+        job.config,
+        own.model,
+        own.tokenizer,
+        sets[0],
+        sets[1],
+        jobs.checkpoints(ctx, job.out),
+        job.seed,
+        ctx.data["micro_batch"],
+        ctx.data["accumulation"],
+    )
+
+
+# SaveOutputs
+
+
+@PHASE.state("SaveOutputs.SaveAdapters")
+def save_adapters(ctx: Context) -> None:
+    from phases.qlora_training import adapters, session
+
+    job = jobs.of(ctx)
+    model = session.of(ctx, job).reach("adapt").model
+    ctx.put(f"{job.out}/adapter_config.json", adapters.config(model, job.config.model))
+    ctx.data["adapter"] = f"{job.out}/adapter_model.safetensors"
+
+
+@PHASE.state("SaveOutputs.SaveTokenizer")
+def save_tokenizer(ctx: Context) -> None:
+    from phases.qlora_training import session
+
+    job = jobs.of(ctx)
+    directory = ctx.workdir(f"tokenizer/{job.out}")
+    session.of(ctx, job).reach("pad").tokenizer.save_pretrained(directory)
+    for path in sorted(directory.iterdir()):
+        ctx.put(f"{job.out}/tokenizer/{path.name}", path)
+
+
+@PHASE.state("SaveOutputs.SaveConfig")
+def save_config(ctx: Context) -> None:
+    """What it was trained with, the processor included: bits are equal on one kind only."""
+    from phases.qlora_training import processor
+
+    job = jobs.of(ctx)
+    settings = {
+        "training": job.config.model_dump(mode="json"),
+        "micro_batch": ctx.data["micro_batch"],
+        "accumulation": ctx.data["accumulation"],
+        "seed": job.seed,
+        "processor": processor.kind(),
+        "versions": processor.versions(),
+    }
+    ctx.put(f"{job.out}/training.json", _json(settings))
+
+
+@PHASE.state("SaveOutputs.SaveMetricsJSON")
+def save_metrics_json(ctx: Context) -> None:
+    from phases.qlora_training import checkpoints
+
+    job = jobs.of(ctx)
+    known = json.loads(ctx.open(f"{job.out}/followed.json").read_text())
+    metrics = {
+        **ctx.data["trained"],
+        "losses": known["losses"],
+        "evaluations": known["evaluations"],
+        "data": ctx.data["data"],
+    }
+    ctx.put(f"{job.out}/metrics.json", _json(metrics))
+    checkpoints.prune(jobs.checkpoints(ctx, job.out), 1)  # the weights are an artifact by now
+    if not ctx.inputs and jobs.in_container(os.environ):
+        _to_model_directory(ctx, job.out, jobs.layout().model)
+
+
+def _to_model_directory(ctx: Context, out: str, directory: Path) -> None:
+    """What the service packs into model.tar.gz: everything of this job but its data."""
+    for name in ctx.names(f"{out}/"):
+        if name.endswith(".jsonl"):
+            continue
+        target = directory / name.removeprefix(f"{out}/")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(ctx.open(name), target)
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, indent=1, sort_keys=True) + "\n"
+
+
+def _mean(values: Any) -> float | None:
+    return round(sum(values) / len(values), 6) if values else None

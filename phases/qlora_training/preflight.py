@@ -1,0 +1,130 @@
+"""What can be known to fail before a model is loaded: disk, GPU memory, the CPU, options that are not there."""
+
+from __future__ import annotations
+
+import importlib.util
+import platform
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from phases.errors import ContainerError, CUDAOutOfMemory, DiskSpaceLow
+from phases.qlora_training import processor
+from phases.qlora_training.config import QLoRAConfig
+
+GB = 10**9
+NF4_BYTES = (4 + 8 / 64 + 32 / (64 * 256)) / 8
+"""Bytes a weight: 4 bits, an 8-bit scale for 64 of them, a 32-bit scale for 256 of those (double quantisation)."""
+CONTEXT_BYTES = 1.2 * GB
+"""What CUDA, cuBLAS and the allocator's rounding take before anything is computed."""
+
+
+def disk(path: Path, needed_gb: float) -> float:
+    """CheckDiskSpace of Diagram 5: the free GB at `path`. Raises DiskSpaceLow below `needed_gb`."""
+    free = shutil.disk_usage(path).free / GB
+    if free < needed_gb:
+        raise DiskSpaceLow(
+            f"{path} has {free:.1f} GB free, and training wants {needed_gb:g} GB for its checkpoints and outputs: "
+            f"{needed_gb - free:.1f} GB are missing. Free space, give the instance a larger volume, or lower min_free_gb."
+        )
+    return free
+
+
+def cpu(config: QLoRAConfig) -> None:
+    """Raises ContainerError when nf4 is to run on a CPU that bitsandbytes has no kernels for."""
+    import torch
+
+    if config.quantization == "none" or torch.cuda.is_available():
+        return
+    has = processor.features()
+    if platform.machine() == "x86_64" and has and "avx2" not in has:
+        raise ContainerError(
+            "bitsandbytes computes nf4 on a CPU with AVX2, and this one has none. Take another machine, or set "
+            "quantization: none, which trains in full precision."
+        )
+
+
+def options(config: QLoRAConfig) -> None:
+    """Raises ContainerError for an option whose library or device is not here, with the reason."""
+    import torch
+
+    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    lacks = {
+        "attention: flash_attention_2": (
+            config.attention == "flash_attention_2" and not (gpus and _importable("flash_attn")),
+            "it needs a GPU and the package flash-attn",
+            "attention: sdpa",
+        ),
+        "liger: true": (
+            config.liger and not (gpus and _importable("liger_kernel")),
+            "it needs a GPU and the package liger-kernel",
+            "liger: false",
+        ),
+        "fsdp: true": (config.fsdp and gpus < 2, f"it needs several GPUs, and there are {gpus}", "fsdp: false"),
+        f"optimizer: {config.optimizer}": (
+            config.optimizer.startswith("paged") and not gpus,
+            "paged optimizers need a GPU",
+            "optimizer: adamw_torch",
+        ),
+    }
+    for said, (missing, why, instead) in lacks.items():
+        if missing:
+            raise ContainerError(f"The configuration says {said}, but {why}. Provide that, or set {instead}.")
+
+
+@dataclass(frozen=True)
+class Need:
+    """An estimate of GPU memory, in bytes: base weights, adapter with its optimizer, activations, the rest."""
+
+    weights: float
+    adapter: float
+    activations: float
+    rest: float = CONTEXT_BYTES
+
+    @property
+    def total(self) -> float:
+        """All of it."""
+        return self.weights + self.adapter + self.activations + self.rest
+
+
+def need(shape: Any, config: QLoRAConfig) -> Need:
+    """What training a model of `shape` (its transformers config) will take, before it is loaded."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(shape)
+    embeddings = {id(model.get_input_embeddings()), id(model.get_output_embeddings())}
+    linear = [m for m in model.modules() if isinstance(m, torch.nn.Linear) and id(m) not in embeddings]
+    quantised = sum(m.weight.numel() for m in linear)
+    other = sum(p.numel() for p in model.parameters()) - quantised
+    per_weight = NF4_BYTES if config.quantization == "nf4" else 4.0
+    lora = sum(config.lora_rank * (m.in_features + m.out_features) for m in linear)
+    tokens = config.micro_batch * config.max_length
+    width, layers = shape.hidden_size, shape.num_hidden_layers
+    # with checkpointing one hidden state a layer stays, and one layer's inside at a time; without, all of them
+    inside = 34 * width * tokens * 2.0
+    kept = layers * width * tokens * 2.0
+    activations = kept + inside if config.gradient_checkpointing else layers * inside
+    return Need(quantised * per_weight + other * 4.0, lora * 16.0, activations)
+
+
+def gpu(needed: Need, model: str) -> None:
+    """Raises CUDAOutOfMemory when the GPU has less memory than `needed`, saying by how much. Silent without a GPU."""
+    import torch
+
+    if not torch.cuda.is_available():
+        return
+    has = torch.cuda.get_device_properties(torch.cuda.current_device()).total_memory
+    if needed.total > has:
+        raise CUDAOutOfMemory(
+            f"{model} needs about {needed.total / GB:.1f} GB of GPU memory to be trained as configured "
+            f"({needed.weights / GB:.1f} weights, {needed.adapter / GB:.1f} adapter and optimizer, "
+            f"{needed.activations / GB:.1f} activations), and {torch.cuda.get_device_name()} has {has / GB:.1f} GB: "
+            f"{(needed.total - has) / GB:.1f} GB are missing. Lower max_length or micro_batch, or rent a larger GPU."
+        )
+
+
+def _importable(package: str) -> bool:
+    return importlib.util.find_spec(package) is not None

@@ -1,0 +1,185 @@
+"""The model in this process: a cache over durable things.
+
+A handler may be the first of its process, for any state may be the one in which a killed run goes on. So no handler
+assumes what an earlier one has loaded: it asks the session to have come as far as its own step, and the session does
+what is missing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from fsm.phase import Context
+from phases.qlora_training import adapters, hub, model, preflight
+from phases.qlora_training.config import TINY, QLoRAConfig
+from phases.qlora_training.job import Job
+
+STEPS = ("load", "prepare", "adapt", "tokenizer", "pad")
+BASE_FILES = (
+    "config.json",
+    "generation_config.json",
+    "model.safetensors",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "chat_template.jinja",
+)
+
+
+class Session:
+    """One base model with one adapter structure, as far as it has come. `base` is a model's id or directory."""
+
+    def __init__(self, config: QLoRAConfig, base: str, seed: int) -> None:
+        self.config = config.model_copy(update={"model": base})
+        self.seed = seed
+        self.model: Any = None
+        self.tokenizer: Any = None
+        self.trainer: Any = None
+        self._done = 0
+        self._fresh = b""
+        self._holds = ""
+
+    def reach(self, step: str) -> Session:
+        """Have done all of STEPS up to `step`."""
+        for name in STEPS[self._done : STEPS.index(step) + 1]:
+            _STEPS[name](self)
+            self._done += 1
+        return self
+
+    def use(self, adapter: Path | None) -> Session:
+        """Have the adapter's weights those of the file, or the fresh ones of the seed."""
+        self.reach("pad")
+        data = adapter.read_bytes() if adapter else self._fresh
+        digest = hashlib.sha256(data).hexdigest()
+        if digest != self._holds:
+            adapters.load(self.model, data)
+            self._holds = digest
+        return self
+
+    def weights(self) -> bytes:
+        """The adapter's present weights, as a safetensors file."""
+        data = adapters.weights(self.model)
+        self._holds = hashlib.sha256(data).hexdigest()
+        return data
+
+    def touched(self) -> None:
+        """Training has changed, or is about to change, the weights: what they were is not known any more."""
+        self._holds = ""
+
+    def _load(self) -> None:
+        _threads(self.config)
+        preflight.options(self.config)
+        preflight.cpu(self.config)
+        self.model = model.load(self.config)
+
+    def _prepare(self) -> None:
+        self.model = model.prepare(self.model, self.config)
+
+    def _adapt(self) -> None:
+        self.model = model.apply_lora(self.model, self.config, self.seed)
+        self._fresh = self.weights()
+
+    def _tokenizer(self) -> None:
+        self.tokenizer = model.load_tokenizer(self.config)
+
+    def _pad(self) -> None:
+        model.set_pad(self.tokenizer, self.model)
+
+
+_STEPS: dict[str, Callable[[Session], None]] = {
+    "load": Session._load,
+    "prepare": Session._prepare,
+    "adapt": Session._adapt,
+    "tokenizer": Session._tokenizer,
+    "pad": Session._pad,
+}
+
+_current: dict[str, Session] = {}
+
+
+def of(ctx: Context, job: Job) -> Session:
+    """The session for a job; the one before is let go, for two 8B models do not fit."""
+    config = job.config.model_dump(mode="json", include=set(_SHAPING))
+    base = _base_directory(ctx, job)
+    key = json.dumps([config, base, job.adapter_seed], sort_keys=True)
+    if key not in _current:
+        _current.clear()
+        _current[key] = Session(job.config, base, job.adapter_seed)
+    return _current[key]
+
+
+def forget() -> None:
+    """Let the session go, as the death of the process would."""
+    _current.clear()
+
+
+_SHAPING = (
+    "model",
+    "revision",
+    "offline",
+    "quantization",
+    "double_quantization",
+    "compute_dtype",
+    "attention",
+    "gradient_checkpointing",
+    "lora_rank",
+    "lora_alpha",
+    "lora_dropout",
+    "target_modules",
+    "threads",
+)
+
+
+def make_base(ctx: Context, config: QLoRAConfig, rows: list[Any], out: str) -> str | None:
+    """For the tiny student: make it from the answers in `rows`, keep it as artifacts; their prefix.
+
+    None for a model that is loaded from elsewhere.
+    """
+    if config.model != TINY:
+        return None
+    hub.quiet(config.offline)
+    _threads(config)
+    from phases.distillation import tiny_student
+
+    made = tiny_student.build(config.tiny_student, tiny_student.texts(rows), cache_directory(), ctx.progress)
+    for name in BASE_FILES:
+        if (made / name).is_file():
+            ctx.put(f"{out}/{name}", made / name)
+    return out
+
+
+def cache_directory() -> Path:
+    """Where models made by content are kept between runs: FSM_CACHE, or the user's cache directory."""
+    named = os.environ.get("FSM_CACHE")
+    root = Path(named) if named else Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "fsm-pipelines"
+    root.mkdir(parents=True, exist_ok=True)
+    return root
+
+
+def _base_directory(ctx: Context, job: Job) -> str:
+    """The model's id or directory; the tiny student's artifacts are laid out in a directory of this machine."""
+    if job.base is None:
+        return job.config.model
+    files = {name: ctx.open(f"{job.base}/{name}") for name in BASE_FILES if ctx.has(f"{job.base}/{name}")}
+    key = hashlib.sha256("".join(f"{n} {p.name}" for n, p in sorted(files.items())).encode()).hexdigest()[:16]
+    directory = ctx.workdir("models") / f"tiny-granite-{key}"
+    if not directory.is_dir():
+        making = directory.with_name(f".{directory.name}.{os.getpid()}")
+        shutil.rmtree(making, ignore_errors=True)
+        making.mkdir()
+        for name, path in files.items():
+            shutil.copyfile(path, making / name)
+        making.rename(directory)
+    return str(directory)
+
+
+def _threads(config: QLoRAConfig) -> None:
+    if config.threads:
+        import torch
+
+        torch.set_num_threads(config.threads)
