@@ -104,11 +104,18 @@ def load(path: Path, overrides: Mapping[str, Any] | None = None) -> Config:
     _known_machine(engine, machines, str(path))
     found = closure(engine.machine, engine.recovery, machines)
     plugged = {name: phases[name] for name in found if name in phases}
-    values = {name: _model(p.section, sections.get(p.section_name), str(path), p.section_name) for name, p in plugged.items()}
+    values = {
+        name: _model(p.section, sections.get(p.section_name), str(path), p.section_name)
+        for name, p in plugged.items()
+    }
     for name in sections.keys() - values.keys():  # of phases that do not run, but may be asked about
         values[name] = _model(phases[name].section, sections[name], str(path), name)
     program = Program(
-        engine.machine, MappingProxyType(found), MappingProxyType(plugged), engine.recovery, MappingProxyType(values)
+        engine.machine,
+        MappingProxyType(found),
+        MappingProxyType(plugged),
+        engine.recovery,
+        MappingProxyType(values),
     )
     secrets |= {s for v in values.values() for s in _secret_values(v)}
     plain = engine.model_dump(mode="json") | {n: _plain(v) for n, v in sorted(values.items())}

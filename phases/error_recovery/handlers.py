@@ -42,7 +42,9 @@ RESUME = "Then give the same command again: the run goes on from there."
 def entered(ctx: Context) -> None:
     """An error state: say what happened. What is done about it comes after."""
     error = ctx.data["error"]
-    ctx.log.warning(error["message"], error=error["error"], state=error["state"], attempt=error["attempt"] + 1)
+    ctx.log.warning(
+        error["message"], error=error["error"], state=error["state"], attempt=error["attempt"] + 1
+    )
 
 
 # AWSErrors
@@ -63,7 +65,10 @@ def update_bucket_policy(ctx: Context) -> None:
 
 @PHASE.state("errors.AWSErrors.DeployCloudFormation")
 def deploy_cloud_formation(ctx: Context) -> None:
-    _advise(ctx, "Create the role (trusted by sagemaker.amazonaws.com), or name an existing one in sagemaker_job.role.")
+    _advise(
+        ctx,
+        "Create the role (trusted by sagemaker.amazonaws.com), or name an existing one in sagemaker_job.role.",
+    )
 
 
 # BedrockErrors
@@ -141,7 +146,10 @@ def clean_checkpoints(ctx: Context) -> None:
         ctx.log.warning("old checkpoints removed", bytes=freed)
         return
     ctx.data["verdict"] = "stop"
-    _advise(ctx, "There is no old checkpoint left to remove: free disk space, or give the instance a larger volume.")
+    _advise(
+        ctx,
+        "There is no old checkpoint left to remove: free disk space, or give the instance a larger volume.",
+    )
 
 
 # DataErrors
@@ -176,7 +184,10 @@ def check_s3_paths(ctx: Context) -> None:
 
 @PHASE.state("errors.DataErrors.ValidateJSONL")
 def validate_jsonl(ctx: Context) -> None:
-    _advise(ctx, "Every line must be a JSON object with a `messages` list of {role, content}; mend the row it names.")
+    _advise(
+        ctx,
+        "Every line must be a JSON object with a `messages` list of {role, content}; mend the row it names.",
+    )
 
 
 # SageMakerErrors

@@ -12,7 +12,6 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from fsm.errors import PhaseError
 from fsm.phase import Context
 
 ROOT = Path(__file__).parents[2]
@@ -239,12 +238,10 @@ def import_check(needs: Needs) -> Finding:
 
 def _student(ctx: Context) -> str | None:
     """The model id or path of the student; None where the run makes it."""
-    try:
-        section = ctx.section("distillation")
-    except PhaseError:
-        return None
-    student: str | None = getattr(section, "model", None)
-    return None if student in (None, "", "tiny") else student
+    from phases.qlora_training.config import TINY
+
+    student: str = ctx.section("qlora_training").model
+    return None if student == TINY else student
 
 
 def _asked(ask: Callable[[], str], bad: str, do: str) -> Finding:
