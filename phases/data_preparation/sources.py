@@ -108,7 +108,8 @@ def open_source(url: str, *, endpoint_url: str | None = None, region: str | None
         )
     import boto3  # half a second: only where S3 is read
 
-    client = boto3.client("s3", endpoint_url=endpoint_url, region_name=region)
+    # a session of its own: boto3's default one keeps the credentials of whoever asked first
+    client = boto3.Session().client("s3", endpoint_url=endpoint_url, region_name=region)
     return S3Source(parts.netloc, parts.path.strip("/"), client)
 
 

@@ -177,14 +177,14 @@ def ask(
     def ending() -> bool:
         return over.is_set() or stopping()
 
-    pool = _Pool(teacher, asking, kept, walk, ending, sleep or _Sleeper(ending).sleep)
+    pool = _Pool(teacher, asking, kept, walk, ending, over.set, sleep or _Sleeper(ending).sleep)
     results: dict[str, Result] = {}
     with ThreadPoolExecutor(asking.workers, thread_name_prefix="teacher") as threads:
         futures = [threads.submit(pool.one, prompt) for prompt in asked]
         try:
             _wait(futures, len(asked), progress)
         finally:
-            over.set()  # after an error the calls under way come to their end, and no further one begins
+            over.set()  # where waiting itself was broken off: no further call begins
             for future in futures:
                 future.cancel()
     for future in futures:
@@ -243,6 +243,7 @@ class _Pool:
     kept: Kept
     walk: Callable[[Call], object]
     stopping: Callable[[], bool]
+    halt: Callable[[], None]
     sleep: Callable[[float], None]
 
     def one(self, prompt: str) -> Result | None:
@@ -254,6 +255,9 @@ class _Pool:
             self.walk(call)
         except _Stopped:
             return None
+        except BaseException:
+            self.halt()  # here, for the thread that waits may wake after this one has begun another call
+            raise
         if call.result.answered:
             self.kept.keep(call.result)
         return call.result

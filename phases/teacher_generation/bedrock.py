@@ -77,7 +77,7 @@ class BedrockTeacher:
             raise _named(error, self.settings) from error
         except (aws.NoCredentialsError, aws.PartialCredentialsError, aws.TokenRetrievalError) as error:
             raise NoCredentials(f"Bedrock cannot be asked without credentials: {error}. {_SET}") from error
-        except (aws.HTTPClientError, aws.IncompleteReadError) as error:  # timeouts and broken connections
+        except (aws.HTTPClientError, aws.ConnectionError, aws.IncompleteReadError) as error:  # and timeouts
             raise ModelStreamError(f"The connection to Bedrock broke off: {error}") from error
         return response
 
@@ -122,7 +122,8 @@ def runtime_client(settings: TeacherConfig, workers: int, key: str | None = None
     from botocore.config import Config
 
     options: dict[str, Any] = {"signature_version": UNSIGNED} if key else {}
-    client = boto3.client(
+    # a session of its own: boto3's default one keeps the credentials of whoever asked first
+    client = boto3.Session().client(
         "bedrock-runtime",
         region_name=settings.region,
         endpoint_url=settings.endpoint_url,

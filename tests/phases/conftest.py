@@ -31,11 +31,13 @@ class Finished:
 
     @property
     def data(self) -> dict[str, Any]:
+        assert self.fold.root is not None
         data: dict[str, Any] = self.fold.root["data"]
         return data
 
     @property
     def visits(self) -> dict[str, int]:
+        assert self.fold.root is not None
         visits: dict[str, int] = self.fold.root["visits"]
         return visits
 
