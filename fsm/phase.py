@@ -250,6 +250,11 @@ class Context:
         path.mkdir(parents=True, exist_ok=True)
         return path
 
+    @property
+    def skipped(self) -> Mapping[str, str]:
+        """Items of this state that were given up in this visit, with the reason: to be left out now."""
+        return self._runner.skipped(self)
+
     # Doing things once, and below
 
     def once(self, key: str, do: Callable[[], Any]) -> Any:

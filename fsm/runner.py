@@ -424,6 +424,12 @@ class Runner:
             self._append(body)
         return opened(frame, ctx.state)["once"][key]
 
+    def skipped(self, ctx: Context) -> Mapping[str, str]:
+        frame = self.fold.frame(ctx._at)
+        assert frame is not None
+        here: Mapping[str, Any] = frame["open"].get(ctx.state) or {}
+        return here.get("skipped", {})  # type: ignore[no-any-return]
+
     def call(
         self,
         ctx: Context,

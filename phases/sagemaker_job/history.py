@@ -27,6 +27,7 @@ DRAWN = {
     "Stopped": "Stopped",
 }
 CHAIN = ("Pending", "Starting", "Downloading", "Training", "Uploading", "Completed")
+ENDS = ("Completed", "Failed", "Stopped")
 ADVANCE = {
     "Pending": "Resources allocated",
     "Starting": "Container pulling image",
@@ -47,33 +48,47 @@ FAIL = {
 def states(job: Job) -> list[tuple[str, str]]:
     """The drawn states a job has been in, in order, each with the status that the service told.
 
-    States that the service passed over in silence are filled in. Every job begins in Pending.
+    Every job begins in Pending. States that the service passed over in silence are filled in; only an interruption
+    leads back, to Starting. A job that ran out of time ends in Failed, as drawn, though the service calls it Stopped.
     """
     walked = [("Pending", "Pending")]
+    exceeded = False
     for status, _ in job.history:
-        drawn = DRAWN.get(status)
         here = walked[-1][0]
-        if drawn is None or drawn == here:
+        drawn = DRAWN.get(status, here)
+        exceeded = exceeded or status == "MaxRuntimeExceeded"
+        if drawn == "Pending" and len(walked) > 1:
+            drawn = "Starting"
+        if exceeded and drawn in ("Stopping", "Stopped"):
+            drawn, status = "Failed", "MaxRuntimeExceeded"
+        if drawn == here or here in ENDS:
             continue
-        if drawn in CHAIN and here in CHAIN and CHAIN.index(drawn) < CHAIN.index(here):
-            walked.append(("Stopping", "Interrupted"))  # only an interruption leads back
-            here = "Stopping"
-        if here == "Stopping" and drawn in CHAIN and drawn != "Starting":
-            walked.append(("Starting", "Restarting"))
-            here = "Starting"
-        if drawn == "Stopped" and here != "Stopping":
-            walked.append(("Stopping", "Stopping"))
-        if drawn in CHAIN and here in CHAIN:
-            walked += [(s, s) for s in CHAIN[CHAIN.index(here) + 1 : CHAIN.index(drawn)]]
-        walked.append((drawn, status))
+        if drawn in CHAIN:
+            walked += _along_the_chain(here, drawn)
+        else:
+            if here != "Stopping" and drawn == "Stopped":
+                walked.append(("Stopping", "Stopping"))
+            walked.append(("Stopped" if here == "Stopping" and drawn == "Failed" else drawn, status))
     return walked
+
+
+def _along_the_chain(here: str, there: str) -> list[tuple[str, str]]:
+    """The states from `here` (not itself) to `there`, a state of CHAIN."""
+    between: list[tuple[str, str]] = []
+    if here in CHAIN and CHAIN.index(there) < CHAIN.index(here):
+        between.append(("Stopping", "Interrupted"))
+        here = "Stopping"
+    if here == "Stopping":
+        between.append(("Starting", "Restarting"))
+        here = "Starting"
+    return between + [(s, s) for s in CHAIN[CHAIN.index(here) + 1 : CHAIN.index(there) + 1]]
 
 
 def label(here: str, there: str, status: str, job: Job) -> str:
     """The edge of Diagram 10 from one drawn state to the next."""
     if there == "Failed":
-        exceeded = here == "Training" and "MaxRuntimeExceeded" in job.failure
-        return "MaxRuntimeExceeded" if exceeded else FAIL[here]
+        exceeded = status == "MaxRuntimeExceeded" or "MaxRuntimeExceeded" in job.failure
+        return "MaxRuntimeExceeded" if exceeded and here == "Training" else FAIL[here]
     if there == "Stopping":
         return {
             "Interrupted": "Spot interruption"

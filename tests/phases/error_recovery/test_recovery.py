@@ -1,0 +1,169 @@
+"""The paths of Diagram 8 under a real runner: a machine of one state that fails as it is told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fsm.fold import Fold
+from fsm.journal import Journal
+from fsm.machine import Machine
+from fsm.phase import Context, Phase
+from fsm.program import Program
+from fsm.runner import Outcome, Runner
+from fsm.store.base import open_store
+from machines.error_recovery import MACHINE as RECOVERY
+from phases import errors
+from phases.error_recovery import PHASE as RECOVERY_PHASE
+
+Work = Callable[[Context], None]
+Failing = Callable[[Work], tuple[Outcome, list[dict[str, Any]], Fold]]
+
+
+def prepare(ctx: Context) -> None:
+    ctx.data.update(micro_batch=8, accumulation=8)
+
+
+@pytest.fixture
+def failing(tmp_path: Path) -> Failing:
+    """Run a machine whose one state does `work`; again under the same store, go on."""
+    drawing = tmp_path / "one.mmd"
+    drawing.write_text("stateDiagram-v2\n[*] --> Prepare\nPrepare --> Work\nWork --> [*] : done\n")
+
+    def go(work: Work) -> tuple[Outcome, list[dict[str, Any]], Fold]:
+        phase = Phase("one")
+        phase.state("Prepare")(prepare)
+        phase.state("Work")(work)
+        program = Program(
+            "one",
+            {"one": Machine("one", drawing), "error_recovery": RECOVERY},
+            {"one": phase, "error_recovery": RECOVERY_PHASE},
+            "error_recovery",
+            {"error_recovery": RECOVERY_PHASE.section({"base_seconds": 0})},
+        )
+        run = open_store(str(tmp_path)).run("r")
+        if run.read_header() is None:
+            run.write_header(b'{"format": 1}')
+        journal = Journal(run)
+        runner = Runner(program, run, journal, journal.open(), seed=1, work=tmp_path / "work")
+        try:
+            outcome = runner.drive()
+        finally:
+            journal.close()
+        return outcome, list(Journal(run).records()), runner.fold
+
+    return go
+
+
+def path(records: list[dict[str, Any]]) -> list[str]:
+    """The states of Diagram 8 in the order they were left."""
+    return [r["from"].rpartition(".")[2] for r in records if r.get("machine") == "error_recovery"]
+
+
+@pytest.mark.parametrize(
+    ("error", "states", "word"),
+    [
+        (errors.NoCredentials("no key"), ["NoCredentials", "SetEnvVars"], "AWS_ACCESS_KEY_ID"),
+        (errors.AccessDenied("denied"), ["AccessDenied", "UpdateBucketPolicy"], "policy"),
+        (errors.RoleNotFound("no role"), ["RoleNotFound", "DeployCloudFormation"], "role"),
+        (errors.NaNLoss("nan"), ["NaNLoss", "LogCUDAMemory", "HaltTraining"], "checkpoint"),
+        (errors.EmptyDataset("empty"), ["EmptyDataset", "CheckS3Paths"], "source"),
+        (errors.InvalidStructure("row 3"), ["InvalidStructure", "ValidateJSONL"], "messages"),
+        (
+            errors.MaxRuntimeExceeded("late"),
+            ["MaxRuntimeExceeded", "SavePartialModel"],
+            "max_runtime_seconds",
+        ),
+        (errors.ContainerError("image"), ["ContainerError", "CheckDLCImage"], "image"),
+    ],
+)
+def test_a_path_that_stops_says_what_to_do_and_a_resume_tries_the_state_again(
+    failing: Failing,
+    error: Exception,
+    states: list[str],
+    word: str,
+) -> None:
+    def raises(ctx: Context) -> None:
+        raise error
+
+    outcome, records, _ = failing(raises)
+    assert outcome.outcome == "stopped"
+    assert path(records) == states
+    assert str(error) in outcome.message
+    assert word in outcome.message
+    outcome, _, _ = failing(lambda ctx: None)
+    assert outcome.outcome == "done"
+
+
+def test_throttling_is_retried_five_times_and_then_given_up(
+    failing: Failing,
+) -> None:
+    calls = []
+
+    def throttled(ctx: Context) -> None:
+        calls.append(ctx.visit)
+        raise errors.ThrottlingException("slow down")
+
+    outcome, records, _ = failing(throttled)
+    assert outcome.outcome == "stopped"
+    assert len(calls) == 6
+    assert path(records).count("RetryInvoke") == 5
+    assert path(records)[-1] == "SkipPrompt"
+
+
+def test_a_skipped_item_is_recorded_with_its_reason_and_the_state_goes_on(
+    failing: Failing,
+) -> None:
+    def one_bad(ctx: Context) -> None:
+        if "b.c" not in ctx.skipped:
+            raise errors.EncodingError("b.c is not text", item="b.c")
+        assert ctx.skipped["b.c"] == "b.c is not text"
+
+    outcome, records, _ = failing(one_bad)
+    assert outcome.outcome == "done", outcome.message
+    assert path(records) == ["EncodingError", "TryLatin1", "SkipFile"]
+    assert [r["skipped"] for r in records if r["kind"] == "verdict"] == [{"b.c": "b.c is not text"}]
+
+
+@pytest.mark.parametrize(("fits", "outcome"), [(2, "done"), (0, "stopped")])
+def test_out_of_memory_halves_the_micro_batch_and_keeps_the_effective_one(
+    failing: Failing, fits: int, outcome: str
+) -> None:
+    tried = []
+
+    def needs_memory(ctx: Context) -> None:
+        tried.append((ctx.data["micro_batch"], ctx.data["accumulation"]))
+        if ctx.data["micro_batch"] > fits:
+            raise errors.CUDAOutOfMemory("CUDA out of memory")
+
+    ended, _, _ = failing(needs_memory)
+    assert ended.outcome == outcome
+    assert tried == [(8, 8), (4, 16), (2, 32), (1, 64)][: 3 if fits else 4]
+
+
+def test_an_exception_that_fits_no_class_stops_with_its_traceback_in_the_record(failing: Failing) -> None:
+    def broken(ctx: Context) -> None:
+        raise ZeroDivisionError("by nought")
+
+    outcome, records, _ = failing(broken)
+    assert outcome.outcome == "stopped"
+    (error,) = (r for r in records if r["kind"] == "error")
+    assert error["recovery"] is None
+    assert "in broken" in error["traceback"]
+    assert failing(lambda ctx: None)[0].outcome == "done"
+
+
+def test_a_spot_interruption_starts_the_state_again(failing: Failing) -> None:
+    taken = []
+
+    def taken_back(ctx: Context) -> None:
+        taken.append(1)
+        if len(taken) < 3:
+            raise errors.SpotInterruption("taken back")
+
+    outcome, records, _ = failing(taken_back)
+    assert outcome.outcome == "done"
+    assert path(records) == ["SpotInterruption", "ResumeFromCheckpoint"] * 2

@@ -1,0 +1,136 @@
+"""A job on this machine: what it finds is what a SageMaker container finds, and it survives what kills it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import tarfile
+import time
+from pathlib import Path
+
+import pytest
+
+from phases.sagemaker_job.config import SageMakerJobConfig
+from phases.sagemaker_job.environment import Layout, variables
+from phases.sagemaker_job.job import Job, JobRefused, JobSpec
+from phases.sagemaker_job.local import LocalProvider, pack
+
+CONFIG = """
+machine: data_preparation
+data_preparation: {{source: {source}}}
+"""
+FUNCTION = "static int gate_is_open(int gate, int now) {\n    return (now >> gate) & 1;\n}\n"
+
+
+@pytest.fixture
+def spec(tmp_path: Path) -> JobSpec:
+    source = tmp_path / "source" / "tsn_data"
+    source.mkdir(parents=True)
+    for n in range(4):
+        (source / f"gate{n}.c").write_text(FUNCTION.replace("gate_is", f"gate{n}_is"))
+    config = tmp_path / "pipeline.yaml"
+    config.write_text(CONFIG.format(source=tmp_path / "source"))
+    words = {"machine": "data_preparation", "run": "inner", "store": str(tmp_path / "store"), "seed": "7"}
+    return JobSpec("job-1", {"config": {"pipeline.yaml": config}}, words)
+
+
+@pytest.fixture
+def provider(tmp_path: Path) -> LocalProvider:
+    return LocalProvider(
+        tmp_path / "jobs",
+        SageMakerJobConfig(output=str(tmp_path / "out"), grace_seconds=2, poll_seconds=0.05),
+    )
+
+
+def finished(provider: LocalProvider, name: str, seconds: float = 60) -> Job:
+    deadline = time.monotonic() + seconds
+    while not (job := provider.describe(name)).over:
+        assert time.monotonic() < deadline, job
+        time.sleep(0.05)
+    return job
+
+
+def test_a_job_runs_the_machine_in_a_run_of_its_own_and_packs_the_model(
+    provider: LocalProvider, spec: JobSpec, tmp_path: Path
+) -> None:
+    name = provider.create(spec)
+    job = finished(provider, name)
+    assert job.status == "Completed", (tmp_path / "jobs" / name / "container.log").read_text()
+    assert [s for s, _ in job.history] == [
+        "Pending",
+        "Starting",
+        "Downloading",
+        "Training",
+        "Uploading",
+        "Completed",
+    ]
+    records = (tmp_path / "store" / "runs" / "inner" / "journal.jsonl").read_text().splitlines()
+    assert json.loads(records[-1])["end"]["outcome"] == "done"
+    with tarfile.open(job.model) as model:
+        assert model.getnames() == []
+
+
+def test_creating_it_again_adopts_it(provider: LocalProvider, spec: JobSpec) -> None:
+    first = provider.create(spec)
+    assert provider.create(spec) == first
+    assert finished(provider, first).status == "Completed"
+    assert provider.create(spec) == first
+
+
+def test_a_job_that_failed_is_not_adopted_and_its_reason_is_the_containers(
+    provider: LocalProvider, spec: JobSpec, tmp_path: Path
+) -> None:
+    spec.channels["config"]["pipeline.yaml"].write_text(
+        "machine: data_preparation\ndata_preparation: {source: /no/where}\n"
+    )
+    name = provider.create(spec)
+    job = finished(provider, name)
+    assert job.status == "Failed"
+    assert "/no/where" in job.failure
+    again = provider.create(spec)
+    assert again == "job-1-2"
+    assert finished(provider, again).checkpoints == job.checkpoints, (
+        "the next attempt goes on from its checkpoints"
+    )
+
+
+def test_a_killed_job_is_started_again(provider: LocalProvider, spec: JobSpec, tmp_path: Path) -> None:
+    name = provider.create(spec)
+    lock = tmp_path / "jobs" / name / "job.lock"
+    deadline = time.monotonic() + 20
+    while not lock.exists() or not lock.read_text():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    os.killpg(int(lock.read_text()), signal.SIGKILL)
+    assert finished(provider, name).status == "Completed"
+
+
+def test_a_channel_without_its_file_is_refused(
+    provider: LocalProvider, spec: JobSpec, tmp_path: Path
+) -> None:
+    with pytest.raises(JobRefused, match=r"missing\.jsonl"):
+        provider.create(JobSpec("job-2", {"train": {"train.jsonl": tmp_path / "missing.jsonl"}}, {}))
+
+
+def test_the_environment_is_that_of_the_training_toolkit(tmp_path: Path) -> None:
+    layout = Layout(tmp_path)
+    found = variables(layout, "job", ["train", "config"], {"epochs": "3"}, "eu-west-1")
+    assert found["SM_CHANNEL_TRAIN"] == str(tmp_path / "input" / "data" / "train")
+    assert found["SM_MODEL_DIR"] == str(tmp_path / "model")
+    assert found["SM_HP_EPOCHS"] == "3"
+    assert json.loads(found["SM_TRAINING_ENV"])["hyperparameters"] == {"epochs": "3"}
+    assert json.loads(found["SM_CHANNELS"]) == ["config", "train"]
+
+
+def test_a_packed_model_depends_on_names_and_contents_alone(tmp_path: Path) -> None:
+    packed = []
+    for n in range(2):
+        model = tmp_path / f"model{n}"
+        (model / "sub").mkdir(parents=True)
+        for name in ("b", "a") if n else ("a", "b"):
+            (model / "sub" / name).write_text(name)
+            os.utime(model / "sub" / name, (n, n))
+        pack(model, tmp_path / f"{n}.tar.gz")
+        packed.append((tmp_path / f"{n}.tar.gz").read_bytes())
+    assert packed[0] == packed[1]
