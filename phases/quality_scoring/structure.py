@@ -299,7 +299,7 @@ class Structure:
 
     def _is_deed(self, statement: Node) -> bool:
         """Not a comment, `;`, a mute `(void)x;`, or a `return` of nothing or of a literal."""
-        inner = statement.named_child(0)
+        inner = next(iter(statement.named_children), None)  # named_child(0) raises where there is none
         match statement.type:
             case "comment":
                 return False
