@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from fsm.fold import Fold
 from fsm.journal import Journal
@@ -18,6 +19,10 @@ from fsm.program import Program
 from fsm.runner import Nobody, Outcome, Runner
 from fsm.stop import Stop
 from fsm.store.base import RunStore, open_store
+
+# how long an example takes is the machine's affair, not the test's
+settings.register_profile("phases", deadline=None)
+settings.load_profile("phases")
 
 
 @dataclass
