@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 
+def elapsed(seconds: float) -> str:
+    """A duration that still grows, not so fine that it flickers: `0.4s`, `42s`, `1:05`."""
+    return f"{seconds:.1f}s" if seconds < 0.9995 else duration(seconds)
+
+
 def duration(seconds: float) -> str:
     """`420ms`, `9.1s`, `42s`, `1:05`, `2:03:04`, `3d 4h`."""
     if seconds < 0.9995:

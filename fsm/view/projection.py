@@ -181,6 +181,8 @@ class Projection:
         self.moves.setdefault(frame.machine, Counter())[state, label] += 1
         for edge in record.get("also") or ():
             self._count(frame.machine, edge, 1)
+            source, _, rest = edge.partition(" --> ")
+            self._tally(frame.machine, source).label = rest.partition(" : ")[2] or None
         for counted, n in (record.get("counts") or {}).items():
             machine, _, edge = counted.partition(": ")
             self._count(machine, edge, n)

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from typing import Any, TextIO
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from types import FrameType
+from typing import TYPE_CHECKING, Any, TextIO
 
 from fsm.config import Config, environment_secrets
 from fsm.runner import Nobody, Observer
 from fsm.view.projection import Projection
 from fsm.view.secrets import redactor
 
+if TYPE_CHECKING:
+    from fsm.machine import Machine
+    from fsm.watch import Watch
+
+SHOW_CURSOR, HIDE_CURSOR = "\x1b[?25h", "\x1b[?25l"
 FORMS = ("auto", "console", "json", "none")
 
 
@@ -34,13 +42,17 @@ def telling(
     if log == "none":
         yield Nobody(), logs.nobody()
         return
-    with ExitStack() as stack:
-        yield stack.enter_context(_lines(projection, redact, stream, json=log == "json"))
+    if log == "auto" and stream is sys.stderr and _can_show_a_tree(stream):
+        with _live(projection, redact) as told:
+            yield told
+        return
+    with _lines(projection, redact, stream, json=log == "json") as told:
+        yield told
 
 
 @contextmanager
 def _lines(
-    projection: Projection, redact: Any, stream: TextIO, *, json: bool
+    projection: Projection, redact: Callable[[str], str], stream: TextIO, *, json: bool
 ) -> Iterator[tuple[Observer, Any]]:
     from fsm.view import logs, stray
     from fsm.view.lines import Teller
@@ -55,6 +67,74 @@ def _lines(
             yield teller, logger
         finally:
             teller.close()
+
+
+@contextmanager
+def _live(projection: Projection, redact: Callable[[str], str]) -> Iterator[tuple[Observer, Any]]:
+    from rich.console import Console
+
+    from fsm.view import logs, spool, stray
+    from fsm.view.live import Painter, Teller
+
+    with spool.spooled() as (spooled, terminal), _signals(terminal):
+        console = Console(file=terminal, force_terminal=True, highlight=False, markup=False, emoji=False)
+        painter = Painter(projection, console, terminal, stray=spooled.lines, redact=redact)
+        with logs.logging_to(painter.line, redact, json=False, colours=_colours(terminal)) as logger:
+            teller = Teller(painter, logger, _drawings)
+            painter.start()
+            try:
+                with stray.captured(logger):
+                    yield teller, logger
+            finally:
+                try:
+                    teller.close()
+                finally:
+                    painter.close()
+
+
+def _drawings(watch: Watch) -> Mapping[str, Machine]:
+    """The machines of a run that is followed."""
+    from fsm.journal import Journal
+    from fsm.view.report import drawings
+
+    return drawings(Journal(watch.run).header())
+
+
+@contextmanager
+def _signals(terminal: TextIO) -> Iterator[None]:
+    """Inside, a signal that would end or halt the process at once leaves the cursor visible."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def end(number: int, frame: FrameType | None) -> None:
+        raise SystemExit(128 + number)
+
+    def halt(number: int, frame: FrameType | None) -> None:
+        terminal.write(SHOW_CURSOR + "\n")
+        terminal.flush()
+        os.kill(os.getpid(), signal.SIGSTOP)
+        terminal.write(HIDE_CURSOR)  # it goes on
+        terminal.flush()
+
+    found = {signal.SIGTERM: end, signal.SIGHUP: end, signal.SIGTSTP: halt}
+    before = {number: signal.getsignal(number) for number in found}
+    for number, do in found.items():
+        if before[number] is signal.SIG_DFL:
+            signal.signal(number, do)
+    try:
+        yield
+    finally:
+        for number, was in before.items():
+            if was is signal.SIG_DFL:
+                signal.signal(number, was)
+
+
+def _can_show_a_tree(stream: TextIO) -> bool:
+    try:
+        return stream.isatty() and stream.fileno() == 2 and not _dumb()
+    except (OSError, ValueError):
+        return False
 
 
 def _colours(stream: TextIO) -> bool:

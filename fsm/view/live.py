@@ -1,0 +1,231 @@
+"""The live tree: one thread that owns the terminal, fed through a queue.
+
+The runner's thread only ever puts into the queue, which a signal cannot interrupt half-way; everything else, the
+projection included, belongs to the painter's thread. So the terminal is put back however the run ends.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING, Any, TextIO
+
+from rich.console import Console
+from rich.control import Control
+from rich.live import Live
+from rich.segment import ControlType
+from rich.text import Text
+
+from fsm.errors import FsmError
+from fsm.view.projection import Projection, flat
+from fsm.view.tree import ASCII, UNICODE, Frame, tree
+
+if TYPE_CHECKING:
+    from fsm.machine import Machine
+    from fsm.watch import Watch
+
+TICK = 0.15  # seconds between two pictures
+BETWEEN_POLLS = 0.5  # seconds between two looks at a run that is followed
+WARNINGS = 3  # lines below the tree
+MARGIN = 3  # columns left free, for what a terminal echoes (^C)
+
+Event = Callable[[], None]
+
+
+class Painter:
+    """Draws a projection until it is closed. `spool` gives stray lines; `redact` takes secrets out of what is shown."""
+
+    def __init__(
+        self,
+        projection: Projection,
+        console: Console,
+        terminal: TextIO | None = None,
+        *,
+        stray: Callable[[], list[str]] = list,
+        redact: Callable[[str], str] = str,
+    ) -> None:
+        self.projection = projection
+        self._console = console
+        self._terminal = terminal
+        self._stray = stray
+        self._redact = redact
+        self._events: SimpleQueue[Event] = SimpleQueue()
+        self._above: list[Text] = []
+        self._below: deque[Text] = deque()
+        self._end = threading.Event()
+        self._tick = 0
+        self._drawn: list[int] = []  # cells of each line of the last picture
+        self._width = 0
+        self._glyphs = UNICODE if (console.encoding or "").lower().startswith("utf") else ASCII
+        self._live = Live(
+            console=console,
+            auto_refresh=False,
+            redirect_stdout=False,
+            redirect_stderr=False,
+            vertical_overflow="crop",
+        )
+        self._thread = threading.Thread(target=self._paint, name="terminal", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def close(self) -> None:
+        """Draw the last picture and give the terminal back. An interrupt meanwhile does not get in the way."""
+        self._end.set()
+        while self._thread.is_alive():
+            try:
+                self._thread.join()
+            except KeyboardInterrupt:
+                continue
+
+    # From any thread
+
+    def do(self, event: Event) -> None:
+        """Have something done in the painter's thread."""
+        self._events.put(event)
+
+    def line(self, level: str, line: str) -> None:
+        """A line of the log: above the tree; a warning stays below it until newer ones push it up."""
+        self._events.put(lambda: self._line(level, line))
+
+    # In the painter's thread
+
+    def _paint(self) -> None:
+        try:
+            with self._live:
+                while not self._end.wait(TICK):
+                    self._step()
+                self._step(final=True)
+        finally:
+            self._console.show_cursor(True)
+
+    def _step(self, final: bool = False) -> None:
+        with suppress(Empty):
+            while True:
+                self._events.get_nowait()()
+        for line in self._stray():
+            self._above.append(Text.from_ansi(self._redact(line), style="dim"))
+        if final:  # in full, now that nothing is to follow
+            self._above.extend(self._below)
+            self._below.clear()
+        self._resized()
+        frame = Frame(
+            time.time(),
+            max(1, self._console.width - MARGIN),
+            10_000 if final else max(1, self._console.height - 1),
+            self._tick,
+            final,
+            self._glyphs,
+            self._redact,
+        )
+        lines = tree(self.projection, frame, list(self._below))
+        self._tick += 1
+        self._drawn = [line.cell_len for line in lines]
+        self._live.update(Text("\n").join(lines))
+        if self._above:
+            above, self._above = self._above, []
+            self._console.print(Text("\n").join(above), soft_wrap=True)
+        else:
+            self._live.refresh()
+
+    def _line(self, level: str, line: str) -> None:
+        text = Text.from_ansi(line)
+        if level not in ("warning", "error", "critical") or "\n" in line:
+            self._above.append(text)
+            return
+        self._below.append(text)
+        if len(self._below) > WARNINGS:
+            self._above.append(self._below.popleft())
+
+    def _resized(self) -> None:
+        """Ask how large the terminal is. One that became narrower has broken the lines that stand: go above them all."""
+        if self._terminal is None:
+            return
+        try:
+            width, height = os.get_terminal_size(self._terminal.fileno())
+        except (OSError, ValueError):
+            return
+        if width <= 0 or height <= 0:  # a terminal that does not know
+            width, height = 80, 24
+        if self._width and width < self._width:
+            more = sum(max(0, -(-cells // width) - 1) for cells in self._drawn)
+            up = [(ControlType.CURSOR_UP, 1), (ControlType.ERASE_IN_LINE, 2)] * min(more, height - 1)
+            if up:
+                # written past Live, which would draw its picture first
+                self._terminal.write(str(Control((ControlType.ERASE_IN_LINE, 2), *up)))
+        self._width = width
+        self._console.size = (width, height)
+
+
+class Teller:
+    """The observer that feeds a painter, and the runs that are followed to it."""
+
+    def __init__(
+        self, painter: Painter, logger: Any, machines: Callable[[Watch], Mapping[str, Machine]]
+    ) -> None:
+        self._painter = painter
+        self._projection = painter.projection
+        self._logger = logger
+        self._machines = machines
+        self._end = threading.Event()
+        self._followed: dict[str, threading.Thread] = {}
+
+    def record(self, record: Mapping[str, Any]) -> None:
+        from fsm.view.lines import tell
+
+        self._painter.do(lambda: self._projection.apply(record))
+        if record["kind"] in ("error", "verdict"):
+            tell(self._logger, flat(record))
+
+    def entered(self, at: list[str], machine: str, state: str, visit: int) -> None:
+        now = time.time()
+        self._painter.do(lambda: self._projection.entered(at, machine, state, visit, now))
+
+    def progress(self, at: list[str], state: str, done: float, total: float, note: str) -> None:
+        self._painter.do(lambda: self._projection.progress(at, state, done, total, note))
+
+    def watched(self, at: list[str], state: str, watch: Watch) -> None:
+        from fsm.watch import Watch
+
+        name = watch.run.name
+        if name in self._followed:
+            return
+        below = Projection()
+        below.name = name
+        self._painter.do(lambda: self._projection.watch(at, state, below))
+        thread = threading.Thread(
+            target=self._follow, args=(Watch(watch.run), below), name=f"follow {name}", daemon=True
+        )
+        self._followed[name] = thread
+        thread.start()
+
+    def close(self) -> None:
+        """Look at the followed runs a last time, if that is soon done."""
+        self._end.set()
+        for thread in self._followed.values():
+            thread.join(BETWEEN_POLLS)
+
+    def _follow(self, watch: Watch, below: Projection) -> None:
+        while True:
+            ending = self._end.wait(BETWEEN_POLLS)
+            try:
+                new = watch.poll()
+                if new and not below.machines:
+                    below.machines = self._machines(watch)
+            except FsmError as e:
+                self._logger.warning("cannot be followed", run=watch.run.name, why=e.message)
+                return
+            if new:
+                self._painter.do(lambda new=new: _apply(below, new))  # type: ignore[misc]
+            if ending or watch.ended:
+                return
+
+
+def _apply(projection: Projection, records: list[dict[str, Any]]) -> None:
+    for record in records:
+        projection.apply(record)
