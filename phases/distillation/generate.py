@@ -116,8 +116,12 @@ def answer(
     rows = [encoded[place] for place in batch.places]
     filled = rows + [rows[0]] * (config.batch - len(rows))
     pad = tokenizer.pad_token_id
-    ids = torch.tensor([[pad] * (batch.length - len(r.ids)) + list(r.ids) for r in filled], device=model.device)
-    mask = torch.tensor([[0] * (batch.length - len(r.ids)) + [1] * len(r.ids) for r in filled], device=model.device)
+    ids = torch.tensor(
+        [[pad] * (batch.length - len(r.ids)) + list(r.ids) for r in filled], device=model.device
+    )
+    mask = torch.tensor(
+        [[0] * (batch.length - len(r.ids)) + [1] * len(r.ids) for r in filled], device=model.device
+    )
     processors = LogitsProcessorList(_processors(config, [key(seed, r.prompt) for r in filled], batch.length))
     model.eval()
     on_gpu = model.device.type == "cuda"
@@ -183,7 +187,9 @@ def _processors(config: SamplingConfig, keys: Sequence[int], prompt_length: int)
         return []
 
     def draw(ids: Any, scores: Any) -> Any:
-        noise = gumbel(torch.tensor(keys, device=scores.device), ids.shape[1] - prompt_length, scores.shape[1])
+        noise = gumbel(
+            torch.tensor(keys, device=scores.device), ids.shape[1] - prompt_length, scores.shape[1]
+        )
         return scores.float() + noise
 
     warpers: list[Any] = [TemperatureLogitsWarper(config.temperature)]
@@ -195,7 +201,9 @@ def _processors(config: SamplingConfig, keys: Sequence[int], prompt_length: int)
 def _output(tokenizer: Any, row: Encoded, new: list[int], config: SamplingConfig) -> Output:
     ends = tokenizer.eos_token_id in new
     tokens = new[: new.index(tokenizer.eos_token_id)] if ends else new
-    return Output(row.prompt, tokenizer.decode(tokens, skip_special_tokens=True), len(tokens), not ends, row.cut)
+    return Output(
+        row.prompt, tokenizer.decode(tokens, skip_special_tokens=True), len(tokens), not ends, row.cut
+    )
 
 
 def _common_suffix(one: Sequence[int], other: Sequence[int]) -> int:

@@ -43,7 +43,9 @@ _FENCE = re.compile(r"^```.*$\n?", re.MULTILINE)
 Progress = Callable[[int, int, str], None]
 
 
-def build(recipe: TinyStudentConfig, texts: Sequence[str], cache: Path, progress: Progress | None = None) -> Path:
+def build(
+    recipe: TinyStudentConfig, texts: Sequence[str], cache: Path, progress: Progress | None = None
+) -> Path:
     """The directory of the tiny student for `recipe` and `texts` (C sources), made now or found in `cache`.
 
     A directory is complete as soon as it is there: it is made under another name and moved. Raises ValueError
@@ -149,7 +151,9 @@ def base_step(recipe: TinyStudentConfig, blocks: Any, progress: Progress) -> Any
 
     model = granite(recipe, recipe.vocabulary)
     model.train()
-    optimizer = torch.optim.AdamW(model.parameters(), lr=recipe.base_learning_rate, betas=(0.9, 0.95), weight_decay=0.1)
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=recipe.base_learning_rate, betas=(0.9, 0.95), weight_decay=0.1
+    )
     generator = torch.Generator().manual_seed(recipe.seed)
     warmup = max(1, recipe.base_steps // 20)
     for step in range(recipe.base_steps):

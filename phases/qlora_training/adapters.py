@@ -18,7 +18,12 @@ def weights(model: Any) -> bytes:
     from safetensors.torch import save
 
     state = get_peft_model_state_dict(model)
-    return bytes(save({name: state[name].detach().float().cpu().contiguous() for name in sorted(state)}, {"format": "pt"}))
+    return bytes(
+        save(
+            {name: state[name].detach().float().cpu().contiguous() for name in sorted(state)},
+            {"format": "pt"},
+        )
+    )
 
 
 def config(model: Any, base: str) -> bytes:

@@ -132,7 +132,6 @@ def _step(path: Path) -> int:
     return int(match[1])
 
 
-
 def _digest(path: Path) -> str:
     with path.open("rb") as f:
         return hashlib.file_digest(f, "sha256").hexdigest()

@@ -44,9 +44,14 @@ class QLoRAConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
 
-    model: str = Field(default=GRANITE_8B, description="A causal language model: an id on the Hugging Face hub, or a directory.")
+    model: str = Field(
+        default=GRANITE_8B,
+        description="A causal language model: an id on the Hugging Face hub, or a directory.",
+    )
     revision: str | None = None
-    offline: bool = Field(default=False, description="Never ask the hub: the model is a directory or in the local cache.")
+    offline: bool = Field(
+        default=False, description="Never ask the hub: the model is a directory or in the local cache."
+    )
 
     quantization: Literal["nf4", "none"] = "nf4"
     double_quantization: bool = True
@@ -65,27 +70,39 @@ class QLoRAConfig(BaseModel):
     epochs: float = Field(default=3.0, gt=0)
     max_steps: int = Field(default=-1, description="Overrides epochs where positive.")
     micro_batch: int = Field(default=2, ge=1, description="Rows in one forward pass on one device.")
-    gradient_accumulation_steps: int = Field(default=8, ge=1, description="Forward passes to one optimizer step: `accum == 8`.")
+    gradient_accumulation_steps: int = Field(
+        default=8, ge=1, description="Forward passes to one optimizer step: `accum == 8`."
+    )
     learning_rate: float = Field(default=2e-4, gt=0)
     schedule: Literal["linear", "cosine", "constant", "constant_with_warmup"] = "cosine"
     warmup_steps: int = Field(default=10, ge=0)
     weight_decay: float = Field(default=0.0, ge=0)
-    max_grad_norm: float = Field(default=0.3, ge=0, description="0.3 as in the QLoRA paper (arXiv:2305.14314).")
-    optimizer: Literal["adamw_torch", "adamw_torch_fused", "paged_adamw_8bit", "paged_adamw_32bit"] = "adamw_torch"
+    max_grad_norm: float = Field(
+        default=0.3, ge=0, description="0.3 as in the QLoRA paper (arXiv:2305.14314)."
+    )
+    optimizer: Literal["adamw_torch", "adamw_torch_fused", "paged_adamw_8bit", "paged_adamw_32bit"] = (
+        "adamw_torch"
+    )
 
     log_steps: int = Field(default=10, ge=1, description="`Every 10 steps`")
     eval_steps: int = Field(default=50, ge=1, description="`Every 50 steps?`")
     save_steps: int = Field(default=100, ge=1, description="`Every 100 steps`")
-    patience: int = Field(default=3, ge=1, description="`patience >= 3`: evaluations without a new best before training stops.")
+    patience: int = Field(
+        default=3, ge=1, description="`patience >= 3`: evaluations without a new best before training stops."
+    )
     keep: Literal["best", "last"] = Field(default="best", description="Which weights training ends with.")
     checkpoints_kept: int = Field(default=3, ge=1)
     min_free_gb: float = Field(default=15.0, ge=0, description="`>= 15GB free`")
 
     packing: bool = Field(default=False, description="Several rows in one sequence; needs flash_attention_2.")
     liger: bool = Field(default=False, description="Liger's fused kernels; needs a GPU and liger-kernel.")
-    fsdp: bool = Field(default=False, description="FSDP + QLoRA over several GPUs; needs a launch by torchrun or accelerate.")
+    fsdp: bool = Field(
+        default=False, description="FSDP + QLoRA over several GPUs; needs a launch by torchrun or accelerate."
+    )
     tiny_student: TinyStudentConfig = TinyStudentConfig()
-    threads: int | None = Field(default=None, ge=1, description="CPU threads; fixed, or a resume is not exact.")
+    threads: int | None = Field(
+        default=None, ge=1, description="CPU threads; fixed, or a resume is not exact."
+    )
 
     @model_validator(mode="after")
     def _intervals_divide(self) -> Self:
@@ -115,5 +132,9 @@ class QLoRAConfig(BaseModel):
 class QLoRATrainingConfig(QLoRAConfig):
     """The section `qlora_training`: a QLoRA job of its own."""
 
-    train: str = Field(default="data/processed/train.jsonl", description="A JSONL file of this run or of this machine.")
-    validation: str = Field(default="data/processed/val.jsonl", description="Likewise; rows to compute eval_loss on.")
+    train: str = Field(
+        default="data/processed/train.jsonl", description="A JSONL file of this run or of this machine."
+    )
+    validation: str = Field(
+        default="data/processed/val.jsonl", description="Likewise; rows to compute eval_loss on."
+    )

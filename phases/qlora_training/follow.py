@@ -97,7 +97,9 @@ class Follow:
     then logged, evaluated, saved where `stepped` or `evaluated` said so; done at the end.
     """
 
-    def __init__(self, walk: Walk, intervals: Intervals, known: Followed | None = None, max_steps: int = 0) -> None:
+    def __init__(
+        self, walk: Walk, intervals: Intervals, known: Followed | None = None, max_steps: int = 0
+    ) -> None:
         self._walk = walk
         self._intervals = intervals
         self._passes = 0
@@ -188,7 +190,9 @@ class Follow:
     def saving(self) -> None:
         """A checkpoint is about to be written where the drawing has one."""
         if self._walk.at != "SaveCheckpoint":
-            raise NotDrawn(f"A checkpoint is being saved in {self._where}; Diagram 5 saves in SaveCheckpoint only.")
+            raise NotDrawn(
+                f"A checkpoint is being saved in {self._where}; Diagram 5 saves in SaveCheckpoint only."
+            )
         self._note("S")
 
     def saved(self) -> None:

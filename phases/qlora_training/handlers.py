@@ -166,7 +166,11 @@ def create_sft_trainer(ctx: Context) -> None:
     said = {}
     for name in (job.train, job.validation):
         tokenized = data.tokenize(data.read_jsonl(ctx.open(name)), tokenizer, job.config.max_length, name)
-        said[name] = {"rows": len(tokenized.examples), "tokens": tokenized.tokens, "dropped": len(tokenized.dropped)}
+        said[name] = {
+            "rows": len(tokenized.examples),
+            "tokens": tokenized.tokens,
+            "dropped": len(tokenized.dropped),
+        }
         if note := tokenized.said(name):
             ctx.log.warning(note)
     ctx.data["data"] = said
@@ -219,7 +223,9 @@ def _trainer(ctx: Context, job: Job) -> FollowedTrainer:
 
     own = session.of(ctx, job).use(ctx.open(job.adapter) if job.adapter else None)
     sets = [
-        data.dataset(data.tokenize(data.read_jsonl(ctx.open(name)), own.tokenizer, job.config.max_length, name))
+        data.dataset(
+            data.tokenize(data.read_jsonl(ctx.open(name)), own.tokenizer, job.config.max_length, name)
+        )
         for name in (job.train, job.validation)
     ]
     own.touched()

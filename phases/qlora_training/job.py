@@ -52,7 +52,9 @@ def of(ctx: Context) -> Job:
     if ctx.inputs:
         given = dict(ctx.inputs)
         return Job(**{**given, "config": QLoRAConfig.model_validate(given["config"])})
-    config = QLoRATrainingConfig.model_validate(ctx.data.get("settings") or ctx.config.model_dump(mode="json"))
+    config = QLoRATrainingConfig.model_validate(
+        ctx.data.get("settings") or ctx.config.model_dump(mode="json")
+    )
     seed = 42 if "seed" not in ctx.data else int(ctx.data["seed"])
     has_base = ctx.has("qlora/base/config.json")
     return Job(
@@ -75,7 +77,9 @@ def with_hyperparameters(config: QLoRATrainingConfig, environment: Mapping[str, 
     words = json.loads(environment.get("SM_HPS") or "{}")
     own = {name: value for name, value in words.items() if name in QLoRATrainingConfig.model_fields}
     try:
-        return QLoRATrainingConfig.model_validate(config.model_dump(mode="json") | {k: _value(v) for k, v in own.items()})
+        return QLoRATrainingConfig.model_validate(
+            config.model_dump(mode="json") | {k: _value(v) for k, v in own.items()}
+        )
     except ValidationError as e:
         first = e.errors()[0]
         raise InvalidStructure(

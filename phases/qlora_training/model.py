@@ -16,7 +16,7 @@ from typing import Any
 
 from phases.errors import AccessDenied, InvalidStructure
 from phases.qlora_training import hub
-from phases.qlora_training.config import QLoRAConfig
+from phases.qlora_training.config import GRANITE_8B, QLoRAConfig
 
 INCOMPLETE = ".incomplete"
 
@@ -51,28 +51,39 @@ def quantization(config: QLoRAConfig) -> Any | None:
     )
 
 
-def load(config: QLoRAConfig) -> Any:
-    """The base model, quantised as configured, on the device.
+def shape(config: QLoRAConfig) -> Any:
+    """The model's own configuration, read before its weights are.
 
     Raises AccessDenied for a gated model, InvalidStructure for one that is missing, half downloaded or not a
     causal language model.
     """
     hub.quiet(config.offline)
-    from transformers import AutoConfig, AutoModelForCausalLM
+    from transformers import AutoConfig
     from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
 
     check_directory(config.model)
-    common = {"revision": config.revision, "local_files_only": config.offline}
     with _explained(config.model):
-        described = AutoConfig.from_pretrained(config.model, **common)
-        if type(described) not in MODEL_FOR_CAUSAL_LM_MAPPING:
-            raise InvalidStructure(
-                f"{config.model} is a {described.model_type} model, which is not a causal language model, so it cannot "
-                f"be trained to answer prompts. Name a causal model such as {QLoRAConfig().model}."
-            )
+        found = AutoConfig.from_pretrained(
+            config.model, revision=config.revision, local_files_only=config.offline
+        )
+    if type(found) not in MODEL_FOR_CAUSAL_LM_MAPPING:
+        raise InvalidStructure(
+            f"{config.model} is a {found.model_type} model, which is not a causal language model, so it cannot "
+            f"be trained to answer prompts. Name a causal model such as {GRANITE_8B}."
+        )
+    return found
+
+
+def load(config: QLoRAConfig) -> Any:
+    """The base model, quantised as configured, on the device. Raises what `shape` raises."""
+    shape(config)
+    from transformers import AutoModelForCausalLM
+
+    with _explained(config.model):
         model = AutoModelForCausalLM.from_pretrained(
             config.model,
-            **common,
+            revision=config.revision,
+            local_files_only=config.offline,
             quantization_config=quantization(config),
             dtype=compute_dtype(config),
             device_map={"": device()},
@@ -113,7 +124,9 @@ def lora(config: QLoRAConfig) -> Any:
     """The LoRA configuration: rank 32 and alpha 64 as drawn, on every linear layer but the head."""
     from peft import LoraConfig
 
-    target = config.target_modules if isinstance(config.target_modules, str) else sorted(config.target_modules)
+    target = (
+        config.target_modules if isinstance(config.target_modules, str) else sorted(config.target_modules)
+    )
     return LoraConfig(
         task_type="CAUSAL_LM",
         r=config.lora_rank,
@@ -169,7 +182,9 @@ def check_directory(model: str) -> None:
             )
         return
     if not (path / "config.json").is_file():
-        raise InvalidStructure(f"{model} has no config.json, so it is not a model's directory. Correct `model`.")
+        raise InvalidStructure(
+            f"{model} has no config.json, so it is not a model's directory. Correct `model`."
+        )
     halves = sorted(p.name for p in path.rglob(f"*{INCOMPLETE}"))
     missing = sorted(n for n in _shards(path) if not (path / n).is_file())
     short = sorted(n for n in _shards(path) if (path / n).is_file() and not _whole(path / n))

@@ -61,7 +61,11 @@ def options(config: QLoRAConfig) -> None:
             "it needs a GPU and the package liger-kernel",
             "liger: false",
         ),
-        "fsdp: true": (config.fsdp and gpus < 2, f"it needs several GPUs, and there are {gpus}", "fsdp: false"),
+        "fsdp: true": (
+            config.fsdp and gpus < 2,
+            f"it needs several GPUs, and there are {gpus}",
+            "fsdp: false",
+        ),
         f"optimizer: {config.optimizer}": (
             config.optimizer.startswith("paged") and not gpus,
             "paged optimizers need a GPU",

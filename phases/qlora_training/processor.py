@@ -7,7 +7,18 @@ from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
-FEATURES = ("avx2", "fma", "avx512f", "avx512_bf16", "avx512_vnni", "amx_bf16", "amx_tile", "asimd", "sve", "bf16")
+FEATURES = (
+    "avx2",
+    "fma",
+    "avx512f",
+    "avx512_bf16",
+    "avx512_vnni",
+    "amx_bf16",
+    "amx_tile",
+    "asimd",
+    "sve",
+    "bf16",
+)
 """Instruction sets by which BLAS, oneDNN and bitsandbytes choose their kernels, as /proc/cpuinfo names them."""
 
 

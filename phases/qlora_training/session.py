@@ -42,7 +42,7 @@ class Session:
         self.trainer: Any = None
         self._done = 0
         self._fresh = b""
-        self._holds = ""
+        self.holds = ""
 
     def reach(self, step: str) -> Session:
         """Have done all of STEPS up to `step`."""
@@ -56,20 +56,20 @@ class Session:
         self.reach("pad")
         data = adapter.read_bytes() if adapter else self._fresh
         digest = hashlib.sha256(data).hexdigest()
-        if digest != self._holds:
+        if digest != self.holds:
             adapters.load(self.model, data)
-            self._holds = digest
+            self.holds = digest
         return self
 
     def weights(self) -> bytes:
         """The adapter's present weights, as a safetensors file."""
         data = adapters.weights(self.model)
-        self._holds = hashlib.sha256(data).hexdigest()
+        self.holds = hashlib.sha256(data).hexdigest()
         return data
 
     def touched(self) -> None:
         """Training has changed, or is about to change, the weights: what they were is not known any more."""
-        self._holds = ""
+        self.holds = ""
 
     def _load(self) -> None:
         _threads(self.config)
@@ -153,10 +153,24 @@ def make_base(ctx: Context, config: QLoRAConfig, rows: list[Any], out: str) -> s
     return out
 
 
+def check_memory(config: QLoRAConfig) -> None:
+    """Before a model is loaded: does it fit the GPU. Raises CUDAOutOfMemory, and what model.shape raises."""
+    hub.quiet(config.offline)
+    import torch
+
+    shape = model.shape(config)
+    if torch.cuda.is_available():
+        preflight.gpu(preflight.need(shape, config), config.model)
+
+
 def cache_directory() -> Path:
     """Where models made by content are kept between runs: FSM_CACHE, or the user's cache directory."""
     named = os.environ.get("FSM_CACHE")
-    root = Path(named) if named else Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "fsm-pipelines"
+    root = (
+        Path(named)
+        if named
+        else Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "fsm-pipelines"
+    )
     root.mkdir(parents=True, exist_ok=True)
     return root
 

@@ -39,7 +39,9 @@ class Trained:
     note: str
 
 
-def arguments(config: QLoRAConfig, directory: Path, seed: int, micro_batch: int, accumulation: int) -> SFTConfig:
+def arguments(
+    config: QLoRAConfig, directory: Path, seed: int, micro_batch: int, accumulation: int
+) -> SFTConfig:
     """TrainingArguments for a training whose flow Diagram 5 decides, so that transformers' own flow is off.
 
     `save_only_model`, `group_by_length` and transformers' JIT checkpoint stay off: each breaks exact resume.
@@ -154,7 +156,9 @@ class Flow(TrainerCallback):  # type: ignore[misc]
         self._stopping = stopping
         self._progress = progress
         self._due = (False, False, False)
-        self._to_log = False  # evaluation and the end of training log too; neither is LogMetrics of the drawing
+        self._to_log = (
+            False  # evaluation and the end of training log too; neither is LogMetrics of the drawing
+        )
         self.stopped = False
 
     @property
@@ -163,7 +167,9 @@ class Flow(TrainerCallback):  # type: ignore[misc]
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         if state.max_steps != self._follow.max_steps:
-            raise NotDrawn(f"The trainer means to take {state.max_steps} steps; {self._follow.max_steps} were counted.")
+            raise NotDrawn(
+                f"The trainer means to take {state.max_steps} steps; {self._follow.max_steps} were counted."
+            )
 
     def on_substep_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self._follow.accumulated(full=False)
@@ -291,7 +297,8 @@ def _max_steps(trainer: FollowedTrainer) -> int:
         return int(trainer.args.max_steps)
     passes: int = len(trainer.get_train_dataloader())
     steps = max(math.ceil(passes / trainer.args.gradient_accumulation_steps), 1)
-    return math.ceil(float(trainer.args.num_train_epochs) * steps)
+    epochs: float = trainer.args.num_train_epochs
+    return int(math.ceil(epochs * steps))
 
 
 def _inexact(last: checkpoints.Checkpoint | None) -> str:

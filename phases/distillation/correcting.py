@@ -1,0 +1,123 @@
+"""RequestCorrections of Diagram 4: the worst outputs, the teacher's corrections, and what of them is learned from.
+
+distillation/epoch-N/poor.jsonl         what needs correction, worst first, cut to the most that is asked
+distillation/epoch-N/answers.jsonl      what the teacher answered, or why it did not
+distillation/epoch-N/corrections.jsonl  training rows            distillation/epoch-N/refused.jsonl  the rest, with reasons
+distillation/epoch-N/dataset.jsonl      the grown training set
+distillation/answers.jsonl              every correction by the digest of its prompt: none is asked for twice
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from fsm.phase import Context
+from phases.distillation import corrections, loading, student
+from phases.distillation.corrections import Poor, Refused
+from phases.distillation.handlers import PHASE
+from phases.teacher_generation.teacher import digest
+
+ANSWERS = "distillation/answers.jsonl"
+
+
+@PHASE.state("EpochN.RequestCorrections.SortByScore")
+def sort_by_score(ctx: Context) -> str:
+    scored = loading.read(ctx, f"{_here(ctx)}/scores.jsonl")
+    found = corrections.worst_first(corrections.poor(scored, ctx.config.poor_below))
+    ctx.put(f"{_here(ctx)}/poor.jsonl", loading.lines(asdict(p) for p in found))
+    return "Worst first"
+
+
+@PHASE.state("EpochN.RequestCorrections.CapAt500")
+def cap_at_500(ctx: Context) -> None:
+    found = loading.read(ctx, f"{_here(ctx)}/poor.jsonl")
+    kept = found[: ctx.config.corrections.most]
+    ctx.put(f"{_here(ctx)}/poor.jsonl", loading.lines(kept))
+    if len(kept) < len(found):
+        ctx.log.warning("more poor outputs than corrections allowed", poor=len(found), most=len(kept))
+
+
+@PHASE.state("EpochN.RequestCorrections.ParallelTeacherCalls")
+def parallel_teacher_calls(ctx: Context) -> None:
+    """Ask for what has not been answered before, by the code that Diagram 3 asks with."""
+    from phases.teacher_generation.asking import Kept, ask
+    from phases.teacher_generation.teachers import make_teacher
+
+    section = loading.section(ctx, "teacher_generation")
+    wanted = [p["prompt"] for p in loading.read(ctx, f"{_here(ctx)}/poor.jsonl")]
+    known = {r["digest"]: r for r in loading.read(ctx, ANSWERS)} if ctx.has(ANSWERS) else {}
+    asked = [prompt for prompt in wanted if digest(prompt) not in known]
+    with ctx.deferring_stop():  # calls under way are paid for: their answers are kept before the run stops
+        results = ask(
+            make_teacher(section.teacher, section.workers),
+            asked,
+            asking=section,
+            kept=Kept(ctx.workdir("teacher_answers")),
+            stopping=ctx.stopping,
+            progress=lambda done, total: ctx.progress(done, total, "corrections"),
+        )
+    fresh = {
+        digest(r.prompt): {"digest": digest(r.prompt), "answer": r.text, "reason": r.reason} for r in results
+    }
+    answered = {d: r for d, r in fresh.items() if not r["reason"]}
+    ctx.put(ANSWERS, loading.lines([*known.values(), *answered.values()]))
+    ctx.put(
+        f"{_here(ctx)}/answers.jsonl", loading.lines((known | fresh)[digest(prompt)] for prompt in wanted)
+    )
+    ctx.data["corrections"] |= {
+        "asked": len(asked),
+        "reused": len(wanted) - len(asked),
+        "tokens": [sum(r.input_tokens for r in results), sum(r.output_tokens for r in results)],
+    }
+
+
+@PHASE.state("EpochN.RequestCorrections.FormatAsTraining")
+def format_as_training(ctx: Context) -> None:
+    """Corrections as rows; with the gate, only those that score better than what they correct and compile."""
+    found = [Poor(**p) for p in loading.read(ctx, f"{_here(ctx)}/poor.jsonl")]
+    answers = loading.read(ctx, f"{_here(ctx)}/answers.jsonl")
+    refused = [Refused(p.prompt, a["reason"]) for p, a in zip(found, answers, strict=True) if a["reason"]]
+    pairs = [(p, a["answer"]) for p, a in zip(found, answers, strict=True) if not a["reason"]]
+    if ctx.config.corrections.gate:
+        pairs, turned_away = _gated(ctx, pairs)
+        refused += turned_away
+    ctx.put(
+        f"{_here(ctx)}/corrections.jsonl",
+        loading.lines(corrections.row(p.prompt, answer, ctx.data["epoch"]) for p, answer in pairs),
+    )
+    ctx.put(f"{_here(ctx)}/refused.jsonl", loading.lines(asdict(r) for r in refused))
+
+
+@PHASE.state("EpochN.RequestCorrections.AppendToDataset")
+def append_to_dataset(ctx: Context) -> None:
+    grown, duplicates = corrections.append(
+        loading.read(ctx, ctx.data["dataset"]), loading.read(ctx, f"{_here(ctx)}/corrections.jsonl")
+    )
+    refused = [*loading.read(ctx, f"{_here(ctx)}/refused.jsonl"), *map(asdict, duplicates)]
+    ctx.put(f"{_here(ctx)}/refused.jsonl", loading.lines(refused))
+    ctx.put(f"{_here(ctx)}/dataset.jsonl", loading.lines(grown))
+    ctx.data["corrections"] |= {"accepted": len(grown) - ctx.data["examples"], "refused": len(refused)}
+    ctx.data["dataset"] = f"{_here(ctx)}/dataset.jsonl"
+    ctx.data["examples"] = len(grown)
+
+
+def _gated(ctx: Context, pairs: list[tuple[Poor, str]]) -> tuple[list[tuple[Poor, str]], list[Refused]]:
+    """(what may be learned from, what may not), by Diagram 6."""
+    from phases.quality_scoring import score_many
+
+    config: Any = loading.section(ctx, "quality_scoring")
+    walk = ctx.walk("quality_scoring")
+    scores = score_many([(answer, p.prompt) for p, answer in pairs], config, walk=walk)
+    taken, refused = [], []
+    for (p, answer), score in zip(pairs, scores, strict=True):
+        no = corrections.gate(p, answer, score.overall, score.syntax, ctx.config.corrections.compiles_at)
+        if no:
+            refused.append(no)
+        else:
+            taken.append((p, answer))
+    return taken, refused
+
+
+def _here(ctx: Context) -> str:
+    return student.prefix(ctx.data["epoch"])

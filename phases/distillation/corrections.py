@@ -1,0 +1,95 @@
+"""From poor outputs to training rows: sorted, capped, gated, appended. Text in, text out; no model in here."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from phases.teacher_generation.teacher import digest
+
+_SPACE = re.compile(r"\s+")
+
+
+@dataclass(frozen=True)
+class Poor:
+    """An output that needs correction, with its scores in [0, 10]."""
+
+    prompt: str
+    overall: float
+    syntax: float
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A correction that is not learned from, and why."""
+
+    prompt: str
+    reason: str
+
+
+def poor(scored: Iterable[Mapping[str, Any]], below: float) -> list[Poor]:
+    """FilterPoor: those below the threshold, in the order they come. Rows have prompt, overall and syntax."""
+    return [Poor(r["prompt"], r["overall"], r["syntax"]) for r in scored if r["overall"] < below]
+
+
+def worst_first(found: Iterable[Poor]) -> list[Poor]:
+    """SortByScore: by score, and among equals by the digest of the prompt, so that the order is one."""
+    return sorted(found, key=lambda p: (p.overall, digest(p.prompt)))
+
+
+def gate(found: Poor, answer: str, overall: float, syntax: float, compiles_at: float) -> Refused | None:
+    """Why a correction is not to be learned from; None when it is better than what it corrects and compiles."""
+    if not answer.strip():
+        return Refused(found.prompt, "the correction is empty")
+    if syntax < compiles_at:
+        return Refused(found.prompt, f"the correction does not compile (syntax {syntax:.1f})")
+    if overall <= found.overall:
+        return Refused(
+            found.prompt,
+            f"the correction scores {overall:.2f}, no better than the output's {found.overall:.2f}",
+        )
+    return None
+
+
+def row(prompt: str, answer: str, epoch: int) -> dict[str, Any]:
+    """FormatAsTraining: a correction as a training row, with the epoch it is of."""
+    turns = [{"role": "user", "content": prompt}, {"role": "assistant", "content": answer}]
+    return {"messages": turns, "correction_of_epoch": epoch}
+
+
+def append(
+    rows: Sequence[Mapping[str, Any]], corrections: Sequence[Mapping[str, Any]]
+) -> tuple[list[Mapping[str, Any]], list[Refused]]:
+    """AppendToDataset: (the grown set, what was there already and did not enter).
+
+    A duplicate has the same prompt and the same answer, white space aside.
+    """
+    seen = {_identity(r) for r in rows}
+    grown = list(rows)
+    duplicates = []
+    for correction in corrections:
+        identity = _identity(correction)
+        if identity in seen:
+            duplicates.append(Refused(_turn(correction, -2), "the set holds it already"))
+            continue
+        seen.add(identity)
+        grown.append(correction)
+    return grown, duplicates
+
+
+def merge(raw: Sequence[Mapping[str, Any]], teacher: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Both sets as one: the teacher's row where both have a prompt, duplicates once, in a fixed order."""
+    answered = {_turn(r, -2) for r in teacher}
+    return append([], [*(r for r in raw if _turn(r, -2) not in answered), *teacher])[0]
+
+
+def _turn(row: Mapping[str, Any], place: int) -> str:
+    return str(row["messages"][place]["content"])
+
+
+def _identity(row: Mapping[str, Any]) -> str:
+    text = "\0".join(_SPACE.sub(" ", str(m["content"])).strip() for m in row["messages"])
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,395 @@
+"""The handlers of Diagram 4 but those of RequestCorrections (correcting.py).
+
+distillation/train.jsonl, validation.jsonl        the first training set, and the rows that eval_loss is computed on
+distillation/eval_prompts.json, held_out_prompts.json   the drawn set and the frozen one
+distillation/base/...                             the tiny student, where that is the model
+distillation/epoch-N/...                          what epoch N came to (numbered from 1): adapter, outputs, scores,
+                                                  corrections, the grown dataset.jsonl, report.json, .md and .svg
+distillation/model/...                            the adapter at the end, its tokenizer, its card
+distillation/metrics.json                         all epochs, and how it ended
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from fsm.phase import Context, Phase
+from phases.distillation import loading, report, student
+from phases.distillation.config import DistillationConfig
+from phases.qlora_training import job as jobs
+
+PHASE = Phase("distillation", config=DistillationConfig)
+
+SETS = {
+    "drawn": ("eval_prompts", "outputs", "scores"),
+    "held_out": ("held_out_prompts", "held_out_outputs", "held_out_scores"),
+}
+"""Set of prompts -> the names of its prompts, of an epoch's answers to them, and of their scores."""
+
+
+# Setup
+
+
+@PHASE.state("Setup.DetectEnvironment")
+def detect_environment(ctx: Context) -> str:
+    return "SM_TRAINING_ENV set" if jobs.in_container(os.environ) else "Not on SageMaker"
+
+
+@PHASE.state("Setup.SageMakerMode")
+def sagemaker_mode(ctx: Context) -> None:
+    ctx.data["mode"] = "sagemaker"
+
+
+@PHASE.state("Setup.LocalMode")
+def local_mode(ctx: Context) -> None:
+    ctx.data["mode"] = "local"
+
+
+@PHASE.state("Setup.CreateDirs")
+def create_dirs(ctx: Context) -> None:
+    """Make the directories, and see before anything is loaded that the checkpoints will fit."""
+    from phases.qlora_training import preflight
+
+    preflight.disk(jobs.checkpoints(ctx, "distillation"), student.training(ctx).min_free_gb)
+    if ctx.data["mode"] == "sagemaker":
+        jobs.layout().make()
+
+
+@PHASE.state("Setup.LoadTrainData")
+def load_train_data(ctx: Context) -> None:
+    """The first training set: raw rows, the teacher's answers, or both."""
+    rows = loading.rows(ctx)
+    train, validation = loading.split(ctx, rows)
+    ctx.put("distillation/train.jsonl", loading.lines(train))
+    ctx.put("distillation/validation.jsonl", loading.lines(validation))
+    ctx.put("distillation/seen.jsonl", loading.lines(rows.all))
+    ctx.data["dataset"] = "distillation/train.jsonl"
+    ctx.data["examples"] = len(train)
+    ctx.log.info(
+        "training data loaded",
+        raw=rows.raw,
+        teacher=rows.teacher,
+        train=len(train),
+        validation=len(validation),
+    )
+
+
+@PHASE.state("Setup.LoadEvalPrompts")
+def load_eval_prompts(ctx: Context) -> None:
+    """The drawn set and the frozen one; a frozen prompt that is trained on would be no test, and is left out."""
+    drawn, held_out, left_out = loading.prompts(ctx)
+    ctx.put("distillation/eval_prompts.json", _json(drawn))
+    ctx.put("distillation/held_out_prompts.json", _json(held_out))
+    if left_out:
+        ctx.log.warning("frozen prompts that are trained on or drawn were left out", prompts=left_out)
+    ctx.data["prompts"] = {"drawn": len(drawn), "held_out": len(held_out)}
+
+
+# ModelSetup: each state has the session of this process come as far as its own step
+
+
+@PHASE.state("ModelSetup.LoadGranite8B")
+def load_granite_8b(ctx: Context) -> str:
+    """Look before loading: is the GPU large enough; and make the tiny student, if that is the model."""
+    from phases.qlora_training import session
+
+    config = student.training(ctx)
+    made = session.make_base(ctx, config, loading.read(ctx, "distillation/seen.jsonl"), student.BASE)
+    if made is None:
+        session.check_memory(config)
+    return "4-bit nf4"
+
+
+@PHASE.state("ModelSetup.ApplyQuantization")
+def apply_quantization(ctx: Context) -> None:
+    _session(ctx).reach("load")
+
+
+@PHASE.state("ModelSetup.PrepareKBit")
+def prepare_kbit(ctx: Context) -> None:
+    _session(ctx).reach("prepare")
+
+
+@PHASE.state("ModelSetup.ApplyLoRA")
+def apply_lora(ctx: Context) -> str:
+    model = _session(ctx).reach("adapt").model
+    ctx.data["trainable"] = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    return "rank=32, alpha=64"
+
+
+@PHASE.state("ModelSetup.InitTokenizer")
+def init_tokenizer(ctx: Context) -> None:
+    _session(ctx).reach("pad")
+
+
+@PHASE.state("ModelSetup.InitEvaluator")
+def init_evaluator(ctx: Context) -> str:
+    """Score a text that is known to be good: an evaluator that does not work shows before an epoch is trained."""
+    from phases.quality_scoring import score
+
+    found = score("int main(void)\n{\n    return 0;\n}\n", "", loading.section(ctx, "quality_scoring"))
+    ctx.log.info("evaluator ready", syntax=found.syntax)
+    return "CodeQualityEvaluator"
+
+
+@PHASE.state("ModelSetup.InitTeacher")
+def init_teacher(ctx: Context) -> str:
+    """Name who will correct: the teacher that generated the first answers, by the same settings."""
+    from phases.teacher_generation.teachers import make_teacher
+
+    section = loading.section(ctx, "teacher_generation")
+    ctx.data["teacher"] = make_teacher(section.teacher, section.workers).name
+    return "BedrockTeacherGenerator"
+
+
+@PHASE.state("ModelSetup.CreateSFTTrainer")
+def create_sft_trainer(ctx: Context) -> None:
+    """Begin the loop's counters. Each epoch makes its own trainer, in TrainerSetup of Diagram 5."""
+    ctx.data["epoch"] = 0
+    ctx.data["epochs_at_threshold"] = 0
+    ctx.data["low_correction_count"] = 0
+
+
+# EpochN
+
+
+@PHASE.state("EpochN.Train")
+def train(ctx: Context) -> str:
+    """Diagram 5 from TrainerSetup on; the model is there already."""
+    epoch = ctx.data["epoch"] + 1
+    job = student.job(ctx, epoch)
+    before = ctx.data["examples"]
+    trained = ctx.run("qlora_training", job.inputs(), start="TrainerSetup").data
+    ctx.data["epoch"] = epoch
+    ctx.data["adapter"] = trained["adapter"]
+    ctx.data["training"] = {
+        **trained["trained"],
+        "data": trained["data"],
+        "from": job.adapter,
+        "before": before,
+    }
+    ctx.data["micro_batch"] = ctx.config.sampling.batch  # of Generate, for ReduceBatchSize of Diagram 8
+    ctx.data["accumulation"] = 1
+    return "train_loss recorded"
+
+
+@PHASE.state("EpochN.Generate")
+def generate(ctx: Context) -> str:
+    """The student's answers to both sets."""
+    epoch = ctx.data["epoch"]
+    asked = {
+        name: json.loads(ctx.open(f"distillation/{files[0]}.json").read_text("utf-8"))
+        for name, files in SETS.items()
+    }
+    total, done = sum(map(len, asked.values())), 0
+    said = {}
+    for name, prompts in asked.items():
+        outputs = student.generate(ctx, prompts, epoch, done, total)
+        done += len(outputs)
+        ctx.put(f"{student.prefix(epoch)}/{SETS[name][1]}.jsonl", loading.lines(o.to_json() for o in outputs))
+        said[name] = {
+            "tokens": sum(o.tokens for o in outputs),
+            "cut": sum(o.cut for o in outputs),
+            "prompts_cut": sum(o.prompt_cut for o in outputs),
+        }
+        if said[name]["cut"] or said[name]["prompts_cut"]:
+            ctx.log.warning("answers without an end, or prompts cut", set=name, **said[name])
+    ctx.data["generated"] = said
+    return "student_outputs[]"
+
+
+@PHASE.state("EpochN.Evaluate")
+def evaluate(ctx: Context) -> str:
+    """Diagram 6 for every answer of both sets."""
+    from phases.quality_scoring import score_many
+
+    epoch, walk = ctx.data["epoch"], ctx.walk("quality_scoring")
+    config = loading.section(ctx, "quality_scoring")
+    averages = {}
+    for name, (_, outputs, scores) in SETS.items():
+        rows = loading.read(ctx, f"{student.prefix(epoch)}/{outputs}.jsonl")
+        found = score_many([(r["text"], r["prompt"]) for r in rows], config, walk=walk)
+        scored = [{"prompt": r["prompt"], **s.as_dict()} for r, s in zip(rows, found, strict=True)]
+        ctx.put(f"{student.prefix(epoch)}/{scores}.jsonl", loading.lines(scored))
+        averages[name] = round(sum(s.overall for s in found) / len(found), 6)
+    ctx.data["average"] = averages
+    return "scores[]"
+
+
+@PHASE.state("EpochN.FilterPoor")
+def filter_poor(ctx: Context) -> str:
+    from phases.distillation import corrections
+
+    scored = loading.read(ctx, f"{student.prefix(ctx.data['epoch'])}/scores.jsonl")
+    found = corrections.poor(scored, ctx.config.poor_below)
+    ctx.data["poor"] = len(found)
+    ctx.data["correction_rate"] = round(len(found) / len(scored), 6)
+    ctx.data["corrections"] = {"asked": 0, "accepted": 0, "refused": 0, "reused": 0, "tokens": [0, 0]}
+    return "score < 7.0" if found else "All scores >= 7.0"
+
+
+# CheckConvergence
+
+
+@PHASE.state("EpochN.CheckConvergence.CheckThreshold")
+def check_threshold(ctx: Context) -> str:
+    """Diagram 9 decides; the two states here only tell its decision in the words of this drawing."""
+    data, settings = ctx.data, loading.section(ctx, "convergence")
+    decided = ctx.run(
+        "convergence",
+        {
+            "avg_score": data["average"][settings.on],
+            "correction_rate": data["correction_rate"],
+            "epoch": data["epoch"],
+            "max_epochs": ctx.config.max_epochs,
+            "epochs_at_threshold": data["epochs_at_threshold"],
+            "low_correction_count": data["low_correction_count"],
+        },
+        until=("CONTINUE",),
+    ).data
+    data["epochs_at_threshold"] = decided["epochs_at_threshold"]
+    data["low_correction_count"] = decided["low_correction_count"]
+    data["outcome"], data["reason"] = decided["outcome"], decided["reason"]
+    _report(ctx, settings)
+    by_quality = (
+        data["outcome"] == "converged" and data["epochs_at_threshold"] >= settings.epochs_at_threshold
+    )
+    return "avg >= 8.0 for 3+ epochs" if by_quality else "Not at threshold"
+
+
+@PHASE.state("EpochN.CheckConvergence.CheckCorrectionRate")
+def check_correction_rate(ctx: Context) -> str:
+    return {
+        "converged": "rate < 10% for 3 epochs",
+        "complete": "Max epochs reached",
+        "continue": "Still improving",
+    }[ctx.data["outcome"]]
+
+
+@PHASE.state("EpochN.CheckConvergence.Converged")
+def converged(ctx: Context) -> None:
+    average, lag = ctx.data["average"], loading.section(ctx, "convergence").lag
+    ctx.log.info("converged", reason=ctx.data["reason"], epoch=ctx.data["epoch"])
+    if average["drawn"] - average["held_out"] > lag:
+        ctx.log.warning(
+            "the frozen set lags behind the drawn one, whose prompts were corrected and trained on: the student has "
+            "learned those better than the task",
+            **average,
+        )
+
+
+@PHASE.state("EpochN.CheckConvergence.Continue")
+def go_on(ctx: Context) -> None:
+    ctx.log.info("epoch complete", epoch=ctx.data["epoch"], **ctx.data["average"])
+
+
+def _report(ctx: Context, settings: Any) -> None:
+    """The epoch's report, as JSON, as a table of the epochs so far, and as a picture of them."""
+    data, epoch = ctx.data, ctx.data["epoch"]
+    where = student.prefix(epoch)
+    bootstrap = student.seed(ctx, "bootstrap")
+    said = {
+        "epoch": epoch,
+        **{
+            name: report.summary(loading.read(ctx, f"{where}/{scores}.jsonl"), bootstrap)
+            for name, (_, _, scores) in SETS.items()
+        },
+        "poor": data["poor"],
+        "correction_rate": data["correction_rate"],
+        "corrections": data["corrections"],
+        "dollars": _dollars(ctx),
+        "training": {k: v for k, v in data["training"].items() if k != "before"},
+        "generated": data["generated"],
+        "examples": {"before": data["training"]["before"], "after": data["examples"]},
+        "counters": {k: data[k] for k in ("epochs_at_threshold", "low_correction_count")},
+        "outcome": data["outcome"],
+        "reason": data["reason"],
+        "teacher": data["teacher"],
+        "restart": ctx.config.restart,
+    }
+    epochs = [*_epochs(ctx, epoch - 1), said]
+    ctx.put(f"{where}/report.json", _json(said))
+    ctx.put(f"{where}/report.md", report.table(epochs))
+    ctx.put(f"{where}/report.svg", report.picture(epochs, settings.avg_score))
+
+
+def _epochs(ctx: Context, last: int) -> list[dict[str, Any]]:
+    return [
+        json.loads(ctx.open(f"{student.prefix(n)}/report.json").read_text("utf-8"))
+        for n in range(1, last + 1)
+    ]
+
+
+def _dollars(ctx: Context) -> float:
+    prices = ctx.config.corrections
+    read, written = ctx.data["corrections"]["tokens"]
+    dollars: float = round(
+        (read * prices.dollars_per_million_input + written * prices.dollars_per_million_output) / 1e6, 6
+    )
+    return dollars
+
+
+# The end
+
+
+@PHASE.state("SaveModel")
+def save_model(ctx: Context) -> None:
+    """The last epoch's adapter with its tokenizer and card, where the service packs it into model.tar.gz."""
+    epoch = ctx.data["epoch"]
+    source, target = student.prefix(epoch), "distillation/model"
+    names = ("adapter_model.safetensors", "adapter_config.json", "training.json")
+    tokenizer = [n.removeprefix(f"{source}/") for n in ctx.names(f"{source}/tokenizer/")]
+    for name in (*names, *tokenizer):
+        ctx.put(f"{target}/{name.removeprefix('tokenizer/')}", ctx.open(f"{source}/{name}"))
+    lineage = {n: ctx.files[f"{target}/{n}"].sha256 for n in names}
+    base, epochs = student.training(ctx).model, _epochs(ctx, epoch)
+    ctx.put(f"{target}/README.md", report.card(base, ctx.run_name, epochs, ctx.data["reason"], lineage))
+    if ctx.data["mode"] == "sagemaker":
+        _copy(ctx, target, jobs.layout().model)
+        _copy(ctx, student.BASE, jobs.layout().model / "base")
+
+
+@PHASE.state("SaveMetrics")
+def save_metrics(ctx: Context) -> None:
+    """All epochs, and how it ended: converged and by which rule, or at max epochs."""
+    epochs = _epochs(ctx, ctx.data["epoch"])
+    last = epochs[-1]
+    ctx.data["result"] = {
+        "outcome": ctx.data["outcome"],
+        "reason": ctx.data["reason"],
+        "epochs": len(epochs),
+        "average": ctx.data["average"],
+        "examples": ctx.data["examples"],
+        "adapter": "distillation/model/adapter_model.safetensors",
+    }
+    ctx.put("distillation/metrics.json", _json({"result": ctx.data["result"], "epochs": epochs}))
+    ctx.put("distillation/report.md", report.table(epochs))
+    ctx.put("distillation/report.svg", ctx.open(f"{student.prefix(last['epoch'])}/report.svg"))
+    if ctx.data["mode"] == "sagemaker":
+        for name in ("metrics.json", "report.md", "report.svg"):
+            shutil.copyfile(ctx.open(f"distillation/{name}"), jobs.layout().output_data / name)
+            shutil.copyfile(ctx.open(f"distillation/{name}"), jobs.layout().model / name)
+
+
+def _copy(ctx: Context, prefix: str, directory: Path) -> None:
+    for name in ctx.names(f"{prefix}/"):
+        target = directory / name.removeprefix(f"{prefix}/")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(ctx.open(name), target)
+
+
+def _session(ctx: Context) -> Any:
+    from phases.qlora_training import session
+
+    return session.of(ctx, student.job(ctx))
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+from phases.distillation import correcting  # noqa: E402,F401 - registers RequestCorrections on PHASE

@@ -1,0 +1,116 @@
+"""What distillation begins with: rows to train on, prompts to be judged by, and other phases' settings."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from fsm.errors import PhaseError
+from fsm.phase import Context
+from phases.distillation import corrections, student
+from phases.errors import EmptyDataset, InvalidStructure
+from phases.qlora_training import data
+from phases.qlora_training import job as jobs
+
+HELD_OUT = 10  # one row in so many is taken out for eval_loss where no validation rows fit
+
+
+@dataclass(frozen=True)
+class Rows:
+    """What was found: `train` to learn from, `all` that was found at all, and how many of each kind."""
+
+    train: list[Any]
+    all: list[Any]
+    raw: int
+    teacher: int
+
+
+def rows(ctx: Context) -> Rows:
+    """The training rows as `train_on` has them. Raises EmptyDataset and InvalidStructure."""
+    config = ctx.config
+    raw = _valid(ctx, config.train, required=config.train_on == "raw")
+    teacher = _valid(ctx, config.teacher, required=config.train_on == "teacher", also="teacher.jsonl")
+    if not raw and not teacher:
+        jobs.require(ctx, config.train)
+        raise EmptyDataset(
+            f"{config.train} holds no rows, so there is nothing to train on. Check the sources."
+        )
+    everything = list(corrections.merge(raw, teacher))
+    train = {"all": everything, "raw": raw, "teacher": teacher}[config.train_on]
+    return Rows(list(train), everything, len(raw), len(teacher))
+
+
+def split(ctx: Context, found: Rows) -> tuple[list[Any], list[Any]]:
+    """(to learn from, to compute eval_loss on): prepared validation rows beside raw ones, else some taken out."""
+    if ctx.config.train_on != "teacher":
+        path = jobs.find(ctx, ctx.config.validation, "validation") or jobs.find(ctx, ctx.config.validation)
+        prepared = data.read_jsonl(path) if path else []
+        if prepared:
+            data.validate(prepared, ctx.config.validation)
+            return found.train, prepared
+    return data.hold_out(found.train, HELD_OUT, student.seed(ctx, "validation"))
+
+
+def prompts(ctx: Context) -> tuple[list[str], list[str], int]:
+    """(the drawn set, the frozen set, how many were left out of the frozen one for being in another)."""
+    config = ctx.config
+    drawn = _prompts(ctx, config.eval_file, "eval", config.eval_prompts)
+    frozen = _prompts(ctx, config.held_out_file, "held_out", config.held_out_prompts)
+    seen = {*drawn, *(m["content"] for r in read(ctx, "distillation/seen.jsonl") for m in r["messages"])}
+    clean = [p for p in frozen if p not in seen]
+    if not clean:
+        raise EmptyDataset(
+            "Every prompt of the frozen set is trained on or drawn as well, so none is left to judge the student by. "
+            "Name other prompts in distillation.held_out_file, or let them be generated."
+        )
+    return drawn, clean, len(frozen) - len(clean)
+
+
+def section(ctx: Context, name: str) -> Any:
+    """Another phase's settings; its defaults where the configuration has no such section."""
+    try:
+        return ctx.section(name)
+    except PhaseError:
+        from importlib import import_module
+
+        return import_module(f"phases.{name}").PHASE.section({})
+
+
+def read(ctx: Context, name: str) -> list[Any]:
+    """The rows of a JSONL artifact."""
+    return data.read_jsonl(ctx.open(name))
+
+
+def lines(rows: Iterable[Any]) -> str:
+    """Rows as JSON lines."""
+    return data.lines(rows)
+
+
+def _valid(ctx: Context, name: str, *, required: bool, also: str | None = None) -> list[Any]:
+    path = (jobs.find(ctx, also) if also else None) or jobs.find(ctx, name)
+    if path is None:
+        if required:
+            jobs.require(ctx, name)
+        return []
+    found = data.read_jsonl(path)
+    if found or required:
+        data.validate(found, name)
+    return found
+
+
+def _prompts(ctx: Context, file: str | None, kind: Any, count: int) -> list[str]:
+    """`count` prompts: seeded ones of the project, or the first of a file's in a seeded order."""
+    from phases.teacher_generation.loading import read_prompts
+    from phases.teacher_generation.prompts import generate
+
+    if file is None:
+        return [p.text for p in generate(kind, count, ctx.run_seed, ctx.config.domains)]
+    found = list(dict.fromkeys(read_prompts(jobs.require(ctx, file).read_text("utf-8"), file)))
+    if not found:
+        raise InvalidStructure(
+            f"{file} holds no prompts. Each line must be an object with `prompt` or `messages`."
+        )
+    random.Random(student.seed(ctx, f"prompts {kind}")).shuffle(found)
+    return found[:count]

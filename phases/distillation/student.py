@@ -1,0 +1,90 @@
+"""The student of an epoch: which training it is of, and what it answers."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from fsm.phase import Context
+from phases.distillation.generate import Output, SamplingConfig, answer, encode, plan
+from phases.qlora_training.config import TINY, QLoRAConfig
+from phases.qlora_training.job import Job
+
+BASE = "distillation/base"
+
+
+def training(ctx: Context) -> QLoRAConfig:
+    """How the student is trained: the section `qlora_training`."""
+    section = ctx.section("qlora_training")
+    return QLoRAConfig.model_validate(section.model_dump(mode="json", include=set(QLoRAConfig.model_fields)))
+
+
+def job(ctx: Context, epoch: int | None = None) -> Job:
+    """The training of an epoch, the present one by default: from durable things only."""
+    config: QLoRAConfig = training(ctx)
+    number = ctx.data.get("epoch", 0) if epoch is None else epoch
+    before = ctx.data.get("adapter") if ctx.config.restart == "adapter" else None
+    return Job(
+        config=config,
+        train=ctx.data.get("dataset", "distillation/train.jsonl"),
+        validation="distillation/validation.jsonl",
+        adapter=before,
+        base=BASE if config.model == TINY else None,
+        out=prefix(number),
+        seed=seed(ctx, f"epoch {number}"),
+        adapter_seed=seed(ctx, "adapter"),
+    )
+
+
+def prefix(epoch: int) -> str:
+    """Where an epoch's artifacts are."""
+    return f"distillation/epoch-{epoch}"
+
+
+def seed(ctx: Context, what: str) -> int:
+    """A 32-bit seed of the run, the same in every state."""
+    return int.from_bytes(hashlib.sha256(f"{ctx.run_seed}/distillation/{what}".encode()).digest()[:4])
+
+
+def generate(ctx: Context, prompts: Sequence[str], epoch: int, done: int, total: int) -> list[Output]:
+    """The student's answers in the prompts' order. A batch that was had before a kill is not computed again."""
+    from phases.qlora_training import session
+    from phases.qlora_training.trainer import memory_explained
+
+    # ReduceBatchSize of Diagram 8 halves the batch where it stands in the data
+    config: SamplingConfig = ctx.config.sampling.model_copy(update={"batch": ctx.data["micro_batch"]})
+    student = session.of(ctx, job(ctx)).use(ctx.open(ctx.data["adapter"]))
+    encoded = encode(student.tokenizer, prompts, config.max_prompt_tokens)
+    kept = ctx.workdir("generated")
+    found: dict[int, Output] = {}
+    for batch in plan(encoded, config):
+        asked = [prompts[place] for place in batch.places]
+        path = kept / f"{_key(student.holds, asked, config, seed(ctx, 'sampling'))}.json"
+        outputs = _kept(path)
+        if outputs is None:
+            with memory_explained(config.batch):
+                outputs = answer(
+                    student.model, student.tokenizer, encoded, batch, config, seed(ctx, "sampling")
+                )
+            part = path.with_suffix(".part")
+            part.write_text(json.dumps([o.to_json() for o in outputs], ensure_ascii=False), "utf-8")
+            part.replace(path)
+        found |= dict(zip(batch.places, outputs, strict=True))
+        ctx.progress(done + len(found), total, f"epoch {epoch}")
+    return [found[place] for place in range(len(prompts))]
+
+
+def _key(adapter: str, prompts: Sequence[str], config: SamplingConfig, seed: int) -> str:
+    """What a batch's answers are a function of."""
+    said: list[Any] = [adapter, list(prompts), config.model_dump(mode="json"), seed]
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+
+
+def _kept(path: Path) -> list[Output] | None:
+    try:
+        return [Output.from_json(said) for said in json.loads(path.read_text("utf-8"))]
+    except (OSError, ValueError, TypeError):
+        return None
