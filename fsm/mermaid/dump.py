@@ -29,8 +29,8 @@ def _state_diagram(diagram: StateDiagram) -> dict[str, Any]:
     return {
         "direction": diagram.direction,
         "direction_statements": dict(diagram.direction_statements),
-        "acc_title": diagram.acc_title,
-        "acc_descr": None if diagram.acc_descr is None else _joined(diagram.acc_descr),
+        "acc_title": _accessible(diagram.acc_title),
+        "acc_descr": _accessible(diagram.acc_descr),
         "states": [_state(state) for state in diagram.states],
         "transitions": [
             {"from": edge.source, "to": edge.target, "label": edge.label, "scope": edge.scope}
@@ -79,8 +79,8 @@ def _state(state: StateDecl) -> dict[str, Any]:
 def _flowchart(diagram: Flowchart) -> dict[str, Any]:
     return {
         "direction": diagram.direction,
-        "acc_title": diagram.acc_title,
-        "acc_descr": None if diagram.acc_descr is None else _joined(diagram.acc_descr),
+        "acc_title": _accessible(diagram.acc_title),
+        "acc_descr": _accessible(diagram.acc_descr),
         "nodes": [
             {
                 "id": node.id,
@@ -102,7 +102,7 @@ def _flowchart(diagram: Flowchart) -> dict[str, Any]:
                 "label": None if edge.label is None else _as_html(edge.label),
                 "arrow": edge.arrow,
                 "stroke": edge.stroke,
-                "length": edge.length,
+                "length": None if edge.arrow == "INVALID" else edge.length,
                 "id": edge.id,
             }
             for edge in diagram.edges
@@ -122,9 +122,9 @@ def _flowchart(diagram: Flowchart) -> dict[str, Any]:
     }
 
 
-def _joined(text: str) -> str:
-    """Mermaid takes the indentation out of a description of several lines."""
-    return re.sub(r"\n[ \t\n\r\f\v]+", "\n", text)
+def _accessible(text: str | None) -> str | None:
+    """A text for screen readers; Mermaid takes the indentation out of one of several lines."""
+    return None if text is None else re.sub(r"\n[ \t\n\r\f\v]+", "\n", _as_html(text))
 
 
 def _as_html(text: str) -> str:

@@ -12,7 +12,7 @@ from fsm.mermaid.javascript import SPACES
 from fsm.mermaid.model import ClassDef, Diagnostic, Edge, Flowchart, Node, Severity, Subgraph
 from fsm.mermaid.scan import Token
 from fsm.mermaid.shapes import SHAPES
-from fsm.mermaid.source import Prepared
+from fsm.mermaid.source import Prepared, decode
 from fsm.mermaid.yaml_text import NotYaml, braces
 
 MAX_EDGES = 500  # Mermaid refuses more unless its page is configured otherwise
@@ -133,7 +133,7 @@ class FlowBuilder:
     def shape_data(self, name: str, data: str, at: int) -> None:
         """`A@{ shape: diam, label: "..." }`."""
         try:
-            values = braces(data)
+            values = {key: decode(value) for key, value in braces(data).items()}
         except NotYaml as error:
             raise self._prepared.error(
                 at, f"what stands in @{{ }} is not YAML: {error.why}", "key: value"
@@ -205,7 +205,7 @@ class FlowBuilder:
         if name is title and re.search(f"[{SPACES}]", name.text):
             given = f"subGraph{self._group_count}"
         self._group_count += 1
-        nodes = [node for node in dict.fromkeys(members) if node != given]
+        nodes = {node: None for node in members if node != given}
         kept = []
         for node in nodes:
             owner = self._owner.get(node)

@@ -289,7 +289,7 @@ class FlowParser:
         parts = []
         while self._token.kind == "SHAPE_DATA":
             parts.append(self._advance().text)
-        self.builder.shape_data(node.id, decode("".join(parts)), at)
+        self.builder.shape_data(node.id, "".join(parts), at)
 
     def _node(self) -> _Node:
         name, at = self._joined(_ID, "a node")

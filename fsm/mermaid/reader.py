@@ -9,7 +9,7 @@ from fsm.mermaid.error import MermaidError
 from fsm.mermaid.flow_parser import read_flowchart
 from fsm.mermaid.javascript import SPACES, S
 from fsm.mermaid.model import Diagram
-from fsm.mermaid.source import Places, prepare
+from fsm.mermaid.source import prepare
 from fsm.mermaid.state_diagram import read_state_diagram
 
 # What may stand before the keyword: white space and comment lines (those that `prepare` leaves).
@@ -20,7 +20,11 @@ _FENCE = re.compile(r"^( {0,3})(`{3,}|~{3,})[ \t]*([^\n`]*)$")
 
 def parse(text: str, file: str = "<text>") -> Diagram:
     """The diagram that a text is. Raises MermaidError, and nothing else, for every text that is none."""
-    prepared = prepare(text, file)
+    return _parse(text, file, 1)
+
+
+def _parse(text: str, file: str, first_line: int) -> Diagram:
+    prepared = prepare(text, file, first_line)
     edited = prepared.text.text
     head = _HEAD.match(edited)
     assert head is not None
@@ -62,32 +66,36 @@ def read_all(path: str | Path) -> list[Diagram]:
     except UnicodeDecodeError as error:
         message = f"not a UTF-8 text: {error.reason} at byte {error.start}"
         raise MermaidError(message, file=str(path), expected=("UTF-8",)) from None
-    fences = _fences(text, str(path))
-    if fences is None:
+    fenced = path.suffix.lower() in (".md", ".markdown") or _FENCE.match(text.lstrip(SPACES).split("\n")[0])
+    bodies = _fences(text, str(path)) if fenced else []
+    if not bodies:
         return [parse(text, str(path))]
-    return [parse(body, str(path)) for body in fences]
+    return [_parse(body, str(path), line) for line, body in bodies]
 
 
-def _fences(text: str, file: str) -> list[str] | None:
-    """The bodies of the Mermaid fences, each behind blank lines that keep its line numbers; None without any."""
-    bodies: list[str] = []
+def _fences(text: str, file: str) -> list[tuple[int, str]]:
+    """The bodies of the Mermaid fences with the lines they begin in."""
+    bodies: list[tuple[int, str]] = []
     lines = re.split(r"\r\n?|\n", text)
-    opened: tuple[int, str, bool, int] | None = None  # first line, marks, is Mermaid, indent
+    opened: tuple[int, str, bool] | None = None  # the fence's line from 0, its marks, is it Mermaid
     for number, line in enumerate(lines):
         found = _FENCE.match(line)
         if opened is None:
             if found:
                 language = found.group(3).strip(SPACES).split(" ")[0].lower()
-                opened = (number, found.group(2), language in ("mermaid", "{mermaid}"), len(found.group(1)))
+                opened = number, found.group(2), language in ("mermaid", "{mermaid}")
             continue
-        first, marks, is_mermaid, _ = opened
-        closes = found and not found.group(3).strip(SPACES) and found.group(2).startswith(marks)
-        if closes:
+        first, marks, is_mermaid = opened
+        if found and not found.group(3).strip(SPACES) and found.group(2).startswith(marks):
             if is_mermaid:
-                bodies.append("\n" * (first + 1) + "\n".join(lines[first + 1 : number]) + "\n")
+                bodies.append((first + 2, "\n".join(lines[first + 1 : number]) + "\n"))
             opened = None
     if opened is not None and opened[2]:
-        places = Places(file, text)
-        offset = sum(len(line) + 1 for line in lines[: opened[0]])
-        raise places.error(offset, "the fence is never closed", f"a line with only {opened[1]}")
-    return bodies or None
+        raise MermaidError(
+            "the fence is never closed",
+            file=file,
+            line=opened[0] + 1,
+            expected=(f"a line with only {opened[1]}",),
+            source_line=lines[opened[0]],
+        )
+    return bodies

@@ -7,6 +7,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from typing import ClassVar, NamedTuple
 
+from fsm.mermaid.error import MermaidError
 from fsm.mermaid.javascript import LINE_ENDS, SPACES, S
 from fsm.mermaid.source import Prepared
 
@@ -162,8 +163,12 @@ class Scanner:
                 return action(self.text[start:end])
         if start == len(self.text):
             return END, ""
+        raise self._stuck(start)
+
+    def _stuck(self, at: int) -> MermaidError:
+        """What to say where no rule matches."""
         expected = self.expected.get(self._modes[-1], ("a statement",))
-        raise self._prepared.error(start, f"unexpected {_shown(self.text, start)}", *expected)
+        return self._prepared.error(at, f"unexpected {_shown(self.text, at)}", *expected)
 
     def _to(self, *modes: str, pop: bool) -> None:
         if pop and len(self._modes) > 1:

@@ -76,10 +76,11 @@ class Text:
 
 @dataclass
 class Places:
-    """Lines and columns of the author's text."""
+    """Lines and columns of the author's text, which may begin further down in its file."""
 
     file: str
     source: str
+    first_line: int = 1
     _line_starts: list[int] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -90,10 +91,11 @@ class Places:
         """The 1-based (line, column) of an offset."""
         offset = max(0, min(offset, len(self.source)))
         line = bisect_right(self._line_starts, offset)
-        return line, offset - self._line_starts[line - 1] + 1
+        return line + self.first_line - 1, offset - self._line_starts[line - 1] + 1
 
     def line(self, number: int) -> str:
-        """The text of a 1-based line, without its end."""
+        """The text of a line of the file, without its end."""
+        number -= self.first_line - 1
         start = self._line_starts[number - 1]
         end = self._line_starts[number] if number < len(self._line_starts) else len(self.source)
         return self.source[start:end].rstrip("\r\n")
@@ -125,9 +127,9 @@ class Prepared:
         return self.places.error(self.text.origin(offset), message, *expected)
 
 
-def prepare(source: str, file: str) -> Prepared:
+def prepare(source: str, file: str, first_line: int = 1) -> Prepared:
     """Mermaid's `preprocessDiagram` and `encodeEntities`. Raises MermaidError for malformed front matter."""
-    places = Places(file, source)
+    places = Places(file, source, first_line)
     text = Text(source)
     if source.startswith("\ufeff"):  # a byte order mark belongs to the file, not to the diagram
         text = text.edit([(0, 1, "")])

@@ -47,7 +47,7 @@ class _State:
     at: int
     shape: str | None
     parent: str | None = None
-    scopes: list[str] = field(default_factory=list)
+    scopes: dict[str, None] = field(default_factory=dict)  # ordered, and quick to ask
     descriptions: list[str] = field(default_factory=list)
     direction: str | None = None
     declared: list[str] = field(default_factory=list)
@@ -145,6 +145,9 @@ class _Builder:
         self._line_of_last = line
 
     def _mention(self, scope: str, mention: Mention) -> tuple[str, list[Statement | _Region]] | None:
+        if not mention.id and mention.body is None:
+            self._say("warning", mention.at, "Mermaid draws nothing for a state without a name")
+            return None
         state = self._enter(scope, mention, first=True)
         if mention.classes:
             self._say(
@@ -178,8 +181,8 @@ class _Builder:
                 f"{name!r} is mentioned before it is declared a {mention.stereotype}, so Mermaid draws it as "
                 "something else; declare it first",
             )
-        if scope not in state.scopes:
-            state.scopes.append(scope)
+        top_first = next(iter(state.scopes), scope) == ROOT
+        state.scopes[scope] = None
         if scope != ROOT:
             if state.parent not in (None, scope):
                 self._say(
@@ -187,7 +190,7 @@ class _Builder:
                     mention.at,
                     f"{name!r} stood in {state.parent!r}, from here on Mermaid draws it in {scope!r}",
                 )
-            elif state.parent is None and state.scopes[0] == ROOT:
+            elif state.parent is None and top_first:
                 self._say(
                     "info", mention.at, f"{name!r} stands at the top too, Mermaid draws it in {scope!r}"
                 )
@@ -223,7 +226,7 @@ class _Builder:
         name = f"{scope}__region{owner.regions}"
         ways = [part.way for part in region.statements if isinstance(part, Directed)]
         self._states[name] = _State(
-            name, "region", region.at, "divider", scope, [scope], direction=ways[-1] if ways else "TB"
+            name, "region", region.at, "divider", scope, {scope: None}, direction=ways[-1] if ways else "TB"
         )
         return name, list(region.statements)
 

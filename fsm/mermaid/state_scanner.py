@@ -6,6 +6,7 @@ the grammar. The names of modes and tokens are Mermaid's.
 
 from __future__ import annotations
 
+from fsm.mermaid.error import MermaidError
 from fsm.mermaid.javascript import LINE_ENDS, S_IN_LINE, SPACES
 from fsm.mermaid.model import Comment
 from fsm.mermaid.scan import Action, Ahead, LastBefore, Match, Rules, Scanner, pattern, rest_of_line
@@ -40,6 +41,14 @@ class StateScanner(Scanner):
         self._line_end = Ahead(text, f"[{LINE_ENDS}]")
         self._end_note = Ahead(text, r"end note\b", ignore_case=True)
         super().__init__(prepared)
+
+    def _stuck(self, at: int) -> MermaidError:
+        if self.text.startswith("-", at) and self._modes[-1] in ("INITIAL", "struct"):
+            where = "a dash ends a name: "
+            return self._prepared.error(
+                at, where + "give such a state a description", "-->", 'state "a-b" as ab'
+            )
+        return super()._stuck(at)
 
     # -- actions ---------------------------------------------------------------------------------------
 

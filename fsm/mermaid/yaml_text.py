@@ -80,6 +80,8 @@ def _flat(text: str) -> dict[str, str] | None:
         if pair is None or pair["key"] in values:
             return None
         plain = pair["plain"]
+        if "\\" in (pair["double"] or ""):
+            return None
         if plain is None:
             values[pair["key"]] = (
                 pair["double"] if pair["double"] is not None else pair["single"].replace("''", "'")
