@@ -148,9 +148,9 @@ def runs(args: argparse.Namespace) -> int:
 
 def render(args: argparse.Namespace) -> int:
     """A diagram, or a run on its diagrams, as Mermaid text or a picture."""
-    from fsm.view import commands
+    from fsm.view import render
 
-    return commands.render(args.what, args.store, args.machine, args.output, args.json)
+    return render.render(args.what, args.store, args.machine, args.output, args.json)
 
 
 def audit(args: argparse.Namespace) -> int:

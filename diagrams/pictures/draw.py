@@ -5,9 +5,7 @@
     python diagrams/pictures/draw.py                  # every diagram
     python diagrams/pictures/draw.py pipeline         # one
 
-Nothing but the standard library is needed here, and no Node to drive the browser: the page holds Mermaid's
-own bundle and the text, draws when it is loaded, and Chromium prints the page as it then stands
-(`--dump-dom`).
+How that is done is in `fsm/view/mermaid_draw.py`, which `fsm render` uses as well.
 
 A picture carries the SHA-256 of the text it was drawn from (`data-source-sha256` on the root element), by
 which a test finds the picture that was forgotten after its diagram was changed.
@@ -16,132 +14,20 @@ which a test finds the picture that was forgotten after its diagram was changed.
 from __future__ import annotations
 
 import argparse
-import base64
 import hashlib
 import json
 import re
 import shutil
-import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
-MERMAID_VERSION = "12.3.0"
 PICTURES = Path(__file__).resolve().parent
 DIAGRAMS = PICTURES.parent
+sys.path.insert(0, str(DIAGRAMS.parent))  # the checkout this file stands in, installed or not
+
+from fsm.view.mermaid_draw import BROWSERS, MERMAID_VERSION, DrawingError, draw  # noqa: E402
+
 BUNDLE = DIAGRAMS.parent / "build/mermaid/node_modules/mermaid/dist/mermaid.min.js"
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
-
-# Labels are SVG text (`htmlLabels: false`), for many viewers show no HTML inside an SVG. They are measured in
-# the widest of the common sans-serifs, so that no reader's font overflows.
-CONFIG: dict[str, object] = {
-    "startOnLoad": False,
-    "securityLevel": "strict",
-    "deterministicIds": True,
-    "handDrawnSeed": 1,  # notes are drawn by the hand-drawing library even where nothing is to look so
-    "themeCSS": ".edgeLabel rect {opacity: 1 !important; fill: white !important}",  # no line through labels
-    "htmlLabels": False,
-    "fontFamily": "DejaVu Sans, Verdana, Arial, sans-serif",
-    "flowchart": {"htmlLabels": False, "useMaxWidth": False, "wrappingWidth": 240},
-    "state": {"useMaxWidth": False, "wrappingWidth": 360, "nodeSpacing": 30},
-}
-
-# In such labels Mermaid 12.3.0 drops < and >, reads a note as Markdown (0.3*a + 0.3*b turns italic) and gives up
-# on a list in it ("splitLineToFitWidth does not support newlines"). Characters as wide stand in for those
-# while it draws and are changed back in the picture.
-STAND_INS = str.maketrans("<>*`", "≺≻∗ˋ")
-ORIGINALS = str.maketrans({"≺": "&lt;", "≻": "&gt;", "∗": "*", "ˋ": "`"})
-NOTE = re.compile(r"^([ \t]*note (?:left|right) of[^:\n]*\n)(.*?)(^[ \t]*end note[ \t]*$)", re.M | re.S)
-QUOTED = re.compile(r'"[^"]*"')
-LIST_MARKER = re.compile(r"(?m)^([ \t]*(?:[-+]|\d+\.)) ")
-
-PAGE = """<!doctype html>
-<meta charset="utf-8">
-<body>
-<script src="%(bundle)s"></script>
-<script type="module">
-  const say = (id, text) => {
-    const out = document.createElement("pre");
-    out.id = id;
-    out.textContent = btoa(Array.from(new TextEncoder().encode(text), b => String.fromCharCode(b)).join(""));
-    document.body.replaceChildren(out);
-  };
-  try {
-    mermaid.initialize(%(config)s);
-    await document.fonts.ready;
-    const drawing = document.createElement("div");
-    drawing.innerHTML = (await mermaid.render(%(name)s, %(text)s)).svg;
-    drawing.firstElementChild.style.backgroundColor = "white";  // a dark page would swallow the black lines
-    say("svg", new XMLSerializer().serializeToString(drawing.firstElementChild));  // HTML's &nbsp; is no XML
-  } catch (error) {
-    say("error", String(error && error.message || error));
-  }
-</script>
-"""
-
-
-class DrawingError(Exception):
-    """The browser or Mermaid did not draw; the message says which, and what to do."""
-
-
-def draw(text: str, chromium: str, mermaid_js: Path, name: str = "diagram", seconds: float = 60) -> str:
-    """Return the SVG that Mermaid draws of `text`.
-
-    `chromium` is the browser's command, `mermaid_js` Mermaid's browser bundle (`dist/mermaid.min.js`), `name`
-    the id of the root element, of which all other ids are made: the same text gives the same bytes.
-
-    Raises DrawingError where Mermaid refuses the text, and where the browser fails or takes over `seconds`.
-    """
-    with tempfile.TemporaryDirectory(prefix="draw-") as folder:
-        page = Path(folder, "page.html")
-        page.write_text(
-            PAGE
-            % {
-                "bundle": mermaid_js.resolve().as_uri(),
-                "config": _literal({**CONFIG, "deterministicIDSeed": name}),
-                "name": _literal(name),
-                "text": _literal(_shielded(text)),
-            },
-            encoding="utf-8",
-        )
-        dom = _load(page, chromium, Path(folder, "profile"), seconds)
-    answer = re.search(r'<pre id="(svg|error)">([A-Za-z0-9+/=]*)</pre>', dom)
-    if not answer:
-        raise DrawingError(f"{chromium} drew nothing on the page: is {mermaid_js} Mermaid's bundle?")
-    result = base64.b64decode(answer[2]).decode("utf-8")
-    if answer[1] == "error":
-        raise DrawingError(f"Mermaid refuses {name}: {result}")
-    return result.translate(ORIGINALS)
-
-
-def _shielded(text: str) -> str:
-    """The diagram with stand-ins in its notes (state diagram) and quoted labels (flowchart)."""
-    if text.lstrip().startswith("flowchart"):
-        return QUOTED.sub(lambda found: _stand_in(found[0]), text)
-    return NOTE.sub(lambda found: found[1] + _stand_in(found[2]) + found[3], text)
-
-
-def _stand_in(label: str) -> str:
-    parts = re.split(r"(<br\s*/?>)", label)
-    parts[::2] = [LIST_MARKER.sub("\\1\u00a0", part).translate(STAND_INS) for part in parts[::2]]
-    return "".join(parts)
-
-
-def _literal(value: object) -> str:
-    """JSON that may stand inside a script element."""
-    return json.dumps(value).replace("<", "\\u003c")
-
-
-def _load(page: Path, chromium: str, profile: Path, seconds: float) -> str:
-    """Return the page's DOM once its scripts have run."""
-    flags = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
-    flags += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
-    flags += [f"--user-data-dir={profile}", "--virtual-time-budget=30000", "--dump-dom", page.as_uri()]
-    try:
-        done = subprocess.run([chromium, *flags], capture_output=True, text=True, timeout=seconds, check=True)
-    except (OSError, subprocess.SubprocessError) as error:
-        raise DrawingError(f"{chromium} did not show the page: {error}") from error
-    return done.stdout
 
 
 def digest(text: str) -> str:

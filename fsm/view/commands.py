@@ -8,7 +8,6 @@ import time
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from itertools import chain
-from pathlib import Path
 from typing import Any
 
 from fsm.journal import Journal
@@ -196,10 +195,3 @@ def _print(lines: Iterable[str]) -> None:
 
 def _print_json(value: Any) -> None:
     sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
-
-
-def render(what: str, store: str, machine: str | None, output: Path | None, as_json: bool) -> int:
-    """A diagram, or a run on its diagrams."""
-    from fsm.errors import ConfigError
-
-    raise ConfigError("fsm render: drawing is not there yet.")

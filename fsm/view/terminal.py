@@ -40,7 +40,10 @@ def telling(
     projection = Projection(config.program.machines)
     projection.name = config.engine.run.name
     if log == "none":
-        yield Nobody(), logs.nobody()
+        from fsm.view import stray
+
+        with stray.captured(logs.nobody()):
+            yield Nobody(), logs.nobody()
         return
     if log == "auto" and stream is sys.stderr and _can_show_a_tree(stream):
         with _live(projection, redact) as told:

@@ -1,0 +1,163 @@
+"""`fsm render`: a diagram, or a run on its diagram, as Mermaid text, a picture or a page."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from fsm.config import Plug
+from fsm.errors import ConfigError, FsmError, NoSuchRun
+from fsm.fold import RECOVERY
+from fsm.machine import Machine
+from fsm.program import Registry, nearest
+from fsm.store.base import RUN_NAME, Store, open_store
+from fsm.view import diagram, report
+from fsm.view.diagram import Marked
+from fsm.view.report import Reading
+
+FORMATS = (".mmd", ".svg", ".png", ".html")
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What is to be drawn. `reading` is the run, if it is one; `changed` says what its drawing no longer is."""
+
+    drawn: Marked
+    file: Path
+    machine: str | None = None
+    reading: Reading | None = None
+    changed: str = ""
+
+    @property
+    def said(self) -> str:
+        """What the drawing shows, in a sentence."""
+        if self.reading is None:
+            return str(self.file)
+        p = self.reading.projection
+        where = f"stands in {p.place}" if p.place else f"ended after {(p.ended or {}).get('last')}"
+        return f"Run {self.reading.name} ({self.reading.status}), machine {self.machine}: {where}."
+
+
+def render(what: str, store: str, machine: str | None, output: Path | None, as_json: bool) -> int:
+    """Draw a `.mmd` file, a machine's diagram, or a run on the diagram of one of its machines.
+
+    `what` is a file where it ends in .mmd; otherwise the run of that name in the store, or else the machine. Without
+    `output` the Mermaid text goes to standard output. As JSON one object: what, machine, run, diagram (the file),
+    changed (why the drawing may not fit the run, or null), output, and of a run states {path: {class, active, visits,
+    seconds, errors, skipped, label, failing}} and edges {"source --> target : label": times taken}, and text.
+    """
+    if output is not None and output.suffix not in FORMATS:
+        raise ConfigError(
+            f"-o {output}: a drawing is written as {', '.join(FORMATS)}. Give the file one of these endings."
+        )
+    found = _find(what, store, machine)
+    if found.changed:
+        print(f"fsm: {found.changed}", file=sys.stderr)
+    if output is not None:
+        _write(found, output)
+    if as_json:
+        said: dict[str, Any] = {
+            "what": what,
+            "machine": found.machine,
+            "run": found.reading.name if found.reading else None,
+            "diagram": str(found.file),
+            "changed": found.changed or None,
+            "output": str(output) if output else None,
+        }
+        print(json.dumps(said | diagram.as_json(found.drawn), ensure_ascii=False))
+    elif output is None:
+        sys.stdout.write(found.drawn.text if found.drawn.text.endswith("\n") else found.drawn.text + "\n")
+    else:
+        print(output)
+    return 0
+
+
+def _find(what: str, store: str, machine: str | None) -> _Found:
+    if what.endswith(".mmd"):
+        return _Found(diagram.plain(Path(what)), Path(what))
+    opened = open_store(store)
+    if RUN_NAME.fullmatch(what) and opened.run(what).read_header() is not None:
+        return _of_run(opened, what, machine)
+    machines, names = _installed()
+    if what in names and machines is not None:
+        found: Machine = machines[what]
+        path = Path(found.chart.file)
+        return _Found(replace(diagram.plain(path), name=what), path, what)
+    beside = Path("diagrams") / f"{what}.mmd"
+    if beside.is_file():
+        return _Found(diagram.plain(beside), beside)
+    known = [*opened.runs(), *names]
+    raise NoSuchRun(
+        f"{what!r} is no run at {opened.url}, and no machine{nearest(what, known) or '.'} Give the path of a .mmd file, the name of a "
+        f"machine ({', '.join(names) or 'none is installed here'}), or a run that `fsm runs` lists."
+    )
+
+
+def _installed() -> tuple[Registry | None, list[str]]:
+    try:
+        machines = Registry(Plug().machines, Machine)
+    except FsmError:
+        return None, []
+    return machines, list(machines.names)
+
+
+def _of_run(store: Store, name: str, machine: str | None) -> _Found:
+    reading = report.read(store, name)
+    p = reading.projection
+    if not p.machines:
+        raise ConfigError(
+            f"Run {name} was begun with machines that are not installed here, so its drawing is not at hand. Give the command "
+            "in the directory of the project that it belongs to."
+        )
+    chosen = machine or _innermost(reading)
+    if chosen not in p.machines:
+        raise ConfigError(
+            f"Run {name} has no machine {chosen!r}{nearest(chosen, list(p.machines)) or '.'} It has: {', '.join(p.machines)}."
+        )
+    found = p.machines[chosen]
+    begun = reading.header.get("diagrams", {}).get(chosen)
+    changed = ""
+    if begun != found.chart.digest:
+        changed = (
+            f"{found.chart.file} was changed since run {name} was begun: what the run did is drawn on the file as it is now, and "
+            "states or edges that are no longer in it are not shown."
+        )
+    return _Found(diagram.marked(found, p), Path(found.chart.file), chosen, reading, changed)
+
+
+def _innermost(reading: Reading) -> str:
+    """The machine in progress below all others, the recovery machine aside; the root one of a run that has ended."""
+    levels = [lv for lv in reading.projection.stack() if not any(step.endswith(RECOVERY) for step in lv.at)]
+    return levels[-1].machine if levels else str(reading.header["machine"])
+
+
+def _write(found: _Found, output: Path) -> None:
+    try:
+        if output.suffix == ".mmd":
+            output.write_text(found.drawn.text, "utf-8")
+        elif output.suffix == ".html":
+            from fsm.view.mermaid_draw import find_mermaid
+
+            bundle = find_mermaid([found.file.parent]).read_text("utf-8")
+            output.write_text(diagram.page(found.drawn, bundle, found.said), "utf-8")
+        else:
+            _picture(found, output)
+    except OSError as e:
+        raise ConfigError(
+            f"-o {output}: it cannot be written ({e.strerror}). Choose another place for it."
+        ) from e
+
+
+def _picture(found: _Found, output: Path) -> None:
+    from fsm.view import mermaid_draw
+
+    browser = mermaid_draw.find_browser()
+    bundle = mermaid_draw.find_mermaid([found.file.parent])
+    svg = mermaid_draw.draw(found.drawn.text, browser, bundle, found.drawn.name, css=found.drawn.css)
+    if output.suffix == ".png":
+        mermaid_draw.photograph(svg, browser, output)
+    else:
+        output.write_text(diagram.with_titles(svg, found.drawn), "utf-8")
