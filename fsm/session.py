@@ -34,6 +34,7 @@ class Live(Nobody):
         self._journal = journal
         self._fold = fold
         self._then = then
+        self._entered: dict[str, Any] | None = None
         self._progress: dict[str, Any] = {}
         self._watching: str | None = None
         self._end = threading.Event()
@@ -43,6 +44,7 @@ class Live(Nobody):
         self._then.record(record)
 
     def entered(self, at: list[str], machine: str, state: str, visit: int) -> None:
+        self._entered = {"at": at, "machine": machine, "state": state, "visit": visit, "time": time.time()}
         self._progress = {}
         self._then.entered(at, machine, state, visit)
 
@@ -81,6 +83,7 @@ class Live(Nobody):
                 "seq": self._journal.next - 1,
                 "watching": self._watching,
                 "stack": [list(s) for s in stack_of(self._fold)] if status == "ended" else None,
+                "entered": self._entered,
                 "progress": self._progress,
             }
         )

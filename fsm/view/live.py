@@ -10,8 +10,9 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from functools import partial
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 TICK = 0.15  # seconds between two pictures
 BETWEEN_POLLS = 0.5  # seconds between two looks at a run that is followed
+POLL_ELSEWHERE = 2.0  # the same of one in a bucket, where every look is a request
 WARNINGS = 3  # lines below the tree
 MARGIN = 3  # columns left free, for what a terminal echoes (^C)
 
@@ -59,6 +61,7 @@ class Painter:
         self._below: deque[Text] = deque()
         self._end = threading.Event()
         self._tick = 0
+        self._troubled = False
         self._drawn: list[int] = []  # cells of each line of the last picture
         self._width = 0
         self._glyphs = UNICODE if (console.encoding or "").lower().startswith("utf") else ASCII
@@ -101,15 +104,15 @@ class Painter:
                 while not self._end.wait(TICK):
                     self._step()
                 self._step(final=True)
+        except (OSError, ValueError):  # the terminal is gone; the run is not
+            while not self._end.wait(TICK):
+                self._drain()
         finally:
-            self._console.show_cursor(True)
+            with suppress(OSError, ValueError):
+                self._console.show_cursor(True)
 
     def _step(self, final: bool = False) -> None:
-        with suppress(Empty):
-            while True:
-                self._events.get_nowait()()
-        for line in self._stray():
-            self._above.append(Text.from_ansi(self._redact(line), style="dim"))
+        self._drain()
         if final:  # in full, now that nothing is to follow
             self._above.extend(self._below)
             self._below.clear()
@@ -123,7 +126,9 @@ class Painter:
             self._glyphs,
             self._redact,
         )
-        lines = tree(self.projection, frame, list(self._below))
+        lines: list[Text] = []
+        with self._mishaps():
+            lines = tree(self.projection, frame, list(self._below))
         self._tick += 1
         self._drawn = [line.cell_len for line in lines]
         self._live.update(Text("\n").join(lines))
@@ -132,6 +137,27 @@ class Painter:
             self._console.print(Text("\n").join(above), soft_wrap=True)
         else:
             self._live.refresh()
+
+    def _drain(self) -> None:
+        with suppress(Empty):
+            while True:
+                event = self._events.get_nowait()
+                with self._mishaps():
+                    event()
+        for line in self._stray():
+            self._above.append(Text.from_ansi(self._redact(line), style="dim"))
+
+    @contextmanager
+    def _mishaps(self) -> Iterator[None]:
+        """A picture that cannot be drawn is no reason for the run to stop: said once, and the run goes on."""
+        try:
+            yield
+        except Exception as e:
+            if not self._troubled:
+                self._above.append(
+                    Text(f"The tree cannot be drawn ({e!r}); the run goes on without.", "yellow")
+                )
+            self._troubled = True
 
     def _line(self, level: str, line: str) -> None:
         text = Text.from_ansi(line)
@@ -211,21 +237,26 @@ class Teller:
             thread.join(BETWEEN_POLLS)
 
     def _follow(self, watch: Watch, below: Projection) -> None:
+        every = POLL_ELSEWHERE if "://" in watch.run.url else BETWEEN_POLLS
         while True:
-            ending = self._end.wait(BETWEEN_POLLS)
+            ending = self._end.wait(every)
             try:
+                live = watch.live()  # before the records, which then are no older
                 new = watch.poll()
                 if new and not below.machines:
                     below.machines = self._machines(watch)
             except FsmError as e:
                 self._logger.warning("cannot be followed", run=watch.run.name, why=e.message)
                 return
-            if new:
-                self._painter.do(lambda new=new: _apply(below, new))  # type: ignore[misc]
+            self._painter.do(partial(_brought, below, new, live))
             if ending or watch.ended:
                 return
 
 
-def _apply(projection: Projection, records: list[dict[str, Any]]) -> None:
+def _brought(projection: Projection, records: list[dict[str, Any]], live: dict[str, Any] | None) -> None:
+    from fsm.view.report import say_now
+
     for record in records:
         projection.apply(record)
+    if live:
+        say_now(projection, live)

@@ -70,7 +70,7 @@ def read(store: Store, name: str, depth: int = 0) -> Reading:
     written = int(live["seq"]) + 1 if live and isinstance(live.get("seq"), int) else 0
     alive = is_alive(run, live)
     if live and alive:
-        _say_now(projection, live)
+        say_now(projection, live)
     below = live.get("watching") if live else None
     watching = None
     if isinstance(below, str) and not projection.ended and depth < DEEPEST and below in store.runs():
@@ -101,26 +101,26 @@ def is_alive(run: RunStore, live: Mapping[str, Any] | None) -> bool:
     return time.time() - float(live.get("time", 0)) < 3 * HEARTBEAT
 
 
-def _say_now(projection: Projection, live: Mapping[str, Any]) -> None:
-    """What the runner said of itself last, where it still fits the journal."""
+def say_now(projection: Projection, live: Mapping[str, Any]) -> None:
+    """Tell a projection what the runner said of itself last, where the journal has not gone on since."""
     entered, progress = live.get("entered"), live.get("progress")
-    if isinstance(entered, dict):
-        at = [str(step) for step in entered["at"]]
-        standing = {level.at: level for level in projection.stack()}
-        known = standing.get(tuple(at))
-        if known is None or entered["state"] in known.place:
-            projection.entered(at, entered["machine"], entered["state"], entered["visit"], entered["time"])
-    levels = projection.stack()
-    if isinstance(progress, dict) and progress and levels:
-        innermost = levels[-1]
-        if progress.get("state") == innermost.state:
-            if not isinstance(entered, dict):
-                projection.entered(
-                    innermost.at, innermost.machine, innermost.state, innermost.visit, innermost.since
-                )
-            projection.progress(
-                innermost.at, innermost.state, progress["done"], progress["total"], progress.get("note", "")
-            )
+    if not isinstance(entered, dict) or live.get("status") != "running":
+        return
+    at, state = tuple(entered["at"]), entered["state"]
+    levels = {level.at: level for level in projection.stack()}
+    caller = levels.get(at[:-1]) if at else None
+    if at and (caller is None or caller.state != at[-1].partition("~")[0]):
+        return
+    level = levels.get(at)
+    if level is None and projection.knows(at):
+        return  # that machine has ended
+    if level is not None and (
+        state not in level.place or (level.state == state and level.visit != entered["visit"])
+    ):
+        return
+    projection.entered(at, entered["machine"], state, entered["visit"], entered["time"])
+    if isinstance(progress, dict) and progress.get("state") == state:
+        projection.progress(at, state, progress["done"], progress["total"], progress.get("note", ""))
 
 
 # As JSON values

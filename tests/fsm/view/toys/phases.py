@@ -47,9 +47,10 @@ def classify(error: BaseException) -> str | None:
     return str(error) if isinstance(error, Mishap) and str(error) in ("Burnt", "NoGas") else None
 
 
-@MISHAPS.state("Burnt", "OpenWindow", "NoGas", "TryAgain", "CallThePlumber")
+@MISHAPS.state(*(f"Mishaps.{s}" for s in ("Burnt", "OpenWindow", "NoGas", "TryAgain", "CallThePlumber")))
 def recover(ctx: Context) -> None:
     """Nothing to do but to walk through."""
+    time.sleep(float(os.environ.get("TOYS_PAUSE", "0")))
     if ctx.state.endswith("Plumber"):
         ctx.data["advice"] = "There is no gas: call the plumber, then give the same command again."
 
@@ -67,7 +68,9 @@ def weigh(ctx: Context) -> str:
         for i in range(3):
             sys.stderr.write(f"\rscales {i + 1}/3")
         sys.stderr.write("\n")
-        subprocess.run([sys.executable, "-c", "import os; os.write(2, b'from a process below\\n')"], check=True)
+        subprocess.run(
+            [sys.executable, "-c", "import os; os.write(2, b'from a process below\\n')"], check=True
+        )
         os.write(2, b"written to the descriptor\n")
     return "Flour found" if ctx.config.flour else "Sack empty"
 
@@ -109,8 +112,10 @@ def wait(ctx: Context) -> None:
 
 @OVEN.state("CheckTemperature")
 def check(ctx: Context) -> str:
-    """Too cold the first times."""
-    if ctx.config.mishap and not ctx.once("mishap", lambda: ctx.visit > 1):
+    """Too cold the first times; a mishap happens once."""
+    happened = ctx.workdir("oven") / "mishap"
+    if ctx.config.mishap and not happened.exists():
+        happened.touch()
         raise Mishap(ctx.config.mishap)
     return "Hot enough" if ctx.visit >= ctx.config.preheats else "Too cold"
 
