@@ -123,8 +123,8 @@ def _flowchart(diagram: Flowchart) -> dict[str, Any]:
 
 
 def _accessible(text: str | None) -> str | None:
-    """A text for screen readers; Mermaid takes the indentation out of one of several lines."""
-    return None if text is None else re.sub(r"\n[ \t\n\r\f\v]+", "\n", _as_html(text))
+    """A text for screen readers, if there is one; Mermaid takes the indentation out of one of several lines."""
+    return None if not text else re.sub(r"\n[ \t\n\r\f\v]+", "\n", _as_html(text))
 
 
 def _as_html(text: str) -> str:

@@ -330,6 +330,8 @@ class _Builder:
                 self._say(
                     "warning", state.at, f"Mermaid draws the {state.kind} {state.id!r} as a box with its text"
                 )
+            if not any(char.isalnum() for char in state.id):
+                self._say("warning", state.at, f"Mermaid reads {state.id!r} as the name of a state")
             if state.id == ROOT:
                 self._say(
                     "error", state.at, "Mermaid draws no state named 'root', its name for the whole diagram"
