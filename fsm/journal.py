@@ -19,12 +19,13 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from fsm.errors import JournalDamaged, NewerFormat, NoSuchRun, RunReplaced
+from fsm.errors import JournalDamaged, NewerFormat, NoSuchRun, RunBusy, RunReplaced, StoreError
 from fsm.fold import Fold
 from fsm.store.base import RunStore, Taken
 
 FORMAT = 1
 GENESIS = "0" * 64
+CLAIM_TRIES = 1000  # against a writer that appends all the while
 FRAME = ("seq", "epoch", "writer", "id", "prev", "time", "took")  # what differs between two equal runs
 _dumps = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
 
@@ -58,6 +59,16 @@ def essence(record: dict[str, Any]) -> dict[str, Any]:
     return {k: v for k, v in record.items() if k not in FRAME}
 
 
+def _carries_snapshot(line: bytes) -> bool:
+    """Whether the fold can begin with this line; one that cannot be read is for `decode` to tell of."""
+    if b'"snapshot":{' not in line:
+        return False
+    try:
+        return "snapshot" in json.loads(line)
+    except ValueError:
+        return False
+
+
 class Journal:
     """The records of one run, and the right to add to them.
 
@@ -70,6 +81,7 @@ class Journal:
         self.next = 0
         self.epoch = 0
         self._prev = GENESIS
+        self._over = False
         self._redact = redact or (lambda text: text)
 
     # Reading
@@ -118,7 +130,7 @@ class Journal:
 
     def load(self) -> Fold:
         """The state now, from the newest snapshot on."""
-        lines = self.store.tail(lambda line: b'"snapshot":{' in line and "snapshot" in json.loads(line))
+        lines = self.store.tail(_carries_snapshot)
         records = []
         prev = None
         for line in lines:
@@ -136,16 +148,60 @@ class Journal:
 
     # Writing
 
-    def open(self) -> Fold:
-        """Become the writer: take the store's lock where it has one, read the state, append a claim."""
-        self.store.acquire()
+    def open(self, takeover: bool = False) -> Fold:
+        """Become the writer: read the state, and append a claim with a higher epoch than any before.
+
+        Another writer may be appending meanwhile. What it put at the claim's number is read, folded, and the next number
+        tried; its next put then finds the claim. A claim that came first wins. Raises RunBusy where a runner is alive
+        (unless `takeover`), or where another one claims the run at this moment.
+        """
+        self.store.acquire(takeover)
         fold = self.load()
         self.epoch += 1
-        self.append({"kind": "claim", "host": socket.gethostname(), "pid": os.getpid()})
-        return fold
+        claim = {"kind": "claim", "host": socket.gethostname(), "pid": os.getpid()}
+        for _ in range(CLAIM_TRIES):
+            try:
+                self._append(claim)
+                return fold
+            except Taken:
+                for line in self.store.records(self.next):
+                    fold.apply(self._behind(line))
+        raise RunBusy(
+            f"Run {self.store.name} cannot be taken over: its runner writes faster than a claim can be put between two of its "
+            "records. Stop it where it runs, or try again."
+        )
+
+    def _behind(self, line: bytes) -> dict[str, Any]:
+        """A record that another writer put while this one was about to claim the run."""
+        record = decode(line, f"{self.store.url}, record {self.next}")
+        self._fits(record, self.next, self._prev)
+        if record["epoch"] >= self.epoch:
+            raise RunBusy(
+                f"Run {self.store.name} was taken at this moment by {record['writer']} at record {record['seq']} (epoch "
+                f"{record['epoch']}). Watch it with `fsm status {self.store.name}`."
+            )
+        self.next, self._prev = self.next + 1, digest(line)
+        return record
 
     def append(self, body: dict[str, Any]) -> dict[str, Any]:
-        """Add a record; durable on return. Raises RunReplaced where another writer has taken the run over."""
+        """Add a record; durable on return. Raises RunReplaced where another writer has taken the run over, StoreError.
+
+        After either this journal takes no more: what follows would rest on a record that may not be there.
+        """
+        if self._over:
+            raise StoreError(
+                f"Run {self.store.name}: a record was not acknowledged, so nothing more can be added from here. Give the same "
+                "command again: it goes on from what is there."
+            )
+        self._over = True
+        try:
+            record = self._append(body)
+        except Taken as taken:
+            raise self._replaced(taken) from None
+        self._over = False
+        return record
+
+    def _append(self, body: dict[str, Any]) -> dict[str, Any]:
         record = {
             "seq": self.next,
             "epoch": self.epoch,
@@ -156,23 +212,31 @@ class Journal:
             **body,
         }
         line = self._redact(_dumps(record)).encode()
-        try:
-            self.store.append(self.next, line)
-        except Taken as taken:
-            other = json.loads(taken.line or b"{}")
-            raise RunReplaced(
-                f"Run {self.store.name} was taken over by {other.get('writer', 'another runner')} at record {taken.seq} "
-                f"(epoch {other.get('epoch', '?')}). This runner has stopped; nothing it did after that was kept."
-            ) from None
+        self.store.append(self.next, line)
         self.next += 1
         self._prev = digest(line)
         return record
 
     def check_claim(self) -> None:
-        """Before an effect outside: is this still the writer? A local lock cannot be lost; a bucket's claim can."""
-        checker = getattr(self.store, "check_claim", None)
-        if checker is not None:
-            checker(self.next, self.epoch)
+        """Before an effect outside: is this still the writer? Raises RunReplaced.
+
+        A local lock cannot be lost; in a bucket, whoever replaced this writer has put a claim at the next number.
+        """
+        try:
+            self.store.check(self.next)
+        except Taken as taken:
+            self._over = True
+            raise self._replaced(taken) from None
+
+    def _replaced(self, taken: Taken) -> RunReplaced:
+        try:
+            other = json.loads(taken.line or b"{}")
+        except ValueError:
+            other = {}
+        return RunReplaced(
+            f"Run {self.store.name} was taken over by {other.get('writer', 'another runner')} at record {taken.seq} "
+            f"(epoch {other.get('epoch', '?')}). This runner has stopped; nothing it did after that was kept."
+        )
 
     def close(self) -> None:
         self.store.release()

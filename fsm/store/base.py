@@ -53,30 +53,59 @@ class RunStore(Protocol):
         """Write run.json if it is absent. Raises Taken where another one is there."""
         ...
 
-    def acquire(self) -> None:
-        """Become the one who may append. Raises RunBusy where the store can tell that another one is."""
+    def acquire(self, takeover: bool = False) -> None:
+        """Be ready to append. Raises RunBusy where the store can tell that another runner is at it.
+
+        A store that locks is then the writer's alone. In one that cannot, the claim that the journal appends next is what
+        makes the writer, and `takeover` says to claim the run though another runner seems alive.
+        """
         ...
 
     def release(self) -> None: ...
 
     def append(self, seq: int, line: bytes) -> None:
-        """Add a record; it is durable on return. Raises Taken, or StoreError with nothing written."""
+        """Add a record; it is durable on return. Raises Taken where another writer's record has that number.
+
+        After a StoreError it is not known whether the record is there: whoever opens the run next reads it, or not.
+        """
+        ...
+
+    def check(self, seq: int) -> None:
+        """Raises Taken where a record has that number by now. Where a lock is held nobody else can have written it."""
         ...
 
     def tail(self, stop: Callable[[bytes], bool]) -> list[bytes]:
         """The newest records back to the newest one for which `stop` holds, or to the first; oldest first."""
         ...
 
-    def records(self, start: int = 0) -> Iterator[bytes]: ...
+    def records(self, start: int = 0) -> Iterator[bytes]:
+        """The records from a number on. Raises JournalDamaged at a gap."""
+        ...
 
-    def read_live(self) -> dict[str, Any] | None: ...
+    def numbered(self, start: int = 0) -> Iterator[tuple[int, bytes]]:
+        """What there is from a number on, gaps or not, each under the number it is kept at."""
+        ...
 
-    def write_live(self, live: dict[str, Any]) -> None: ...
+    def read_live(self) -> dict[str, Any] | None:
+        """live.json, and under `age` the seconds since it was written, by the store's own clock."""
+        ...
+
+    def write_live(self, live: dict[str, Any]) -> None:
+        """Advisory: fails silently, and writes nothing once this writer knows that it was replaced."""
+        ...
 
     def put_artifact(self, name: str, content: bytes | Path) -> Artifact: ...
 
     def artifact(self, sha256: str) -> Path:
         """A local, read-only file with that content. Raises StoreError where it is missing or not whole."""
+        ...
+
+    def artifact_size(self, sha256: str) -> int | None:
+        """Bytes of the artifact as it is kept; None where it is missing."""
+        ...
+
+    def artifact_bytes(self, sha256: str) -> Iterator[bytes]:
+        """The artifact as it is kept, in pieces, not verified. Raises StoreError where it is missing."""
         ...
 
 

@@ -9,6 +9,7 @@ import json
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -136,8 +137,11 @@ class LocalRun:
 
     # The journal
 
-    def acquire(self) -> None:
-        """Take the lock and cut off a torn last line, which was never acknowledged."""
+    def acquire(self, takeover: bool = False) -> None:
+        """Take the lock and cut off a torn last line, which was never acknowledged.
+
+        Who holds the lock is alive, so it cannot be taken over: it can be stopped.
+        """
         try:
             self._fd = os.open(self.journal, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
         except OSError as e:
@@ -180,6 +184,9 @@ class LocalRun:
         self._size += len(content)
         self._next += 1
 
+    def check(self, seq: int) -> None:
+        """The lock is held: no one else can have written."""
+
     def tail(self, stop: Callable[[bytes], bool]) -> list[bytes]:
         lines: list[bytes] = []
         for line in self._backwards():
@@ -199,6 +206,10 @@ class LocalRun:
             for number, line in enumerate(f):
                 if number >= start and line.endswith(b"\n"):
                     yield line[:-1]
+
+    def numbered(self, start: int = 0) -> Iterator[tuple[int, bytes]]:
+        """The lines, numbered as they stand in the file."""
+        return enumerate(self.records(start), start)
 
     def _backwards(self) -> Iterator[bytes]:
         """The complete lines, newest first, read in pieces from the end."""
@@ -263,11 +274,13 @@ class LocalRun:
     # Who is at it
 
     def read_live(self) -> dict[str, Any] | None:
+        path = self.directory / "live.json"
         try:
-            live = json.loads((self.directory / "live.json").read_bytes())
+            live = json.loads(path.read_bytes())
+            age = max(0.0, time.time() - path.stat().st_mtime)
         except (OSError, ValueError):
             return None
-        return live if isinstance(live, dict) else None
+        return {**live, "age": age} if isinstance(live, dict) else None
 
     def write_live(self, live: dict[str, Any]) -> None:
         with suppress(OSError):  # advisory: a full disk is the journal's to report
@@ -335,3 +348,20 @@ class LocalRun:
                 "a copy, or start anew with --fresh."
             )
         return path
+
+    def artifact_size(self, sha256: str) -> int | None:
+        try:
+            return (self.directory / "artifacts" / sha256).stat().st_size
+        except FileNotFoundError:
+            return None
+        except OSError as e:
+            raise _store_error("An artifact cannot be read:", self.directory / "artifacts" / sha256, e) from e
+
+    def artifact_bytes(self, sha256: str) -> Iterator[bytes]:
+        path = self.artifact(sha256)
+        try:
+            with path.open("rb") as f:
+                while piece := f.read(1 << 20):
+                    yield piece
+        except OSError as e:
+            raise _store_error("An artifact cannot be read:", path, e) from e
