@@ -1,0 +1,70 @@
+"""The S3 servers of the tests: MiniStack, which holds conditions, and two look-alikes that do not."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from tests.servers.process import HOST, SERVERS, Server, free_port, missing
+
+REGION = "us-east-1"
+KEYS = {"aws_access_key_id": "testing", "aws_secret_access_key": "testing-secret"}
+
+
+def ministack(directory: Path, *, auth: bool = False) -> Server:
+    """MiniStack, keeping everything below `directory`, so that a `kill -9` loses nothing; with `auth`, IAM decides."""
+    python = SERVERS / "python" / "bin" / "python"
+    if not python.exists():
+        missing("MiniStack")
+    directory.mkdir(parents=True, exist_ok=True)
+    port = free_port()
+    env = {
+        "BIND_HOST": HOST,
+        "GATEWAY_PORT": str(port),
+        "MINISTACK_HOST": HOST,
+        "PERSIST_STATE": "1",
+        "STATE_DIR": str(directory / "state"),
+        "S3_PERSIST": "1",
+        "S3_DATA_DIR": str(directory / "s3"),
+        "TMPDIR": str(directory),
+        "IOT_MTLS_ENABLED": "0",
+        "SFTP_ENABLED": "0",
+        "LOG_LEVEL": "ERROR",
+        "AUTH": "true" if auth else "false",
+    }
+    return Server([str(python), "-m", "ministack"], port, directory / "ministack.log", env)
+
+
+def rclone(directory: Path) -> Server:
+    binary = SERVERS / "python" / "bin" / "rclone"
+    if not binary.exists():
+        missing("rclone")
+    port = free_port()
+    (directory / "data" / "bucket").mkdir(parents=True)
+    command = [str(binary), "serve", "s3", "--addr", f"{HOST}:{port}", "--auth-key", ",".join(KEYS.values()), str(directory / "data")]  # fmt: skip
+    return Server(command, port, directory / "rclone.log")
+
+
+def s3rver(directory: Path) -> Server:
+    script = SERVERS / "s3rver" / "node_modules" / "s3rver" / "bin" / "s3rver.js"
+    node = shutil.which("node")
+    if not script.exists() or node is None:
+        missing("s3rver")
+    port = free_port()
+    directory.mkdir(parents=True, exist_ok=True)
+    command = [str(node), str(script), "--address", HOST, "--port", str(port), "--directory", str(directory), "--configure-bucket", "bucket"]  # fmt: skip
+    return Server(command, port, directory.with_suffix(".log"))
+
+
+def client(url: str, **keys: str) -> Any:
+    """A plain boto3 client, for what a test does beside the store."""
+    import boto3
+    from botocore.config import Config
+
+    config = Config(
+        retries={"total_max_attempts": 1},
+        s3={"addressing_style": "path"},
+        request_checksum_calculation="when_required",
+    )
+    return boto3.client("s3", endpoint_url=url, region_name=REGION, config=config, **(keys or KEYS))
