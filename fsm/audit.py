@@ -1,0 +1,232 @@
+"""The proof that a run is whole: its chain, its epochs, its state and its artifacts, checked from the first record on.
+
+Nothing is written and nothing repaired. A finding says what is wrong and since which record; what can be checked in
+spite of it is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from fsm.errors import FsmError, StoreError
+from fsm.fold import Fold
+from fsm.journal import GENESIS, Journal, decode, digest
+from fsm.store.base import RunStore
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is wrong. `kind` is header, gap, record, chain, epoch, state or artifact.
+
+    `seq` is the record it was first seen at, and `since` that record's time in seconds of the epoch, where it has one.
+    """
+
+    kind: str
+    message: str
+    seq: int | None = None
+    since: float | None = None
+
+    def __str__(self) -> str:
+        when = f", {datetime.fromtimestamp(self.since, UTC):%Y-%m-%d %H:%M:%S} UTC" if self.since else ""
+        return f"{self.kind}{f' (record {self.seq}{when})' if self.seq is not None else ''}: {self.message}"
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What was checked, and what was found wrong."""
+
+    run: str
+    url: str
+    records: int
+    epochs: int
+    artifacts: int
+    bytes: int
+    findings: tuple[Finding, ...]
+
+    @property
+    def whole(self) -> bool:
+        return not self.findings
+
+
+def audit(run: RunStore, *, content: bool = True) -> Audit:
+    """Check a run. Without `content` artifacts are looked for, not read. Raises StoreError where it cannot be read at all."""
+    findings: list[Finding] = []
+    try:
+        Journal(run).header()
+    except StoreError:
+        raise
+    except FsmError as e:
+        findings.append(Finding("header", e.message))
+    reading = _Reading(run, findings)
+    for number, line in run.numbered():
+        reading.take(number, line)
+    total = sum(
+        _artifact(run, sha256, named, content, findings) for sha256, named in reading.artifacts.items()
+    )
+    return Audit(
+        run.name, run.url, reading.count, reading.epoch, len(reading.artifacts), total, tuple(findings)
+    )
+
+
+@dataclass(frozen=True)
+class _Named:
+    """The first record that names an artifact."""
+
+    name: str
+    size: int
+    seq: int
+    since: float
+
+
+@dataclass
+class _Reading:
+    """The journal as read so far."""
+
+    run: RunStore
+    findings: list[Finding]
+    count: int = 0
+    expected: int = 0
+    prev: str | None = GENESIS  # of the line before; None after a gap
+    epoch: int = 0
+    writer: str = ""
+    fold: Fold | None = field(default_factory=Fold)  # None from a gap to the next snapshot
+    artifacts: dict[str, _Named] = field(default_factory=dict)
+
+    def take(self, number: int, line: bytes) -> None:
+        self.count += 1
+        if number != self.expected:
+            missing = (
+                f"record {self.expected} is"
+                if number == self.expected + 1
+                else f"records {self.expected} to {number - 1} are"
+            )
+            self._found("gap", f"{missing} missing; {number} is the next one there", self.expected, None)
+            self.prev, self.fold = None, None
+        self.expected = number + 1
+        before, self.prev = self.prev, digest(line)
+        try:
+            record = decode(line, f"record {number}")
+        except FsmError as e:
+            self._found("record", e.message, number, None)
+            self.fold = None
+            return
+        since = record["time"]
+        if record["seq"] != number:
+            self._found("record", f"it says that it is record {record['seq']}", number, since)
+        if before is not None and record["prev"] != before:
+            self._found(
+                "chain",
+                f"it names {record['prev'][:12]} as the record before it, which is {before[:12]}",
+                number,
+                since,
+            )
+        self._epochs(number, record)
+        self._state(number, record)
+        for name, file in (record.get("files") or {}).items():
+            self.artifacts.setdefault(file["sha256"], _Named(name, file["size"], number, since))
+        for name, sha256 in (record.get("reads") or {}).items():
+            if sha256 not in self.artifacts and self.fold is not None:
+                self._found(
+                    "artifact",
+                    f"{name} was read as {sha256[:12]}, which no record before it put",
+                    number,
+                    since,
+                )
+
+    def _epochs(self, number: int, record: dict[str, Any]) -> None:
+        epoch, writer = record["epoch"], record["writer"]
+        if record["kind"] == "claim":
+            if epoch <= self.epoch:
+                self._found(
+                    "epoch",
+                    f"{writer} claims epoch {epoch}, and epoch {self.epoch} is {self.writer}'s",
+                    number,
+                    record["time"],
+                )
+            else:
+                self.epoch, self.writer = epoch, writer
+        elif (epoch, writer) != (self.epoch, self.writer):
+            self._found(
+                "epoch", f"{writer} wrote it in epoch {epoch}, while epoch {self.epoch} was {self.writer or 'nobody'}'s", number, record["time"]
+            )  # fmt: skip
+
+    def _state(self, number: int, record: dict[str, Any]) -> None:
+        snapshot = record.get("snapshot")
+        if self.fold is None:
+            self.fold = Fold(json.loads(json.dumps(snapshot))) if snapshot else None
+            return
+        try:
+            self.fold.apply(record)
+        except Exception as e:  # a record that passes the schema may still say what cannot be
+            self._found(
+                "state",
+                f"it cannot follow from the state before it ({type(e).__name__}: {e})",
+                number,
+                record["time"],
+            )
+            self.fold = None
+            return
+        if snapshot and snapshot != self.fold.state:
+            self._found(
+                "state",
+                "its snapshot is not the state that the records before it lead to",
+                number,
+                record["time"],
+            )
+            self.fold = Fold(json.loads(json.dumps(snapshot)))
+
+    def _found(self, kind: str, message: str, seq: int, since: float | None) -> None:
+        self.findings.append(Finding(kind, message, seq, since))
+
+
+def _artifact(run: RunStore, sha256: str, named: _Named, content: bool, findings: list[Finding]) -> int:
+    """Check one artifact; returns its size as it is kept."""
+
+    def found(message: str) -> None:
+        findings.append(
+            Finding("artifact", f"{named.name} ({sha256[:12]}) {message}", named.seq, named.since)
+        )
+
+    size = run.artifact_size(sha256)
+    if size is None:
+        found("is missing")
+        return 0
+    if size != named.size:
+        found(f"has {size} bytes; it had {named.size}")
+    elif content and _digest(run.artifact_bytes(sha256)) != sha256:
+        found("is not whole: its content has another SHA-256")
+    return size
+
+
+def _digest(pieces: Iterator[bytes]) -> str:
+    whole = hashlib.sha256()
+    for piece in pieces:
+        whole.update(piece)
+    return whole.hexdigest()
+
+
+def report(found: Audit, as_json: bool = False) -> int:
+    """Print an audit, for people or as one line of JSON a finding and one for the whole; returns the exit code."""
+    if as_json:
+        for finding in found.findings:
+            print(json.dumps(asdict(finding)))
+        print(json.dumps({**asdict(found), "findings": len(found.findings), "whole": found.whole}))
+        return 0 if found.whole else 2
+    for finding in found.findings:
+        print(finding)
+    checked = (
+        f"{found.records} records, {found.epochs} epochs, {found.artifacts} artifacts ({found.bytes:,} bytes)"
+    )
+    if found.whole:
+        print(f"{found.url} is whole: {checked}.")
+        return 0
+    print(
+        f"{found.url} is not whole: {len(found.findings)} finding{'s' * (len(found.findings) > 1)} in {checked}. Restore what is "
+        "missing from a copy, or start anew with --fresh."
+    )
+    return 2
