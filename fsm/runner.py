@@ -41,7 +41,12 @@ class Outcome:
 
 
 class Observer(Protocol):
-    """Who looks on. Every method may be called from the runner's thread, `progress` from any."""
+    """Who looks on. Every method may be called from the runner's thread, `progress` from any.
+
+    `opened` comes first: the run is this process's to write, and `records` are there already, its claim among them.
+    """
+
+    def opened(self, run: RunStore, records: int) -> None: ...
 
     def record(self, record: Mapping[str, Any]) -> None: ...
 
@@ -54,6 +59,8 @@ class Observer(Protocol):
 
 class Nobody:
     """The observer that does not look."""
+
+    def opened(self, run: RunStore, records: int) -> None: ...
 
     def record(self, record: Mapping[str, Any]) -> None: ...
 
