@@ -40,6 +40,9 @@ class Live(Nobody):
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
 
+    def opened(self, run: RunStore, records: int) -> None:
+        self._then.opened(run, records)
+
     def record(self, record: Mapping[str, Any]) -> None:
         self._then.record(record)
 
@@ -130,6 +133,7 @@ def run(
     )
     live = Live(run, journal, fold, observer or Nobody())
     runner.observer = live
+    live.opened(run, journal.next)
     try:
         with runner.stop.installed(), live.beating():
             return runner.drive()

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fsm.errors import FsmError
+from fsm.store.base import RunStore
 from fsm.view.projection import Projection, flat
 from fsm.watch import Watch
 
@@ -25,6 +26,10 @@ class Teller:
         self._lock = threading.Lock()
         self._end = threading.Event()
         self._followed: dict[str, threading.Thread] = {}
+
+    def opened(self, run: RunStore, records: int) -> None:
+        how = "run begins" if records == 1 else "run goes on"
+        self._logger.info(how, run=run.name, at=run.url, records=records)
 
     def record(self, record: Mapping[str, Any]) -> None:
         self._projection.apply(record)
@@ -85,7 +90,7 @@ def tell(logger: Any, row: dict[str, Any]) -> None:
     """Log one record."""
     kind = row["kind"]
     if kind == "claim":
-        logger.info("run begins" if row["seq"] == 0 else "run goes on", seq=row["seq"], epoch=row["epoch"])
+        logger.info("taken up", writer=row["writer"], epoch=row["epoch"])
     elif kind == "transition":
         words = {"label": row["label"]} if row["label"] else {}
         if end := row.get("end"):

@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import partial
+from itertools import islice
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -28,6 +29,7 @@ from fsm.view.tree import ASCII, UNICODE, Frame, tree
 
 if TYPE_CHECKING:
     from fsm.machine import Machine
+    from fsm.store.base import RunStore
     from fsm.watch import Watch
 
 TICK = 0.15  # seconds between two pictures
@@ -35,8 +37,6 @@ BETWEEN_POLLS = 0.5  # seconds between two looks at a run that is followed
 POLL_ELSEWHERE = 2.0  # the same of one in a bucket, where every look is a request
 WARNINGS = 3  # lines below the tree
 MARGIN = 3  # columns left free, for what a terminal echoes (^C)
-
-Event = Callable[[], None]
 
 
 class Painter:
@@ -51,12 +51,14 @@ class Painter:
         stray: Callable[[], list[str]] = list,
         redact: Callable[[str], str] = str,
     ) -> None:
-        self.projection = projection
+        self._projection = projection
         self._console = console
         self._terminal = terminal
         self._stray = stray
         self._redact = redact
-        self._events: SimpleQueue[Event] = SimpleQueue()
+        self._changes: SimpleQueue[Callable[[Projection], None]] = SimpleQueue()
+        self._lines: SimpleQueue[tuple[str, str]] = SimpleQueue()
+        self._ready = threading.Event()  # the projection has what was there before
         self._above: list[Text] = []
         self._below: deque[Text] = deque()
         self._end = threading.Event()
@@ -88,13 +90,18 @@ class Painter:
 
     # From any thread
 
-    def do(self, event: Event) -> None:
-        """Have something done in the painter's thread."""
-        self._events.put(event)
+    def do(self, event: Callable[[Projection], None]) -> None:
+        """Have something done to the projection, in the painter's thread."""
+        self._changes.put(event)
+
+    def begin_with(self, projection: Projection) -> None:
+        """Show this projection, and do to it what was to be done meanwhile."""
+        self._projection = projection
+        self._ready.set()
 
     def line(self, level: str, line: str) -> None:
         """A line of the log: above the tree; a warning stays below it until newer ones push it up."""
-        self._events.put(lambda: self._line(level, line))
+        self._lines.put((level, line))
 
     # In the painter's thread
 
@@ -128,7 +135,7 @@ class Painter:
         )
         lines: list[Text] = []
         with self._mishaps():
-            lines = tree(self.projection, frame, list(self._below))
+            lines = tree(self._projection, frame, list(self._below))
         self._tick += 1
         self._drawn = [line.cell_len for line in lines]
         self._live.update(Text("\n").join(lines))
@@ -140,10 +147,13 @@ class Painter:
 
     def _drain(self) -> None:
         with suppress(Empty):
-            while True:
-                event = self._events.get_nowait()
+            while self._ready.is_set():
+                change = self._changes.get_nowait()
                 with self._mishaps():
-                    event()
+                    change(self._projection)
+        with suppress(Empty):
+            while True:
+                self._line(*self._lines.get_nowait())
         for line in self._stray():
             self._above.append(Text.from_ansi(self._redact(line), style="dim"))
 
@@ -189,51 +199,68 @@ class Painter:
 
 
 class Teller:
-    """The observer that feeds a painter, and the runs that are followed to it."""
+    """The observer that feeds a painter, with what the journal held before and with the runs that are followed."""
 
     def __init__(
-        self, painter: Painter, logger: Any, machines: Callable[[Watch], Mapping[str, Machine]]
+        self,
+        painter: Painter,
+        logger: Any,
+        empty: Callable[[], Projection],
+        machines: Callable[[Watch], Mapping[str, Machine]],
     ) -> None:
         self._painter = painter
-        self._projection = painter.projection
         self._logger = logger
+        self._empty = empty
         self._machines = machines
         self._end = threading.Event()
-        self._followed: dict[str, threading.Thread] = {}
+        self._threads: dict[str, threading.Thread] = {}
+
+    def opened(self, run: RunStore, records: int) -> None:
+        self._start("journal", self._remember, run, records)
 
     def record(self, record: Mapping[str, Any]) -> None:
         from fsm.view.lines import tell
 
-        self._painter.do(lambda: self._projection.apply(record))
+        self._painter.do(lambda p: p.apply(record))
         if record["kind"] in ("error", "verdict"):
             tell(self._logger, flat(record))
 
     def entered(self, at: list[str], machine: str, state: str, visit: int) -> None:
         now = time.time()
-        self._painter.do(lambda: self._projection.entered(at, machine, state, visit, now))
+        self._painter.do(lambda p: p.entered(at, machine, state, visit, now))
 
     def progress(self, at: list[str], state: str, done: float, total: float, note: str) -> None:
-        self._painter.do(lambda: self._projection.progress(at, state, done, total, note))
+        self._painter.do(lambda p: p.progress(at, state, done, total, note))
 
     def watched(self, at: list[str], state: str, watch: Watch) -> None:
         from fsm.watch import Watch
 
         name = watch.run.name
-        if name in self._followed:
-            return
-        below = Projection()
-        below.name = name
-        self._painter.do(lambda: self._projection.watch(at, state, below))
-        thread = threading.Thread(
-            target=self._follow, args=(Watch(watch.run), below), name=f"follow {name}", daemon=True
-        )
-        self._followed[name] = thread
-        thread.start()
+        if name not in self._threads:
+            below = Projection()
+            below.name = name
+            self._painter.do(lambda p: p.watch(at, state, below))
+            self._start(name, self._follow, Watch(watch.run), below)
+
+    def _start(self, name: str, do: Callable[..., None], *args: Any) -> None:
+        self._threads[name] = threading.Thread(target=do, args=args, name=f"reads {name}", daemon=True)
+        self._threads[name].start()
+
+    def _remember(self, run: RunStore, records: int) -> None:
+        """What happened before this process came, read beside the run so that it waits for nothing."""
+        from fsm.journal import Journal
+
+        projection = self._empty()
+        try:
+            projection.read(islice(Journal(run).records(), records))
+        except FsmError as e:
+            self._logger.warning("the journal so far cannot be shown", why=e.message)
+        self._painter.begin_with(projection)
 
     def close(self) -> None:
         """Look at the followed runs a last time, if that is soon done."""
         self._end.set()
-        for thread in self._followed.values():
+        for thread in self._threads.values():
             thread.join(BETWEEN_POLLS)
 
     def _follow(self, watch: Watch, below: Projection) -> None:
@@ -253,10 +280,11 @@ class Teller:
                 return
 
 
-def _brought(projection: Projection, records: list[dict[str, Any]], live: dict[str, Any] | None) -> None:
+def _brought(
+    projection: Projection, records: list[dict[str, Any]], live: dict[str, Any] | None, _: Projection
+) -> None:
     from fsm.view.report import say_now
 
-    for record in records:
-        projection.apply(record)
+    projection.read(records)
     if live:
         say_now(projection, live)

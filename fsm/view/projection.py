@@ -123,6 +123,11 @@ class Projection:
 
     # What happens
 
+    def read(self, records: Iterable[Mapping[str, Any]]) -> None:
+        """Take several records."""
+        for record in records:
+            self.apply(record)
+
     def apply(self, record: Mapping[str, Any]) -> None:
         """Take the next record of the journal."""
         self.records += 1

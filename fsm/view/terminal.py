@@ -37,8 +37,12 @@ def telling(
 
     stream = stream or sys.stderr
     redact = redactor(config.secrets | environment_secrets())
-    projection = Projection(config.program.machines)
-    projection.name = config.engine.run.name
+
+    def empty() -> Projection:
+        projection = Projection(config.program.machines)
+        projection.name = config.engine.run.name
+        return projection
+
     if log == "none":
         from fsm.view import stray
 
@@ -46,10 +50,10 @@ def telling(
             yield Nobody(), logs.nobody()
         return
     if log == "auto" and stream is sys.stderr and _can_show_a_tree(stream):
-        with _live(projection, redact) as told:
+        with _live(empty, redact) as told:
             yield told
         return
-    with _lines(projection, redact, stream, json=log == "json") as told:
+    with _lines(empty(), redact, stream, json=log == "json") as told:
         yield told
 
 
@@ -73,7 +77,7 @@ def _lines(
 
 
 @contextmanager
-def _live(projection: Projection, redact: Callable[[str], str]) -> Iterator[tuple[Observer, Any]]:
+def _live(empty: Callable[[], Projection], redact: Callable[[str], str]) -> Iterator[tuple[Observer, Any]]:
     from rich.console import Console
 
     from fsm.view import logs, spool, stray
@@ -81,9 +85,9 @@ def _live(projection: Projection, redact: Callable[[str], str]) -> Iterator[tupl
 
     with spool.spooled() as (spooled, terminal), _signals(terminal):
         console = Console(file=terminal, force_terminal=True, highlight=False, markup=False, emoji=False)
-        painter = Painter(projection, console, terminal, stray=spooled.lines, redact=redact)
+        painter = Painter(empty(), console, terminal, stray=spooled.lines, redact=redact)
         with logs.logging_to(painter.line, redact, json=False, colours=_colours(terminal)) as logger:
-            teller = Teller(painter, logger, _drawings)
+            teller = Teller(painter, logger, empty, _drawings)
             painter.start()
             try:
                 with stray.captured(logger):
