@@ -1,0 +1,80 @@
+"""Runs of the toy bakery, made in milliseconds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from fsm import config as configs
+from fsm import session
+from fsm.config import Config
+from fsm.runner import Observer, Outcome
+
+HERE = Path(__file__).parent
+
+
+@pytest.fixture(autouse=True)
+def toys_on_the_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that a configuration can name toys.machines and toys.phases."""
+    monkeypatch.syspath_prepend(str(HERE))
+
+
+class Bakery:
+    """Configurations and runs in one directory."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.store = str(directory)
+
+    def file(self, run: str = "bread", machine: str = "bakery", **said: Any) -> Path:
+        """A configuration file; `said` goes to the sections of both machines."""
+        value = {
+            "machine": machine,
+            "plug": {"machines": "toys.machines", "phases": "toys.phases"},
+            "recovery": "mishaps",
+            "run": {"name": run},
+            "store": self.store,
+            "work": str(self.directory / "work"),
+            "oven": said,
+        }
+        if machine == "bakery":
+            value["bakery"] = said
+        path = self.directory / f"{run}.yaml"
+        path.write_text(yaml.safe_dump(value))
+        return path
+
+    def config(self, run: str = "bread", machine: str = "bakery", **said: Any) -> Config:
+        return configs.load(self.file(run, machine, **said))
+
+    def run(
+        self,
+        run: str = "bread",
+        machine: str = "bakery",
+        observer: Observer | None = None,
+        logger: Any = None,
+        **said: Any,
+    ) -> Outcome:
+        return session.run(self.config(run, machine, **said), observer=observer, logger=logger)
+
+
+@pytest.fixture
+def bakery(tmp_path: Path) -> Bakery:
+    return Bakery(tmp_path)
+
+
+@pytest.fixture
+def bakeries(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Bakery]:
+    """A new directory for each call, for properties."""
+    return lambda: Bakery(tmp_path_factory.mktemp("bakery"))
+
+
+@pytest.fixture
+def quiet() -> Any:
+    """A logger that says nothing."""
+    from fsm.view.logs import nobody
+
+    return nobody()
