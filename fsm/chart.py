@@ -21,6 +21,8 @@ from fsm.mermaid.model import Flowchart, StateDecl, StateDiagram
 
 END = "[*]"
 ROOT = ""
+DEEPEST = 50  # composites in composites
+RESERVED = ".~"  # what paths, and the stacks of paths in a journal, are written with
 
 
 def join(parent: str, name: str) -> str:
@@ -194,6 +196,13 @@ def from_flowchart(diagram: Flowchart, name: str, digest: str) -> Chart:
     """A decision flow as a chart: nodes are simple states, the first one drawn is where it begins."""
     if not diagram.nodes:
         raise DiagramError(f"{diagram.file}: the flowchart has no node; there is nothing to run.")
+    for n in diagram.nodes:
+        _usable(n.id, diagram.file, n.line)
+        if n.also_subgraph:
+            raise DiagramError(
+                f"{diagram.file}:{n.line}: an edge leads to or from the subgraph {n.id}, in which no one can stand. Draw it to or "
+                "from a node."
+            )
     states = {n.id: State(n.id, "state", (), n.label or n.id, n.line, n.column) for n in diagram.nodes}
     edges = [Edge(e.source, e.label or None, e.target, e.line, column=e.column) for e in diagram.edges]
     return _chart(name, diagram.file, digest, states, edges, (diagram.nodes[0].id,))
@@ -202,6 +211,8 @@ def from_flowchart(diagram: Flowchart, name: str, digest: str) -> Chart:
 def from_states(diagram: StateDiagram, name: str, digest: str) -> Chart:
     """A state diagram as a chart. A state named in two composites belongs to the one that gives it outgoing edges."""
     decls = {s.id: s for s in diagram.states if s.kind not in ("start", "end")}
+    for s in decls.values():
+        _usable(s.id, diagram.file, s.line)
     owner = _owners(diagram, decls)
     paths: dict[str, str] = {}
 
@@ -213,6 +224,10 @@ def from_states(diagram: StateDiagram, name: str, digest: str) -> Chart:
             raise DiagramError(
                 f"{diagram.file}: composites stand inside each other: {ring}. Draw one of them outside."
             )
+        if len(seen) > DEEPEST:
+            raise DiagramError(
+                f"{diagram.file}: composites stand more than {DEEPEST} deep in each other. Draw the inner ones in a diagram of their own."
+            )
         if state_id not in paths:
             name = state_id.rpartition("__")[2] if decls[state_id].kind == "region" else state_id
             paths[state_id] = join(path_of(owner[state_id], (*seen, state_id)), name)
@@ -223,6 +238,10 @@ def from_states(diagram: StateDiagram, name: str, digest: str) -> Chart:
     for t in diagram.transitions:
         scope = path_of(t.scope)
         target = join(scope, END) if t.to_end else path_of(t.target)
+        if t.from_start and t.to_end:
+            raise DiagramError(
+                f"{diagram.file}:{t.line}: [*] leads to [*]: there is nothing to run. Draw a state between."
+            )
         if t.from_start:
             initial[scope].append(target)
         else:
@@ -231,6 +250,10 @@ def from_states(diagram: StateDiagram, name: str, digest: str) -> Chart:
     for s in decls.values():  # a composite cut into regions is entered in all of them
         if s.kind == "region":
             initial[path_of(owner[s.id])].append(path_of(s.id))
+    if len({path_of(s.id) for s in decls.values()}) < len(decls):
+        raise DiagramError(
+            f"{diagram.file}: a state is named like a region of the composite it stands in. Name it otherwise."
+        )
     states = {
         path_of(s.id): State(
             path_of(s.id),
@@ -243,6 +266,14 @@ def from_states(diagram: StateDiagram, name: str, digest: str) -> Chart:
         for s in decls.values()
     }
     return _chart(name, diagram.file, digest, states, _mark_seen_outside(states, edges), tuple(initial[ROOT]))
+
+
+def _usable(name: str, file: str, line: int) -> None:
+    if any(c in name for c in RESERVED):
+        raise DiagramError(
+            f"{file}:{line}: {name!r} cannot be a state, for paths of states are written with '.' and '~'. Name it without, and say "
+            f'what it is called in a description: state "{name}" as ID.'
+        )
 
 
 def _owners(diagram: StateDiagram, decls: Mapping[str, StateDecl]) -> dict[str, str]:

@@ -180,6 +180,14 @@ class _Drawing:
                 )
             if path in self.machine.forks:
                 continue
+            if self.chart.states[path].kind == "join" and len(moves) > 1:
+                yield error(
+                    "C105",
+                    self.file,
+                    moves[1],
+                    f"{path} is a join with several labelled edges, and has no handler that could choose one. Leave its edges "
+                    "without labels to take all, or draw a state behind it that chooses.",
+                )
             seen: dict[str | None, Edge] = {}
             for edge in moves:
                 if edge.label in seen:

@@ -65,10 +65,16 @@ class Flow:
         done = join(composite, END)
         moves = self.chart.moves(composite)
         if not moves:
-            self._add(done, join(parent_of(composite), END), None)
+            for end in self._ends_of(parent_of(composite)):
+                self._add(done, end, None)
         for edge in moves:
             named = f"{done} : {edge.label}" if composite in self._exits else done
             self._add(named, self.after(edge), edge)
+
+    def _ends_of(self, scope: str) -> list[str]:
+        """All the ends of a scope: which of them, when what ended is a composite without edges, is left open."""
+        done = join(scope, END)
+        return [f"{done} : {e.label}" for e in self.chart.moves(scope)] if scope in self._exits else [done]
 
     def _add(self, source: str, target: str, edge: Edge | None) -> None:
         self.arcs.setdefault(source, []).append(Arc(source, target, edge))
@@ -76,10 +82,15 @@ class Flow:
     def after(self, edge: Edge) -> str:
         """The node an edge leads to."""
         scope = parent_of(edge.target)
-        if scope == ROOT or not is_end(edge.target) or scope not in self._exits:
+        if scope == ROOT or not is_end(edge.target):
             return edge.target
+        while self.chart.states[scope].kind == "region":
+            scope = parent_of(scope)
+        done = join(scope, END)
+        if scope not in self._exits:
+            return done
         label = leave_by(self._exits[scope], edge.source, edge.label)
-        return edge.target if label is None else f"{edge.target} : {label}"
+        return done if label is None else f"{done} : {label}"
 
     def reach(self, starts: Iterable[str], barred: frozenset[str] = frozenset()) -> dict[str, int]:
         """The nodes that can be come to from `starts` without passing `barred`, and in how many steps; nearest first."""

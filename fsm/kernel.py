@@ -21,6 +21,8 @@ from transitions.extensions.nesting import HierarchicalMachine, NestedState
 
 from fsm.chart import END, ROOT, Chart, Edge, ancestors, parent_of
 from fsm.errors import DiagramError, MachineError, UnknownLabel
+from fsm.flow import Flow, is_end, leave_by
+from fsm.meeting import Meetings
 
 Place = tuple[str, ...]
 
@@ -69,14 +71,13 @@ class Kernel:
         self.ends = ends
         self._exits = exits or {}
         self._order = {path: i for i, path in enumerate(chart.states)}
-        self._moves: dict[str, tuple[Edge, ...]] = {
-            path: tuple(e for e in chart.out.get(path, ()) if not e.seen_outside) for path in chart.states
-        }
+        self._moves: dict[str, tuple[Edge, ...]] = {path: chart.moves(path) for path in chart.states}
         self._machine = self._build()
         self._model = _Model()
-        self._machine.add_model(self._model, initial=next(iter(chart.states)))
-        self._regions = {fork: self._region(fork) for fork in forks if fork in self._order}
+        self._machine.add_model(self._model, initial=END)
+        self._meetings = Meetings(Flow(chart, opaque=opaque), forks)
         self._known: dict[tuple[Place, str, str | None], Step] = {}
+        self._next: dict[Place, str] = {}
         self._lock = threading.Lock()
 
     # What a state may do
@@ -125,22 +126,22 @@ class Kernel:
 
         Raises MachineError where the drawing has no start.
         """
-        if start is not None:
-            return self._sorted(self._open(start))
-        if not self.chart.initial:
+        if start is None and not self.chart.initial:
             raise MachineError(
                 f"{self.chart.file}: the drawing has no [*] --> at its top; say in which state the machine begins."
             )
-        return self._sorted(p for target in self.chart.initial for p in self._open(target))
+        starts = self.chart.initial if start is None else (start,)
+        with self._lock:
+            return self._sorted(self._pass([p for s in starts for p in self._open(s)], []))
 
     def runnable(self, place: Place) -> str:
         """The state whose handler runs next: the first in the order of the drawing that no branch still leads to."""
-        for state in place:
-            if not self._waiting(state, place):
-                return state
-        raise AssertionError(
-            f"{self.chart.name}: every branch of {place} waits for another"
-        )  # pragma: no cover
+        found = self._next.get(place)
+        if found is None:
+            with self._lock:
+                free = (state for state in place if not self._meetings.waits(state, place))
+                found = self._next[place] = next(free, place[0])
+        return found
 
     def step(self, place: Place, state: str, label: str | None) -> Step:
         """The move of `state`, one of `place`, by the edge `label`. Safe to call from several threads.
@@ -152,29 +153,42 @@ class Kernel:
         if known is None:
             with self._lock:
                 taken: list[Edge] = []
-                after = self._step([p for p in place if p != state], state, label, taken)
+                after = self._pass(self._step([p for p in place if p != state], state, label, taken), taken)
                 known = self._known[key] = Step(self._sorted(after), tuple(taken))
         return known
 
     def _step(self, rest: list[str], state: str, label: str | None, taken: list[Edge]) -> list[str]:
         """`rest` and where `state` leads; what is taken on the way is added to `taken`."""
-        edges = self.edges(state, label)
-        if not edges:  # a declared end
-            return self._settle(rest, ROOT, state, label, taken)
-        for edge in edges:
-            rest = self._take(rest, edge, taken)
+        return self._take(rest, self.edges(state, label), taken)  # no edges: a declared end
+
+    def _take(self, rest: list[str], edges: Iterable[Edge], taken: list[Edge]) -> list[str]:
+        """All the edges at once: what ends a composite is settled when every branch stands where it leads."""
+        moved = [(edge, reached) for edge in edges for reached in self._move(edge)]
+        taken.extend(edges)
+        rest = [*rest, *(reached for _, reached in moved if not is_end(reached))]
+        ended = {parent_of(reached): edge for edge, reached in reversed(moved) if is_end(reached)}
+        for scope, edge in ended.items():
+            rest = self._settle(rest, scope, edge.source, edge.label, taken)
         return rest
 
-    def _take(self, rest: list[str], edge: Edge, taken: list[Edge]) -> list[str]:
-        taken.append(edge)
-        for reached in self._move(edge):
-            if reached == END or reached.endswith("." + END):
-                rest = self._settle(rest, parent_of(reached), edge.source, edge.label, taken)
-            elif self.chart.states[reached].kind in ("fork", "join") and not self._waiting(reached, rest):
-                rest = self._step([p for p in rest if p != reached], reached, None, taken)
-            else:
-                rest = [*rest, reached]
-        return rest
+    def _pass(self, rest: list[str], taken: list[Edge]) -> list[str]:
+        """Forks and joins have no handler: they are passed through, those that wait for a branch when it has come."""
+        for _ in range(len(self._order) + 1):
+            place = self._sorted(rest)
+            state = self._free_pseudo_state(place)
+            if state is None:
+                return rest
+            rest = self._step([p for p in place if p != state], state, None, taken)
+        raise DiagramError(
+            f"{self.chart.file}: forks and joins lead to each other without a state between them. Draw a state in that circle."
+        )
+
+    def _free_pseudo_state(self, place: Place) -> str | None:
+        pseudo = [p for p in place if self.chart.states[p].kind in ("fork", "join")]
+        if not pseudo:
+            return None
+        free = [p for p in place if not self._meetings.waits(p, place)] or place[:1]
+        return next((p for p in pseudo if p in free), None)
 
     def _settle(
         self, rest: list[str], scope: str, last: str, label: str | None, taken: list[Edge]
@@ -190,17 +204,14 @@ class Kernel:
         if not moves:
             return self._settle(rest, parent_of(scope), scope, label, taken)
         if scope in self._exits:
-            return self._take(rest, self._exit(scope, last, label), taken)
+            return self._take(rest, (self._exit(scope, last, label),), taken)
         if len(moves) > 1 and scope not in self.forks:
             return [*rest, scope]  # a handler decides
-        for edge in moves:
-            rest = self._take(rest, edge, taken)
-        return rest
+        return self._take(rest, moves, taken)
 
     def _exit(self, scope: str, last: str, label: str | None) -> Edge:
         exits = self._exits[scope]
-        name = last.rpartition(".")[2]
-        leave = exits.get(label or "", exits.get(name, ""))
+        leave = leave_by(exits, last, label)
         for edge in self._moves[scope]:
             if edge.label == leave:
                 return edge
@@ -277,37 +288,6 @@ class Kernel:
                 f"{self.chart.file}: {path} is entered, but has no [*] --> inside. Draw where it begins."
             )
         return tuple(p for target in s.initial for p in self._open(target))
-
-    # Forks
-
-    def _region(self, fork: str) -> tuple[str, frozenset[str]]:
-        """Where the branches of a fork meet again ("" if only at an end), and the states on the way there."""
-        reach = [self._reach(e.target, {fork}) for e in self._moves[fork]]
-        shared = set(reach[0]).intersection(*map(set, reach[1:])) if reach else set()
-        meeting = next((p for p in reach[0] if p in shared), "") if reach else ""
-        inside = frozenset(p for e in self._moves[fork] for p in self._reach(e.target, {fork, meeting}))
-        return meeting, inside - {meeting}
-
-    def _reach(self, start: str, barred: set[str]) -> list[str]:
-        """The states reachable from `start` without passing `barred`, nearest first."""
-        seen: dict[str, None] = {}
-        todo = [start]
-        while todo:
-            path = todo.pop(0)
-            if path in seen or path in barred or path not in self._order:
-                continue
-            seen[path] = None
-            todo.extend(e.target for e in self._moves[path])
-            if self.chart.states[path].composite and path not in self.opaque:
-                todo.extend(self.chart.states[path].initial)
-        return list(seen)
-
-    def _waiting(self, state: str, place: Iterable[str]) -> bool:
-        """Whether a branch in `place` may still lead to `state`, where its fork's branches meet."""
-        return any(
-            state == meeting and any(p in inside for p in place if p != state)
-            for meeting, inside in self._regions.values()
-        )
 
     def _sorted(self, states: Iterable[str]) -> Place:
         return tuple(sorted(set(states), key=self._order.__getitem__))

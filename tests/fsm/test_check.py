@@ -138,6 +138,12 @@ def test_a_fork_with_a_labelled_edge_is_ambiguous() -> None:
     assert codes("[*] --> A\nA --> B\nA --> C\nA --> [*] : no\nB --> [*]\nC --> [*]") == ["C105"]
 
 
+def test_a_join_cannot_choose_between_edges() -> None:
+    text = "state j <<join>>\n[*] --> j\nj --> A : a\nj --> B : b\nA --> [*]\nB --> [*]"
+    finding = only(found(text))
+    assert (finding.code, finding.line) == ("C105", 5)
+
+
 def test_one_unlabelled_edge_beside_labelled_ones_is_a_choice() -> None:
     assert codes("[*] --> A\nA --> B : go\nA --> [*]\nB --> [*]") == []
 
