@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from fsm.program import Program
     from fsm.runner import Runner
 
+MOST_NESTED = 100  # lists and dicts in one another, in durable data
+
 Handler = Callable[[Any], str | None]
 H = TypeVar("H", bound=Handler)
 
@@ -217,7 +219,8 @@ class Context:
         `content` is the bytes, the text, or the path of a file. The name becomes visible with this transition.
         """
         artifact = self._runner.run.put_artifact(
-            name, content.encode() if isinstance(content, str) else content
+            json_values(name, f"{self.place}: the name of an artifact"),
+            content.encode() if isinstance(content, str) else content,
         )
         self.files[name] = artifact
         return artifact
@@ -327,12 +330,31 @@ class Context:
 
 
 def json_values(value: Any, where: str) -> Any:
-    """The value as JSON would give it back. Raises NotJson."""
+    """The value as JSON would give it back. Raises NotJson, also for what a journal could not hold or give back later:
+    a text that no UTF-8 spells, and nesting so deep that JSON readers differ in whether they follow."""
     import json
 
     try:
-        return json.loads(json.dumps(value, allow_nan=False))
+        text = json.dumps(value, allow_nan=False, ensure_ascii=False)
+        text.encode()
+        value = json.loads(text)
     except (TypeError, ValueError, RecursionError) as e:
-        raise NotJson(
-            f"{where}: durable data must be JSON values, and this is not: {e}. Convert it, or keep it as an artifact."
-        ) from e
+        why = str(e)
+    else:
+        if not _deeper(value, MOST_NESTED):
+            return value
+        why = f"its lists and dicts are nested more than {MOST_NESTED} deep"
+    raise NotJson(
+        f"{where}: durable data must be JSON values, and this is not: {why}. Convert it, or keep it as an artifact."
+    )
+
+
+def _deeper(value: Any, levels: int) -> bool:
+    """Whether lists and dicts stand in one another more than so many times."""
+    layer = [value]
+    for _ in range(levels + 1):
+        layer = [x for x in layer if isinstance(x, (dict, list))]
+        if not layer:
+            return False
+        layer = [y for x in layer for y in (x.values() if isinstance(x, dict) else x)]
+    return True

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 import traceback
 from collections.abc import Callable, Mapping
@@ -12,7 +11,7 @@ from typing import Any, Protocol
 
 from fsm.chart import Edge
 from fsm.errors import FsmError, PhaseError, RunReplaced, StoreError
-from fsm.fold import RECOVERY, Fold, Frame, new_frame, opened
+from fsm.fold import RECOVERY, Fold, Frame, copied, new_frame, opened
 from fsm.journal import Journal
 from fsm.kernel import Kernel
 from fsm.machine import Machine, Verdict
@@ -194,7 +193,7 @@ class Runner:
             state,
             visit,
             self.program.sections.get(phase.machine),
-            json.loads(json.dumps(data)) if data else {},
+            copied(data),
             inputs,
         )
         self.observer.entered(at, machine.name, state, visit)
@@ -316,13 +315,13 @@ class Runner:
             "visit": visit,
             "recovery": entry,
             "error": type(error).__name__,
-            "message": error.message if isinstance(error, FsmError) else str(error),
-            "traceback": "".join(traceback.format_exception(error)),
+            "message": _spelt(error.message if isinstance(error, FsmError) else str(error)),
+            "traceback": _spelt("".join(traceback.format_exception(error))),
         }
         if entry:
             body["by"] = recovery
         if (item := getattr(error, "item", None)) is not None:
-            body["item"] = str(item)
+            body["item"] = _spelt(str(item))
         if len(place) > 1:
             body["place"] = list(place)
         self._append(body)
@@ -423,7 +422,7 @@ class Runner:
                 "machine": ctx.machine,
                 "from": ctx.state,
                 "visit": ctx.visit,
-                "key": key,
+                "key": json_values(key, f"{ctx.place}: the key of once"),
                 "value": json_values(do(), f"{ctx.place}: once({key!r})"),
             }
             if len(frame["place"]) > 1:
@@ -434,8 +433,7 @@ class Runner:
     def skipped(self, ctx: Context) -> Mapping[str, str]:
         frame = self.fold.frame(ctx._at)
         assert frame is not None
-        here: Mapping[str, Any] = frame["open"].get(ctx.state) or {}
-        return here.get("skipped", {})  # type: ignore[no-any-return]
+        return frame["open"].get(ctx.state) or {}
 
     def call(
         self,
@@ -477,13 +475,20 @@ class Runner:
 
 
 def _patch(before: dict[str, Any], ctx: Context) -> dict[str, Any] | None:
-    """What the handler changed in the frame's data, as JSON gives it back. Raises NotJson."""
-    if ctx.data == before:
-        return None
-    after = json_values(ctx.data, ctx.place)
+    """What the handler changed in the frame's data, as JSON gives it back. Raises NotJson.
+
+    Only what differs is made JSON: a state that changes one key among many pays for that one.
+    """
+    differs = {k: v for k, v in ctx.data.items() if k not in before or before[k] != v}
+    after = json_values(differs, ctx.place) if differs else {}
     patch: dict[str, Any] = {}
     if changed := {k: v for k, v in after.items() if k not in before or before[k] != v}:
+def _spelt(text: str) -> str:
+    """The text with what UTF-8 cannot spell as escapes: exceptions quote names of files as they are."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
         patch["set"] = changed
-    if dropped := sorted(before.keys() - after.keys()):
+    if dropped := sorted(before.keys() - ctx.data.keys() - after.keys()):
         patch["drop"] = dropped
     return patch or None
