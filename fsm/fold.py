@@ -14,8 +14,8 @@ it was tried again. It goes when the state is left. Plain dicts, for a snapshot 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 import marshal
+from collections.abc import Iterable
 from typing import Any
 
 Json = Any
@@ -23,7 +23,6 @@ Frame = dict[str, Any]
 
 RECOVERY = "~!"  # marks the call that a failed state makes to the recovery machine
 SNAPSHOT_EVERY = 64  # records between snapshots: bounds what opening a run reads
-
 SNAPSHOT_BYTES = (
     1 << 17
 )  # of values that came with the records between them: bounds it where states keep much
@@ -47,6 +46,7 @@ def _brought(record: dict[str, Any]) -> int:
     values = len(marshal.dumps([record.get("data"), record.get("value"), record.get("patch")], 2))
     names = len(record.get("files") or ()) + len(record.get("reads") or ())
     return values + 150 * names + len(record.get("traceback") or "")
+
 
 def new_frame(machine: str, place: Iterable[str]) -> Frame:
     """A machine just entered."""
@@ -74,9 +74,9 @@ class Fold:
 
     def __init__(self, state: dict[str, Any] | None = None) -> None:
         self.state: dict[str, Any] = state or {"n": 0, "files": {}, "root": None, "ended": None}
-
         self._snapshot = len(json.dumps(self.state))  # bytes of the newest one
         self._since = 0  # bytes that the records after it brought
+
     @classmethod
     def of(cls, records: Iterable[dict[str, Any]]) -> Fold:
         """The fold of records that begin with the run's first one or with one that carries a snapshot."""
@@ -144,8 +144,8 @@ class Fold:
         if kind == "claim":
             return
         self.state["n"] += 1
-        at = record["at"]
         self._since += _brought(record)
+        at = record["at"]
         frame = self.frame(at)
         if frame is None:
             frame = self.begin(at, new_frame(record["machine"], record.get("place") or [record["from"]]))

@@ -474,6 +474,11 @@ class Runner:
         self.observer.progress(at, state, done, total, note)
 
 
+def _spelt(text: str) -> str:
+    """The text with what UTF-8 cannot spell as escapes: exceptions quote names of files as they are."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
 def _patch(before: dict[str, Any], ctx: Context) -> dict[str, Any] | None:
     """What the handler changed in the frame's data, as JSON gives it back. Raises NotJson.
 
@@ -483,11 +488,6 @@ def _patch(before: dict[str, Any], ctx: Context) -> dict[str, Any] | None:
     after = json_values(differs, ctx.place) if differs else {}
     patch: dict[str, Any] = {}
     if changed := {k: v for k, v in after.items() if k not in before or before[k] != v}:
-def _spelt(text: str) -> str:
-    """The text with what UTF-8 cannot spell as escapes: exceptions quote names of files as they are."""
-    return text.encode("utf-8", "backslashreplace").decode()
-
-
         patch["set"] = changed
     if dropped := sorted(before.keys() - ctx.data.keys() - after.keys()):
         patch["drop"] = dropped
