@@ -166,9 +166,12 @@ def check(args: argparse.Namespace) -> int:
     from fsm import check as checks
     from fsm import config as configs
 
-    findings = checks.check(configs.load(args.config).program)
+    program = configs.load(args.config).program
+    findings = checks.check(program)
     for finding in findings:
         print(json.dumps(finding.as_json()) if args.json else finding)
+    if not findings and not args.json:
+        print(f"{args.config}: {len(program.machines)} machines, nothing to complain of")
     return 2 if any(f.severity == "error" for f in findings) else 0
 
 

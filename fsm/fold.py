@@ -5,7 +5,8 @@
 A frame is one machine in progress:
 
     {"machine": name, "place": [state, ...], "data": {}, "visits": {state: n}, "last": state, "label": label,
-     "open": {state: {"calls": {key: FRAME}, "once": {key: value}, "tries": {entry: n}, "skipped": {item: why}}}}
+     "open": {state: {"calls": {key: FRAME}, "once": {key: value}, "tries": {entry: n}, "failures": n,
+                      "skipped": {item: why}}}}
 
 `open` holds what a state has begun and not yet left: machines below it, results of its `once` steps, and how often
 it was tried again. It goes when the state is left. Plain dicts, for a snapshot is this value as JSON.
@@ -65,7 +66,7 @@ def opened(frame: Frame, state: str) -> dict[str, Any]:
     """What `state` has begun in this visit; made where there is nothing yet."""
     found: dict[str, Any] | None = frame["open"].get(state)
     if found is None:
-        found = frame["open"][state] = {"calls": {}, "once": {}, "tries": {}, "skipped": {}}
+        found = frame["open"][state] = {"calls": {}, "once": {}, "tries": {}, "failures": 0, "skipped": {}}
     return found
 
 
@@ -155,6 +156,7 @@ class Fold:
         elif kind == "once":
             opened(frame, state)["once"][record["key"]] = record["value"]
         elif kind == "error":
+            opened(frame, state)["failures"] += 1
             if any(step.endswith(RECOVERY) for step in at):
                 self._recovery_failed(at)
             elif entry := record["recovery"]:

@@ -130,9 +130,22 @@ class Kernel:
             raise MachineError(
                 f"{self.chart.file}: the drawing has no [*] --> at its top; say in which state the machine begins."
             )
-        starts = self.chart.initial if start is None else (start,)
+        starts = self.chart.initial if start is None else (self._begin(start),)
         with self._lock:
             return self._sorted(self._pass([p for s in starts for p in self._open(s)], []))
+
+    def _begin(self, start: str) -> str:
+        """Where a composite named as the start begins: at its [*], or where the one edge from outside crosses into it."""
+        state = self.chart.states.get(start)
+        if state is None or not state.composite or start in self.opaque or state.initial:
+            return start
+        inside = start + "."
+        crossing = {
+            e.target
+            for e in self.chart.edges
+            if e.target.startswith(inside) and not e.source.startswith(inside)
+        }
+        return crossing.pop() if len(crossing) == 1 else start
 
     def runnable(self, place: Place) -> str:
         """The state whose handler runs next: the first in the order of the drawing that no branch still leads to."""

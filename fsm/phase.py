@@ -254,6 +254,11 @@ class Context:
         return path
 
     @property
+    def failures(self) -> int:
+        """How often this state has failed in this visit: more than none where it starts again after an error."""
+        return self._runner.failures(self)
+
+    @property
     def skipped(self) -> Mapping[str, str]:
         """Items of this state that were given up in this visit, with the reason: to be left out now."""
         return self._runner.skipped(self)

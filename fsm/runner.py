@@ -430,7 +430,14 @@ class Runner:
             self._append(body)
         return opened(frame, ctx.state)["once"][key]
 
+    def failures(self, ctx: Context) -> int:
+        return int(self._here(ctx).get("failures", 0))
+
     def skipped(self, ctx: Context) -> Mapping[str, str]:
+        return self._here(ctx).get("skipped", {})  # type: ignore[no-any-return]
+
+    def _here(self, ctx: Context) -> Mapping[str, Any]:
+        """What the state has begun in this visit."""
         frame = self.fold.frame(ctx._at)
         assert frame is not None
         return frame["open"].get(ctx.state) or {}

@@ -115,10 +115,9 @@ def prepare_kbit(ctx: Context) -> None:
 
 
 @PHASE.state("ModelSetup.ApplyLoRA")
-def apply_lora(ctx: Context) -> str:
+def apply_lora(ctx: Context) -> None:
     model = _session(ctx).reach("adapt").model
     ctx.data["trainable"] = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    return "rank=32, alpha=64"
 
 
 @PHASE.state("ModelSetup.InitTokenizer")

@@ -9,6 +9,7 @@ from phases.errors import ContainerError, MaxRuntimeExceeded, SpotInterruption
 from phases.pipeline import validation
 from phases.pipeline.config import PipelineConfig
 from phases.pipeline.output import save
+from phases.sagemaker_job.handlers import jobs
 from phases.sagemaker_job.job import JobRefused
 
 PHASE = Phase("pipeline", config=PipelineConfig)
@@ -112,29 +113,30 @@ def teacher_generation(ctx: Context) -> str:
 @PHASE.state("TrainingLaunch", effects=True)
 def training_launch(ctx: Context) -> str:
     """Launch the job and follow it to where its work begins."""
-    channels = {
-        "train": {"train.jsonl": "data/processed/train.jsonl"},
-        "validation": {"val.jsonl": "data/processed/val.jsonl"},
-    }
-    if ctx.has("teacher/outputs.jsonl"):
-        channels["train"]["teacher.jsonl"] = "teacher/outputs.jsonl"
     try:
-        job = ctx.run("sagemaker_job", {"machine": "distillation", "channels": channels}, until=("Training",))
+        job = ctx.run("sagemaker_job", _distillation(ctx), until=("Training",))
     except JobRefused as e:
         ctx.log.error(f"the job was refused: {e}")
         return "Launch failed"
     if job.last in ("Failed", "Stopped"):
         raise _failure(job.data)
-    ctx.data["job"] = {key: job.data.get(key) for key in ("job", "run", "checkpoints")}
+    ctx.data["job"] = {key: job.data.get(key) for key in ("job", "run")}
     ctx.data["checkpoints"] = job.data.get("checkpoints")
     return "SageMaker job running"
 
 
-@PHASE.state("IterativeDistillation")
+@PHASE.state("IterativeDistillation", effects=True)
 def iterative_distillation(ctx: Context) -> str:
-    """Watch the distillation in its container, and follow the job to its end."""
-    job = ctx.run("sagemaker_job", ctx.data["job"], start="Training")
-    watch = ctx.watch(ctx.data["job"]["run"])
+    """Watch the distillation in its container, and follow the job to its end.
+
+    Where that failed before, another job goes on with the same run, from its last checkpoint.
+    """
+    run = ctx.data["job"]["run"]
+    if ctx.failures and jobs(ctx).describe(ctx.data["job"]["job"]).over:
+        job = ctx.run("sagemaker_job", {**_distillation(ctx), "run": run})
+    else:
+        job = ctx.run("sagemaker_job", ctx.data["job"], start="Training")
+    watch = ctx.watch(run)
     watch.poll()
     if watch.ended and watch.ended["outcome"] == "failed":
         return "Fatal error"
@@ -143,6 +145,15 @@ def iterative_distillation(ctx: Context) -> str:
     ctx.data["distillation"] = watch.fold.root["data"].get("result", {}) if watch.fold.root else {}
     ctx.data["model"] = job.data["model"]
     return "Converged or max epochs"
+
+
+def _distillation(ctx: Context) -> dict[str, Any]:
+    """What the job is to run, and the channels it reads."""
+    train = {"train.jsonl": "data/processed/train.jsonl"}
+    if ctx.has("teacher/outputs.jsonl"):
+        train["teacher.jsonl"] = "teacher/outputs.jsonl"
+    channels = {"train": train, "validation": {"val.jsonl": "data/processed/val.jsonl"}}
+    return {"machine": "distillation", "channels": channels}
 
 
 @PHASE.state("Complete", effects=True)

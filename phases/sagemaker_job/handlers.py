@@ -1,7 +1,7 @@
 """The states of Diagram 10, seen from outside: the job is created or adopted, and followed by what it tells.
 
 `inputs`: {"job", "run"} to follow a job that is there; or {"machine", "channels"} (channel -> file -> artifact) to
-create one. Durable data: {"job", "run", "checkpoints", "model", "failure", "walked"}.
+create one, with {"run"} where it is to go on with a run that an earlier job began. Durable data: {"job", "run", "checkpoints", "model", "failure", "walked"}.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def jobs(ctx: Context) -> Provider:
 def pending(ctx: Context) -> str:
     """Create the job, or adopt the one an interrupted attempt created."""
     machine = ctx.inputs.get("machine", ctx.config.machine)
-    ctx.data["run"] = ctx.effect_name(machine)
+    ctx.data["run"] = ctx.inputs.get("run") or ctx.effect_name(machine)
     ctx.data["job"] = jobs(ctx).create(_spec(ctx, machine, ctx.data["run"]))
     ctx.log.info("training job", job=ctx.data["job"], run=ctx.data["run"])
     return _next(ctx, "Pending")

@@ -296,3 +296,9 @@ def test_the_answer_to_one_step_is_kept_and_the_same_in_every_thread() -> None:
     assert len(set(seen)) == 1
     assert len(seen) == 4
     assert kernel.step(("A",), "A", "go") is kernel.step(("A",), "A", "go")
+
+
+def test_a_composite_named_as_the_start_begins_where_the_drawing_crosses_into_it() -> None:
+    from machines.qlora_training import MACHINE
+
+    assert MACHINE.kernel.enter("TrainerSetup") == ("TrainerSetup.SetPadToken",)
