@@ -140,7 +140,7 @@ def clean_checkpoints(ctx: Context) -> None:
     """Remove old checkpoints, never the newest or the best one; stop where that frees nothing."""
     from phases.qlora_training import checkpoints
 
-    directory = ctx.data["error"]["data"].get("checkpoints")
+    directory = _checkpoints(ctx)
     freed = checkpoints.clean(Path(directory)) if directory else 0
     if freed:
         ctx.log.warning("old checkpoints removed", bytes=freed)
@@ -203,8 +203,8 @@ def save_partial_model(ctx: Context) -> None:
     """Keep the adapter of the newest complete checkpoint, where it can be reached from here, as a partial model."""
     from phases.qlora_training import checkpoints
 
-    directory = ctx.data["error"]["data"].get("checkpoints")
-    newest = checkpoints.newest(Path(directory)) if directory else None
+    directory = _checkpoints(ctx)
+    newest = checkpoints.newest_below(Path(directory)) if directory else None
     if newest is None:
         kept = f"Its checkpoints are at {directory}." if directory else "It had written no checkpoint."
     else:
@@ -217,6 +217,18 @@ def save_partial_model(ctx: Context) -> None:
 @PHASE.state("errors.SageMakerErrors.CheckDLCImage")
 def check_dlc_image(ctx: Context) -> None:
     _advise(ctx, "Look at the job's log, and at sagemaker_job.image: its tag must exist in the job's region.")
+
+
+def _checkpoints(ctx: Context) -> str:
+    """Where the failed machine's checkpoints are: those of the job it follows, or those it writes itself."""
+    job = ctx.data["error"]["data"].get("job")
+    if job:
+        from phases.sagemaker_job.handlers import jobs
+
+        return jobs(ctx).describe(job["job"] if isinstance(job, dict) else job).checkpoints
+    from phases.qlora_training.job import checkpoints
+
+    return str(checkpoints(ctx, ""))
 
 
 def _advise(ctx: Context, action: str) -> None:

@@ -121,7 +121,6 @@ def training_launch(ctx: Context) -> str:
     if job.last in ("Failed", "Stopped"):
         raise _failure(job.data)
     ctx.data["job"] = {key: job.data.get(key) for key in ("job", "run")}
-    ctx.data["checkpoints"] = job.data.get("checkpoints")
     return "SageMaker job running"
 
 

@@ -81,6 +81,16 @@ def newest(root: Path) -> Checkpoint | None:
     return None
 
 
+def newest_below(root: Path) -> Checkpoint | None:
+    """The newest complete checkpoint of the last of several trainings below `root` (`epoch-10` after `epoch-9`)."""
+
+    def order(path: Path) -> list[tuple[int, str]]:
+        return [(int(word or 0), text) for text, word in re.findall(r"(\D+)(\d*)", str(path))]
+
+    trainings = {p.parent for p in root.rglob("checkpoint-*") if p.is_dir()}
+    return next(filter(None, map(newest, sorted(trainings, key=order, reverse=True))), None)
+
+
 def prune(root: Path, kept: int, best: Collection[int] = ()) -> list[Path]:
     """Remove all but the newest `kept` complete checkpoints; returns what went.
 

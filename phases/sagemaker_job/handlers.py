@@ -1,7 +1,7 @@
 """The states of Diagram 10, seen from outside: the job is created or adopted, and followed by what it tells.
 
 `inputs`: {"job", "run"} to follow a job that is there; or {"machine", "channels"} (channel -> file -> artifact) to
-create one, with {"run"} where it is to go on with a run that an earlier job began. Durable data: {"job", "run", "checkpoints", "model", "failure", "walked"}.
+create one, with {"run"} where it is to go on with a run that an earlier job began. Durable data: {"job", "run", "model", "failure", "walked"}.
 """
 
 from __future__ import annotations
@@ -94,7 +94,6 @@ def _next(ctx: Context, here: str) -> str:
         job = _job(ctx)
     there, status = history[position + 1]
     ctx.data["walked"] = position + 1
-    ctx.data["checkpoints"] = job.checkpoints
     return label(here, there, status, job)
 
 

@@ -65,7 +65,7 @@ class LocalProvider:
             },
             "hyperparameters": dict(spec.hyperparameters),
             "environment": dict(spec.environment),
-            "output": str(Path(self.config.output).absolute() / name),
+            "output": f"{self.config.output.rstrip('/')}/{name}",  # as it is configured: it goes into the journal
             # checkpoints belong to the work, not to the attempt at it
             "checkpoints": str(
                 (_read(previous) or {}).get("checkpoints") or home / "opt" / "ml" / "checkpoints"
