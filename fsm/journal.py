@@ -26,7 +26,16 @@ from fsm.store.base import RunStore, Taken
 FORMAT = 1
 GENESIS = "0" * 64
 CLAIM_TRIES = 1000  # against a writer that appends all the while
-FRAME = ("seq", "epoch", "writer", "id", "prev", "time", "took")  # what differs between two equal runs
+FRAME = (  # what differs between two equal runs; a traceback tells where the program lies on a machine
+    "seq",
+    "epoch",
+    "writer",
+    "id",
+    "prev",
+    "time",
+    "took",
+    "traceback",
+)
 _dumps = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
 
 
@@ -55,7 +64,7 @@ def decode(line: bytes, where: str) -> dict[str, Any]:
 
 
 def essence(record: dict[str, Any]) -> dict[str, Any]:
-    """The record without what differs between two runs that did the same: times, writers, chain."""
+    """The record without what differs between two runs that did the same: times, writers, chain, tracebacks."""
     return {k: v for k, v in record.items() if k not in FRAME}
 
 
@@ -159,13 +168,15 @@ class Journal:
         fold = self.load()
         self.epoch += 1
         claim = {"kind": "claim", "host": socket.gethostname(), "pid": os.getpid()}
-        for _ in range(CLAIM_TRIES):
+        for attempt in range(CLAIM_TRIES):
             try:
                 self._append(claim)
                 return fold
-            except Taken:
-                for line in self.store.records(self.next):
-                    fold.apply(self._behind(line))
+            except Taken as taken:
+                fold.apply(self._behind(taken.line))
+                if attempt % 2:  # two in a row: it may be far ahead by now
+                    for line in self.store.records(self.next):
+                        fold.apply(self._behind(line))
         raise RunBusy(
             f"Run {self.store.name} cannot be taken over: its runner writes faster than a claim can be put between two of its "
             "records. Stop it where it runs, or try again."
