@@ -77,6 +77,7 @@ class Fold:
         self.state: dict[str, Any] = state or {"n": 0, "files": {}, "root": None, "ended": None}
         self._snapshot = len(json.dumps(self.state))  # bytes of the newest one
         self._since = 0  # bytes that the records after it brought
+        self._untold: dict[tuple[str, ...], Frame] = {}  # begun, and not in any record yet
 
     @classmethod
     def of(cls, records: Iterable[dict[str, Any]]) -> Fold:
@@ -128,8 +129,31 @@ class Fold:
             frame = frame["open"].get(state, {"calls": {}})["calls"].get(key or "0")
         return frame  # type: ignore[no-any-return]
 
+    def visited(self, at: list[str]) -> str:
+        """A path of calls with the visit of each state on it, and which of its failures a recovery is of."""
+        steps = []
+        for depth, step in enumerate(at):
+            frame = self.frame(at[:depth])
+            assert frame is not None, at
+            state = step.partition("~")[0]
+            failed = f"!{opened(frame, state)['failures']}" if step.endswith(RECOVERY) else ""
+            steps.append(f"{step}#{frame['visits'].get(state, 0) + 1}{failed}")
+        return "/".join(steps)
+
     def begin(self, at: list[str], frame: Frame) -> Frame:
-        """Put a frame where it belongs. Not a record: a machine's first record says enough to do this again."""
+        """Put a frame where it belongs. Not a record: the first one written in it, or below it, tells of it."""
+        self._untold[tuple(at)] = frame
+        return self._put(at, frame)
+
+    def begun_above(self, at: list[str]) -> list[dict[str, Any]]:
+        """The frames above `at` that no record has told of yet, for the next one to do so.
+
+        A machine may call another before it has written anything itself.
+        """
+        above = [at[:depth] for depth in range(len(at)) if tuple(at[:depth]) in self._untold]
+        return [{"at": a, **{k: self._untold[tuple(a)][k] for k in ("machine", "place")}} for a in above]
+
+    def _put(self, at: list[str], frame: Frame) -> Frame:
         if not at:
             self.state["root"] = frame
             return frame
@@ -147,9 +171,14 @@ class Fold:
         self.state["n"] += 1
         self._since += _brought(record)
         at = record["at"]
+        for above in record.get("above", ()):
+            if self.frame(above["at"]) is None:
+                self._put(above["at"], new_frame(above["machine"], above["place"]))
+            self._untold.pop(tuple(above["at"]), None)
         frame = self.frame(at)
         if frame is None:
-            frame = self.begin(at, new_frame(record["machine"], record.get("place") or [record["from"]]))
+            frame = self._put(at, new_frame(record["machine"], record.get("place") or [record["from"]]))
+        self._untold.pop(tuple(at), None)
         state = record["from"]
         if kind == "transition":
             self._transition(frame, state, record)
@@ -162,7 +191,7 @@ class Fold:
             elif entry := record["recovery"]:
                 here = opened(frame, state)
                 here["tries"][entry] = here["tries"].get(entry, 0) + 1
-                below = self.begin([*at, state + RECOVERY], new_frame(record["by"], [entry]))
+                below = self._put([*at, state + RECOVERY], new_frame(record["by"], [entry]))
                 below["data"]["error"] = {
                     "machine": record["machine"],
                     "state": state,

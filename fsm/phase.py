@@ -183,10 +183,13 @@ class Context:
         """The stack of places: `IterativeDistillation > EpochN.Train > ForwardPass`."""
         return " > ".join([*(step.partition("~")[0] for step in self._at), self.state])
 
-    @property
+    @cached_property
     def identity(self) -> str:
-        """Names this visit of this state, the same in every attempt: seeds and outside names derive from it."""
-        return f"{'/'.join(self._at)}/{self.machine}:{self.state}#{self.visit}"
+        """Names this visit of this state, the same in every attempt: seeds and outside names derive from it.
+
+        The visits of the states above belong to it: an epoch that trains is not the epoch before.
+        """
+        return f"{self._runner.fold.visited(self._at)}/{self.machine}:{self.state}#{self.visit}"
 
     def effect_name(self, prefix: str, length: int = 63) -> str:
         """A name for something made outside, the same in every attempt, so that a second one finds the first's.

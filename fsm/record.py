@@ -50,6 +50,15 @@ class Claim(_Record):
     pid: int
 
 
+class Above(BaseModel):
+    """A machine that called down before it wrote a record of its own, and where it stands."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+    at: list[str]
+    machine: str
+    place: list[str]
+
+
 class _InState(_Record):
     at: list[str]  # the states, outermost first, that called down to this machine; `~2` marks a second call
     machine: str
@@ -57,6 +66,7 @@ class _InState(_Record):
     from_: Annotated[str, Field(alias="from")]
     visit: Annotated[int, Field(ge=1)]
     place: list[str] | None = None  # where the machine stands, if in more than one state
+    above: list[Above] | None = None  # machines above that no record has told of before
     snapshot: dict[str, Any] | None = None
 
 

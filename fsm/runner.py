@@ -163,7 +163,11 @@ class Runner:
             if state in until:
                 break
             self.stop.check()
-            self._visit(at, machine, kernel, phase, frame, place, state, inputs)
+            try:
+                self._visit(at, machine, kernel, phase, frame, place, state, inputs)
+            except _Leave as leave:
+                if leave.at != at or leave.state != state:
+                    raise
         return Result(frame["data"], frame["last"], frame["label"])
 
     def _visit(
@@ -205,10 +209,6 @@ class Runner:
             label = here["leave"] if "leave" in here else self._handle(registered, ctx)
             step = kernel.step(place, state, label)
             patch = _patch(data, ctx)
-        except _Leave as leave:
-            if leave.at != at or leave.state != state:
-                raise
-            return
         except (StoreError, RunReplaced):
             raise
         except Exception as error:
@@ -279,6 +279,8 @@ class Runner:
         """Fold and commit a record. A signal in the middle waits until both are done."""
         self.stop.depth += 1
         try:
+            if above := self.fold.begun_above(body["at"]):
+                body["above"] = above
             self.fold.apply(body)
             if self.fold.snapshot_due():
                 body["snapshot"] = self.fold.snapshot()
