@@ -1,0 +1,217 @@
+"""Killing a runner at a chosen record, going on, and comparing with a run that was left alone.
+
+Every session is a process forked from this one, so that what is heavy to import is imported once; it dies by `kill -9`
+in itself, at the point that was chosen, and nothing of it is unwound.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fsm import session
+from fsm.audit import audit
+from fsm.config import Config
+from fsm.journal import Journal, essence
+from fsm.runner import Nobody
+from fsm.store.base import RunStore, Store
+
+BEFORE, AFTER, MIDDLE = "before", "after", "middle"
+MOST_SESSIONS = 20  # until a run is done: it may stop at errors, and is killed once
+
+
+@dataclass(frozen=True)
+class Kill:
+    """Die at record `seq`.
+
+    before  when it is about to be put     after  when it was put, before the runner hears of it
+    middle  in the handler that leads to it: when that handler first shows progress, or after `seconds`
+    """
+
+    seq: int
+    where: str
+    seconds: float | None = None
+
+    def __str__(self) -> str:
+        return f"{self.where}-{self.seq}"
+
+
+def die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+    time.sleep(60)
+
+
+class Deadly:
+    """A run's store that kills its process at the chosen record."""
+
+    def __init__(self, run: RunStore, kill: Kill) -> None:
+        self._run = run
+        self._kill = kill
+        self.armed = kill.seq == 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._run, name)
+
+    def append(self, seq: int, line: bytes) -> None:
+        kill = self._kill
+        if seq == kill.seq and kill.where in (BEFORE, MIDDLE):
+            die()
+        self._run.append(seq, line)
+        if seq == kill.seq:
+            die()
+        if seq == kill.seq - 1 and kill.where == MIDDLE:
+            self.armed = True
+            if kill.seconds is not None:
+                threading.Timer(kill.seconds, die).start()
+
+
+class Watcher(Nobody):
+    """Dies at the first progress that is shown once its store is armed."""
+
+    def __init__(self, deadly: list[Deadly]) -> None:
+        self._deadly = deadly
+
+    def progress(self, at: list[str], state: str, done: float, total: float, note: str) -> None:
+        if any(d.armed and d._kill.where == MIDDLE and d._kill.seconds is None for d in self._deadly):
+            die()
+
+
+class Opened:
+    """A store opened before the fork, whose runs are deadly after it."""
+
+    def __init__(self, store: Store, kill: Kill | None, name: str) -> None:
+        self._store = store
+        self._kill = kill
+        self._name = name
+        self.deadly: list[Deadly] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    def run(self, name: str) -> Any:
+        run = self._store.run(name)
+        if self._kill is None or name != self._name:
+            return run
+        self.deadly.append(Deadly(run, self._kill))
+        return self.deadly[-1]
+
+
+@dataclass(frozen=True)
+class History:
+    """What a run comes to, but for times, writers and claims. `ended` is its outcome and the label it ended by."""
+
+    records: tuple[dict[str, Any], ...]
+    files: dict[str, str]
+    ended: Any
+    seqs: tuple[int, ...]  # of the records
+    took: tuple[float, ...]  # seconds in the handler, 0 for a record that is not a transition
+
+
+def history(run: RunStore) -> History:
+    """The journal of a run and its artifacts, each checked to be whole. Raises AssertionError where it is not."""
+    found = audit(run)
+    assert found.whole, [str(f) for f in found.findings]
+    records = [r for r in Journal(run).records() if r["kind"] != "claim"]
+    files = {n: f["sha256"] for r in records for n, f in (r.get("files") or {}).items()}
+    return History(
+        tuple(essence(r) for r in records),
+        files,
+        records[-1].get("end"),
+        tuple(r["seq"] for r in records),
+        tuple(r.get("took", 0.0) for r in records),
+    )
+
+
+def in_child(work: Callable[[], int], log: Path) -> int:
+    """Fork, work, and say how it ended: the exit code, or minus the signal."""
+    sys.stdout.flush()
+    pid = os.fork()
+    if pid == 0:
+        code = 70
+        try:
+            with log.open("a") as f:
+                os.dup2(f.fileno(), 1)
+                os.dup2(f.fileno(), 2)
+            code = work()
+        except BaseException:
+            with suppress(Exception), log.open("a") as f:
+                traceback.print_exc(file=f)
+        finally:
+            os._exit(code)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def warm(config: Config) -> None:
+    """Import and build here what every session needs, so that a forked one has it."""
+    for name in ("structlog", "fsm.record", "fsm.store.s3"):
+        importlib.import_module(name)
+    for machine in config.program.machines.values():
+        _ = machine.kernel
+
+
+def one_session(config: Config, store: Store, log: Path, kill: Kill | None = None) -> int:
+    """One start of a run in a process of its own: 0 done, 1 failed, 3 stopped, -9 killed."""
+
+    def work() -> int:
+        import structlog
+
+        opened = Opened(store, kill, config.engine.run.name)
+        session.open_store = lambda url, **options: opened  # type: ignore[assignment,return-value]
+        silent = structlog.wrap_logger(structlog.PrintLogger(sys.stdout))
+        return session.run(config, observer=Watcher(opened.deadly), logger=silent).exit_code
+
+    return in_child(work, log)
+
+
+def to_the_end(config: Config, store: Store, log: Path) -> int:
+    """Give the same command again until the run is done. Raises AssertionError where it never is."""
+    for _ in range(MOST_SESSIONS):
+        code = one_session(config, store, log)
+        if code != 3:
+            assert code in (0, 1), f"a session ended with {code}:\n{log.read_text()[-3000:]}"
+            return code
+    raise AssertionError(f"not done after {MOST_SESSIONS} sessions:\n{log.read_text()[-3000:]}")
+
+
+def killed(config: Config, store: Store, log: Path, kill: Kill) -> History:
+    """A run killed at one point, in whichever session comes to it, and taken to its end."""
+    for _ in range(MOST_SESSIONS):
+        code = one_session(config, store, log, kill)
+        if code == -signal.SIGKILL:
+            break
+        assert code == 3, (
+            f"{kill}: a session ended with {code} and was not killed:\n{log.read_text()[-3000:]}"
+        )
+    to_the_end(config, store, log)
+    return history(store.run(config.engine.run.name))
+
+
+def points(reference: History, wheres: Sequence[str] = (BEFORE, AFTER, MIDDLE)) -> Iterator[Kill]:
+    """Every point of a run: each of its records but the claims. A killed run has the same numbers up to its kill."""
+    for seq in reference.seqs:
+        for where in wheres:
+            yield Kill(seq, where)
+
+
+def differences(found: History, reference: History) -> list[str]:
+    """What differs, said shortly; empty where nothing does."""
+    said = [
+        f"record {n}: {a} where the reference has {b}"
+        for n, (a, b) in enumerate(zip(found.records, reference.records, strict=False))
+        if a != b
+    ][:3]
+    if len(found.records) != len(reference.records):
+        said.append(f"{len(found.records)} records where the reference has {len(reference.records)}")
+    if found.files != reference.files:
+        said.append(f"artifacts {found.files} where the reference has {reference.files}")
+    return said
