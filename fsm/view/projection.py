@@ -336,7 +336,9 @@ class Projection:
         tallies = self.tallies.get(machine, {})
         active = {p for lv in self.stack() if lv.machine == machine for p in self._standing(lv)}
         paths = list(known.chart.states) if known else []
-        paths += [p for p in tallies if not known or p not in known.chart.states]
+        paths += [
+            p for p in (*tallies, *sorted(active - set(tallies))) if not known or p not in known.chart.states
+        ]
         left = self._left(machine)
         views = {}
         for path in paths:

@@ -262,6 +262,8 @@ def _fitted(rows: list[_Row], room: int, frame: Frame) -> list[_Row]:
         if len(rows) <= room:
             return rows
         rows = _folded(rows, group, frame)
+    if len(rows) > room:
+        rows = [row for row in rows if row.path] or rows
     return rows[-room:]
 
 
