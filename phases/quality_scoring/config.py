@@ -166,9 +166,7 @@ class QualityScoringConfig(_Section):
         description="By score; a scorer of one's own is a state in the drawing, a handler and a weight here.",
     )
     acceptable: float = Field(default=7.0, description="An overall score below it needs correction.")
-    max_chars: int = Field(
-        default=1_000_000, ge=1, description="A longer text is not read; its score says so."
-    )
+    max_chars: int = Field(default=500_000, ge=1, description="A longer text is not read; its score says so.")
     workers: int = Field(default=2, ge=1, description="Texts scored at once.")
 
     @field_validator("weights")

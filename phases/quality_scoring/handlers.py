@@ -26,8 +26,7 @@ _MOST_SHOWN = 20  # reasons of one rule; the others are one
 def check_markdown(item: Scoring) -> str:
     """Whether the answer is Markdown with fenced code."""
     if len(item.text) > item.config.max_chars:
-        note = f"a text of {len(item.text)} characters is not read; the most is {item.config.max_chars}"
-        item.give("SyntaxCheck.TryGCC", 0.0, note)
+        item.refuse(f"{len(item.text)} characters are more than {item.config.max_chars}")
         item.text = ""
     item.text = extract.normalise(item.text)
     return "Has ``` blocks" if extract.has_blocks(item.text) else "No markdown"

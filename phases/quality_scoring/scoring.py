@@ -7,7 +7,7 @@ from typing import Any
 
 from phases.quality_scoring.config import QualityScoringConfig
 from phases.quality_scoring.diagnosis import NOTHING_WRONG, Diagnosis
-from phases.quality_scoring.structure import Structure
+from phases.quality_scoring.structure import Structure, Unreadable
 
 DEFAULT = QualityScoringConfig()
 
@@ -72,8 +72,16 @@ class Scoring:
 
     def take(self, code: str) -> None:
         """From here on, `code` is what is scored: its line numbers are those of the text."""
-        self.code = code
-        self.structure = Structure(code)
+        try:
+            self.structure = Structure(code)
+            self.code = code
+        except Unreadable as e:
+            self.refuse(str(e))
+            self.structure = Structure("")
+
+    def refuse(self, why: str) -> None:
+        """Say why none of the text is read; what is scored is then the empty text."""
+        self.give("SyntaxCheck.TryGCC", 0.0, f"refused: {why}")
 
     def give(self, rule: str, points: float, note: str, line: int | None = None) -> None:
         """Add points to the score that the rule's composite stands for (`SafetyCheck.GotoCheck`: safety).

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import tree_sitter_c
-from tree_sitter import Language, Node, Parser, Query, QueryCursor
+from tree_sitter import Language, Node, Parser, Query, QueryCursor, Tree
 
 _C = Language(tree_sitter_c.language())
 
@@ -49,6 +49,9 @@ _QUERY = Query(
 )
 _FAULTS = Query(_C, "(ERROR) @error (MISSING) @missing")
 
+_SMALL = 8192  # bytes, in which nothing can take long
+_HEAP = 4096
+
 _MACRO_INTEREST = re.compile(rb"\w{3,}")
 _TRUE = re.compile(rb"true|TRUE|!(?:0[uUlL]*|false|FALSE)|(?:0[xX])?0*[1-9a-fA-F][0-9a-fA-F]*[uUlL]*")
 _ZERO = re.compile(rb"0[uUlL]*")
@@ -78,14 +81,23 @@ class Function:
     line: int
 
 
+class Unreadable(ValueError):
+    """A text so far from C that it is not worth the time to look into it."""
+
+
 class Structure:
-    """What a text is, as C code. Offsets are bytes of its UTF-8 form; lines count from 1."""
+    """What a text is, as C code. Offsets are bytes of its UTF-8 form; lines count from 1.
+
+    Raises Unreadable for a long text in which nothing holds together.
+    """
 
     def __init__(self, code: str, *, macros: bool = True) -> None:
         self.source = code.encode("utf-8", "replace")
         self._tree = Parser(_C).parse(self.source)
         root = self._tree.root_node
         self._has_error = root.has_error
+        if len(self.source) > _SMALL:
+            _refuse_heaps(self._tree)
         self._nodes = QueryCursor(_QUERY).captures(root)
         self._dead = self._unread_branches()
         if self._dead:
@@ -223,7 +235,8 @@ class Structure:
         for at, callee in self._called:
             if callee in by_name and (caller := self._around(at)) is not None:
                 calls[caller.name].add(callee)
-        return [f for f in by_name.values() if _reaches(calls, f.name)]
+        again = _on_cycles(calls)
+        return [f for f in by_name.values() if f.name in again]
 
     def _around(self, offset: int) -> Function | None:
         i = bisect_right(self.functions, offset, key=lambda f: f.start) - 1
@@ -418,6 +431,29 @@ class Structure:
         return list(first.values())
 
 
+def _refuse_heaps(tree: Tree) -> None:
+    """Raises Unreadable for thousands of bare tokens in a row, or of levels: a query's time is quadratic in both.
+
+    tree-sitter 0.26: at every node, `ts_tree_cursor_current_status` looks through the siblings for a named one, and
+    `ts_query_cursor__advance` through the states of all levels above.
+    """
+    cursor = tree.walk()
+    runs = [0]
+    while True:
+        runs[-1] = 0 if cursor.node is None or cursor.node.is_named else runs[-1] + 1
+        if runs[-1] > _HEAP:
+            raise Unreadable(f"{_HEAP} signs in a row that belong to nothing")
+        if cursor.goto_first_child():
+            runs.append(0)
+            if len(runs) > _HEAP:
+                raise Unreadable(f"more than {_HEAP} levels, one in another")
+            continue
+        while not cursor.goto_next_sibling():
+            runs.pop()
+            if not cursor.goto_parent():
+                return
+
+
 def _declared_name(declarator: Node) -> bytes:
     """The name inside pointers, arrays and parameter lists."""
     node: Node | None = declarator
@@ -428,16 +464,40 @@ def _declared_name(declarator: Node) -> bytes:
     return (node.text or b"") if node is not None else b""
 
 
-def _reaches(calls: dict[str, set[str]], start: str) -> bool:
-    todo, seen = list(calls[start]), set[str]()
-    while todo:
-        name = todo.pop()
-        if name == start:
-            return True
-        if name not in seen:
-            seen.add(name)
-            todo.extend(calls[name])
-    return False
+def _on_cycles(graph: dict[str, set[str]]) -> set[str]:
+    """The nodes that lie on a cycle: strong components of several nodes (Tarjan 1972, without recursion), self-loops."""
+    order: dict[str, int] = {}
+    low: dict[str, int] = {}
+    stack: list[str] = []
+    on_stack: set[str] = set()
+    found = {node for node, to in graph.items() if node in to}
+    for root in graph:
+        if root in order:
+            continue
+        path = [(root, iter(sorted(graph[root])))]
+        while path:
+            node, edges = path[-1]
+            if node not in order:
+                order[node] = low[node] = len(order)
+                stack.append(node)
+                on_stack.add(node)
+            for to in edges:
+                if to not in order:
+                    path.append((to, iter(sorted(graph[to]))))
+                    break
+                if to in on_stack:
+                    low[node] = min(low[node], order[to])
+            else:
+                path.pop()
+                if path:
+                    low[path[-1][0]] = min(low[path[-1][0]], low[node])
+                if low[node] == order[node]:
+                    component = stack[stack.index(node) :] if stack[-1] != node else [node]
+                    del stack[-len(component) :]
+                    on_stack.difference_update(component)
+                    if len(component) > 1:
+                        found.update(component)
+    return found
 
 
 def _without(source: bytes, start: int, end: int, holes: list[tuple[int, int]]) -> bytes:

@@ -1,0 +1,72 @@
+"""`fsm score FILE... [--prompt TEXT] [--json]`: the scores of C files, or of a model's answers, with their reasons."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from phases.quality_scoring.config import QualityScoringConfig
+from phases.quality_scoring.scorer import score_many
+from phases.quality_scoring.scoring import DEFAULT, Score
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add the command to `fsm`'s."""
+    parser = subparsers.add_parser("score", help="score C code, with every rule that fired")
+    parser.add_argument(
+        "files", nargs="+", metavar="FILE", help="C code, or Markdown with C in it; - is stdin"
+    )
+    parser.add_argument(
+        "--prompt", default="", metavar="TEXT", help="what was asked for: it tells the domain"
+    )
+    parser.add_argument("--json", action="store_true", help="one JSON line a file")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace, config: QualityScoringConfig = DEFAULT) -> int:
+    """Score the files; 0, or 2 when one cannot be read (the others are scored)."""
+    texts: list[tuple[str, str]] = []
+    failed = 0
+    for name in args.files:
+        try:
+            texts.append((name, _read(name, config.max_chars)))
+        except OSError as e:
+            failed = 2
+            print(
+                f"{name}: cannot be read: {e.strerror}. Name a file of C code, or - for stdin.",
+                file=sys.stderr,
+            )
+    scores = score_many([(text, args.prompt) for _, text in texts], config)
+    for (name, _), result in zip(texts, scores, strict=True):
+        if args.json:
+            print(json.dumps({"file": name, **result.as_dict()}, ensure_ascii=False))
+        else:
+            _show(name, result)
+    return failed
+
+
+def _read(name: str, most: int) -> str:
+    """The text, no further than it takes to see that it is too long: four bytes a character at most."""
+    if name == "-":
+        return sys.stdin.buffer.read(4 * most + 1).decode("utf-8", "replace")
+    with Path(name).open("rb") as file:
+        return file.read(4 * most + 1).decode("utf-8", "replace")
+
+
+def _show(name: str, result: Score) -> None:
+    console = Console(highlight=False)
+    verdict = "needs correction" if result.needs_correction else "acceptable"
+    scores = "  ".join(f"{k} {getattr(result, k):.2f}" for k in ("syntax", "protocol", "safety", "style"))
+    console.print(f"{name}: {result.overall:.2f}, {verdict} ({scores}; domain {result.domain})", markup=False)
+    table = Table(box=None, pad_edge=False)
+    for column, justify in (("rule", "left"), ("line", "right"), ("points", "right"), ("found", "left")):
+        table.add_column(column, justify=justify)  # type: ignore[arg-type]
+    for r in result.reasons:
+        table.add_row(r.rule, str(r.line or ""), f"{r.points:+.2f}", r.note.replace("[", "\\["))
+    console.print(table)
