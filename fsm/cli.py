@@ -8,7 +8,9 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+Subparsers = Any  # argparse keeps the type of add_subparsers() to itself
 BROKEN_PIPE = 141  # what a shell reports for a program whose reader has gone
 
 
@@ -89,9 +91,7 @@ def main(argv: list[str] | None = None) -> int:
     return guarded(args.do, args)
 
 
-def _of_run(
-    commands: argparse._SubParsersAction, name: str, text: str, do: Callable[..., int]
-) -> argparse.ArgumentParser:  # type: ignore[type-arg]
+def _of_run(commands: Subparsers, name: str, text: str, do: Callable[..., int]) -> argparse.ArgumentParser:
     one: argparse.ArgumentParser = commands.add_parser(name, help=text)
     one.add_argument("run", metavar="RUN")
     _store_arguments(one)
@@ -109,7 +109,7 @@ def _store_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="JSON, one line an item")
 
 
-def _phase_commands(commands: argparse._SubParsersAction, argv: list[str]) -> None:  # type: ignore[type-arg]
+def _phase_commands(commands: Subparsers, argv: list[str]) -> None:
     """Commands that installed packages bring by the entry point group `fsm.commands`: a function (subparsers) -> None.
 
     Looked up only when no command of the engine's own was given: finding entry points reads every package's metadata.
@@ -182,21 +182,30 @@ def parse(args: argparse.Namespace) -> int:
     refused = False
     for path in args.files:
         try:
-            diagram = mermaid.read(path)
+            diagrams = mermaid.read_all(path)
+        except OSError as e:
+            refused = True
+            _refused(args, path, f"the file cannot be read: {e.strerror}", 0, 0)
+            continue
         except mermaid.MermaidError as e:
             refused = True
-            if args.json:
-                print(json.dumps({"file": str(path), "error": e.message, "line": e.line, "column": e.column}))
-            else:
-                print(e, file=sys.stderr)
+            _refused(args, path, e.message if args.json else str(e), e.line, e.column)
             continue
-        if args.json:
-            print(json.dumps({"file": str(path), **mermaid.dump(diagram)}, ensure_ascii=False))
-        else:
-            for finding in diagram.diagnostics:
-                print(f"{path}:{finding.line}:{finding.column}: {finding.severity}: {finding.message}")
-            print(f"{path}: read")
+        for diagram in diagrams:
+            if args.json:
+                print(json.dumps({"file": str(path), **mermaid.dump(diagram)}, ensure_ascii=False))
+                continue
+            for said in diagram.diagnostics:
+                print(f"{path}:{said.line}:{said.column}: {said.severity}: {said.message}")
+            print(f"{path}: {type(diagram).__name__} read")
     return 2 if refused else 0
+
+
+def _refused(args: argparse.Namespace, path: Path, message: str, line: int, column: int) -> None:
+    if args.json:
+        print(json.dumps({"file": str(path), "error": message, "line": line, "column": column}))
+    else:
+        print(message if line else f"{path}: {message}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -47,10 +47,14 @@ class Plug(_Model):
 
 
 class Run(_Model):
-    """`name` is the run's in the store; `seed` decides every random number in it."""
+    """`name` is the run's in the store; `seed` decides every random number in it.
+
+    `source` names another run of the store, whose artifacts this one may open: a phase alone, after another one.
+    """
 
     name: str = "run"
     seed: int = 42
+    source: str | None = None
 
 
 class Engine(_Model):

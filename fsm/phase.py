@@ -229,22 +229,30 @@ class Context:
         return artifact
 
     def has(self, name: str) -> bool:
-        """Whether some state of this run has put an artifact of that name."""
-        return name in self.files or name in self._runner.fold.files
+        """Whether some state of this run, or of the run it comes after, has put an artifact of that name."""
+        given = self._runner.given
+        return (
+            name in self.files
+            or name in self._runner.fold.files
+            or (given is not None and name in given.files)
+        )
 
     def open(self, name: str) -> Path:
         """The newest artifact of that name, as a local file to be read. Raises MissingArtifact."""
+        run, given = self._runner.run, self._runner.given
         if name in self.files:
             sha256 = self.files[name].sha256
         elif name in self._runner.fold.files:
             sha256 = self._runner.fold.files[name]["sha256"]
+        elif given is not None and name in given.files:
+            run, sha256 = given.run, given.files[name]["sha256"]
         else:
             raise MissingArtifact(
                 f"{self.place}: this run has no artifact {name!r}. The state that puts it has not run: run the machine that does "
-                "before this one, or name the file in the configuration."
+                "before this one and name that run with --from, or name the file in the configuration."
             )
         self.reads[name] = sha256
-        return self._runner.run.artifact(sha256)
+        return run.artifact(sha256)
 
     def names(self, prefix: str = "") -> list[str]:
         """The names of this run's artifacts that begin with `prefix`, sorted."""

@@ -20,6 +20,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--machine", metavar="NAME", help="run this machine instead: a phase alone")
     parser.add_argument(
+        "--from",
+        dest="source",
+        metavar="RUN",
+        help="another run, whose artifacts this one may open: a phase after another one",
+    )
+    parser.add_argument(
         "--store", metavar="URL", help="where runs are kept: a directory, or s3://bucket/prefix"
     )
     parser.add_argument("--seed", type=int, help="what every random number of the run derives from")
@@ -61,7 +67,13 @@ def run(args: argparse.Namespace) -> int:
     from fsm.stop import StopRequested
     from fsm.view.terminal import telling
 
-    names = {"run.name": args.run, "machine": args.machine, "store": args.store, "run.seed": args.seed}
+    names = {
+        "run.name": args.run,
+        "machine": args.machine,
+        "store": args.store,
+        "run.seed": args.seed,
+        "run.source": args.source,
+    }
     overrides: dict[str, Any] = {k: v for k, v in names.items() if v is not None}
     if args.machine and not args.run:
         overrides["run.name"] = args.machine

@@ -39,6 +39,14 @@ class Outcome:
         return {"done": 0, "failed": 1, "stopped": 3}[self.outcome]
 
 
+@dataclass(frozen=True)
+class Given:
+    """Another run and its artifacts, {name: {"sha256", "size"}}, as they were when this run began."""
+
+    run: RunStore
+    files: Mapping[str, Mapping[str, Any]]
+
+
 class Observer(Protocol):
     """Who looks on. Every method may be called from the runner's thread, `progress` from any.
 
@@ -103,6 +111,7 @@ class Runner:
         store_url: str = "",
         store_options: Mapping[str, Any] | None = None,
         config_text: str = "",
+        given: Given | None = None,
         observer: Observer | None = None,
         logger: Any = None,
         stop: Stop | None = None,
@@ -117,6 +126,7 @@ class Runner:
         self.store_url = store_url
         self.store_options = dict(store_options or {})
         self.config_text = config_text
+        self.given = given
         self.observer: Observer = observer or Nobody()
         self.stop = stop or Stop()
         self._logger = logger

@@ -18,7 +18,7 @@ from fsm.config import Config, environment_secrets
 from fsm.errors import ConfigChanged, NoSuchRun
 from fsm.fold import Fold
 from fsm.journal import FORMAT, Journal
-from fsm.runner import Nobody, Observer, Outcome, Runner
+from fsm.runner import Given, Nobody, Observer, Outcome, Runner
 from fsm.stop import Stop
 from fsm.store.base import RunStore, open_store
 from fsm.watch import Watch, stack_of
@@ -113,7 +113,8 @@ def run(
     if fresh and run.read_header() is not None:
         generation = int(journal.header().get("generation", 0)) + 1
         store.retire(run.name)
-    header = begin(config, run, journal, generation)
+    source = store.run(engine.run.source) if engine.run.source else None
+    header = begin(config, run, journal, generation, _files(source) if source else {})
     # what is made outside is named after the run: a bucket's run by its bucket too, for its jobs share an account
     place = engine.store if "://" in engine.store else ""
     fold = journal.open()
@@ -128,6 +129,7 @@ def run(
         store_url=engine.store,
         store_options=engine.store_options,
         config_text=config.text,
+        given=Given(source, header["given"]) if source else None,
         logger=logger,
         stop=stop,
     )
@@ -141,10 +143,24 @@ def run(
         journal.close()
 
 
-def begin(config: Config, run: RunStore, journal: Journal, generation: int = 0) -> dict[str, Any]:
+def _files(run: RunStore) -> dict[str, Any]:
+    """The newest artifacts of a run by name. Raises NoSuchRun."""
+    journal = Journal(run)
+    journal.header()
+    return journal.load().files
+
+
+def begin(
+    config: Config,
+    run: RunStore,
+    journal: Journal,
+    generation: int = 0,
+    given: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
     """The header of the run, written now if it is new. Raises ConfigChanged where it was begun with other words.
 
-    `generation` counts the former runs of the name. A new run finds no scratch of a former one.
+    `generation` counts the former runs of the name; `given` are the artifacts of the run this one comes after, as they
+    are now: later ones are not for it. A new run finds no scratch of a former one.
     """
     header = {
         "format": FORMAT,
@@ -155,6 +171,7 @@ def begin(config: Config, run: RunStore, journal: Journal, generation: int = 0) 
         "seed": config.engine.run.seed,
         "config": dict(config.plain),
         "diagrams": config.program.digests,
+        "given": dict(given or {}),
     }
     try:
         found = journal.header()
