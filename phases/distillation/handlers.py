@@ -110,8 +110,9 @@ def apply_quantization(ctx: Context) -> None:
 
 
 @PHASE.state("ModelSetup.PrepareKBit")
-def prepare_kbit(ctx: Context) -> None:
+def prepare_kbit(ctx: Context) -> str:
     _session(ctx).reach("prepare")
+    return "rank=32, alpha=64"
 
 
 @PHASE.state("ModelSetup.ApplyLoRA")

@@ -298,7 +298,8 @@ def _max_steps(trainer: FollowedTrainer) -> int:
     passes: int = len(trainer.get_train_dataloader())
     steps = max(math.ceil(passes / trainer.args.gradient_accumulation_steps), 1)
     epochs: float = trainer.args.num_train_epochs
-    return int(math.ceil(epochs * steps))
+    total: int = math.ceil(epochs * steps)
+    return total
 
 
 def _inexact(last: checkpoints.Checkpoint | None) -> str:
