@@ -39,7 +39,7 @@ def parse_hyperparams(ctx: Context) -> None:
 
 
 @PHASE.state("Initialization.LoadDatasets")
-def load_datasets(ctx: Context) -> str:
+def load_datasets(ctx: Context) -> None:
     """Take both sets into the run, from the channel SM_CHANNEL_TRAIN, the run itself or this machine."""
     from phases.qlora_training import data
 
@@ -53,16 +53,14 @@ def load_datasets(ctx: Context) -> str:
     ctx.put("qlora/train.jsonl", data.lines(rows))
     ctx.put("qlora/validation.jsonl", data.lines(held_out))
     ctx.data["rows"] = {"train": len(rows), "validation": len(held_out)}
-    return "From SM_CHANNEL_*"
 
 
 @PHASE.state("Initialization.ValidateStructure")
-def validate_structure(ctx: Context) -> str:
+def validate_structure(ctx: Context) -> None:
     from phases.qlora_training import data
 
     for name in ("qlora/train.jsonl", "qlora/validation.jsonl"):
         data.validate(data.read_jsonl(ctx.open(name)), name)
-    return "Check messages field"
 
 
 @PHASE.state("Initialization.CheckDiskSpace")
