@@ -165,6 +165,13 @@ class Journal:
         (unless `takeover`), or where another one claims the run at this moment.
         """
         self.store.acquire(takeover)
+        try:
+            return self._claim()
+        except BaseException:
+            self.store.release()
+            raise
+
+    def _claim(self) -> Fold:
         fold = self.load()
         self.epoch += 1
         claim = {"kind": "claim", "host": socket.gethostname(), "pid": os.getpid()}

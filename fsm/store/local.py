@@ -151,7 +151,10 @@ class LocalRun:
         except BlockingIOError:
             self._close()
             live = self.read_live() or {}
-            who = f"{live['writer']} (process {live['pid']} on {live['host']})" if live else "another process"
+            known = {"writer", "pid", "host"} <= live.keys()
+            who = (
+                f"{live['writer']} (process {live['pid']} on {live['host']})" if known else "another process"
+            )
             raise RunBusy(
                 f"Run {self.name} is being run by {who}. Watch it with `fsm status {self.name}`, stop it there, or give this one "
                 "another name with --run."
@@ -162,9 +165,16 @@ class LocalRun:
                 f"{self.journal} cannot be locked ({e.strerror}): its file system has no locks, and without one two runners could "
                 "write one journal. Choose a local file system with --store."
             ) from e
-        self._size = os.fstat(self._fd).st_size
-        self._cut_torn_line()
-        self._next = self._last_number() + 1
+        try:
+            self._size = os.fstat(self._fd).st_size
+            self._cut_torn_line()
+            self._next = self._last_number() + 1
+        except OSError as e:
+            self._close()
+            raise _store_error("The journal cannot be read:", self.journal, e) from e
+        except JournalDamaged:
+            self._close()
+            raise
 
     def release(self) -> None:
         self._close()
