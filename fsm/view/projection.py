@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from fsm.chart import Edge
+from fsm.chart import Edge, ancestors
 from fsm.fold import RECOVERY
 from fsm.machine import Detail, Machine
 from fsm.view.overview import overview_states, path_between
@@ -339,7 +339,7 @@ class Projection:
         paths += [
             p for p in (*tallies, *sorted(active - set(tallies))) if not known or p not in known.chart.states
         ]
-        left = self._left(machine)
+        left = self._left(machine) | self._crossed(machine)
         views = {}
         for path in paths:
             own = tallies.get(path, Tally())
@@ -368,6 +368,21 @@ class Projection:
             source = edge.partition(" --> ")[0]
             left[source] = max(left.get(source, 0), n) if source in forks else left.get(source, 0) + n
         return left
+
+    def _crossed(self, machine: str) -> dict[str, int]:
+        """How often composites were left by edges that cross their border from within."""
+        known = self.machines.get(machine)
+        moves = self.moves.get(machine, Counter())
+        crossed: dict[str, int] = {}
+        if known is None:
+            return {}
+        for edge in known.chart.edges:
+            if edge.target not in known.chart.states:
+                continue
+            for around in ancestors(edge.source):
+                if around and not (edge.target + ".").startswith(around + "."):
+                    crossed[around] = crossed.get(around, 0) + moves[edge.source, edge.label]
+        return {path: n for path, n in crossed.items() if n}
 
     def taken(self, machine: str, edge: Edge) -> int:
         """How often an edge was taken. One that is drawn a second time from outside is taken with its other."""
