@@ -251,7 +251,7 @@ class LocalRun:
         for line in self._backwards():
             try:
                 return int(json.loads(line)["seq"])
-            except (ValueError, KeyError, TypeError) as e:
+            except (ValueError, KeyError, TypeError, RecursionError) as e:
                 raise JournalDamaged(
                     f"{self.journal}: the last line is not a record ({e}). The file was changed by something else than this "
                     "program: restore it from a copy, or start anew with --fresh."
