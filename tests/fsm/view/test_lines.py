@@ -8,6 +8,7 @@ import logging
 import sys
 import time
 import warnings
+from collections.abc import MutableMapping
 from pathlib import Path
 from typing import Any
 
@@ -141,7 +142,7 @@ def test_a_followed_run_is_told_as_lines_that_name_it(
 
     monkeypatch.setattr(lines, "BETWEEN_POLLS", 0.01)
     said: list[dict[str, Any]] = []
-    logger = structlog.wrap_logger(None, processors=[lambda _, __, event: said.append(event) or drop()])
+    logger = writing_to(said)
     teller = lines.Teller(logger, Projection())
     bakery.run("van", "oven", logger=quiet)
     teller.watched([], "Deliver", Watch(LocalStore(bakery.directory).run("van")))
@@ -154,8 +155,14 @@ def test_a_followed_run_is_told_as_lines_that_name_it(
     assert {e["run"] for e in said} == {"van"}
 
 
-def drop() -> Any:
-    raise structlog.DropEvent
+def writing_to(said: list[dict[str, Any]]) -> Any:
+    """A logger whose events are kept."""
+
+    def keep(logger: Any, method: str, event: MutableMapping[str, Any]) -> Any:
+        said.append(dict(event))
+        raise structlog.DropEvent
+
+    return structlog.wrap_logger(None, processors=[keep])
 
 
 def test_progress_is_told_now_and_then_and_not_each_time(
@@ -164,7 +171,7 @@ def test_progress_is_told_now_and_then_and_not_each_time(
     from fsm.view import lines
 
     said: list[dict[str, Any]] = []
-    logger = structlog.wrap_logger(None, processors=[lambda _, __, event: said.append(event) or drop()])
+    logger = writing_to(said)
     teller = lines.Teller(logger, Projection())
     teller.entered([], "m", "Work", 1)
     for i in range(1000):

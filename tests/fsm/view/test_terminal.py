@@ -84,7 +84,7 @@ class Screen:
 class Terminal:
     """A program on a terminal of its own."""
 
-    def __init__(self, command: list[str], width: int = 90, height: int = 30, **env: str) -> None:
+    def __init__(self, command: list[str], width: int, height: int, env: dict[str, str]) -> None:
         self.screen = Screen(width, height)
         self.master, slave = pty.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", height, width, 0, 0))
@@ -131,7 +131,7 @@ def drive(bakery: Any) -> Callable[..., Terminal]:
     ) -> Terminal:
         file = bakery.file(**said)
         command = [sys.executable, "-m", "toys.drive", str(file), log]
-        return Terminal(command, *size, **(env or {}))
+        return Terminal(command, *size, env or {})
 
     return start
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from itertools import pairwise
 from typing import Any
 
@@ -18,11 +19,14 @@ from fsm.view.tree import ASCII, Frame, tree
 WIDE = {"width": 100, "height": 40}
 
 
+def drawn() -> dict[str, Machine]:
+    toys = import_module("toys.machines")
+    return {"bakery": toys.BAKERY, "oven": toys.OVEN, "mishaps": toys.MISHAPS}
+
+
 @pytest.fixture
 def machines() -> dict[str, Machine]:
-    from toys import machines as toys
-
-    return {"bakery": toys.BAKERY, "oven": toys.OVEN, "mishaps": toys.MISHAPS}
+    return drawn()
 
 
 def step(
@@ -109,9 +113,7 @@ def test_where_there_is_little_room_siblings_are_counted_and_the_path_stays(
 def test_no_line_is_wider_than_the_terminal_and_there_are_no_more_of_them_than_it_has(
     width: int, height: int, final: bool
 ) -> None:
-    from toys import machines as toys
-
-    p = in_the_oven({"bakery": toys.BAKERY, "oven": toys.OVEN, "mishaps": toys.MISHAPS})
+    p = in_the_oven(drawn())
     lines = tree(p, Frame(1400.0, width, height, final=final), [Text("a warning " * 20)])
     assert 1 <= len(lines) <= height
     assert all(line.cell_len <= width for line in lines)

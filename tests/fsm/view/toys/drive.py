@@ -5,6 +5,7 @@ from pathlib import Path
 
 from fsm import config as configs
 from fsm import session
+from fsm.runner import Outcome
 from fsm.stop import StopRequested
 from fsm.view.terminal import telling
 
@@ -16,7 +17,7 @@ def main() -> int:
         try:
             outcome = session.run(config, observer=observer, logger=logger)
         except StopRequested:
-            outcome = session.Outcome("stopped", message="by a signal")
+            outcome = Outcome("stopped", message="by a signal")
     print(f"ended: {outcome.outcome} {outcome.message}", file=sys.stderr)
     return outcome.exit_code
 

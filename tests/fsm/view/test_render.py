@@ -1,0 +1,288 @@
+"""A run on its diagram: the author's words stay, and what is marked is what happened."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import shutil
+import sys
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fsm import cli, mermaid
+from fsm.view import mermaid_draw
+
+TOYS = Path(__file__).parent / "toys"
+
+
+@pytest.fixture
+def render(bakery: Any, capsys: pytest.CaptureFixture[str]) -> Any:
+    """`fsm render` on the bakery's store; returns (output, errors)."""
+
+    def call(*words: str, code: int = 0) -> Any:
+        capsys.readouterr()
+        assert cli.main(["render", *words, "--store", bakery.store]) == code
+        return capsys.readouterr()
+
+    return call
+
+
+def classes(text: str) -> dict[str, set[str]]:
+    found = re.findall(r"^\s*class (\S+) (\w+)$", text, re.M)
+    return {name: set(states.split(",")) for states, name in found}
+
+
+def words(text: str) -> Any:
+    """All a diagram draws, its classes and colours aside."""
+    dump = mermaid.dump(mermaid.parse(text, "x"))
+    plain = json.loads(json.dumps(dump))
+    return {
+        k: plain[k] for k in ("states", "transitions", "notes", "nodes", "edges", "subgraphs") if k in plain
+    }
+
+
+def without_classes(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {
+            k: without_classes(v)
+            for k, v in value.items()
+            if k not in ("classes", "classes_effective", "styles")
+        }
+    return [without_classes(v) for v in value] if isinstance(value, list) else value
+
+
+def test_a_run_is_drawn_on_the_words_of_its_diagram(bakery: Any, render: Any, quiet: Any) -> None:
+    bakery.run(logger=quiet, mishap="NoGas")
+    text = render("bread", "--machine", "bakery").out
+    source = (TOYS / "bakery.mmd").read_text()
+    assert text.startswith(source)
+    assert without_classes(words(text)) == without_classes(words(source))
+    assert classes(text) == {
+        "active": {"Bake", "Heat"},
+        "visited": {"Prepare", "Weigh", "Knead"},
+        "never": {"Complain", "InOven", "Cool", "Deliver"},
+    }
+    assert "%% taken once: Prepare --> Bake : Dough ready" in text
+    assert "No flour" not in text.removeprefix(source)
+
+
+def test_the_machine_in_progress_is_drawn_and_its_failed_state_is_marked(
+    bakery: Any, render: Any, quiet: Any
+) -> None:
+    bakery.run(logger=quiet, mishap="NoGas")
+    text = render("bread").out
+    assert text.startswith((TOYS / "oven.mmd").read_text())
+    assert classes(text)["failed"] == {"CheckTemperature"}
+    assert classes(text)["visited"] == {"Preheat"}
+
+
+def test_as_json_it_names_every_state_and_how_often_each_edge_was_taken(
+    bakery: Any, render: Any, quiet: Any
+) -> None:
+    bakery.run(logger=quiet)
+    said = json.loads(render("bread", "--machine", "oven", "--json").out)
+    assert (said["run"], said["machine"], said["changed"], said["output"]) == ("bread", "oven", None, None)
+    assert said["states"]["Loaves.Shape"]["class"] == "visited"
+    assert said["states"]["Loaves.Shape"]["visits"] == 6
+    assert said["edges"]["Loaves.Shape --> Loaves.Score : Round"] == 4
+    assert said["text"].startswith("stateDiagram-v2")
+
+
+def test_a_diagram_is_printed_as_it_is(render: Any) -> None:
+    file = TOYS / "oven.mmd"
+    assert render(str(file)).out == file.read_text()
+
+
+def test_a_drawing_that_was_changed_since_is_said_to_be(
+    bakery: Any, render: Any, quiet: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    toys = import_module("toys.machines")
+    bakery.run(logger=quiet)
+    changed = bakery.directory / "oven.mmd"
+    changed.write_text((TOYS / "oven.mmd").read_text().replace("TakeOut", "TakeThemOut"))
+    from fsm.machine import COUNTED, Machine
+
+    monkeypatch.setattr(toys, "OVEN", Machine("oven", changed, inside={"Loaves": COUNTED}))
+    said = render("bread", "--machine", "oven")
+    assert "was changed since run bread was begun" in said.err
+    assert "TakeThemOut" in classes(said.out)["never"]
+    assert "Preheat" in classes(said.out)["visited"]
+
+
+def test_a_part_run_alone_is_drawn_on_the_whole_drawing() -> None:
+    toys = import_module("toys.machines")
+    from fsm.view.diagram import marked
+    from fsm.view.projection import Projection
+
+    part = toys.BAKERY.part("Prepare", "prepare")
+    p = Projection({"prepare": part})
+    p.apply(
+        {
+            "seq": 0,
+            "kind": "transition",
+            "time": 1.0,
+            "took": 1.0,
+            "at": [],
+            "machine": "prepare",
+            "from": "Weigh",
+        }
+        | {"visit": 1, "label": "Flour found", "to": ["Knead"]}
+    )
+    drawn = marked(part, p)
+    assert drawn.edges == {"Prepare.Weigh --> Prepare.Knead : Flour found": 1}
+    assert classes(drawn.text)["visited"] == {"Weigh"}
+    assert classes(drawn.text)["active"] == {"Knead"}
+
+
+def test_a_flowchart_is_marked_with_styles_of_its_own(tmp_path: Path) -> None:
+    from fsm.machine import Machine
+    from fsm.view.diagram import marked
+    from fsm.view.projection import Projection
+
+    file = tmp_path / "decide.mmd"
+    file.write_text(
+        'flowchart TD\n    A["Begin"] --> B{"Enough?"}\n    B -->|Yes| C["End"]\n    B -->|No| A\n'
+    )
+    machine = Machine("decide", file, ends=("C",), bounds={("B", "No"): "x"})
+    p = Projection({"decide": machine})
+    for seq, (source, label, to) in enumerate(
+        [("A", None, ["B"]), ("B", "No", ["A"]), ("A", None, ["B"]), ("B", "Yes", ["C"])]
+    ):
+        p.apply(
+            {
+                "seq": seq,
+                "kind": "transition",
+                "time": 1.0,
+                "took": 1.0,
+                "at": [],
+                "machine": "decide",
+                "from": source,
+            }
+            | {"visit": 1, "label": label, "to": to}
+        )
+    drawn = marked(machine, p)
+    assert drawn.edges == {"A --> B": 2, "B --> C : Yes": 1, "B --> A : No": 1}
+    assert "linkStyle 0,1,2 " in drawn.text
+    assert without_classes(words(drawn.text))["nodes"] == without_classes(words(file.read_text()))["nodes"]
+
+
+def test_mermaid_counts_the_lines_to_notes_among_the_edges() -> None:
+    """As in pictures drawn by Mermaid 12.3.0: the edge after a note is one further."""
+    from fsm.view.diagram import _numbers
+
+    text = "stateDiagram-v2\n[*] --> A\nnote right of A\n x\nend note\nA --> B : one\nnote left of B : y\nB --> A : two\n"
+    diagram = mermaid.parse(text, "x")
+    assert isinstance(diagram, mermaid.StateDiagram)
+    assert _numbers(diagram) == [0, 2, 4]
+
+
+def browser(folder: Path, svg: str) -> Path:
+    """A browser that has drawn this picture."""
+    page = f'<pre id="svg">{base64.b64encode(svg.encode()).decode()}</pre>'
+    command = folder / "chromium"
+    command.write_text(f"#!{sys.executable}\nprint({page!r})\n")
+    command.chmod(0o755)
+    return command
+
+
+@pytest.fixture
+def drawing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A browser and a bundle that are at hand; the picture has the edge 4 and the state Weigh."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    svg = (
+        '<svg viewBox="0 0 10 10"><path d="M0" data-id="edge4" class="x"/>'
+        '<path d="M0" data-id="edge5"/><g class="node" id="bakery-state-Weigh-5"><rect/></g></svg>'
+    )
+    browser(folder, svg)
+    bundle = tmp_path / "mermaid.min.js"
+    bundle.write_text("var mermaid = {}; // </script>")
+    monkeypatch.setenv("PATH", str(folder))
+    monkeypatch.setenv("FSM_MERMAID_JS", str(bundle))
+    return folder
+
+
+def test_a_picture_tells_on_its_states_and_edges_how_often(
+    bakery: Any, render: Any, quiet: Any, drawing: Path
+) -> None:
+    bakery.run(logger=quiet)
+    target = bakery.directory / "run.svg"
+    assert render("bread", "-o", str(target)).out.strip() == str(target)
+    svg = target.read_text()
+    assert '<path d="M0" data-id="edge4" class="x"><title>taken once</title></path>' in svg
+    assert '<path d="M0" data-id="edge5"/>' in svg  # the sack was not empty
+    assert re.search(r'id="bakery-state-Weigh-5"><title>visited once, \d+ms</title><rect/>', svg)
+
+
+def test_a_page_holds_all_it_needs(bakery: Any, render: Any, quiet: Any, drawing: Path) -> None:
+    bakery.run(logger=quiet)
+    target = bakery.directory / "run.html"
+    render("bread", "-o", str(target))
+    html = target.read_text()
+    assert html.count("</script>") == 2  # the bundle's own is written so that it ends nothing
+    assert "http" not in html.replace("http-equiv", "")
+    assert "<td>Prepare.Weigh" in html
+    assert "Run bread (done), machine bakery: ended after Deliver." in html
+
+
+def test_without_a_browser_or_mermaid_it_says_what_to_install(
+    render: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert (
+        "apt-get install chromium"
+        in render(str(TOYS / "oven.mmd"), "-o", str(tmp_path / "x.svg"), code=2).err
+    )
+    monkeypatch.delenv("FSM_MERMAID_JS", raising=False)
+    monkeypatch.chdir(tmp_path)
+    copy = tmp_path / "oven.mmd"
+    shutil.copy(TOYS / "oven.mmd", copy)
+    assert (
+        "npm install --prefix build/mermaid" in render(str(copy), "-o", str(tmp_path / "x.html"), code=2).err
+    )
+    monkeypatch.setenv("FSM_MERMAID_JS", str(tmp_path / "gone.js"))
+    assert "there is no such file" in render(str(copy), "-o", str(tmp_path / "x.html"), code=2).err
+
+
+def test_what_is_no_run_no_machine_and_no_file_is_bad_input(render: Any, tmp_path: Path) -> None:
+    assert "is no run at" in render("nothing", code=2).err
+    assert "cannot be read" in render(str(tmp_path / "none.mmd"), code=2).err
+    assert ".mmd, .svg, .png, .html" in render("nothing", "-o", "x.pdf", code=2).err
+
+
+def test_a_machine_that_the_run_does_not_have_is_bad_input(bakery: Any, render: Any, quiet: Any) -> None:
+    bakery.run(logger=quiet)
+    assert "did you mean 'oven'?" in render("bread", "--machine", "oben", code=2).err
+
+
+def mermaid_at_hand() -> bool:
+    try:
+        return bool(mermaid_draw.find_browser() and mermaid_draw.find_mermaid([TOYS]))
+    except mermaid_draw.DrawingError:
+        return False
+
+
+@pytest.mark.skipif(not mermaid_at_hand(), reason="Chromium or Mermaid is not installed")
+def test_mermaid_itself_draws_the_run(bakery: Any, render: Any, quiet: Any) -> None:
+    bakery.run(logger=quiet)
+    svg, png = bakery.directory / "run.svg", bakery.directory / "run.png"
+    render("bread", "--machine", "oven", "-o", str(svg))
+    assert ">taken 4 times</title>" in svg.read_text()
+    assert "visited 6 times</title>" in svg.read_text()
+    render("bread", "--machine", "oven", "-o", str(png))
+    assert png.read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_bundle_is_found_above_the_diagram(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("FSM_MERMAID_JS", raising=False)
+    monkeypatch.chdir(tmp_path)
+    bundle = tmp_path / "build/mermaid/node_modules/mermaid/dist/mermaid.min.js"
+    bundle.parent.mkdir(parents=True)
+    bundle.touch()
+    deep = tmp_path / "diagrams/deep"
+    deep.mkdir(parents=True)
+    assert mermaid_draw.find_mermaid([deep]) == bundle
