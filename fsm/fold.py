@@ -24,18 +24,7 @@ Frame = dict[str, Any]
 
 RECOVERY = "~!"  # marks the call that a failed state makes to the recovery machine
 SNAPSHOT_EVERY = 64  # records between snapshots: bounds what opening a run reads
-SNAPSHOT_BYTES = (
-    1 << 17
-)  # of values that came with the records between them: bounds it where states keep much
-
-
-def copied(value: Json) -> Json:
-    """A copy of JSON values that shares no dict or list with them. They are a tree, which `copy.deepcopy` cannot know."""
-    if isinstance(value, dict):
-        return {key: copied(v) for key, v in value.items()}
-    if isinstance(value, list):
-        return [copied(v) for v in value]
-    return value
+SNAPSHOT_BYTES = 1 << 17  # of values in the records between them: bounds it where states keep much
 
 
 def _brought(record: dict[str, Any]) -> int:
@@ -46,7 +35,7 @@ def _brought(record: dict[str, Any]) -> int:
     """
     values = len(marshal.dumps([record.get("data"), record.get("value"), record.get("patch")], 2))
     names = len(record.get("files") or ()) + len(record.get("reads") or ())
-    return values + 150 * names + len(record.get("traceback") or "")
+    return values + 150 * names
 
 
 def new_frame(machine: str, place: Iterable[str]) -> Frame:

@@ -23,15 +23,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from fsm.errors import MissingArtifact, NotJson, PhaseError
+from fsm.errors import MissingArtifact, PhaseError
 from fsm.store.base import Artifact
+from fsm.values import json_values
 from fsm.walk import Walk
 
 if TYPE_CHECKING:
     from fsm.program import Program
     from fsm.runner import Runner
-
-MOST_NESTED = 100  # lists and dicts in one another, in durable data
 
 Handler = Callable[[Any], str | None]
 H = TypeVar("H", bound=Handler)

@@ -11,14 +11,15 @@ from typing import Any, Protocol
 
 from fsm.chart import Edge
 from fsm.errors import FsmError, PhaseError, RunReplaced, StoreError
-from fsm.fold import RECOVERY, Fold, Frame, copied, new_frame, opened
+from fsm.fold import RECOVERY, Fold, Frame, new_frame, opened
 from fsm.journal import Journal
 from fsm.kernel import Kernel
 from fsm.machine import Machine, Verdict
-from fsm.phase import Context, Phase, Registered, Result, json_values
+from fsm.phase import Context, Phase, Registered, Result
 from fsm.program import Program
 from fsm.stop import Stop
 from fsm.store.base import RunStore
+from fsm.values import copied, json_values
 from fsm.walk import Walk
 from fsm.watch import Watch
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fsm.errors import NotJson
-from fsm.fold import SNAPSHOT_BYTES, SNAPSHOT_EVERY, Fold, copied
+from fsm.fold import SNAPSHOT_BYTES, SNAPSHOT_EVERY, Fold
 from fsm.journal import Journal, encode, essence
-from fsm.phase import MOST_NESTED, Context, Phase, json_values
+from fsm.phase import Context, Phase
 from fsm.runner import Outcome, Runner
 from fsm.store.base import open_store
+from fsm.values import MOST_NESTED, copied, json_values
 from tests.fsm.drawn import drawn, program
 
 JSON = st.recursive(
@@ -73,6 +76,43 @@ def heavy(sizes: list[int]) -> Callable[[Context], str]:
         return "Done" if ctx.visit == len(sizes) else "Again"
 
     return work
+
+
+class Word(StrEnum):
+    YES = "yes"
+
+
+LIKE_JSON = st.recursive(
+    st.none()
+    | st.integers()
+    | st.booleans()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text()
+    | st.just(Word.YES),
+    lambda inner: (
+        st.lists(inner).map(tuple)
+        | st.lists(inner)
+        | st.dictionaries(
+            st.text() | st.integers() | st.booleans() | st.none() | st.floats(allow_nan=False), inner
+        )
+    ),
+    max_leaves=12,
+)
+
+
+@given(LIKE_JSON)
+def test_a_value_is_kept_as_json_would_give_it_back(value: Any) -> None:
+    def spelt(text: str) -> bool:
+        return text == text.encode("utf-8", "replace").decode()
+
+    whole = json.dumps(value, ensure_ascii=False)
+    if spelt(whole) and "Infinity" not in whole:
+        assert repr(json_values(value, "")) == repr(json.loads(whole))  # repr: 1 is not True, nor 1.0
+
+
+@given(JSON)
+def test_a_record_reads_as_it_was_written(value: Any) -> None:
+    assert repr(json.loads(encode({"value": value}))) == repr({"value": value})
 
 
 @given(JSON)
@@ -152,6 +192,22 @@ def test_heavy_records_bring_the_next_snapshot_nearer(tmp_path: Path) -> None:
 def test_light_records_have_one_snapshot_in_so_many(tmp_path: Path) -> None:
     _, records = run(tmp_path, heavy([1] * (2 * SNAPSHOT_EVERY + 5)))
     assert [r["seq"] for r in records if "snapshot" in r] == [SNAPSHOT_EVERY, 2 * SNAPSHOT_EVERY]
+
+
+@pytest.mark.parametrize(
+    ("value", "why"),
+    [
+        ({"a": [1, {"b": Path("x")}]}, r"at \['a'\]\[1\]\['b'\], a pathlib.PosixPath\."),
+        ([float("inf")], r"at \[0\], the number inf\."),
+        ({"a": {(1,): 2}}, r"at \['a'\]\[\(1,\)\], a key that is a tuple\."),
+        ([0, "caf\udce9"], r"at \[1\], a text that UTF-8 cannot spell \('caf\\udce9'\)\."),
+        (1 << 29897, "an integer of 29898 bits"),
+    ],
+    ids=["object", "number", "key", "text", "integer"],
+)
+def test_what_cannot_be_kept_is_told_with_its_place(value: Any, why: str) -> None:
+    with pytest.raises(NotJson, match=why):
+        json_values(value, "here")
 
 
 def nested(depth: int) -> Any:

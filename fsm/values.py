@@ -1,0 +1,102 @@
+"""JSON values: what durable data may be. A journal must hold them, and give back the same."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+from fsm.errors import NotJson
+
+MOST_NESTED = 100  # lists and dicts in one another; JSON readers differ in how many more they follow
+MOST_BITS = 8192  # of an integer; Python itself reads no more than 4300 digits
+
+
+class _Refused(Exception):
+    """Why a value cannot be kept; `path` leads to it, innermost first."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(why)
+        self.path: list[str] = []
+
+
+def json_values(value: Any, where: str) -> Any:
+    """The value as JSON would give it back, sharing nothing with it: tuples are lists, keys are texts.
+
+    Raises NotJson for what JSON cannot hold, and for what a reader might not take: texts that UTF-8 cannot spell, NaN,
+    integers and nesting beyond all use. `where` begins its message.
+    """
+    try:
+        return _plain(value, MOST_NESTED)
+    except _Refused as e:
+        at = "".join(reversed(e.path[-5:])) + ("..." if len(e.path) > 5 else "")
+        raise NotJson(
+            f"{where}: durable data must be JSON values, and this is not: {f'at {at}, ' if at else ''}{e}. Convert it, or keep it "
+            "as an artifact."
+        ) from None
+
+
+def copied(value: Any) -> Any:
+    """A copy of JSON values that shares no dict or list with them. They are a tree, which `copy.deepcopy` cannot know."""
+    if isinstance(value, dict):
+        return {key: copied(v) for key, v in value.items()}
+    if isinstance(value, list):
+        return [copied(v) for v in value]
+    return value
+
+
+def _plain(value: Any, levels: int) -> Any:
+    if isinstance(value, str):
+        return _text(value)
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, int):
+        if value.bit_length() > MOST_BITS:
+            raise _Refused(f"an integer of {value.bit_length()} bits")
+        return int.__int__(value)  # of an enumeration, say, its number
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise _Refused(f"the number {value}")
+        return float.__float__(value)
+    if not isinstance(value, (dict, list, tuple)):
+        raise _Refused(f"a {type(value).__module__}.{type(value).__qualname__}".replace("builtins.", ""))
+    if not levels:
+        raise _Refused(f"lists and dicts nested more than {MOST_NESTED} deep")
+    return _plain_dict(value, levels - 1) if isinstance(value, dict) else _plain_list(value, levels - 1)
+
+
+def _plain_dict(value: dict[Any, Any], levels: int) -> dict[str, Any]:
+    plain = {}
+    for key, inner in value.items():
+        try:
+            plain[_text(key) if isinstance(key, str) else _key(key, levels)] = _plain(inner, levels)
+        except _Refused as e:
+            e.path.append(f"[{key!r}]")
+            raise
+    return plain
+
+
+def _plain_list(value: list[Any] | tuple[Any, ...], levels: int) -> list[Any]:
+    plain = []
+    for number, inner in enumerate(value):
+        try:
+            plain.append(_plain(inner, levels))
+        except _Refused as e:
+            e.path.append(f"[{number}]")
+            raise
+    return plain
+
+
+def _key(key: Any, levels: int) -> str:
+    if key is not None and not isinstance(key, (int, float)):
+        raise _Refused(f"a key that is a {type(key).__name__}")
+    return json.dumps(_plain(key, levels))
+
+
+def _text(value: str) -> str:
+    if not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise _Refused(f"a text that UTF-8 cannot spell ({value[:40]!a})") from None
+    return str.__str__(value)
