@@ -166,7 +166,7 @@ def one_session(config: Config, store: Store, log: Path, kill: Kill | None = Non
         import structlog
 
         opened = Opened(store, kill, config.engine.run.name)
-        session.open_store = lambda url, **options: opened  # type: ignore[assignment,return-value]
+        setattr(session, "open_store", lambda url, **options: opened)  # noqa: B010
         silent = structlog.wrap_logger(structlog.PrintLogger(sys.stdout))
         return session.run(config, observer=Watcher(opened.deadly), logger=silent).exit_code
 

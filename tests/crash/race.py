@@ -12,6 +12,7 @@ import random
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from fsm import config as configs
 from fsm.audit import Audit, audit
@@ -64,7 +65,7 @@ class TimeIsUp(BaseException):
 def race(
     directory: Path,
     url: str,
-    options: dict[str, object],
+    options: dict[str, Any],
     endpoints: list[str],
     seconds: float,
     *,
@@ -125,7 +126,7 @@ def _child(
     n: int,
     config: configs.Config,
     url: str,
-    options: dict[str, object],
+    options: dict[str, Any],
     end: float,
     pause: float,
 ) -> int:

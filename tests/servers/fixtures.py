@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import os
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,7 +18,7 @@ from tests.servers.process import Server
 from tests.servers.proxy import Plan, Proxy, calm
 from tests.servers.s3 import KEYS, REGION, client, ministack
 
-_numbers = itertools.count(1)
+_numbers = itertools.count(int(time.time()) if os.environ.get("FSM_S3_ENDPOINT") else 1)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -37,10 +39,15 @@ def aws_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory, aws_environment: None) -> Iterator[Server]:
-    """MiniStack with a bucket `bucket`."""
-    found = ministack(tmp_path_factory.mktemp("ministack"))
-    found.start()
-    client(found.url).create_bucket(Bucket="bucket")
+    """MiniStack with a bucket `bucket`; or the server at FSM_S3_ENDPOINT, which is somebody else's to start."""
+    if endpoint := os.environ.get("FSM_S3_ENDPOINT"):
+        found = Server([], int(endpoint.rpartition(":")[2]), Path(os.devnull))
+    else:
+        found = ministack(tmp_path_factory.mktemp("ministack"))
+        found.start()
+    s3 = client(found.url)
+    if "bucket" not in [b["Name"] for b in s3.list_buckets()["Buckets"]]:
+        s3.create_bucket(Bucket="bucket")
     yield found
     found.kill()
 

@@ -6,6 +6,7 @@
     500, 503, 409   answered so, not carried out
     late 500     carried out, and then answered 500
     delay        passed on after a while
+    "403 AccessDenied: words"   answered so
 
 It counts what it sees, by method and by what the key is for, so a test can say what a run costs.
 """
@@ -29,6 +30,9 @@ CODES = {
     "409": "ConditionalRequestConflict",
     "403": "AccessDenied",
 }
+
+
+SAID = re.compile(r"(\d{3}) (\w+): (.*)")
 
 
 @dataclass(frozen=True)
@@ -136,6 +140,9 @@ class Proxy:
                 if fault in CODES:
                     writer.write(_answer(fault, CODES[fault]))
                     continue
+                if said := SAID.fullmatch(fault):
+                    writer.write(_answer(*said.groups()))
+                    continue
                 if fault == "delay":
                     await asyncio.sleep(self.delay)
                 if behind is None:
@@ -181,8 +188,8 @@ async def _message(
     return head, await reader.readexactly(int(length[1])) if length else b""
 
 
-def _answer(status: str, code: str) -> bytes:
-    body = f'<?xml version="1.0"?><Error><Code>{code}</Code><Message>by the proxy</Message></Error>'.encode()
+def _answer(status: str, code: str, words: str = "by the proxy") -> bytes:
+    body = f'<?xml version="1.0"?><Error><Code>{code}</Code><Message>{words}</Message></Error>'.encode()
     return (
         f"HTTP/1.1 {status} {code}\r\nContent-Type: application/xml\r\nContent-Length: {len(body)}\r\n\r\n".encode()
         + body

@@ -278,6 +278,8 @@ def test_a_replaced_runner_no_longer_says_that_it_is_alive(s3: S3) -> None:
 
 
 def test_the_server_killed_in_the_middle_loses_nothing(server: Server, s3: S3) -> None:
+    if not server.command:
+        pytest.skip("the server at FSM_S3_ENDPOINT is not this test's to kill")
     journal = begun(s3.store(patience=30.0))
     ends = threading.Event()
 
