@@ -17,7 +17,7 @@ from types import MappingProxyType
 from typing import Any
 
 from fsm import chart as charts
-from fsm.chart import END, Chart, Edge
+from fsm.chart import Chart
 from fsm.errors import DiagramError, MachineError
 from fsm.kernel import Kernel
 
@@ -92,7 +92,7 @@ class Machine:
         unlabelled = (
             s.path
             for s in self.chart.states.values()
-            if s.kind == "fork" or sum(e.label is None for e in self._moves(s.path)) > 1
+            if s.kind == "fork" or sum(e.label is None for e in self.chart.moves(s.path)) > 1
         )
         self.forks = frozenset(map(find, forks)) | frozenset(unlabelled)
         self.inside = MappingProxyType({find(k): v for k, v in (inside or {}).items()})
@@ -172,9 +172,6 @@ class Machine:
 
         return {c: part(c) for c, how in self.inside.items() if how is COUNTED}
 
-    def _moves(self, path: str) -> tuple[Edge, ...]:
-        return tuple(e for e in self.chart.out.get(path, ()) if not e.seen_outside)
-
     def _find(self, name: str) -> str:
         try:
             return self.chart.find(name)
@@ -194,19 +191,14 @@ class Machine:
         for source, wanted in self.bounds:
             self._labels_exist(source, [wanted])
         for state in self.ends:
-            if self._moves(state):
+            if self.chart.moves(state):
                 raise MachineError(f"machines/{self.name}: {state} is declared an end, but edges leave it.")
         known = {e.label for e in self.chart.edges} | {s.name for s in self.chart.states.values()}
         for failure in self.failures - known:
             raise MachineError(f"machines/{self.name}: no edge or state is called {failure!r}.")
 
     def _labels_exist(self, state: str, labels: Iterable[str | None]) -> None:
-        has = [e.label for e in self._moves(state)]
+        has = [e.label for e in self.chart.moves(state)]
         for label in labels:
             if label not in has:
                 raise MachineError(f"machines/{self.name}: {state} has no edge {label!r}; it has {has}.")
-
-
-def is_end(path: str) -> bool:
-    """Whether a path is the `[*]` of some composite, or of the chart."""
-    return path == END or path.endswith("." + END)

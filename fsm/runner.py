@@ -179,7 +179,7 @@ class Runner:
             except _Leave as leave:
                 if leave.at != at or leave.state != state:
                     raise
-        return Result(frame["data"], frame["last"], frame["label"])
+        return Result(copied(frame["data"]), frame["last"], frame["label"])
 
     def _visit(
         self,
@@ -367,7 +367,7 @@ class Runner:
         assert name is not None
         recovery = self.program.machine(name)
         place = [*at, state + RECOVERY]
-        result = self._drive(place, name, failed, None, frozenset())
+        result = self._drive(place, name, copied(failed), None, frozenset())
         entry = self._entered(recovery, place)
         verdict = Verdict(recovery.ends.get(result.last, Verdict.STOP))
         if result.data.get("verdict"):  # a last state may find that its own verdict cannot be carried out
@@ -441,7 +441,7 @@ class Runner:
             if len(frame["place"]) > 1:
                 body["place"] = frame["place"]
             self._append(body)
-        return opened(frame, ctx.state)["once"][key]
+        return copied(opened(frame, ctx.state)["once"][key])
 
     def failures(self, ctx: Context) -> int:
         return int(self._here(ctx).get("failures", 0))

@@ -359,6 +359,22 @@ def test_a_handler_that_calls_another_machine_than_before_is_told(drive: Drive) 
     assert "called machine b before it was interrupted, and now calls c" in outcome.message
 
 
+def test_what_a_handler_does_with_a_result_does_not_change_the_run(drive: Drive, quick: Path) -> None:
+    machine = drawn(TWO, calls={"A": ("below",)})
+    below = drawn("[*] --> X\nX --> [*]", "below")
+
+    def grow(ctx: Context) -> str:
+        kept = ctx.once("list", lambda: [1])
+        kept.append(2)
+        result = ctx.run("below")
+        result.data["list"].append(2)  # also of a machine that is not called again
+        assert (ctx.once("list", list), ctx.run("below").data) == ([1], {"list": [1]})
+        return "go"
+
+    fill: Any = lambda ctx: ctx.data.update(list=[1])  # noqa: E731
+    assert drive(machine, below, drawing={"A": grow, "B": None}, below={"X": fill})
+
+
 # Chance and names
 
 
