@@ -37,11 +37,11 @@ def logging_to(sink: Sink, redact: Callable[[str], str], *, json: bool, colours:
         render = structlog.dev.ConsoleRenderer(
             colors=colours,
             sort_keys=False,
-            pad_event_to=24,
+            pad_event_to=0,
             exception_formatter=structlog.dev.plain_traceback,
         )
         clock = structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False)
-        last = []
+        last = [_place_first]
     before = structlog.get_config()
     was_configured = structlog.is_configured()
     structlog.configure(
@@ -64,6 +64,13 @@ def logging_to(sink: Sink, redact: Callable[[str], str], *, json: bool, colours:
             structlog.configure(**before)
         else:
             structlog.reset_defaults()
+
+
+def _place_first(logger: Any, method: str, event: Event) -> Event:
+    """For people: where, then what."""
+    if place := event.pop("place", None):
+        event["event"] = f"{place}: {event['event']}"
+    return event
 
 
 def nobody() -> Any:

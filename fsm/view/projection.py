@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -299,13 +299,21 @@ class Projection:
         machine = self.machines.get(found.machine)
         how = machine.inside.get(found.state) if machine else None
         if isinstance(how, Detail):
-            below = self._frames.get((*at, found.state))
-            standing = below.place if below else ()
-            deeper = self._now.get((*at, found.state))
-            if not standing and below is None and deeper:
-                standing = (deeper.state,)
-            return Level(**{**vars(found), "overview": overview_states(how, standing)})
+            return replace(
+                found, overview=overview_states(how, self._detail_stands((*at, found.state), how.machine))
+            )
         return found
+
+    def _detail_stands(self, at: At, machine: str) -> tuple[str, ...]:
+        """Where the detail called at `at` stands: below, or in a run of its own that a state below follows."""
+        if (frame := self._frames.get(at)) is not None and frame.machine == machine:
+            return frame.place
+        if (now := self._now.get(at)) is not None and now.machine == machine:
+            return (now.state,)
+        for key, followed in self.watched.items():
+            if key[: len(at)] == at and (stack := followed.stack()) and stack[0].machine == machine:
+                return stack[0].place
+        return ()
 
     def _in_hand(self, frame: _Frame) -> str:
         """The state whose handler runs next, of those the machine stands in."""

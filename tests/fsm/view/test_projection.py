@@ -165,6 +165,20 @@ def test_the_overview_stands_where_its_detail_does(bakery: Any, quiet: Any) -> N
     ]
 
 
+def test_the_overview_also_stands_where_its_detail_does_in_a_run_that_is_followed(bakery: Any) -> None:
+    p = Projection(bakery.config().program.machines)
+    p.entered([], "bakery", "Bake", 1, 0.0)
+    p.entered(
+        ["Bake"], "mishaps", "Mishaps.NoGas", 1, 0.0
+    )  # some other machine, whose state follows the detail
+    oven = Projection(p.machines)
+    p.watch(["Bake"], "Mishaps.NoGas", oven)
+    assert p.stack()[0].overview == ()
+    oven.apply(made(0, [], "CheckTemperature", ["Loaves"], machine="oven", label="Hot enough"))
+    assert p.stack()[0].overview == ("InOven",)
+    assert p.states("bakery")["Bake.InOven"].active
+
+
 def made(seq: int, at: list[str], source: str, to: list[str], **more: Any) -> dict[str, Any]:
     """A transition as the journal would have it."""
     machine = {

@@ -217,7 +217,7 @@ def test_a_dumb_terminal_gets_lines(drive: Any) -> None:
     terminal = drive({"TERM": "dumb"})
     assert terminal.finish() == 0
     assert "\x1b" not in terminal.raw
-    assert "place=Prepare.Weigh label='Flour found'" in terminal.raw
+    assert "Prepare.Weigh: left label='Flour found'" in terminal.raw
 
 
 def test_a_terminal_without_unicode_gets_ascii(drive: Any) -> None:
