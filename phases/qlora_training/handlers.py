@@ -90,9 +90,13 @@ def create_quant_config(ctx: Context) -> str:
 
 @PHASE.state("ModelLoading.LoadGranite8B")
 def load_granite_8b(ctx: Context) -> None:
+    """Look before loading: is the GPU large enough for the least that ReduceBatchSize can come down to."""
     from phases.qlora_training import session
 
-    session.of(ctx, jobs.of(ctx)).reach("load")
+    job = jobs.of(ctx)
+    if job.base is None:
+        session.check_memory(job.config.model_copy(update={"micro_batch": 1}))
+    session.of(ctx, job).reach("load")
 
 
 @PHASE.state("ModelLoading.PrepareForKBit")

@@ -5,6 +5,7 @@ Imports torch and TRL; import it only in the process that trains.
 
 from __future__ import annotations
 
+import gc
 import json
 import math
 from collections.abc import Callable, Iterator
@@ -238,6 +239,7 @@ def create(
     accumulation: int,
 ) -> FollowedTrainer:
     """CreateSFTTrainer: a trainer over the present adapter of `model`. `train` and `validation` as data.dataset gives."""
+    _release()
     trainer = FollowedTrainer(
         model=model,
         args=arguments(config, directory, seed, micro_batch, accumulation),
@@ -248,6 +250,13 @@ def create(
     trainer.remove_callback(PrinterCallback)  # the run says what there is to say
     trainer.root = directory
     return trainer
+
+
+def _release() -> None:
+    """Free the trainer before this one: cycles hold it, and it holds gradients and the optimizer's state on the GPU."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
 
 
 def train(
