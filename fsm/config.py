@@ -265,7 +265,7 @@ def _known_machine(engine: Engine, machines: Registry, file: str) -> None:
         if name is not None and name not in machines:
             known = list(machines.names)
             raise ConfigError(
-                f"{file}: {key}: there is no machine {name!r}{nearest(name, known)} There are: {', '.join(known)}."
+                f"{file}: {key}: there is no machine {name!r}{nearest(name, known) or '.'} There are: {', '.join(known)}."
             )
 
 

@@ -44,7 +44,10 @@ class Registry:
         if name not in self._found:
             if name not in self.names:
                 raise ConfigError(
-                    f"{self.package} has no {self.kind.__name__.lower()} {name!r}{nearest(name, list(self.names))} "
+                    ended(
+                        f"{self.package} has no {self.kind.__name__.lower()} {name!r}{nearest(name, list(self.names))}"
+                    )
+                    + " "
                     f"It has: {', '.join(self.names)}."
                 )
             module, _, attribute = self.names[name].partition(":")
@@ -71,7 +74,7 @@ class Program:
         found = self.machines.get(name)
         if found is None:
             raise PhaseError(
-                f"No machine {name!r} in this program{nearest(name, list(self.machines))} Declare the call in the machine's "
+                f"No machine {name!r} in this program{nearest(name, list(self.machines)) or '.'} Declare the call in the machine's "
                 "`calls`, and the machine in the package's NAMES."
             )
         return found

@@ -89,7 +89,6 @@ def _next(ctx: Context, here: str) -> str:
     while len(history := states(job)) <= position + 1:
         if watch is not None:
             watch.poll()
-            ctx.progress(watch.seen, 0, " > ".join(place[0] for _, place in watch.stack()))
         _pause(ctx)
         job = _job(ctx)
     there, status = history[position + 1]
