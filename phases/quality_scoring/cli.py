@@ -63,7 +63,11 @@ def _show(name: str, result: Score) -> None:
     console = Console(highlight=False)
     verdict = "needs correction" if result.needs_correction else "acceptable"
     scores = "  ".join(f"{k} {getattr(result, k):.2f}" for k in ("syntax", "protocol", "safety", "style"))
-    console.print(f"{name}: {result.overall:.2f}, {verdict} ({scores}; domain {result.domain})", markup=False)
+    console.print(
+        f"{name}: {result.overall:.2f}, {verdict} ({scores}; domain {result.domain})",
+        markup=False,
+        soft_wrap=True,
+    )
     table = Table(box=None, pad_edge=False)
     for column, justify in (("rule", "left"), ("line", "right"), ("points", "right"), ("found", "left")):
         table.add_column(column, justify=justify)  # type: ignore[arg-type]

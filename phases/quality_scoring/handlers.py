@@ -209,7 +209,7 @@ def detect(item: Scoring) -> str:
 def check_keywords(item: Scoring) -> None:
     """The domain's keywords in the names of the code: comments and strings say nothing."""
     item.keywords = item.config.protocol.domains[item.domain].keywords
-    item.found = matches(item.keywords, item.structure.names)
+    item.found = matches(item.keywords, item.structure.names) if item.structure.substance else ()
 
 
 @PHASE.state("ProtocolCheck.CountMatches")
@@ -393,8 +393,8 @@ def check_doxygen(item: Scoring) -> None:
 
 @PHASE.state("StyleCheck.CheckVarNames")
 def check_var_names(item: Scoring) -> None:
-    """More than five names of a single letter."""
-    single = sorted(n for n in item.structure.identifiers if len(n) == 1 and n.isalpha())
+    """More than five variables of a single letter."""
+    single = sorted(n for n in item.structure.variables if len(n) == 1 and n.isalpha())
     if len(single) > item.config.style.single_letters:
         note = ", ".join(single)
         item.give(

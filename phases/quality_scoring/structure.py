@@ -26,6 +26,7 @@ _QUERY = Query(
     (type_identifier) @type
     (primitive_type) @type
     (field_identifier) @field
+    [(true) (false) (null)] @constant
     (function_definition) @function
     (function_declarator declarator: (identifier) @declares)
     (type_definition declarator: (_) @declares)
@@ -154,6 +155,12 @@ class Structure:
         return frozenset(own.union(*(m.identifiers - {"m"} for _, m in self._macros)))
 
     @cached_property
+    def variables(self) -> frozenset[str]:
+        """Names of variables: those of neither functions, constants nor macros."""
+        functions = {f.name for f in self.functions} | {name for _, name in self._called}
+        return self.identifiers - self.declared - functions
+
+    @cached_property
     def types(self) -> frozenset[str]:
         """Names of types, built-in and fixed-width ones included, and tags."""
         own = {n.decode("utf-8", "replace") for n in set(self._names("type"))}
@@ -162,7 +169,7 @@ class Structure:
     @cached_property
     def names(self) -> frozenset[str]:
         """All names of the code: identifiers, types, and the members of structures."""
-        own = {n.decode("utf-8", "replace") for n in set(self._names("field"))}
+        own = {n.decode("utf-8", "replace") for n in {*self._names("field"), *self._names("constant")}}
         return self.identifiers | self.types | own.union(*(m.names - {"m", "void"} for _, m in self._macros))
 
     @cached_property

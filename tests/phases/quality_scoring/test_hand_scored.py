@@ -19,7 +19,12 @@ PROMPTS = {
     "avb": "Write a C function for an AVB endpoint.",
     "other": "Write a C function.",
 }
-NOTHING_IN_IT = {"syntax": "10 clean", "protocol": "6 unknown domain", "safety": "7 base", "style": "5 no comment"}
+NOTHING_IN_IT = {
+    "syntax": "10 clean",
+    "protocol": "6 unknown domain",
+    "safety": "7 base",
+    "style": "5 no comment",
+}
 WEIGHTS = {"syntax": "0.30", "protocol": "0.30", "safety": "0.25", "style": "0.15"}
 
 

@@ -1,0 +1,51 @@
+"""`fsm score` shows any C file's scores, as a table or as one JSON line a file."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import pytest
+
+from phases.quality_scoring.cli import add_parser
+
+CODE = (
+    "static uint8_t gate_of(uint8_t pcp, uint16_t vlan)\n{\n    goto out;\nout:\n    return pcp + vlan;\n}\n"
+)
+
+
+def command(*words: str) -> int:
+    parser = argparse.ArgumentParser()
+    add_parser(parser.add_subparsers())
+    args = parser.parse_args(["score", *words])
+    return int(args.run(args))
+
+
+def test_one_json_line_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("a.c", "b.c"):
+        (tmp_path / name).write_text(CODE)
+    assert command(str(tmp_path / "a.c"), str(tmp_path / "b.c"), "--prompt", "for TSN", "--json") == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [Path(line["file"]).name for line in lines] == ["a.c", "b.c"]
+    assert lines[0]["protocol"] == 10.0
+    assert lines[0]["safety"] == 7 - 3 + 0.5 + 0.5 + 0.3
+    assert {"syntax", "protocol", "safety", "style", "overall", "reasons"} <= set(lines[0])
+    assert {"rule": "SafetyCheck.GotoCheck", "line": 3, "points": -3.0, "note": "goto"} in lines[0]["reasons"]
+
+
+def test_the_table_names_rule_line_and_points(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "a.c").write_text(CODE)
+    assert command(str(tmp_path / "a.c")) == 0
+    row = next(line for line in capsys.readouterr().out.splitlines() if "GotoCheck" in line)
+    assert row.split() == ["SafetyCheck.GotoCheck", "3", "-3.00", "goto"]
+
+
+def test_a_file_that_is_not_there_does_not_hide_the_others(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "a.c").write_bytes(CODE.encode() + b"/* \xff */")
+    assert command(str(tmp_path / "none.c"), str(tmp_path / "a.c"), "--json") == 2
+    out, err = capsys.readouterr()
+    assert json.loads(out)["file"].endswith("a.c")
+    assert "none.c: cannot be read" in err
