@@ -44,11 +44,8 @@ class Registry:
         if name not in self._found:
             if name not in self.names:
                 raise ConfigError(
-                    ended(
-                        f"{self.package} has no {self.kind.__name__.lower()} {name!r}{nearest(name, list(self.names))}"
-                    )
-                    + " "
-                    f"It has: {', '.join(self.names)}."
+                    f"{self.package} has no {self.kind.__name__.lower()} {name!r}"
+                    f"{nearest(name, list(self.names)) or '.'} It has: {', '.join(self.names)}."
                 )
             module, _, attribute = self.names[name].partition(":")
             found = getattr(importlib.import_module(module), attribute)
