@@ -24,19 +24,19 @@ class SageMakerJobConfig(BaseModel):
     provider: Literal["local", "sagemaker"] = "local"
     machine: str = "distillation"  # what runs in the container
     channels: dict[str, dict[str, str]] = {}  # of a job run alone: channel -> file -> path on this machine
-    poll_seconds: float = Field(30.0, gt=0)
-    max_runtime_seconds: int = Field(5 * 24 * 3600, ge=1)
-    grace_seconds: float = Field(120.0, ge=0)  # between SIGTERM and SIGKILL, as SageMaker gives
+    poll_seconds: float = Field(default=30.0, gt=0)
+    max_runtime_seconds: int = Field(default=5 * 24 * 3600, ge=1)
+    grace_seconds: float = Field(default=120.0, ge=0)  # between SIGTERM and SIGKILL, as SageMaker gives
     output: str = "output"  # where model.tar.gz goes: a directory, or s3://bucket/prefix
 
     region: str = "us-east-1"
     role: str = ""
     image: str = IMAGE
     instance_type: str = "ml.g5.2xlarge"
-    instance_count: int = Field(1, ge=1)
-    volume_gb: int = Field(200, ge=1)
+    instance_count: int = Field(default=1, ge=1)
+    volume_gb: int = Field(default=200, ge=1)
     spot: bool = True
-    max_wait_seconds: int = Field(6 * 24 * 3600, ge=1)
+    max_wait_seconds: int = Field(default=6 * 24 * 3600, ge=1)
     source: str = ""  # s3:// of the project's sourcedir.tar.gz
     staging: str = ""  # s3://bucket/prefix for the channels and checkpoints
     environment: list[str] = ["HF_TOKEN", "AWS_BEARER_TOKEN_BEDROCK"]  # passed on where set
@@ -49,4 +49,4 @@ class SmokeConfig(BaseModel):
 
     dependencies: list[str] = ["pytest", "hypothesis"]
     tests: list[str] = ["tests"]
-    timeout_seconds: float = Field(3600.0, gt=0)
+    timeout_seconds: float = Field(default=3600.0, gt=0)

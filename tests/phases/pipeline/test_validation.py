@@ -10,7 +10,7 @@ import yaml
 
 from fsm import config as configs
 from fsm import session
-from fsm.runner import Outcome
+from fsm.runner import Nobody, Outcome
 
 SOUND: dict[str, Any] = {
     "machine": "validation",
@@ -33,7 +33,7 @@ def validate(tmp_path: Path) -> Any:
         path.write_text(yaml.safe_dump(words | {"store": str(tmp_path), "work": str(tmp_path / "work")}))
         seen: dict[str, Any] = {}
 
-        class Look(session.Nobody):
+        class Look(Nobody):
             def record(self, record: Any) -> None:
                 seen.update(record.get("data", {}).get("set", {}))
 
