@@ -137,15 +137,17 @@ class S3Run:
         self.bucket = store.bucket
         self.ask = store.ask
         self._replaced = False
+        self._generation = 0
 
     # Where
 
-    @cached_property
+    @property
     def generation(self) -> int:
         """How many runs of this name there were before, and this one; told by their tombstones."""
-        base = f"{self.store.prefix}runs/{self.name}~/"
-        page = self.ask(lambda: self.bucket.list(base))
-        return len(page.keys) + 1
+        if not self._generation:  # not a cached_property: until Python 3.12 its lock is that of all runs
+            base = f"{self.store.prefix}runs/{self.name}~/"
+            self._generation = len(self.ask(lambda: self.bucket.list(base)).keys) + 1
+        return self._generation
 
     @property
     def folder(self) -> str:
