@@ -1,0 +1,132 @@
+"""`fsm lineage RUN [--store URL] [--json] [-o FILE]`: what data went where in a run, on the drawing of Diagram 7."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from fsm.errors import ConfigError
+from fsm.journal import Journal
+from fsm.store.base import Store, open_store
+from machines import data_flow
+from phases.data_flow.lineage import Lineage, lineage, unit
+from phases.data_flow.picture import drawn
+
+FORMATS = (".mmd", ".svg", ".png")
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add the command to `fsm`'s."""
+    parser = subparsers.add_parser(
+        "lineage", help="what data went where in a run, held against the data flow drawn"
+    )
+    parser.add_argument("run", metavar="RUN")
+    parser.add_argument(
+        "--store",
+        metavar="URL",
+        default=os.environ.get("FSM_STORE", "."),
+        help="default: $FSM_STORE, or this directory",
+    )
+    parser.add_argument("--json", action="store_true", help="JSON, in one line")
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        metavar="FILE",
+        help="write .mmd, .svg or .png (default: Mermaid text to stdout)",
+    )
+    parser.set_defaults(do=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """The data flow with the run's counts on its arrows; 0, or 2 where the run did what is not drawn.
+
+    As JSON one object: run, runs (those read: what it came after, itself, what ran in its job), output, arrows
+    [{source, target, label, count, unit}] in the order drawn, and findings as `fsm check` gives them.
+    """
+    if args.output is not None and args.output.suffix not in FORMATS:
+        raise ConfigError(
+            f"-o {args.output}: the data flow is written as {', '.join(FORMATS)}. Give the file one of these endings."
+        )
+    found = family(open_store(args.store), args.run)
+    told = lineage(record for records in found.values() for record in records)
+    text = drawn(data_flow.flow(), told.counts)
+    if args.output is not None:
+        _write(text, args.output)
+    for name in (name for name, records in found.items() if not records):
+        print(f"fsm: run {name}, the work of the job, has not begun: its part is missing.", file=sys.stderr)
+    if args.json:
+        print(json.dumps(_json(args, list(found), told), ensure_ascii=False))
+    else:
+        for finding in told.findings:
+            print(finding, file=sys.stderr)
+        print(args.output) if args.output is not None else sys.stdout.write(text)
+    return 2 if told.findings else 0
+
+
+def family(store: Store, name: str) -> dict[str, list[dict[str, Any]]]:
+    """The records of a run by its name; before them those of the runs it came after, behind them those in its job.
+
+    A run in the job may have no records yet. Raises NoSuchRun, for a run that another one came after too.
+    """
+    found: dict[str, list[dict[str, Any]]] = {}
+    before: str | None = name
+    while before and before not in found:
+        journal = Journal(store.run(before))
+        source = journal.header().get("config", {}).get("run", {}).get("source")
+        found = {before: list(journal.records()), **found}
+        before = source
+    for child in dict.fromkeys(child for records in found.values() for child in _children(records)):
+        if child not in found:
+            begun = store.run(child).read_header() is not None
+            found[child] = list(Journal(store.run(child)).records()) if begun else []
+    return found
+
+
+def _children(records: list[dict[str, Any]]) -> Iterator[str]:
+    """The runs that jobs of these records did their work as."""
+    for record in records:
+        if record["kind"] == "transition" and record["machine"] == "pipeline":
+            job = (record.get("data") or {}).get("set", {}).get("job")
+            if job:
+                yield job["run"]
+
+
+def _write(text: str, output: Path) -> None:
+    try:
+        if output.suffix == ".mmd":
+            output.write_text(text, "utf-8")
+            return
+        from fsm.view import mermaid_draw
+
+        browser = mermaid_draw.find_browser()
+        bundle = mermaid_draw.find_mermaid([Path(data_flow.flow().file).parent])
+        svg = mermaid_draw.draw(text, browser, bundle, "data_flow")
+        if output.suffix == ".png":
+            mermaid_draw.photograph(svg, browser, output)
+        else:
+            output.write_text(svg, "utf-8")
+    except OSError as e:
+        raise ConfigError(
+            f"-o {output}: it cannot be written ({e.strerror}). Choose another place for it."
+        ) from e
+
+
+def _json(args: argparse.Namespace, runs: list[str], told: Lineage) -> dict[str, Any]:
+    edges = {(e.source, e.target): e.label for e in data_flow.flow().edges}
+    arrows = [
+        {"source": a[0], "target": a[1], "label": edges[a], "count": n, "unit": unit(a)}
+        for a, n in told.counts.items()
+    ]
+    return {
+        "run": args.run,
+        "runs": runs,
+        "output": str(args.output) if args.output else None,
+        "arrows": arrows,
+        "findings": [f.as_json() for f in told.findings],
+    }

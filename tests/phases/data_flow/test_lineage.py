@@ -1,0 +1,280 @@
+"""The lineage of runs: of a whole one as it was recorded, of two that are run here, and of what is not drawn.
+
+`recorded.jsonl` holds what a run of configs/local.yaml (four attempts at its job, six epochs, ended by the scores)
+recorded of data: its transitions and those of the distillation in its job, digests shortened.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from fsm import config as configs
+from fsm import mermaid, session
+from fsm.cli import guarded
+from fsm.journal import Journal
+from fsm.store.base import open_store
+from machines import data_flow
+from phases.data_flow import lineage
+from phases.data_flow.cli import add_parser
+from phases.data_flow.picture import drawn, said
+
+Record = dict[str, Any]
+CORPUS = Path(__file__).parents[3] / "configs" / "corpus"
+WENT = {
+    ("RAW", "DOWNLOAD"): 6,  # a listing and an archive of each source
+    ("DOWNLOAD", "EXTRACT"): 6,
+    ("EXTRACT", "PROMPTS"): 114,
+    ("PROMPTS", "DEDUP"): 1,
+    ("DEDUP", "SPLIT"): 1,
+    ("SPLIT", "SPLITS"): 2,
+    ("SPLIT", "PROCESSED"): 2,
+    ("SPLITS", "PARALLEL"): 0,  # that configuration has the teacher asked prompts of its own
+    ("PARALLEL", "BEDROCK"): 60,
+    ("BEDROCK", "CHECKPOINT"): 60,
+    ("PARALLEL", "CHECKPOINT"): 1,
+    ("PROCESSED", "Container"): 2,  # whatever the job's attempts
+    ("CHECKPOINT", "Container"): 1,
+    ("Container", "TRAIN"): 8,
+    ("Container", "GEN"): 8,
+    ("Container", "CORRECT"): 1,
+    ("TRAIN", "GEN"): 6,  # the adapter of each epoch
+    ("GEN", "EVAL"): 12,  # the answers to both sets of each
+    ("EVAL", "CORRECT"): 5,  # in one epoch nothing was poor
+    ("CORRECT", "TRAIN"): 4,  # what the last epoch added was not trained on
+    ("CORRECT", "OUTPUTS"): 0,
+    ("EVAL", "OUTPUTS"): 10,
+    ("TRAIN", "OUTPUTS"): 6,
+    ("Container", "OUTPUTS"): 6,
+}
+
+
+@pytest.fixture
+def recorded() -> list[Record]:
+    lines = Path(__file__).with_name("recorded.jsonl").read_text().splitlines()
+    return [json.loads(line) for line in lines]
+
+
+def test_the_lineage_of_a_finished_run_is_the_graph_drawn(recorded: list[Record]) -> None:
+    found = lineage(recorded)
+    assert found.findings == ()
+    assert found.counts == WENT
+
+
+def test_a_loop_that_the_scores_did_not_end_hands_out_its_result_after_the_corrections(
+    recorded: list[Record],
+) -> None:
+    for record in recorded:
+        if (record["machine"], record["from"]) == data_flow.LOOP_ENDED_BY[:2]:
+            record["label"] = "Not at threshold"
+    found = lineage(recorded)
+    assert found.findings == ()
+    assert found.counts[("EVAL", "OUTPUTS")] == 0
+    assert found.counts[("CORRECT", "OUTPUTS")] == WENT[("EVAL", "OUTPUTS")]
+
+
+def test_what_is_read_again_has_not_gone_there_twice(recorded: list[Record]) -> None:
+    reads = [{k: v for k, v in r.items() if k not in ("files", "counts")} for r in recorded]
+    assert lineage([*recorded, *reads]).counts == WENT
+
+
+@pytest.mark.parametrize("arrow", [a for a, n in WENT.items() if n and a not in {(p.source, p.target) for p in data_flow.PASSED}])  # fmt: skip
+def test_every_arrow_that_is_not_drawn_is_missed(recorded: list[Record], arrow: tuple[str, str]) -> None:
+    drawing = data_flow.flow()
+    without = replace(
+        drawing, edges=tuple(edge for edge in drawing.edges if (edge.source, edge.target) != arrow)
+    )
+    found = lineage(recorded, without)
+    assert [(f.code, f"from {arrow[0]} to {arrow[1]}," in f.message) for f in found.findings] == [
+        ("D101", True)
+    ]
+    assert arrow not in found.counts
+
+
+@pytest.mark.parametrize("stand", data_flow.STANDS, ids=lambda s: f"{s.machine}:{s.states}:{s.names}")
+def test_a_state_that_was_forgotten_is_named(
+    recorded: list[Record], stand: data_flow.Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(data_flow, "STANDS", tuple(s for s in data_flow.STANDS if s != stand))
+    named = {f.message.split(" read or wrote ")[0] for f in lineage(recorded).findings if f.code == "D103"}
+    forgotten = [
+        r for r in recorded if r["machine"] == stand.machine and fnmatchcase(r["from"], stand.states)
+    ]
+    others = stand.names != "*"  # a row for some artifacts only: the next one takes them
+    assert named == {
+        f"{r['from']} of {r['machine']}" for r in forgotten if not others and ("files" in r or "reads" in r)
+    }
+
+
+def test_an_artifact_from_nowhere_is_found_and_what_lies_in_s3_is_not() -> None:
+    record = {"kind": "transition", "machine": "sagemaker_job", "from": "Pending", "label": None}
+    found = lineage([{**record, "reads": {"teacher/outputs.jsonl": "a", "data/processed/train.jsonl": "b"}}])
+    assert [f.code for f in found.findings] == ["D102"]
+    assert "Pending of sagemaker_job read teacher/outputs.jsonl," in found.findings[0].message
+    assert found.counts[("PROCESSED", "Container")] == 1
+
+
+def test_the_data_of_a_smoke_job_is_no_part_of_it() -> None:
+    written = {"smoke/pytest.txt": {"sha256": "a"}}
+    record = {"kind": "transition", "machine": "smoke", "from": "RunPytest", "label": None, "files": written}
+    found = lineage([record])
+    assert found.findings == ()
+    assert not any(found.counts.values())
+
+
+# The drawing
+
+
+def test_the_picture_is_the_drawing_with_the_counts_on_its_arrows() -> None:
+    drawing = data_flow.flow()
+    read = mermaid.parse(drawn(drawing, WENT), "lineage.mmd")
+    assert isinstance(read, mermaid.Flowchart)
+    assert [(n.id, n.label, n.shape, n.parent) for n in read.nodes] == [
+        (n.id, n.label, n.shape, n.parent) for n in drawing.nodes
+    ]
+    assert [(e.source, e.target, e.label) for e in read.edges] == [
+        (e.source, e.target, "\\n".join(filter(None, [e.label, said(a, WENT[a])])))
+        for e in drawing.edges
+        for a in [(e.source, e.target)]
+    ]
+    assert [d for d in read.diagnostics if d not in drawing.diagnostics and d.severity == "error"] == []
+
+
+@pytest.mark.parametrize(
+    ("arrow", "count", "words"),
+    [
+        (("SPLIT", "SPLITS"), 2, "2 artifacts"),
+        (("PROMPTS", "DEDUP"), 1, "1 artifact"),
+        (("PARALLEL", "BEDROCK"), 1, "1 call"),
+        (("EXTRACT", "PROMPTS"), 1, "1 piece of code"),
+        (("EXTRACT", "PROMPTS"), 0, "nothing"),
+    ],
+)
+def test_counts_are_said_in_words(arrow: tuple[str, str], count: int, words: str) -> None:
+    assert said(arrow, count) == words
+
+
+# The command, on runs made here
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> str:
+    """`prep`, a data preparation of the shipped corpus, and `taught`, the teacher asked after it; returns the store."""
+
+    def go(machine: str, name: str, **sections: Any) -> None:
+        words = {"machine": machine, "store": str(tmp_path), "work": str(tmp_path / "work"), **sections}
+        path = tmp_path / f"{name}.yaml"
+        path.write_text(yaml.safe_dump(words))
+        assert session.run(configs.load(path)).outcome == "done"
+
+    go("data_preparation", "prep", run={"name": "prep"}, data_preparation={"source": str(CORPUS)})
+    teaching = {"teacher": {"kind": "offline"}, "limit": 25}
+    go("teacher_generation", "taught", run={"name": "taught", "source": "prep"}, teacher_generation=teaching)
+    return str(tmp_path)
+
+
+@pytest.fixture
+def fsm_lineage(runs: str) -> Callable[..., int]:
+    def call(*words: str) -> int:
+        parser = argparse.ArgumentParser()
+        add_parser(parser.add_subparsers())
+        args = parser.parse_args(["lineage", *words, "--store", runs])
+        return guarded(args.do, args)
+
+    return call
+
+
+def counts(printed: str) -> dict[tuple[str, str], int]:
+    return {(a["source"], a["target"]): a["count"] for a in json.loads(printed)["arrows"] if a["count"]}
+
+
+def test_a_phase_after_another_one_is_one_flow(
+    fsm_lineage: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert fsm_lineage("taught", "--json") == 0
+    printed = capsys.readouterr().out
+    assert json.loads(printed)["runs"] == ["prep", "taught"]
+    assert json.loads(printed)["findings"] == []
+    prepared = {a: n for a, n in list(WENT.items())[:7] if a != ("EXTRACT", "PROMPTS")}
+    found = counts(printed)
+    assert found.pop(("EXTRACT", "PROMPTS")) > 60
+    assert found == prepared | {
+        ("SPLITS", "PARALLEL"): 1,
+        ("PARALLEL", "BEDROCK"): 25,
+        ("BEDROCK", "CHECKPOINT"): 25,
+        ("PARALLEL", "CHECKPOINT"): 1,
+    }
+
+
+def test_the_work_of_a_job_belongs_to_the_run_that_launched_it(
+    runs: str, fsm_lineage: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    launch(runs, "prep")
+    assert fsm_lineage("whole", "--json") == 0
+    printed = capsys.readouterr().out
+    assert json.loads(printed)["runs"] == ["whole", "prep"]
+    assert counts(printed)[("SPLIT", "SPLITS")] == 2
+
+
+def test_a_job_whose_work_has_not_begun_is_told_of(
+    runs: str, fsm_lineage: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    launch(runs, "later")
+    assert fsm_lineage("whole") == 0
+    printed = capsys.readouterr()
+    assert "run later, the work of the job, has not begun" in printed.err
+    assert 'RAW -->|"nothing"| DOWNLOAD' in printed.out
+
+
+def launch(store: str, child: str) -> None:
+    """A run `whole` whose job does its work as another run."""
+    run = open_store(store).run("whole")
+    run.write_header(json.dumps({"format": 1, "machine": "pipeline"}).encode())
+    journal = Journal(run)
+    journal.open()
+    body = {"kind": "transition", "at": [], "machine": "pipeline", "from": "TrainingLaunch", "visit": 1}
+    job = {"set": {"job": {"job": "a-job", "run": child}}}
+    journal.append(body | {"label": None, "to": ["IterativeDistillation"], "took": 0.0, "data": job})
+    journal.close()
+
+
+def test_what_is_not_drawn_is_an_error(
+    fsm_lineage: Callable[..., int], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    drawing = data_flow.flow()
+    less = replace(drawing, edges=tuple(e for e in drawing.edges if e.target != "SPLITS"))
+    monkeypatch.setattr(data_flow, "flow", lambda: less)
+    assert fsm_lineage("prep") == 2
+    complaint = capsys.readouterr().err
+    line = drawing.node("SPLIT").line
+    assert f"data_flow.mmd:{line}:" in complaint
+    assert (
+        "error[D101]: data/splits/train.jsonl, data/splits/val.jsonl went from SPLIT to SPLITS" in complaint
+    )
+
+
+def test_the_text_is_written_where_it_is_asked_for(
+    fsm_lineage: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert fsm_lineage("prep") == 0
+    text = capsys.readouterr().out
+    assert fsm_lineage("prep", "-o", str(tmp_path / "flow.mmd")) == 0
+    assert (tmp_path / "flow.mmd").read_text() == text
+    assert 'SPLIT -->|"2 artifacts"| PROCESSED' in text
+    assert fsm_lineage("prep", "-o", str(tmp_path / "flow.pdf")) == 2
+    assert ".mmd, .svg, .png" in capsys.readouterr().err
+
+
+def test_a_run_that_is_not_there_is_said_so(
+    fsm_lineage: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert fsm_lineage("nobody") == 2
+    assert "no run nobody" in capsys.readouterr().err
