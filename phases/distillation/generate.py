@@ -21,6 +21,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from phases.errors import InvalidStructure
+
 
 class SamplingConfig(BaseModel):
     """How the student answers; the defaults are those drawn in Diagram 4 (Generate). Lengths in tokens."""
@@ -94,6 +96,21 @@ def encode(tokenizer: Any, prompts: Sequence[str], limit: int) -> list[Encoded]:
     return found
 
 
+def room(model: Any, config: SamplingConfig) -> int:
+    """How long a prompt may be, in tokens: as configured, and so that the answer fits the model's context after it.
+
+    Raises InvalidStructure when the context is full before there is a prompt.
+    """
+    context = getattr(model.config, "max_position_embeddings", None)
+    left = config.max_prompt_tokens if context is None else context - config.max_new_tokens
+    if left < 1:
+        raise InvalidStructure(
+            f"The model's context is {context} tokens, and max_new_tokens {config.max_new_tokens} leaves none of them "
+            "for a prompt. Lower distillation.sampling.max_new_tokens, or take a model with a longer context."
+        )
+    return min(config.max_prompt_tokens, left)
+
+
 def plan(encoded: Sequence[Encoded], config: SamplingConfig) -> list[Batch]:
     """Prompts of like length together, shortest first; the same prompts always give the same batches."""
     by_length: dict[int, list[int]] = {}
@@ -145,7 +162,7 @@ def answers(
     model: Any, tokenizer: Any, prompts: Sequence[str], config: SamplingConfig, seed: int
 ) -> Iterator[tuple[int, Output]]:
     """(place, answer) for every prompt, batch by batch."""
-    encoded = encode(tokenizer, prompts, config.max_prompt_tokens)
+    encoded = encode(tokenizer, prompts, room(model, config))
     for batch in plan(encoded, config):
         yield from zip(batch.places, answer(model, tokenizer, encoded, batch, config, seed), strict=True)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fsm.phase import Context
-from phases.distillation.generate import Output, SamplingConfig, answer, encode, plan
+from phases.distillation.generate import Output, SamplingConfig, answer, encode, plan, room
 from phases.qlora_training.config import TINY, QLoRAConfig
 from phases.qlora_training.job import Job
 
@@ -57,7 +57,7 @@ def generate(ctx: Context, prompts: Sequence[str], epoch: int, done: int, total:
     # ReduceBatchSize of Diagram 8 halves the batch where it stands in the data
     config: SamplingConfig = ctx.config.sampling.model_copy(update={"batch": ctx.data["micro_batch"]})
     student = session.of(ctx, job(ctx)).use(ctx.open(ctx.data["adapter"]))
-    encoded = encode(student.tokenizer, prompts, config.max_prompt_tokens)
+    encoded = encode(student.tokenizer, prompts, room(student.model, config))
     kept = ctx.workdir("generated")
     found: dict[int, Output] = {}
     for batch in plan(encoded, config):

@@ -1,0 +1,172 @@
+"""What cannot be trained is told before it is tried, and enters its state of Diagram 8."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from phases.error_recovery.classify import classify
+from phases.errors import PipelineError
+from phases.qlora_training import data, model, preflight, processor
+from phases.qlora_training.config import QLoRATrainingConfig
+from phases.qlora_training.job import with_hyperparameters
+from tests.phases.qlora_training.micro import settings
+
+
+def said(state: str, do: Callable[[], Any]) -> str:
+    """The message of the error that `do` raises, which enters `state`."""
+    with pytest.raises(PipelineError) as raised:
+        do()
+    assert classify(raised.value) == state
+    return str(raised.value)
+
+
+@pytest.fixture
+def copied(micro: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(micro, tmp_path / "model")
+
+
+def test_an_empty_set() -> None:
+    assert "nothing to train on" in said("EmptyDataset", lambda: data.validate([], "train.jsonl"))
+
+
+def test_rows_without_messages() -> None:
+    assert "has no `messages`" in said(
+        "InvalidStructure", lambda: data.validate([{"text": "x"}], "train.jsonl")
+    )
+
+
+def test_a_model_that_is_not_there(tmp_path: Path) -> None:
+    config = settings(tmp_path / "nowhere")
+    assert "There is no model at" in said("InvalidStructure", lambda: model.load(config))
+
+
+def test_a_model_without_weights(copied: Path) -> None:
+    (copied / "model.safetensors").unlink()
+    assert "is not complete" in said("InvalidStructure", lambda: model.load(settings(copied)))
+
+
+def test_weights_half_downloaded(copied: Path) -> None:
+    weights = copied / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])
+    assert "model.safetensors missing or half downloaded" in said(
+        "InvalidStructure", lambda: model.load(settings(copied))
+    )
+
+
+def test_a_shard_that_the_index_names_is_missing(copied: Path) -> None:
+    index = {"weight_map": {"a": "model-00001-of-00002.safetensors", "b": "model-00002-of-00002.safetensors"}}
+    (copied / "model.safetensors").rename(copied / "model-00001-of-00002.safetensors")
+    (copied / "model.safetensors.index.json").write_text(json.dumps(index))
+    assert "model-00002-of-00002.safetensors missing" in said(
+        "InvalidStructure", lambda: model.load(settings(copied))
+    )
+
+
+def test_a_download_in_progress(copied: Path) -> None:
+    (copied / "model.safetensors.incomplete").write_bytes(b"")
+    assert "model.safetensors.incomplete" in said("InvalidStructure", lambda: model.load(settings(copied)))
+
+
+def test_a_model_that_is_not_causal(copied: Path) -> None:
+    (copied / "config.json").write_text(json.dumps({"model_type": "vit"}))
+    assert "not a causal language model" in said("InvalidStructure", lambda: model.load(settings(copied)))
+
+
+def test_a_tokenizer_without_a_template(copied: Path) -> None:
+    (copied / "chat_template.jinja").unlink()
+    assert "no chat template" in said("InvalidStructure", lambda: model.load_tokenizer(settings(copied)))
+
+
+def test_a_gated_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    from transformers import AutoConfig
+
+    def refuse(*args: Any, **kwargs: Any) -> None:
+        raise OSError("You are trying to access a gated repo.\nMake sure to have access to it.")
+
+    monkeypatch.setattr(AutoConfig, "from_pretrained", refuse)
+    config = settings(Path("ibm-granite/granite-gated"))
+    assert "set HF_TOKEN" in said("AccessDenied", lambda: model.load(config))
+
+
+def test_a_gpu_too_small_says_by_how_much_before_loading(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+    from transformers import GraniteConfig
+
+    granite_8b = GraniteConfig(
+        vocab_size=49152, hidden_size=4096, intermediate_size=12800, num_hidden_layers=40, num_attention_heads=32,
+        num_key_value_heads=8, tie_word_embeddings=True,
+    )  # fmt: skip
+    needed = preflight.need(granite_8b, settings(Path("x"), quantization="nf4", gradient_checkpointing=True))
+    assert 4.0 < needed.weights / preflight.GB < 6.0  # 8 billion weights of 4.13 bits, and the embeddings
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda *a: "GPU of the test")
+    monkeypatch.setattr(
+        torch.cuda, "get_device_properties", lambda i: SimpleNamespace(total_memory=4 * preflight.GB)
+    )
+    message = said("CUDAOutOfMemory", lambda: preflight.gpu(needed, "granite"))
+    assert f"{needed.total / preflight.GB - 4:.1f} GB are missing" in message
+    monkeypatch.setattr(
+        torch.cuda, "get_device_properties", lambda i: SimpleNamespace(total_memory=80 * preflight.GB)
+    )
+    preflight.gpu(needed, "granite")
+
+
+def test_a_disk_too_small(tmp_path: Path) -> None:
+    assert "GB are missing" in said("DiskSpaceLow", lambda: preflight.disk(tmp_path, 1e9))
+    assert preflight.disk(tmp_path, 0) > 0
+
+
+def test_a_cpu_that_bitsandbytes_has_no_kernels_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processor, "features", lambda: ("sse2",))
+    monkeypatch.setattr("platform.machine", lambda: "x86_64")
+    config = settings(Path("x"), quantization="nf4")
+    assert "AVX2" in said("ContainerError", lambda: preflight.cpu(config))
+    preflight.cpu(settings(Path("x"), quantization="none"))
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("attention", "flash_attention_2"), ("liger", True), ("fsdp", True), ("optimizer", "paged_adamw_8bit")],
+)
+def test_an_option_that_is_not_here_is_refused_with_the_reason(option: str, value: Any) -> None:
+    config = settings(Path("x"), **{option: value})
+    message = said("ContainerError", lambda: preflight.options(config))
+    assert f"The configuration says {option}: " in message
+    assert "GPU" in message
+
+
+def test_intervals_that_the_drawing_cannot_walk() -> None:
+    with pytest.raises(ValueError, match="eval_steps must be a multiple of log_steps"):
+        QLoRATrainingConfig(log_steps=10, eval_steps=25)
+    with pytest.raises(ValueError, match="save_steps must be a multiple of eval_steps"):
+        QLoRATrainingConfig(eval_steps=50, save_steps=75)
+    with pytest.raises(ValueError, match="flash_attention_2"):
+        QLoRATrainingConfig(packing=True)
+
+
+def test_hyperparameters_of_the_job_change_the_configuration_or_are_refused() -> None:
+    words = {
+        "SM_HPS": json.dumps({"learning_rate": "0.001", "max_length": "128", "machine": "qlora_training"})
+    }
+    changed = with_hyperparameters(QLoRATrainingConfig(), words)
+    assert (changed.learning_rate, changed.max_length) == (0.001, 128)
+    wrong = {"SM_HPS": json.dumps({"lora_rank": "many"})}
+    assert "lora_rank does not fit" in said(
+        "InvalidStructure", lambda: with_hyperparameters(QLoRATrainingConfig(), wrong)
+    )
+
+
+def test_the_drawn_numbers_are_the_defaults() -> None:
+    drawn = QLoRATrainingConfig()
+    assert (drawn.quantization, drawn.double_quantization) == ("nf4", True)
+    assert (drawn.lora_rank, drawn.lora_alpha, drawn.gradient_accumulation_steps) == (32, 64, 8)
+    assert (drawn.log_steps, drawn.eval_steps, drawn.save_steps, drawn.patience) == (10, 50, 100, 3)
+    assert drawn.min_free_gb == 15
