@@ -125,10 +125,10 @@ def reduce_batch_size(ctx: Context) -> None:
     micro, accumulation = failed.get("micro_batch"), failed.get("accumulation")
     if micro is None or accumulation is None or micro <= 1:
         ctx.data["verdict"] = "stop"
+        why = "The micro-batch is 1 already" if micro else "No batch is being trained on yet"
         _advise(
             ctx,
-            "The micro-batch is 1 already, so there is nothing left to halve. Lower qlora_training.max_length, or rent a "
-            "larger GPU.",
+            f"{why}, so there is nothing to halve. Lower qlora_training.max_length, or rent a larger GPU.",
         )
         return
     ctx.data["patch"] = {"micro_batch": micro // 2, "accumulation": accumulation * 2}

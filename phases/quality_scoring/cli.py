@@ -26,7 +26,7 @@ def add_parser(subparsers: Any) -> None:
         "--prompt", default="", metavar="TEXT", help="what was asked for: it tells the domain"
     )
     parser.add_argument("--json", action="store_true", help="one JSON line a file")
-    parser.set_defaults(run=run)
+    parser.set_defaults(do=run)
 
 
 def run(args: argparse.Namespace, config: QualityScoringConfig = DEFAULT) -> int:

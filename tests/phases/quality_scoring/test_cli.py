@@ -19,7 +19,7 @@ def command(*words: str) -> int:
     parser = argparse.ArgumentParser()
     add_parser(parser.add_subparsers())
     args = parser.parse_args(["score", *words])
-    return int(args.run(args))
+    return int(args.do(args))
 
 
 def test_one_json_line_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
