@@ -1,0 +1,5 @@
+from __future__ import annotations
+
+from tests.phases.qlora_training.conftest import micro
+
+__all__ = ["micro"]

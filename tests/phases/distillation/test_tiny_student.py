@@ -1,0 +1,64 @@
+"""The tiny student: made from C alone, cached by what it is made of."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from phases.distillation import tiny_student
+from tests.phases.qlora_training.micro import C_TEXTS, RECIPE, ROWS
+
+
+def test_it_is_made_of_answers_and_never_of_prompts() -> None:
+    rows = [
+        {
+            "messages": [
+                {"role": "user", "content": "PROMPT"},
+                {"role": "assistant", "content": "```c\nint a;\n```"},
+            ]
+        },
+        {"messages": [{"role": "user", "content": "OTHER"}, {"role": "assistant", "content": "int a;\n"}]},
+    ]
+    assert tiny_student.texts(rows) == ["int a;\n"]
+    assert not any("Write" in text for text in tiny_student.texts(ROWS))
+
+
+def test_the_same_texts_make_the_same_bytes_and_are_not_made_twice(
+    micro: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = tiny_student.build(RECIPE, C_TEXTS, tmp_path)
+    for name in ("model.safetensors", "tokenizer.json", "config.json"):
+        assert (made / name).read_bytes() == (micro / name).read_bytes()
+
+    def again(*args: Any) -> None:
+        raise AssertionError("made twice")
+
+    monkeypatch.setattr(tiny_student, "base_step", again)
+    assert tiny_student.build(RECIPE, C_TEXTS, tmp_path) == made
+    assert [p.name for p in tmp_path.iterdir()] == [made.name]
+
+
+def test_other_texts_or_another_recipe_are_another_student() -> None:
+    digests = {
+        tiny_student.digest(RECIPE, C_TEXTS),
+        tiny_student.digest(RECIPE, C_TEXTS[1:]),
+        tiny_student.digest(RECIPE, [C_TEXTS[0] + C_TEXTS[1], *C_TEXTS[2:]]),
+        tiny_student.digest(RECIPE.model_copy(update={"seed": 1}), C_TEXTS),
+    }
+    assert len(digests) == 4
+
+
+def test_numbers_are_read_digit_by_digit_and_all_text_comes_back(micro: Path) -> None:
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(micro)
+    assert tokenizer.tokenize("1500U")[:4] == ["1", "5", "0", "0"]
+    for text in ("uint8_t a = 0xFFU;\n", "Größe ≥ 3 \t`x`", ""):
+        assert tokenizer.decode(tokenizer(text)["input_ids"]) == text
+
+
+def test_too_little_to_train_on_is_said(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="fewer than one window"):
+        tiny_student.build(RECIPE, ["int a;"], tmp_path)
