@@ -31,7 +31,7 @@ def agreed(place: Callable[[], Place], tokens: Callable[[], Tokens]) -> Place | 
     return found
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(machines(), st.data())
 def test_the_kernel_stands_where_the_table_stands_after_every_event(
     machine: Machine, data: st.DataObject
@@ -118,6 +118,17 @@ EXITS = """
     A --> [*] : bad
     B --> [*]
 """
+
+
+def test_a_composite_without_edges_ends_its_surroundings() -> None:
+    text = "[*] --> A\nstate A {\n[*] --> B\nstate B {\n[*] --> X\nX --> [*]\n}\n}\nA --> Z\nZ --> [*]"
+    assert walk(drawn(text).kernel, ("A.B.X",), None) == ("Z",)
+
+
+def test_where_two_branches_end_at_once_the_first_edge_decides_the_exit() -> None:
+    text = "[*] --> A\nstate A {\n[*] --> S\nS --> [*] : one\nS --> [*] : two\n}\nA --> Y : y\nA --> Z : z\nY --> [*]\nZ --> [*]"
+    kernel = drawn(text, forks=["S"], exits={"A": {"one": "y", "two": "z"}}).kernel
+    assert walk(kernel, ("A.S",), None) == ("Y",)
 
 
 def test_declared_exits_decide_by_the_label_or_by_the_last_state() -> None:
