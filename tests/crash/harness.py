@@ -151,9 +151,9 @@ def in_child(work: Callable[[], int], log: Path) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
-def warm(config: Config) -> None:
+def warm(config: Config, modules: Sequence[str] = ()) -> None:
     """Import and build here what every session needs, so that a forked one has it."""
-    for name in ("structlog", "fsm.record", "fsm.store.s3"):
+    for name in ("structlog", "fsm.record", "fsm.store.s3", *modules):
         importlib.import_module(name)
     for machine in config.program.machines.values():
         _ = machine.kernel
