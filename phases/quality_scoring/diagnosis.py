@@ -24,6 +24,13 @@ _CLASH = re.compile(
     r"conflicting types for|redefinition of|redeclar|redeclaration of|.* redeclared as|.* redefined$"
 )
 _AT_END = re.compile(r"at end of input$")
+# A macro that nothing defines makes C that the compiler cannot read: `FOREACH(x, list) {`, `of(p, struct a, b)`.
+_MACRO_NAME = re.compile(r"\b(?:[A-Z][A-Z0-9_]{2,}|__\w+)\b")
+_MACRO_BLOCK = re.compile(r"\s*(?:\}\s*)?([A-Za-z_]\w*)\s*\(.*\)\s*\{?\s*")
+_MACRO_TYPE = re.compile(
+    r"expected expression before '(?:struct|union|enum|const|unsigned|signed|char|short|int|long)'"
+)
+_KEYWORDS = frozenset(["if", "for", "while", "switch", "return", "sizeof", "else", "do"])
 _UNDECLARED_CALL = "-Wimplicit-function-declaration"
 _MOST_TYPES = 64
 _MOST_ROUNDS = 2  # the types of a signature hide those of the body from the compiler
@@ -101,6 +108,7 @@ def _unknown_types(compilation: Compilation, structure: Structure) -> dict[str, 
 def _sort(
     compilation: Compilation, structure: Structure, guarded: Guarded, unknown: dict[str, int]
 ) -> Diagnosis:
+    lines = structure.source.decode("utf-8", "replace").split("\n")
     warnings = [Fault(d.line, f"no header {d.text}") for d in guarded.missing]
     errors = [Fault(d.line, f"refused: {d.text}") for d in guarded.refused]
     # What a header that is not here may well declare is not the text's fault a second time.
@@ -108,7 +116,8 @@ def _sort(
     excused += [Fault(line, f"unknown type {name}") for name, line in unknown.items()]
     grammar, seen = 0, set[tuple[object, ...]]()
     for d in compilation.diagnostics:
-        spoils = d.kind != "warning" and _spoils(d, structure)
+        line = lines[d.line - 1] if d.line <= len(lines) else ""
+        spoils = d.kind != "warning" and _spoils(d, line, structure)
         key = _key(d, spoils)
         if key in seen or _follows(d, unknown):
             continue
@@ -127,12 +136,24 @@ def _follows(d: Diagnostic, unknown: dict[str, int]) -> bool:
     return d.message.startswith("storage size of") or any(f"'{name}'" in d.message for name in unknown)
 
 
-def _spoils(d: Diagnostic, structure: Structure) -> bool:
+def _spoils(d: Diagnostic, line: str, structure: Structure) -> bool:
     """Whether an error is one of grammar: the compiler stumbled, and the grammar of C does not hold there either.
 
-    Where the grammar holds (tree-sitter reads types without knowing them), `expected` is the echo of an unknown name.
+    Where the grammar holds (tree-sitter reads types without knowing them), `expected` is the echo of an unknown name;
+    where a macro of nobody's stands in the line, it is the echo of that.
     """
-    return d.kind != "error" or bool(_GRAMMAR.match(d.message) and structure.faults)
+    if d.kind != "error":
+        return True
+    return bool(_GRAMMAR.match(d.message) and structure.faults) and not _stumbles_on_macro(d, line, structure)
+
+
+def _stumbles_on_macro(d: Diagnostic, line: str, structure: Structure) -> bool:
+    if _MACRO_TYPE.match(d.message):
+        return True
+    block = _MACRO_BLOCK.fullmatch(line)
+    if block and d.message.startswith("expected ';' before"):
+        return block[1] not in _KEYWORDS and block[1] not in structure.declared
+    return any(name not in structure.declared for name in _MACRO_NAME.findall(line))
 
 
 def _key(d: Diagnostic, spoils: bool) -> tuple[object, ...]:

@@ -34,6 +34,7 @@
 #include <sys/socket.h> // socket bind sendto recvfrom sendmsg recvmsg setsockopt getsockopt listen accept connect send recv sockaddr sockaddr_storage msghdr cmsghdr socklen_t AF_INET AF_PACKET AF_UNIX PF_PACKET SOCK_RAW SOCK_DGRAM SOCK_STREAM SOL_SOCKET SO_PRIORITY SO_TIMESTAMPING SO_BINDTODEVICE SO_TXTIME SCM_TIMESTAMPING CMSG_DATA CMSG_FIRSTHDR CMSG_NXTHDR CMSG_LEN CMSG_SPACE
 #include <sys/ioctl.h>  // ioctl
 #include <poll.h>       // poll pollfd POLLIN POLLERR POLLPRI POLLOUT
+#include <sys/queue.h>  // LIST_HEAD LIST_ENTRY LIST_INIT LIST_FIRST LIST_NEXT LIST_FOREACH LIST_INSERT_HEAD LIST_REMOVE TAILQ_HEAD TAILQ_ENTRY TAILQ_INIT TAILQ_FIRST TAILQ_NEXT TAILQ_EMPTY TAILQ_FOREACH TAILQ_INSERT_HEAD TAILQ_INSERT_TAIL TAILQ_REMOVE TAILQ_HEAD_INITIALIZER STAILQ_HEAD STAILQ_ENTRY STAILQ_INIT STAILQ_FIRST STAILQ_FOREACH STAILQ_INSERT_TAIL STAILQ_REMOVE_HEAD
 #include <pthread.h>    // pthread_t pthread_create pthread_join pthread_exit pthread_mutex_t pthread_mutex_init pthread_mutex_lock pthread_mutex_unlock pthread_cond_t pthread_cond_wait pthread_cond_signal pthread_attr_t PTHREAD_MUTEX_INITIALIZER
 #include <sched.h>      // sched_param sched_setscheduler SCHED_FIFO SCHED_RR SCHED_OTHER
 #include <arpa/inet.h>  // htons htonl ntohs ntohl inet_ntoa inet_pton inet_ntop
@@ -78,6 +79,7 @@ typedef int netdev_tx_t;
 #define GENMASK(h, l) (((~0UL) << (l)) & (~0UL >> (63 - (h))))
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 #define READ_ONCE(x) (x)
+#define container_of(p, type, member) ((type *)(void *)((char *)(p) - __builtin_offsetof(type, member)))
 #define WRITE_ONCE(x, v) ((x) = (v))
 #define EXPORT_SYMBOL(name) extern int exported_##name
 #define EXPORT_SYMBOL_GPL(name) extern int exported_##name
@@ -96,9 +98,6 @@ typedef int netdev_tx_t;
 #define list_for_each_entry(at, head, member) for (; (at);)
 #define list_for_each_entry_safe(at, next, head, member) for (; (at); (at) = (next))
 #define for_each_set_bit(bit, set, size) for ((bit) = 0; (bit) < (size); (bit)++)
-#define TAILQ_FOREACH(at, head, member) for (; (at);)
-#define LIST_FOREACH(at, head, member) for (; (at);)
-#define STAILQ_FOREACH(at, head, member) for (; (at);)
 
 /* TSN: opaque, as a user of the stack sees them */
 typedef struct tsn_device tsn_device_t;

@@ -49,6 +49,14 @@ PIECES = [
         "if 1",
     ),
     *("endif", "##", "\0", "\f", "\r", "\\", "1", "pragma GCC dependency"),
+    *(
+        '#include "FILE"',
+        '\n#include "FILE"\n',
+        "#include",
+        'include "FILE"',
+        "#include F",
+        '#/**/include "FILE"',
+    ),
 ]
 
 
