@@ -7,7 +7,7 @@ import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from fsm.chart import Edge
 from fsm.errors import FsmError, PhaseError, RunReplaced, StoreError
@@ -15,6 +15,7 @@ from fsm.fold import RECOVERY, Fold, Frame, new_frame, opened
 from fsm.journal import Journal
 from fsm.kernel import Kernel
 from fsm.machine import Machine, Verdict
+from fsm.observer import Nobody, Observer
 from fsm.phase import Context, Phase, Registered, Result
 from fsm.program import Program
 from fsm.stop import Stop
@@ -46,37 +47,6 @@ class Given:
 
     run: RunStore
     files: Mapping[str, Mapping[str, Any]]
-
-
-class Observer(Protocol):
-    """Who looks on. Every method may be called from the runner's thread, `progress` from any.
-
-    `opened` comes first: the run is this process's to write, and `records` are there already, its claim among them.
-    """
-
-    def opened(self, run: RunStore, records: int) -> None: ...
-
-    def record(self, record: Mapping[str, Any]) -> None: ...
-
-    def entered(self, at: list[str], machine: str, state: str, visit: int) -> None: ...
-
-    def progress(self, at: list[str], state: str, done: float, total: float, note: str) -> None: ...
-
-    def watched(self, at: list[str], state: str, watch: Watch) -> None: ...
-
-
-class Nobody:
-    """The observer that does not look."""
-
-    def opened(self, run: RunStore, records: int) -> None: ...
-
-    def record(self, record: Mapping[str, Any]) -> None: ...
-
-    def entered(self, at: list[str], machine: str, state: str, visit: int) -> None: ...
-
-    def progress(self, at: list[str], state: str, done: float, total: float, note: str) -> None: ...
-
-    def watched(self, at: list[str], state: str, watch: Watch) -> None: ...
 
 
 class Stopped(BaseException):

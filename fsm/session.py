@@ -18,7 +18,8 @@ from fsm.config import Config, environment_secrets
 from fsm.errors import ConfigChanged, NoSuchRun
 from fsm.fold import Fold
 from fsm.journal import FORMAT, Journal
-from fsm.runner import Given, Nobody, Observer, Outcome, Runner
+from fsm.observer import Nobody, Observer
+from fsm.runner import Given, Outcome, Runner
 from fsm.stop import Stop
 from fsm.store.base import RunStore, open_store
 from fsm.watch import Watch, stack_of

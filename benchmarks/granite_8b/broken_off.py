@@ -20,7 +20,7 @@ from benchmarks.granite_8b.sizes import SEED, Sizes
 from fsm import config as configs
 from fsm import session as runs
 from fsm.journal import Journal
-from fsm.runner import Nobody
+from fsm.observer import Nobody
 from fsm.store.base import open_store
 from phases.qlora_training import preflight
 from phases.qlora_training.config import QLoRAConfig

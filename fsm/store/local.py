@@ -109,6 +109,7 @@ class LocalRun:
         self._fd = -1
         self._size = 0
         self._next = 0
+        self._whole: set[str] = set()  # artifacts whose content this process has held against their digest
 
     @property
     def url(self) -> str:
@@ -352,11 +353,23 @@ class LocalRun:
 
     def artifact(self, sha256: str) -> Path:
         path = self.directory / "artifacts" / sha256
-        if not path.is_file():
+        if sha256 in self._whole and path.is_file():
+            return path
+        mend = "Restore it from a copy, or start anew with --fresh."
+        try:
+            with path.open("rb") as f:
+                whole = hashlib.file_digest(f, "sha256").hexdigest() == sha256
+        except FileNotFoundError as e:
             raise StoreError(
-                f"Artifact {sha256[:12]} of run {self.name} is missing: {path} is gone, though a record names it. Restore it from "
-                "a copy, or start anew with --fresh."
+                f"Artifact {sha256[:12]} of run {self.name} is missing: {path} is gone, though a record names it. {mend}"
+            ) from e
+        except OSError as e:
+            raise _store_error("An artifact cannot be read:", path, e) from e
+        if not whole:
+            raise StoreError(
+                f"Artifact {sha256[:12]} of run {self.name} is not whole: the content of {path} has another digest. {mend}"
             )
+        self._whole.add(sha256)
         return path
 
     def artifact_size(self, sha256: str) -> int | None:

@@ -138,6 +138,11 @@ class Projection:
         if kind == "claim":
             self.stopped = None
             return
+        for above in record.get(
+            "above", ()
+        ):  # machines that called down before they had a record of their own
+            if tuple(above["at"]) not in self._frames:
+                self._begin(tuple(above["at"]), above["machine"], tuple(above["place"]), record["time"])
         at, state = tuple(record["at"]), record["from"]
         frame = self._frames.get(at)
         if frame is None:

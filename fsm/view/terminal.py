@@ -12,7 +12,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any, TextIO
 
 from fsm.config import Config, environment_secrets
-from fsm.runner import Nobody, Observer
+from fsm.observer import Nobody, Observer
 from fsm.view.projection import Projection
 from fsm.view.secrets import redactor
 

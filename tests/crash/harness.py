@@ -23,7 +23,7 @@ from fsm import session
 from fsm.audit import audit
 from fsm.config import Config
 from fsm.journal import Journal, essence
-from fsm.runner import Nobody
+from fsm.observer import Nobody
 from fsm.store.base import RunStore, Store
 
 BEFORE, AFTER, MIDDLE = "before", "after", "middle"

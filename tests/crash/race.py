@@ -18,7 +18,8 @@ from fsm import config as configs
 from fsm.audit import Audit, audit
 from fsm.errors import RunBusy, RunReplaced, StoreError
 from fsm.journal import FORMAT, Journal, digest
-from fsm.runner import Nobody, Runner
+from fsm.observer import Nobody
+from fsm.runner import Runner
 from fsm.store.base import RunStore
 from fsm.store.s3 import S3Store
 from tests.crash import harness

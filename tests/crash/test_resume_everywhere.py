@@ -18,9 +18,10 @@ import pytest
 from fsm.journal import Journal
 from fsm.kernel import Kernel, Place
 from fsm.machine import COUNTED, Machine
+from fsm.observer import Nobody
 from fsm.phase import Context, Phase
 from fsm.program import Program, Registry
-from fsm.runner import Nobody, Outcome, Runner
+from fsm.runner import Outcome, Runner
 from tests.crash.simulation import HEADER, Killed, Wire, World, essences
 from tests.fsm.drawn import drawn
 

@@ -15,8 +15,9 @@ from hypothesis import settings
 
 from fsm.fold import Fold
 from fsm.journal import Journal
+from fsm.observer import Nobody
 from fsm.program import Program
-from fsm.runner import Nobody, Outcome, Runner
+from fsm.runner import Outcome, Runner
 from fsm.stop import Stop
 from fsm.store.base import RunStore, open_store
 

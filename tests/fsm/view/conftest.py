@@ -12,7 +12,8 @@ import yaml
 from fsm import config as configs
 from fsm import session
 from fsm.config import Config
-from fsm.runner import Observer, Outcome
+from fsm.observer import Observer
+from fsm.runner import Outcome
 
 HERE = Path(__file__).parent
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from fsm.fold import Fold
 from fsm.journal import Journal
-from fsm.runner import Nobody
+from fsm.observer import Nobody
 from fsm.store.base import RunStore
 from fsm.store.local import LocalStore
 from fsm.view.projection import Projection, flat

@@ -10,7 +10,8 @@ import yaml
 
 from fsm import config as configs
 from fsm import session
-from fsm.runner import Nobody, Outcome
+from fsm.observer import Nobody
+from fsm.runner import Outcome
 
 SOUND: dict[str, Any] = {
     "machine": "validation",
