@@ -381,7 +381,7 @@ class LocalRun:
             raise _store_error("An artifact cannot be read:", self.directory / "artifacts" / sha256, e) from e
 
     def artifact_bytes(self, sha256: str) -> Iterator[bytes]:
-        path = self.artifact(sha256)
+        path = self.directory / "artifacts" / sha256
         try:
             with path.open("rb") as f:
                 while piece := f.read(1 << 20):
