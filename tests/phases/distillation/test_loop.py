@@ -1,0 +1,204 @@
+"""The epoch loop through the real engine, with a micro student and the offline teacher."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fsm.journal import Journal
+from fsm.observer import Nobody
+from fsm.program import Program
+from fsm.runner import Outcome, Runner
+from fsm.stop import Stop, StopRequested
+from fsm.store.base import RunStore, open_store
+from tests.phases.qlora_training.micro import RECIPE, ROWS, settings
+
+MACHINES = ("distillation", "qlora_training", "quality_scoring", "convergence", "error_recovery")
+
+
+@dataclass
+class Loop:
+    """One run of distillation in a directory."""
+
+    root: Path
+    sections: Mapping[str, Any]
+
+    def drive(self, records: int | None = None) -> Outcome | None:
+        """To its end, or until so many records have been written; then a process that knows nothing may go on."""
+        from phases.qlora_training import session
+
+        session.forget()
+        run = self.run
+        if run.read_header() is None:
+            run.write_header(b"{}")
+        stop = Stop()
+        journal = Journal(run)
+        self.fold = journal.open()
+        phases = {name: importlib.import_module(f"phases.{name}").PHASE for name in MACHINES}
+        program = Program(
+            "distillation",
+            {name: importlib.import_module(f"machines.{name}").MACHINE for name in MACHINES},
+            phases,
+            "error_recovery",
+            {name: phases[name].section(self.sections.get(name, {})) for name in MACHINES}
+            | {"teacher_generation": _teacher()},
+        )
+        observer = _StopAfter(stop, records)
+        runner = Runner(
+            program, run, journal, self.fold, seed=5, work=self.root / "work", observer=observer, stop=stop
+        )
+        try:
+            return runner.drive()
+        except StopRequested:
+            return None
+        finally:
+            journal.close()
+
+    @property
+    def run(self) -> RunStore:
+        return open_store(str(self.root / "store")).run("loop")
+
+    @property
+    def data(self) -> dict[str, Any]:
+        assert self.fold.root is not None
+        data: dict[str, Any] = self.fold.root["data"]
+        return data
+
+    @property
+    def digests(self) -> dict[str, str]:
+        return {name: file["sha256"] for name, file in self.fold.files.items()}
+
+    def text(self, name: str) -> str:
+        return self.run.artifact(self.digests[name]).read_text("utf-8")
+
+    def rows(self, name: str) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.text(name).splitlines()]
+
+
+class _StopAfter(Nobody):
+    def __init__(self, stop: Stop, records: int | None) -> None:
+        self.stop = stop
+        self.left = records
+
+    def record(self, record: Mapping[str, Any]) -> None:
+        if self.left is not None and record["kind"] != "claim":
+            self.left -= 1
+            self.stop.requested = self.left <= 0
+
+
+def _teacher() -> Any:
+    from phases.teacher_generation.config import TeacherConfig, TeacherGenerationConfig
+
+    return TeacherGenerationConfig(teacher=TeacherConfig(kind="offline"))
+
+
+@pytest.fixture
+def sections(micro: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    monkeypatch.setenv("FSM_CACHE", str(micro.parent))  # where the micro student has been made already
+    (tmp_path / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in ROWS))
+    training = settings(micro, quantization="nf4", epochs=0.5).model_dump(mode="json")
+    return {
+        "qlora_training": training
+        | {"model": "tiny-granite", "tiny_student": RECIPE.model_dump(), "min_free_gb": 0},
+        "distillation": {
+            "train": str(tmp_path / "train.jsonl"),
+            "train_on": "raw",
+            "validation": "there is none",
+            "eval_prompts": 5,
+            "held_out_prompts": 3,
+            "max_epochs": 2,
+            "sampling": {"max_new_tokens": 12, "max_prompt_tokens": 128, "batch": 4},
+            "corrections": {"most": 3},
+        },
+    }
+
+
+def test_two_epochs_leave_what_they_came_to(sections: dict[str, Any], tmp_path: Path) -> None:
+    loop = Loop(tmp_path / "whole", sections)
+    outcome = loop.drive()
+    assert outcome is not None
+    assert outcome.outcome == "done"
+    assert loop.data["result"]["reason"] == "Max epochs reached: 2"
+    report = json.loads(loop.text("distillation/epoch-2/report.json"))
+    assert (report["poor"], report["correction_rate"]) == (5, 1.0)
+    assert report["drawn"]["outputs"] == 5
+    assert report["held_out"]["outputs"] == 3
+    # the worst three were corrected, and what was corrected is learned from in the epoch after
+    corrected = [row["messages"][0]["content"] for row in loop.rows("distillation/epoch-1/corrections.jsonl")]
+    worst = [p["prompt"] for p in loop.rows("distillation/epoch-1/poor.jsonl")]
+    assert len(worst) == 3
+    assert set(corrected) <= set(worst)
+    before, after = loop.rows("distillation/train.jsonl"), loop.rows("distillation/epoch-1/dataset.jsonl")
+    assert len(after) == len(before) + len(corrected)
+    assert len(corrected) == 3
+    # frozen prompts never enter
+    frozen = set(json.loads(loop.text("distillation/held_out_prompts.json")))
+    grown = {row["messages"][0]["content"] for row in loop.rows("distillation/epoch-2/dataset.jsonl")}
+    assert not frozen & grown
+    # no prompt is asked for twice
+    answers = loop.rows("distillation/answers.jsonl")
+    assert len({row["digest"] for row in answers}) == len(answers)
+    assert (
+        loop.digests["distillation/model/adapter_model.safetensors"]
+        == (loop.digests["distillation/epoch-2/adapter_model.safetensors"])
+    )
+    card = loop.text("distillation/model/README.md")
+    assert loop.digests["distillation/model/adapter_model.safetensors"][:16] in card
+
+
+def test_a_new_process_in_every_state_leaves_the_same_bytes(sections: dict[str, Any], tmp_path: Path) -> None:
+    """Stopped after every single record, so that every state is the first of its process once."""
+    whole = Loop(tmp_path / "whole", sections)
+    whole.drive()
+    pieces = Loop(tmp_path / "pieces", sections)
+    processes = 1
+    while pieces.drive(records=1) is None:
+        processes += 1
+    assert processes > 60
+    assert pieces.digests == whole.digests
+    assert pieces.data == whole.data
+
+
+def test_from_the_base_each_epoch_or_on_with_the_adapter(sections: dict[str, Any], tmp_path: Path) -> None:
+    on = Loop(tmp_path / "adapter", sections)
+    on.drive()
+    restarted = {**sections, "distillation": sections["distillation"] | {"restart": "base"}}
+    anew = Loop(tmp_path / "base", restarted)
+    anew.drive()
+    adapter = "distillation/epoch-{}/adapter_model.safetensors"
+    assert on.digests[adapter.format(1)] == anew.digests[adapter.format(1)]
+    assert on.digests[adapter.format(2)] != anew.digests[adapter.format(2)]
+    began = [json.loads(x.text("distillation/epoch-2/report.json"))["training"]["from"] for x in (on, anew)]
+    assert began == [adapter.format(1), None]
+
+
+def test_the_gate_can_be_left_open(sections: dict[str, Any], tmp_path: Path) -> None:
+    def with_gate(gate: bool) -> Loop:
+        said = sections["distillation"] | {
+            "corrections": {"gate": gate, "compiles_at": 11.0},
+            "max_epochs": 1,
+        }
+        loop = Loop(tmp_path / str(gate), {**sections, "distillation": said})
+        loop.drive()
+        return loop
+
+    closed, open_ = with_gate(True), with_gate(False)
+    assert closed.rows("distillation/epoch-1/corrections.jsonl") == []
+    assert {r["reason"][:35] for r in closed.rows("distillation/epoch-1/refused.jsonl")} == {
+        "the correction does not compile (sy"
+    }
+    assert len(open_.rows("distillation/epoch-1/corrections.jsonl")) == 5
+
+
+def test_an_empty_training_set_stops_and_says_where_to_look(sections: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "train.jsonl").write_text("")
+    outcome = Loop(tmp_path / "empty", sections).drive()
+    assert outcome is not None
+    assert outcome.outcome == "stopped"
+    assert "holds no rows" in outcome.message
