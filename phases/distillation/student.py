@@ -46,7 +46,12 @@ def prefix(epoch: int) -> str:
 
 def seed(ctx: Context, what: str) -> int:
     """A 32-bit seed of the run, the same in every state."""
-    return int.from_bytes(hashlib.sha256(f"{ctx.run_seed}/distillation/{what}".encode()).digest()[:4])
+    return derived(ctx.run_seed, what)
+
+
+def derived(run_seed: int, what: str) -> int:
+    """The seed for `what` of a run with that seed: what is asked of a finished run's student draws by it too."""
+    return int.from_bytes(hashlib.sha256(f"{run_seed}/distillation/{what}".encode()).digest()[:4])
 
 
 def generate(ctx: Context, prompts: Sequence[str], epoch: int, done: int, total: int) -> list[Output]:
