@@ -313,7 +313,7 @@ class Runner:
             raise Stopped(
                 str(error)
                 if isinstance(error, FsmError)
-                else f"{where}: {type(error).__name__}: {str(error).rstrip(".")}. It fits no class of the recovery machine, so the run stopped there; its "
+                else f"{where}: {type(error).__name__}: {str(error).rstrip('.')}. It fits no class of the recovery machine, so the run stopped there; its "
                 f"traceback is in the journal (`fsm history {self.run.name}`). Mend the cause and give the same command again."
             )
         self._recover(at, machine, frame, state, self._error_of(at, state), error)
