@@ -110,24 +110,24 @@ def prune(root: Path, kept: int, best: Collection[int] = ()) -> list[Path]:
     return gone
 
 
-def clean(root: Path) -> list[Path]:
-    """CleanCheckpoints of Diagram 8: every checkpoint below `root` but the newest and the best goes; returns those.
+def clean(root: Path) -> int:
+    """CleanCheckpoints of Diagram 8: every checkpoint below `root` but the newest and the best; the bytes freed.
 
-    `root` may hold several trainings, each with its own checkpoints.
+    `root` may hold several trainings, each with its own checkpoints. Nobody may be writing there: an unfinished
+    checkpoint goes too, for it is what the disk was too small for.
     """
-    gone = []
+    before = _size(root)
     for training in sorted({p.parent for p in root.rglob("checkpoint-*") if p.is_dir()}):
+        for path in _sorted(training):
+            if not (path / SENTINEL).is_file():
+                shutil.rmtree(path, ignore_errors=True)
         last = newest(training)
-        best = {last.said["best_step"]} if last and last.said.get("best_step") else set()
-        gone += prune(training, 1, best)
-    return gone
+        prune(training, 1, {last.said["best_step"]} if last and last.said.get("best_step") else set())
+    return before - _size(root)
 
 
-def latest(root: Path) -> Path | None:
-    """The directory of the newest complete checkpoint anywhere below `root`, or None."""
-    trainings = {p.parent for p in root.rglob("checkpoint-*") if p.is_dir()}
-    found = [last for training in sorted(trainings) if (last := newest(training))]
-    return max(found, key=lambda c: (c.path / SENTINEL).stat().st_mtime_ns).path if found else None
+def _size(root: Path) -> int:
+    return sum(p.stat().st_size for p in root.rglob("*") if p.is_file())
 
 
 def _sorted(root: Path) -> list[Path]:

@@ -85,11 +85,20 @@ def test_cleaning_leaves_the_newest_and_the_best_of_every_training(tmp_path: Pat
     for epoch, best in (("epoch-1", 100), ("epoch-2", None)):
         for step in (100, 200, 300):
             write(tmp_path / epoch, step, best)
-    gone = checkpoints.clean(tmp_path)
-    assert [str(p.relative_to(tmp_path)) for p in gone] == [
-        "epoch-1/checkpoint-200",
-        "epoch-2/checkpoint-100",
-        "epoch-2/checkpoint-200",
+    write(tmp_path / "epoch-2", 400, sealed=False)  # what the disk was too small for
+    assert checkpoints.clean(tmp_path) > 0
+    assert sorted(str(p.relative_to(tmp_path)) for p in tmp_path.glob("*/*")) == [
+        "epoch-1/checkpoint-100",
+        "epoch-1/checkpoint-300",
+        "epoch-2/checkpoint-300",
     ]
-    assert checkpoints.latest(tmp_path) == tmp_path / "epoch-2" / "checkpoint-300"
-    assert checkpoints.latest(tmp_path / "nowhere") is None
+    assert checkpoints.clean(tmp_path) == 0
+
+
+def test_the_newest_of_several_trainings_is_of_the_last_one(tmp_path: Path) -> None:
+    for epoch, step in (("epoch-9", 300), ("epoch-10", 100)):
+        write(tmp_path / epoch, step)
+    found = checkpoints.newest_below(tmp_path)
+    assert found is not None
+    assert found.path == tmp_path / "epoch-10" / "checkpoint-100"
+    assert checkpoints.newest_below(tmp_path / "nowhere") is None
