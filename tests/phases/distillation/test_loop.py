@@ -202,3 +202,69 @@ def test_an_empty_training_set_stops_and_says_where_to_look(sections: dict[str, 
     assert outcome is not None
     assert outcome.outcome == "stopped"
     assert "holds no rows" in outcome.message
+
+
+def test_out_of_memory_halves_the_micro_batch_and_goes_on(
+    sections: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    from phases.qlora_training import trainer
+
+    real, tried = trainer.FollowedTrainer.training_step, []
+
+    def small_gpu(self: Any, model: Any, inputs: Any, items: Any = None) -> Any:
+        tried.append(len(inputs["input_ids"]))
+        if tried[-1] > 1 and self.state.global_step >= 1:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+        return real(self, model, inputs, items)
+
+    monkeypatch.setattr(trainer.FollowedTrainer, "training_step", small_gpu)
+    loop = Loop(
+        tmp_path / "small", {**sections, "distillation": sections["distillation"] | {"max_epochs": 1}}
+    )
+    outcome = loop.drive()
+    assert outcome is not None
+    assert outcome.outcome == "done"
+    said = json.loads(loop.text("distillation/epoch-1/training.json"))
+    assert (said["micro_batch"], said["accumulation"]) == (1, 4)  # from 2 and 2: the effective batch stays
+    assert set(tried) == {1, 2}
+
+
+def test_a_full_disk_loses_old_checkpoints_and_goes_on(
+    sections: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import errno
+
+    from phases.qlora_training import checkpoints
+
+    real = checkpoints.seal
+
+    def full_at_six(path: Path, said: Mapping[str, Any]) -> None:
+        if path.name == "checkpoint-6" and (path.parent / "checkpoint-2").exists():
+            raise OSError(errno.ENOSPC, "No space left on device")
+        real(path, said)
+
+    monkeypatch.setattr(checkpoints, "seal", full_at_six)
+    training = sections["qlora_training"] | {"epochs": 2, "save_steps": 2}
+    whole = Loop(tmp_path / "whole", {**sections, "qlora_training": training})
+    outcome = whole.drive()
+    assert outcome is not None
+    assert outcome.outcome == "done"
+    monkeypatch.setattr(checkpoints, "seal", real)
+    roomy = Loop(tmp_path / "roomy", {**sections, "qlora_training": training})
+    roomy.drive()
+    assert whole.digests == roomy.digests
+
+
+def test_a_loss_that_is_no_number_halts_the_run_resumable(sections: dict[str, Any], tmp_path: Path) -> None:
+    training = sections["qlora_training"] | {
+        "learning_rate": 1e30,
+        "max_grad_norm": 0,
+        "warmup_steps": 0,
+        "epochs": 2,
+    }
+    outcome = Loop(tmp_path / "nan", {**sections, "qlora_training": training}).drive()
+    assert outcome is not None
+    assert outcome.outcome == "stopped"
+    assert "The training loss became" in outcome.message
