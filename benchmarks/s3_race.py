@@ -42,7 +42,7 @@ def summary(found: Result, faults: Counter[str]) -> dict[str, Any]:
         "losers": len(found.losers),
         "losers_that_name_nobody": len(found.unnamed),
         "findings": dict(Counter(f.kind for f in found.audit.findings)),
-        "failures": found.failures[:3],
+        "runners_that_gave_up": [f.strip().splitlines()[-1].partition(": ")[0] for f in found.failures],
         "faults": dict(faults),
     }
 
@@ -98,13 +98,16 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--seconds", type=float, default=60.0, help="of each race, and of the simulation")
+    parser.add_argument(
+        "--only", help="one of two_runners, six_runners, simulation, conditions_ignored; the others are kept"
+    )
     args = parser.parse_args()
     os.environ.update(
         AWS_ACCESS_KEY_ID=KEYS["aws_access_key_id"],
         AWS_SECRET_ACCESS_KEY=KEYS["aws_secret_access_key"],
         AWS_DEFAULT_REGION=REGION,
     )
-    results: dict[str, Any] = {}
+    results: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     measures: dict[str, Callable[[], dict[str, Any]]] = {
         "two_runners": lambda: held(2, args.seconds),
         "six_runners": lambda: held(6, args.seconds),
@@ -112,10 +115,12 @@ def main() -> None:
         "conditions_ignored": lambda: ignored(6, min(args.seconds, 15.0)),
     }
     for name, measure in measures.items():
+        if args.only not in (None, name):
+            continue
         results[name] = {**measure(), "load": round(os.getloadavg()[0], 1), "cpus": os.cpu_count()}
         print(name, json.dumps(results[name]), flush=True)
-    RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(json.dumps(results, indent=1) + "\n")
+        RESULTS.parent.mkdir(exist_ok=True)
+        RESULTS.write_text(json.dumps(results, indent=1) + "\n")
 
 
 if __name__ == "__main__":
