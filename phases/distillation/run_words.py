@@ -1,0 +1,90 @@
+"""A run's report in words and cells, for the terminal and for the page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from fsm.view.durations import duration
+
+Json = Mapping[str, Any]
+
+SETS = {"drawn": ("drawn set", "#1f6f8b"), "held_out": ("frozen set", "#c8553d")}
+"""Set of prompts -> its name and its colour."""
+
+
+def caption(said: Json) -> Iterator[str]:
+    """What run this is, how it ended, and what it took, a sentence or two a line."""
+    of = f", of run {said['of']}" if said["of"] else ""
+    each = {"adapter": "going on with its adapter", "base": "beginning again from the base"}[said["restart"]]
+    yield f"Run {said['run']}{of}: {said['model']}, taught by {said['teacher']}, each epoch {each}; seed {said['seed']}."
+    yield _ending(said)
+    if said["ended"] and said["ended"]["lag"] is not None:
+        yield (
+            f"The frozen set lags {said['ended']['lag']:.2f} behind the drawn one, whose prompts were corrected and "
+            "trained on: the student has learned those better than the task."
+        )
+    total, first, last = said["totals"], said["epochs"][0], said["epochs"][-1]
+    spent, tokens = total["seconds"], total["tokens"]
+    yield (
+        f"{_plural(total['epochs'], 'epoch')} in {duration(spent['epochs'])}, with set-up and saving "
+        f"{duration(spent['total'])}; {tokens['generated']:,} tokens generated; "
+        f"{total['corrections']['asked']} corrections asked of the teacher, "
+        f"{total['corrections']['accepted']} learned from, for ${total['dollars']:.2f} "
+        f"({tokens['teacher_input']:,} tokens in, {tokens['teacher_output']:,} out); "
+        f"{first['examples']['before']} examples before, {last['examples']['after']} after."
+    )
+
+
+def _ending(said: Json) -> str:
+    now = {"stopped": "; it is stopped, and can be resumed", "running": "; it is running"}
+    how = said["ended"]
+    if how is None:
+        return f"Not decided yet after epoch {said['epochs'][-1]['epoch']}{now.get(said['status'], '')}: it stands in {said['place']}."
+    way = "Converged" if how["outcome"] == "converged" else "Ended, not converged,"
+    return f"{way} after epoch {how['epoch']} by the rule {how['rule']} ({how['state']}): {how['reason']}{now.get(said['status'], '')}."
+
+
+def headings() -> list[str]:
+    """Of the columns of `cells`."""
+    return [
+        *("epoch", "drawn set", "frozen set", "poor", "asked", "kept", "taken", "refused"),
+        *("at threshold", "low rate", "loss", "tokens", "time", "dollars", "examples"),
+    ]
+
+
+def cells(epoch: Json) -> list[Any]:
+    """One epoch: both averages, correction rate, corrections, counters of Diagram 9, loss, and what it took.
+
+    Each is a text, but for the averages, which are intervals {mean, low, high}.
+    """
+    corrections, counters = epoch["corrections"], epoch["counters"]
+    loss = epoch["training"]["loss"]
+    return [
+        str(epoch["epoch"]),
+        epoch["drawn"]["overall"],
+        epoch["held_out"]["overall"],
+        f"{epoch['correction_rate']:.0%}",
+        *(str(corrections[k]) for k in ("asked", "reused", "accepted", "refused")),
+        str(counters["epochs_at_threshold"]),
+        str(counters["low_correction_count"]),
+        "" if loss is None else f"{loss:.3f}",
+        f"{epoch['tokens']['generated']:,}",
+        duration(epoch["seconds"]["total"]),
+        f"{epoch['dollars']:.2f}",
+        f"{epoch['examples']['before']} to {epoch['examples']['after']}",
+    ]
+
+
+def domains(epochs: Sequence[Json]) -> list[str]:
+    """The domains that any epoch has scores of, sorted."""
+    return sorted({d for e in epochs for key in SETS for d in e[key]["domains"]})
+
+
+def score(found: Mapping[str, float]) -> str:
+    """A mean with its interval: `8.02 7.61–8.40`."""
+    return f"{found['mean']:.2f} {found['low']:.2f}–{found['high']:.2f}"
+
+
+def _plural(n: int, word: str) -> str:
+    return f"{n} {word}" if n == 1 else f"{n} {word}s"
