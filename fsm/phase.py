@@ -342,34 +342,3 @@ class Context:
                 key = f"{walk.machine.name}: {edge}"
                 total[key] = total.get(key, 0) + n
         return dict(sorted(total.items()))
-
-
-def json_values(value: Any, where: str) -> Any:
-    """The value as JSON would give it back. Raises NotJson, also for what a journal could not hold or give back later:
-    a text that no UTF-8 spells, and nesting so deep that JSON readers differ in whether they follow."""
-    import json
-
-    try:
-        text = json.dumps(value, allow_nan=False, ensure_ascii=False)
-        text.encode()
-        value = json.loads(text)
-    except (TypeError, ValueError, RecursionError) as e:
-        why = str(e)
-    else:
-        if not _deeper(value, MOST_NESTED):
-            return value
-        why = f"its lists and dicts are nested more than {MOST_NESTED} deep"
-    raise NotJson(
-        f"{where}: durable data must be JSON values, and this is not: {why}. Convert it, or keep it as an artifact."
-    )
-
-
-def _deeper(value: Any, levels: int) -> bool:
-    """Whether lists and dicts stand in one another more than so many times."""
-    layer = [value]
-    for _ in range(levels + 1):
-        layer = [x for x in layer if isinstance(x, (dict, list))]
-        if not layer:
-            return False
-        layer = [y for x in layer for y in (x.values() if isinstance(x, dict) else x)]
-    return True
