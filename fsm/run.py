@@ -33,6 +33,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--fresh", action="store_true", help="start anew; the former run of that name is moved aside"
     )
     parser.add_argument(
+        "--takeover",
+        action="store_true",
+        help="go on with a run in a bucket though its runner was seen alive a moment ago; that one is replaced, and ends",
+    )
+    parser.add_argument(
         "--log",
         choices=("auto", "console", "json", "none"),
         default="auto",
@@ -83,7 +88,9 @@ def run(args: argparse.Namespace) -> int:
     again = f"Give the same command again to go on with run {name}."
     with telling(config, args.log) as (observer, logger):
         try:
-            outcome = session.run(config, fresh=args.fresh, observer=observer, logger=logger)
+            outcome = session.run(
+                config, fresh=args.fresh, takeover=args.takeover, observer=observer, logger=logger
+            )
         except StopRequested:
             outcome = Outcome("stopped", message=f"Stopped by a signal. {again}")
     if args.json:

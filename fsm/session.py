@@ -21,7 +21,7 @@ from fsm.journal import FORMAT, Journal
 from fsm.observer import Nobody, Observer
 from fsm.runner import Given, Outcome, Runner
 from fsm.stop import Stop
-from fsm.store.base import RunStore, open_store
+from fsm.store.base import RunStore, Taken, open_store
 from fsm.watch import Watch, stack_of
 
 HEARTBEAT = 5.0  # seconds between two writings of live.json
@@ -97,11 +97,14 @@ def run(
     config: Config,
     *,
     fresh: bool = False,
+    takeover: bool = False,
     observer: Observer | None = None,
     logger: Any = None,
     stop: Stop | None = None,
 ) -> Outcome:
     """Run a configuration: begin the run, or go on with the one of its name where it stands.
+
+    `takeover` replaces a runner that seems alive, in a store that has no locks.
 
     Raises every FsmError; StopRequested where a signal stopped it.
     """
@@ -114,11 +117,13 @@ def run(
     if fresh and run.read_header() is not None:
         generation = int(journal.header().get("generation", 0)) + 1
         store.retire(run.name)
+        run = store.run(run.name)  # in a bucket, other keys
+        journal = Journal(run, redact=_redactor(secrets))
     source = store.run(engine.run.source) if engine.run.source else None
     header = begin(config, run, journal, generation, _files(source) if source else {})
     # what is made outside is named after the run: a bucket's run by its bucket too, for its jobs share an account
     place = engine.store if "://" in engine.store else ""
-    fold = journal.open()
+    fold = journal.open(takeover)
     runner = Runner(
         config.program,
         run,
@@ -179,8 +184,11 @@ def begin(
     except NoSuchRun:
         content = config.redact(json.dumps(header, indent=1, sort_keys=True, ensure_ascii=False))
         shutil.rmtree(Path(config.engine.work) / run.name, ignore_errors=True)
-        run.write_header(content.encode())
-        return header
+        try:
+            run.write_header(content.encode())
+            return header
+        except Taken:  # another runner began it at this moment
+            found = journal.header()
     _same(found, json.loads(config.redact(json.dumps(header))), run)
     return found
 

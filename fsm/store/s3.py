@@ -31,7 +31,7 @@ from fsm.store.probe import probe
 ALIVE = 60.0  # seconds since its last heartbeat that a runner counts as alive
 LISTED = 1000  # keys in a page of a listing, S3's most
 MOST = 10**12 - 1  # the highest number that the keys have digits for
-READ_AT_ONCE = 5  # batches of `parallel` records, read back from the end: more than lie between two snapshots
+READ_AT_ONCE = 2  # batches of `parallel` records, read back from the end towards the newest snapshot
 FIRST_PATIENCE = 20.0  # seconds for the first contact: whoever mistypes an endpoint learns of it soon
 
 
@@ -138,6 +138,7 @@ class S3Run:
         self.ask = store.ask
         self._replaced = False
         self._generation = 0
+        self._hint = -1  # a record that is said to be there
 
     # Where
 
@@ -205,6 +206,8 @@ class S3Run:
     def refuse_alive(self) -> None:
         """Raises RunBusy where a runner has said in the last minute that it is at work."""
         live = self.read_live()
+        if live and isinstance(live.get("seq"), int):
+            self._hint = live["seq"]
         if live and self._alive(live):
             raise RunBusy(
                 f"Run {self.name} is being run by {live.get('writer')} (process {live.get('pid')} on {live.get('host')}), seen alive "
@@ -287,11 +290,11 @@ class S3Run:
                 "anew with --fresh."
             ) from None
 
-    def _listed(self, after: int, limit: int = LISTED) -> tuple[list[int], bool]:
-        """The numbers of the records after one, up to `limit`, and whether there are more."""
+    def _listed(self, after: int, limit: int = 0) -> tuple[list[int], bool]:
+        """The numbers of the records after one, a page or up to `limit`, and whether there are more."""
         base = f"{self.prefix}journal/"
         start = self._record(after) if after >= 0 else ""
-        page = self.ask(lambda: self.bucket.list(base, after=start, limit=limit))
+        page = self.ask(lambda: self.bucket.list(base, after=start, limit=limit or LISTED))
         try:
             return [int(key.removeprefix(base).removesuffix(".json")) for key, _ in page.keys], page.more
         except ValueError:
@@ -304,9 +307,12 @@ class S3Run:
         """The number of the newest record, -1 where there is none, without listing all of them.
 
         A page of the listing after a number holds the next thousand. Where that is not all, the end is found by asking,
-        in parallel, whether anything lies beyond points ever further out, and then between the two that differ.
+        in parallel, whether anything lies beyond points ever further out, and then between the two that differ. What
+        live.json said last, if it is true, is near the end already.
         """
-        numbers, more = self._listed(-1)
+        numbers, more = self._listed(self._hint - 1) if self._hint > 0 else ([], False)
+        if numbers[:1] != [self._hint]:
+            numbers, more = self._listed(-1)
         if not more:
             return numbers[-1] if numbers else -1
         low = numbers[-1]

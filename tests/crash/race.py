@@ -114,8 +114,8 @@ def _compare(directory: Path, run: RunStore, result: Result) -> None:
         with suppress(ValueError):  # what two writers have overwritten may be no record any more
             writers.add(json.loads(line)["writer"])
     for file in sorted(directory.glob("*.acknowledged")):
-        for line in file.read_text().splitlines():
-            seq, sha256 = line.split()
+        for said in file.read_text().splitlines():
+            seq, sha256 = said.split()
             result.acknowledged += 1
             if there.get(int(seq)) != sha256:
                 result.lost.append(f"record {seq} of {file.stem}")

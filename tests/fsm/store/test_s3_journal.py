@@ -325,6 +325,24 @@ def test_the_end_of_a_long_journal_is_found_in_a_few_rounds(last: int) -> None:
     assert bucket.lists < 75
 
 
+@pytest.mark.parametrize("said", [170, 130, 500, 0, None])
+def test_what_live_json_says_of_the_end_is_a_hint_and_no_more(
+    s3: S3, proxied: Proxied, monkeypatch: pytest.MonkeyPatch, said: int | None
+) -> None:
+    monkeypatch.setattr("fsm.store.s3.LISTED", 50)
+    store = s3.store()
+    journal = begun(store)
+    for n in range(1, 171):
+        journal.append(step(n))
+    store.run("run").write_live({"status": "ended", "seq": said})
+    proxy = proxied()
+    again = Journal(s3.store(proxy.url, parallel=4).run("run"))
+    again.open()
+    assert again.next == 172
+    hinted = proxy.counts["GET", "list"] <= 5  # the probe's, the name's, and at most three of the journal
+    assert hinted == (said in (170, 130))
+
+
 def test_opening_reads_back_to_the_newest_snapshot_only(s3: S3, proxied: Proxied) -> None:
     journal = begun(s3.store())
     state: dict[str, Any] = {"n": 100, "files": {}, "root": None, "ended": None}
