@@ -86,6 +86,12 @@ def merge(raw: Sequence[Mapping[str, Any]], teacher: Sequence[Mapping[str, Any]]
     return append([], [*(r for r in raw if _turn(r, -2) not in answered), *teacher])[0]
 
 
+def copied(answers: Iterable[str], rows: Sequence[Mapping[str, Any]]) -> int:
+    """How many answers are a training row's, word for word, white space aside: a score they earned by heart."""
+    known = {_SPACE.sub(" ", _turn(r, -1)).strip() for r in rows}
+    return sum(_SPACE.sub(" ", answer).strip() in known for answer in answers)
+
+
 def _turn(row: Mapping[str, Any], place: int) -> str:
     return str(row["messages"][place]["content"])
 

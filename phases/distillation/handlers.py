@@ -298,6 +298,7 @@ def _report(ctx: Context, settings: Any) -> None:
             name: report.summary(loading.read(ctx, f"{where}/{scores}.jsonl"), bootstrap)
             for name, (_, _, scores) in SETS.items()
         },
+        "copied": _copied(ctx),
         "poor": data["poor"],
         "correction_rate": data["correction_rate"],
         "corrections": data["corrections"],
@@ -315,6 +316,20 @@ def _report(ctx: Context, settings: Any) -> None:
     ctx.put(f"{where}/report.json", _json(said))
     ctx.put(f"{where}/report.md", report.table(epochs))
     ctx.put(f"{where}/report.svg", report.picture(epochs, settings.avg_score))
+
+
+def _copied(ctx: Context) -> dict[str, int]:
+    """How many answers of each set stand word for word in what was trained on; the score does not see that."""
+    from phases.distillation import corrections
+
+    learned = loading.read(ctx, ctx.data["dataset"])[
+        : ctx.data["training"]["before"]
+    ]  # a set only ever grows
+    where = student.prefix(ctx.data["epoch"])
+    return {
+        name: corrections.copied([r["text"] for r in loading.read(ctx, f"{where}/{outputs}.jsonl")], learned)
+        for name, (_, outputs, _) in SETS.items()
+    }
 
 
 def _epochs(ctx: Context, last: int) -> list[dict[str, Any]]:

@@ -70,3 +70,8 @@ def test_the_teachers_answer_is_learned_where_a_prompt_has_two() -> None:
         ("b", "teacher"),
         ("c", "teacher"),
     ]
+
+
+def test_answers_learned_by_heart_are_counted() -> None:
+    rows = [row("p", "int  x;\n"), row("q", "int y;")]
+    assert corrections.copied(["int x;", "int y;\n", "int z;", "q"], rows) == 2
