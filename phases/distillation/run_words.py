@@ -48,7 +48,7 @@ def _ending(said: Json) -> str:
 def headings() -> list[str]:
     """Of the columns of `cells`."""
     return [
-        *("epoch", "drawn set", "frozen set", "poor", "asked", "kept", "taken", "refused"),
+        *("epoch", "drawn set", "frozen set", "correction rate", "asked", "reused", "taken", "refused"),
         *("at threshold", "low rate", "loss", "tokens", "time", "dollars", "examples"),
     ]
 

@@ -14,6 +14,7 @@ from fsm.fold import Fold
 from fsm.journal import Journal
 from fsm.store.base import RunStore, Store
 from phases.distillation import student
+from phases.qlora_training.data import read_jsonl
 
 
 class NotDistilled(FsmError):
@@ -70,7 +71,7 @@ class Stored:
 
     def rows(self, name: str) -> list[Any]:
         """The rows of a JSONL artifact."""
-        return [json.loads(line) for line in self.open(name).read_text("utf-8").splitlines() if line]
+        return read_jsonl(self.open(name))
 
     @property
     def finished(self) -> int:
