@@ -75,9 +75,10 @@ class Pipeline:
 
     def kill_when(self, ready: Callable[[], bool], seconds: float = 200, job: bool = True) -> None:
         """Start, wait until `ready`, and kill -9 the runner and, with `job`, the job's supervisor and container."""
+        claims = self.claims()
         runner = self.start()
         deadline = time.monotonic() + seconds
-        while not ready():
+        while self.claims() == claims or not ready():
             assert runner.poll() is None, "the run ended before it could be killed\n" + self.log()
             assert time.monotonic() < deadline, self.log()
             time.sleep(0.02)
@@ -111,6 +112,12 @@ class Pipeline:
                 ]
                 return len(left) >= times
         return False
+
+    def claims(self) -> list[int]:
+        """The epochs in which the pipeline's run was taken up."""
+        if "local" not in self.runs():
+            return []
+        return [r["epoch"] for r in self.records("local") if r["kind"] == "claim"]
 
     def essences(self) -> dict[str, list[dict[str, Any]]]:
         """What each run did, without times, writers and claims."""
@@ -181,8 +188,7 @@ def test_killed_again_and_again_it_comes_to_the_same_journal_and_the_same_bytes(
     assert pipeline.finish() == 0, pipeline.log()
     assert pipeline.essences() == undisturbed.essences()
     assert pipeline.artifacts() == undisturbed.artifacts()
-    claims = [r["epoch"] for r in pipeline.records("local") if r["kind"] == "claim"]
-    assert claims == list(range(1, 9))
+    assert pipeline.claims() == list(range(1, 9))
 
 
 def test_ctrl_c_stops_the_job_with_the_run_and_both_go_on(
