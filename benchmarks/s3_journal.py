@@ -185,15 +185,19 @@ def journal_of(count: int) -> Iterator[bytes]:
         yield line
 
 
-def resume(count: int, latency: float = 0.02, repeats: int = 5) -> dict[str, Any]:
-    """Seconds from nothing (not even a client) to the right to append, on a store that takes so long for each answer."""
+def resume(count: int, *, live: bool, latency: float = 0.02, repeats: int = 5) -> dict[str, Any]:
+    """Seconds from nothing (not even a client) to the right to append, on a store that takes so long for each answer.
+
+    With `live`, the last runner's live.json is there, as it is unless somebody removed it; its last heartbeat was a few
+    records before the end.
+    """
     process = subprocess.Popen(
         [sys.executable, "-m", "benchmarks.quick_s3", str(latency)], stdout=subprocess.PIPE, text=True
     )
     assert process.stdout
     url = f"http://{HOST}:{process.stdout.readline().strip()}"
     try:
-        _fill(url, count)
+        _fill(url, count, live)
         took = []
         for _ in range(repeats):
             began = time.perf_counter()
@@ -209,13 +213,14 @@ def resume(count: int, latency: float = 0.02, repeats: int = 5) -> dict[str, Any
         process.wait()
     return {
         "records": count,
+        "live_json": live,
         "latency_seconds": latency,
         "median_seconds": round(statistics.median(took), 3),
         "worst_seconds": round(max(took), 3),
     }
 
 
-def _fill(url: str, count: int) -> None:
+def _fill(url: str, count: int, live: bool) -> None:
     """Put the records by plain HTTP on several connections: a client that signs would take minutes."""
     import http.client
     from concurrent.futures import ThreadPoolExecutor
@@ -230,8 +235,10 @@ def _fill(url: str, count: int) -> None:
             connection.getresponse().read()
 
     connection = http.client.HTTPConnection(host, int(port))
-    connection.request("PUT", "/bucket/p/runs/run/run.json", body=b'{"format": 1}')
-    connection.getresponse().read()
+    small = {"run": {"format": 1}} | ({"live": {"status": "ended", "seq": count - 5}} if live else {})
+    for name, content in small.items():
+        connection.request("PUT", f"/bucket/p/runs/run/{name}.json", body=json.dumps(content))
+        connection.getresponse().read()
     with ThreadPoolExecutor(64) as pool:
         list(pool.map(fill, [lines[n::64] for n in range(64)]))
 
@@ -241,7 +248,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--records", type=int, default=100_000, help="of the longest journal that is resumed")
-    parser.add_argument("--only", help="one of puts, throughput, fencing, resume, long_resume")
+    parser.add_argument("--only", help="one of the measures; the others are kept")
     args = parser.parse_args()
     os.environ.update(
         AWS_ACCESS_KEY_ID=KEYS["aws_access_key_id"],
@@ -254,8 +261,10 @@ def main() -> None:
             "puts": lambda: puts(found.port),
             "throughput": lambda: throughput(found.url),
             "fencing": lambda: fencing(found.url),
-            "resume": lambda: resume(2_000),
-            "long_resume": lambda: resume(args.records),
+            "resume": lambda: resume(2_000, live=True),
+            "resume_without_live": lambda: resume(2_000, live=False),
+            "long_resume": lambda: resume(args.records, live=True),
+            "long_resume_without_live": lambda: resume(args.records, live=False),
         }
         for name, measure in measures.items():
             if args.only in (None, name):
