@@ -79,7 +79,7 @@ def _draw(found: dict[str, dict[str, list[Score]]]) -> str:
             if name == "overall":
                 axis.axvline(7, color="#555", linewidth=1, linestyle="--")
         row[0].set_ylabel(f"% of {kind}")
-        row[2].legend(frameon=False, fontsize=8, loc="upper left")
+        row[2].legend(frameon=False, fontsize=8, loc="upper left", title=f"{kind} of", alignment="left")
     figure.supxlabel("score (dashed: below it needs correction)")
     path = RESULTS / "quality_scoring_real_code.svg"
     figure.savefig(path, metadata={"Date": None})

@@ -13,6 +13,7 @@ import json
 import os
 import re
 import resource
+import select
 import selectors
 import shutil
 import signal
@@ -57,10 +58,14 @@ class Diagnostic:
 
 @dataclass(frozen=True, slots=True)
 class Compilation:
-    """What the compiler said. `failure` is empty, or says why it could not read the text to its end."""
+    """What the compiler said. `failure` is empty, or says why it could not read the text to its end.
+
+    brought  names that what stands before the text declares twice: a header of the prelude brought them as well
+    """
 
     diagnostics: tuple[Diagnostic, ...]
     failure: str = ""
+    brought: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -99,14 +104,15 @@ class Compiler:
         if not failure and code != 0 and not any(part["kind"] != "warning" for part in said):
             # It says that there are errors, and names none. What it does say is then in words.
             failure = "it ran out of memory" if b"out of memory" in output else _ending(code)
-        return Compilation(tuple(d for part in said if (d := _diagnostic(part)) is not None), failure)
+        found = tuple(d for part in said if (d := _diagnostic(part)) is not None)
+        return Compilation(found, failure, tuple(name for part in said if (name := _clashing(part))))
 
 
 @lru_cache(maxsize=8)
 def find_compiler(command: str) -> Compiler | None:
     """The GCC behind a command; None where there is none, or something else by its name, or no way to bound it."""
     path = shutil.which(command)
-    if path is None or not hasattr(resource, "prlimit"):
+    if path is None or not (hasattr(resource, "prlimit") and hasattr(os, "pidfd_open")):
         return None
     ask: Callable[..., subprocess.CompletedProcess[str]] = lambda *args: subprocess.run(  # noqa: E731
         [path, *args], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30, env=_ENVIRONMENT
@@ -154,9 +160,7 @@ def _run(command: list[str], text: bytes, limits: CompilerLimits) -> tuple[bytes
         _limit(process.pid, limits)
         output, failure = _feed(process, text, limits, deadline)
         if not failure:
-            process.wait(timeout=max(0.0, deadline - time.monotonic()))
-    except subprocess.TimeoutExpired:
-        failure = _TOO_LONG.format(limits.wall_seconds)
+            failure = _await_end(process, limits, deadline)
     finally:
         if process.poll() is None:
             with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -170,6 +174,21 @@ def _run(command: list[str], text: bytes, limits: CompilerLimits) -> tuple[bytes
 
 
 _TOO_LONG = "it took more than {:g} seconds"
+
+
+def _await_end(process: subprocess.Popen[bytes], limits: CompilerLimits, deadline: float) -> str:
+    """Wait for the process that has closed its output; which bound it passed ("" if none).
+
+    Not by `wait(timeout=...)`, which sleeps between looks, half a millisecond and more.
+    """
+    descriptor = os.pidfd_open(process.pid)
+    try:
+        poll = select.poll()
+        poll.register(descriptor, select.POLLIN)
+        ended = poll.poll(max(0.0, deadline - time.monotonic()) * 1000)
+    finally:
+        os.close(descriptor)
+    return "" if ended else _TOO_LONG.format(limits.wall_seconds)
 
 
 def _limit(pid: int, limits: CompilerLimits) -> None:
@@ -284,6 +303,13 @@ def _diagnostic(raw: dict[str, Any]) -> Diagnostic | None:
         line, message = 1, f"in {file}: {message}"
     elsewhere = any((note := _caret(n)) is not None and note.get("file") != CODE for n in raw["notes"])
     return Diagnostic(raw["kind"], line, message, str(raw.get("option", "")), elsewhere)
+
+
+def _clashing(raw: dict[str, Any]) -> str:
+    """The name that the prelude and a header of it declare differently; "" for any other diagnostic."""
+    clash = re.match(r"conflicting types for '(\w+)'", str(raw.get("message", "")))
+    caret = _caret(raw)
+    return clash[1] if clash and caret is not None and caret.get("file") == PRELUDE else ""
 
 
 def _caret(raw: dict[str, Any]) -> dict[str, Any] | None:

@@ -67,19 +67,23 @@ def diagnose(code: str, structure: Structure, compiler: Compiler, config: Syntax
     what does not depend on them is checked too. Raises OSError where the compiler cannot be started.
     """
     guarded = guard(code, compiler.available)
-    prelude = read_prelude(config.prelude).lines(structure, compiler.available)
-    compilation = compiler.read(_unit(prelude, guarded.text), config.warnings, config.limits)
+    known = read_prelude(config.prelude)
+    prelude = known.lines(structure, compiler.available)
     unknown: dict[str, int] = {}
-    for _ in range(_MOST_ROUNDS):
+    if not structure.includes and not structure.faults:  # nothing can declare them: one reading will do
+        candidates = sorted(structure.foreign_types - known.names.keys())[:_MOST_TYPES]
+        unknown = {name: structure.type_line(name) for name in candidates}
+    for _ in range(_MOST_ROUNDS + 1):
+        before = prelude + [f"typedef struct {name} {name};" for name in unknown]
+        compilation = compiler.read(_unit(before, guarded.text), config.warnings, config.limits)
+        if not unknown.keys().isdisjoint(compilation.brought):  # a header of the prelude declares them
+            unknown = {name: line for name, line in unknown.items() if name not in compilation.brought}
+            continue
         found = _unknown_types(compilation, structure)
         if compilation.failure or not found.keys() - unknown.keys():
             break
         unknown |= found
-        opaque = [f"typedef struct {name} {name};" for name in unknown]
-        compilation = compiler.read(_unit(prelude + opaque, guarded.text), config.warnings, config.limits)
-    if (
-        prelude
-    ):  # what the text declares itself is its own affair, even if a header of the prelude declares it too
+    if prelude:  # what the text declares is its own affair, even if a header of the prelude declares it too
         kept = tuple(d for d in compilation.diagnostics if not (d.elsewhere and _CLASH.search(d.message)))
         compilation = Compilation(kept, compilation.failure)
     return _sort(compilation, structure, guarded, unknown)

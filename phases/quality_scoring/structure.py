@@ -24,12 +24,14 @@ _QUERY = Query(
     [(string_literal) (char_literal) (system_lib_string)] @string
     (identifier) @identifier
     (type_identifier) @type
-    (primitive_type) @type
+    (primitive_type) @primitive
+    [(struct_specifier name: (_) @tag) (union_specifier name: (_) @tag) (enum_specifier name: (_) @tag)]
     (field_identifier) @field
     [(true) (false) (null)] @constant
     (function_definition) @function
     (function_declarator declarator: (identifier) @declares)
     (type_definition declarator: (_) @declares)
+    (translation_unit (declaration declarator: (_) @global))
     (enumerator name: (identifier) @declares)
     (preproc_def name: (identifier) @declares)
     (preproc_function_def name: (identifier) @declares)
@@ -52,7 +54,10 @@ _FAULTS = Query(_C, "(ERROR) @error (MISSING) @missing")
 
 _SMALL = 8192  # bytes, in which nothing can take long
 _HEAP = 4096
+_NEVER = 1 << 62
 
+# `typedef unsigned char uint8_t;` declares what tree-sitter takes for a word of the language.
+_NAMES = ("identifier", "type_identifier", "field_identifier", "primitive_type")
 _MACRO_INTEREST = re.compile(rb"\w{3,}")
 _TRUE = re.compile(rb"true|TRUE|!(?:0[uUlL]*|false|FALSE)|(?:0[xX])?0*[1-9a-fA-F][0-9a-fA-F]*[uUlL]*")
 _ZERO = re.compile(rb"0[uUlL]*")
@@ -158,13 +163,21 @@ class Structure:
     def variables(self) -> frozenset[str]:
         """Names of variables: those of neither functions, constants nor macros."""
         functions = {f.name for f in self.functions} | {name for _, name in self._called}
-        return self.identifiers - self.declared - functions
+        return self.identifiers - self._declared("declares") - functions
 
     @cached_property
     def types(self) -> frozenset[str]:
         """Names of types, built-in and fixed-width ones included, and tags."""
-        own = {n.decode("utf-8", "replace") for n in set(self._names("type"))}
+        own = {n.decode("utf-8", "replace") for n in {*self._names("type"), *self._names("primitive")}}
         return frozenset(own.union(*(m.types - {"void"} for _, m in self._macros)))
+
+    @cached_property
+    def foreign_types(self) -> frozenset[str]:
+        """Names that are plainly types and that the text does not declare."""
+        types, tags = set(self._names("type")), set(self._names("tag"))
+        return (
+            frozenset(n.decode("utf-8", "replace") for n in types - tags) - self.declared - self.identifiers
+        )
 
     @cached_property
     def names(self) -> frozenset[str]:
@@ -174,23 +187,27 @@ class Structure:
 
     @cached_property
     def declared(self) -> frozenset[str]:
-        """Names that the text itself makes known to all of it: types, functions, constants, macros."""
-        return frozenset(
-            _declared_name(n).decode("utf-8", "replace") for n in self._nodes.get("declares", ())
-        )
+        """Names that the text itself makes known to all of it: types, functions, variables, constants, macros."""
+        return self._declared("declares") | self._declared("global")
+
+    def _declared(self, kind: str) -> frozenset[str]:
+        return frozenset(_declared_name(n).decode("utf-8", "replace") for n in self._nodes.get(kind, ()))
 
     def type_line(self, name: str) -> int:
         """The first line in which a type is named; 1 if only a macro does."""
-        return self._first("type", name)
+        return (
+            min(self._first("type", name), self._first("primitive", name), key=lambda line: line or _NEVER)
+            or 1
+        )
 
     def name_line(self, name: str) -> int:
         """The first line in which an identifier stands; 1 if only a macro has it."""
-        return self._first("identifier", name)
+        return self._first("identifier", name) or 1
 
     def _first(self, kind: str, name: str) -> int:
         wanted = name.encode()
         at = [n.start_byte for n in self._nodes.get(kind, ()) if self._text(n) == wanted]
-        return self.line(min(at)) if at else 1
+        return self.line(min(at)) if at else 0
 
     # What the code does
 
@@ -464,7 +481,7 @@ def _refuse_heaps(tree: Tree) -> None:
 def _declared_name(declarator: Node) -> bytes:
     """The name inside pointers, arrays and parameter lists."""
     node: Node | None = declarator
-    while node is not None and node.type not in ("identifier", "type_identifier", "field_identifier"):
+    while node is not None and node.type not in _NAMES:
         node = node.child_by_field_name("declarator") or (
             node.named_child(0) if node.type == "parenthesized_declarator" else None
         )

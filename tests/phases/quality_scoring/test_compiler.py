@@ -96,7 +96,7 @@ def test_the_prelude_gives_what_is_used_and_not_declared() -> None:
     code = Structure("int bind(tsn_stream_t *s, uint8_t p) { return likely(p); }")
     lines = prelude.lines(code, lambda _: True)
     assert lines == [
-        "#include <stdint.h>",
+        "typedef __UINT8_TYPE__ uint8_t;",
         "#define likely(x) (x)",
         "typedef struct tsn_stream tsn_stream_t;",
     ]
@@ -136,6 +136,14 @@ def test_the_declarations_of_the_prelude_compile_together() -> None:
     texts = dict.fromkeys(t for t in prelude.names.values() if t not in prelude.headers)
     found = compiler.read("\n".join(['# 1 "code.c"', *texts, ""]), ("-Wall",), CompilerLimits())
     assert found.diagnostics == ()
+    standard = "stddef stdint stdbool limits string stdio stdlib errno sys/types sys/socket linux/types linux/if_ether"
+    headers = [f"#include <{h}.h>" for h in standard.split() if compiler.available(f"{h}.h")]
+    for first, then in ((texts, headers), (headers, texts)):
+        unit = ['# 1 "prelude.h"', *first, '# 1 "code.c"', *then, ""]
+        errors = [
+            d for d in compiler.read("\n".join(unit), (), CompilerLimits()).diagnostics if d.kind == "error"
+        ]
+        assert errors == []
 
 
 def test_weights_must_add_up() -> None:
