@@ -33,7 +33,7 @@ def _brought(record: dict[str, Any]) -> int:
     marshal's version 2 measures ten times faster than JSON, and gives equal values equal lengths; later versions refer
     back to objects met before, and those of a resumed run are others than those of one left alone.
     """
-    values = len(marshal.dumps([record.get("data"), record.get("value"), record.get("patch")], 2))
+    values = sum(len(marshal.dumps(record[key], 2)) for key in ("data", "value", "patch") if key in record)
     names = len(record.get("files") or ()) + len(record.get("reads") or ())
     return values + 150 * names
 

@@ -245,7 +245,7 @@ class Runner:
             record["files"] = {n: {"sha256": a.sha256, "size": a.size} for n, a in ctx.files.items()}
         if ctx.reads:
             record["reads"] = dict(ctx.reads)
-        if also := [e.id for e in edges if e not in own]:
+        if also := [e.id for e in edges if e.source != state]:
             record["also"] = also
         if counts := ctx.taken_counts():
             record["counts"] = counts
@@ -479,6 +479,6 @@ def _patch(before: dict[str, Any], ctx: Context) -> dict[str, Any] | None:
     patch: dict[str, Any] = {}
     if changed := {k: v for k, v in after.items() if k not in before or before[k] != v}:
         patch["set"] = changed
-    if dropped := sorted(before.keys() - ctx.data.keys() - after.keys()):
+    if dropped := sorted(k for k in before if k not in ctx.data and k not in after):
         patch["drop"] = dropped
     return patch or None
