@@ -15,6 +15,8 @@ from functools import cached_property
 import tree_sitter_c
 from tree_sitter import Language, Node, Parser, Query, QueryCursor, Tree
 
+from phases.quality_scoring.callgraph import on_cycles
+
 _C = Language(tree_sitter_c.language())
 
 _QUERY = Query(
@@ -259,7 +261,7 @@ class Structure:
         for at, callee in self._called:
             if callee in by_name and (caller := self._around(at)) is not None:
                 calls[caller.name].add(callee)
-        again = _on_cycles(calls)
+        again = on_cycles(calls)
         return [f for f in by_name.values() if f.name in again]
 
     def _around(self, offset: int) -> Function | None:
@@ -486,42 +488,6 @@ def _declared_name(declarator: Node) -> bytes:
             node.named_child(0) if node.type == "parenthesized_declarator" else None
         )
     return (node.text or b"") if node is not None else b""
-
-
-def _on_cycles(graph: dict[str, set[str]]) -> set[str]:
-    """The nodes that lie on a cycle: strong components of several nodes (Tarjan 1972, without recursion), self-loops."""
-    order: dict[str, int] = {}
-    low: dict[str, int] = {}
-    stack: list[str] = []
-    on_stack: set[str] = set()
-    found = {node for node, to in graph.items() if node in to}
-    for root in graph:
-        if root in order:
-            continue
-        path = [(root, iter(sorted(graph[root])))]
-        while path:
-            node, edges = path[-1]
-            if node not in order:
-                order[node] = low[node] = len(order)
-                stack.append(node)
-                on_stack.add(node)
-            for to in edges:
-                if to not in order:
-                    path.append((to, iter(sorted(graph[to]))))
-                    break
-                if to in on_stack:
-                    low[node] = min(low[node], order[to])
-            else:
-                path.pop()
-                if path:
-                    low[path[-1][0]] = min(low[path[-1][0]], low[node])
-                if low[node] == order[node]:
-                    component = stack[stack.index(node) :] if stack[-1] != node else [node]
-                    del stack[-len(component) :]
-                    on_stack.difference_update(component)
-                    if len(component) > 1:
-                        found.update(component)
-    return found
 
 
 def _without(source: bytes, start: int, end: int, holes: list[tuple[int, int]]) -> bytes:
