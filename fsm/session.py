@@ -122,7 +122,7 @@ def run(
     source = store.run(engine.run.source) if engine.run.source else None
     header = begin(config, run, journal, generation, _files(source) if source else {})
     # what is made outside is named after the run: a bucket's run by its bucket too, for its jobs share an account
-    place = engine.store if "://" in engine.store else ""
+    place = engine.store.partition("?")[0] if "://" in engine.store else ""
     fold = journal.open(takeover)
     runner = Runner(
         config.program,

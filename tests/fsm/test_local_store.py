@@ -347,6 +347,15 @@ def test_a_store_is_opened_by_its_url(tmp_path: Path) -> None:
         open_store("ftp://x")
 
 
+def test_a_buckets_url_may_carry_its_options() -> None:
+    store = open_store("s3://bucket/some/prefix?endpoint_url=http://localhost:9&path_style=true&parallel=4")
+    assert store.url == "s3://bucket/some/prefix"
+    assert store.options.path_style is True  # type: ignore[attr-defined]
+    assert store.options.parallel == 4  # type: ignore[attr-defined]
+    with pytest.raises(ConfigError, match="has no option 'pathstyle'"):
+        open_store("s3://bucket?pathstyle=true")
+
+
 def test_what_is_said_of_a_live_run_is_advisory(tmp_path: Path) -> None:
     run = LocalRun(tmp_path / "r")
     run.write_live({"seq": 1})  # no directory yet: not an error
