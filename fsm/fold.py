@@ -182,6 +182,7 @@ class Fold:
                 here["tries"][entry] = here["tries"].get(entry, 0) + 1
                 below = self._put([*at, state + RECOVERY], new_frame(record["by"], [entry]))
                 below["data"]["error"] = {
+                    "entry": entry,
                     "machine": record["machine"],
                     "state": state,
                     "error": record["error"],

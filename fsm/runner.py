@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fsm.chart import Edge
 from fsm.errors import FsmError, PhaseError, RunReplaced, StoreError
 from fsm.fold import RECOVERY, Fold, Frame, new_frame, opened
 from fsm.journal import Journal
-from fsm.kernel import Kernel
+from fsm.kernel import Step
 from fsm.machine import Machine, Verdict
 from fsm.observer import Nobody, Observer
 from fsm.phase import Context, Phase, Registered, Result
@@ -64,6 +63,38 @@ class _Leave(BaseException):
         super().__init__(state)
         self.at = at
         self.state = state
+
+
+@dataclass(frozen=True)
+class _Level:
+    """One machine in progress: its path of calls, what it is, its frame in the fold, what its caller gave."""
+
+    at: list[str]
+    machine: Machine
+    phase: Phase
+    frame: Frame
+    inputs: dict[str, Any]
+
+    @property
+    def place(self) -> tuple[str, ...]:
+        return tuple(self.frame["place"])
+
+    def visit(self, state: str) -> int:
+        """Which visit of a state this is, from 1."""
+        return int(self.frame["visits"].get(state, 0)) + 1
+
+    def record(self, kind: str, state: str) -> dict[str, Any]:
+        """What every record made in a state begins with."""
+        said = {
+            "kind": kind,
+            "at": self.at,
+            "machine": self.machine.name,
+            "from": state,
+            "visit": self.visit(state),
+        }
+        if kind != "transition" and len(self.frame["place"]) > 1:
+            said["place"] = list(self.frame["place"])
+        return said
 
 
 class Runner:
@@ -137,77 +168,45 @@ class Runner:
                 f"{' > '.join(at)} called machine {frame['machine']} before it was interrupted, and now calls {name}. A handler must "
                 "make the same calls in the same order when it is run again."
             )
-        phase = self.program.phases[name]
-        while frame["place"]:
-            place = tuple(frame["place"])
+        level = _Level(at, machine, self.program.phases[name], frame, inputs)
+        while place := level.place:
             state = place[0] if len(place) == 1 else kernel.runnable(place)
             if state in until:
                 break
             self.stop.check()
             try:
-                self._visit(at, machine, kernel, phase, frame, place, state, inputs)
+                self._visit(level, state)
             except _Leave as leave:
                 if leave.at != at or leave.state != state:
                     raise
         return Result(copied(frame["data"]), frame["last"], frame["label"])
 
-    def _visit(
-        self,
-        at: list[str],
-        machine: Machine,
-        kernel: Kernel,
-        phase: Phase,
-        frame: Frame,
-        place: tuple[str, ...],
-        state: str,
-        inputs: dict[str, Any],
-    ) -> None:
+    def _visit(self, level: _Level, state: str) -> None:
         """One state: its handler, the move, the record."""
-        registered = phase.handlers.get(state)
+        at, machine, frame = level.at, level.machine, level.frame
+        registered = level.phase.handlers.get(state)
         if registered is None:
             raise PhaseError(
                 f"phases/{machine.name}: {state} has no handler. Register one with @PHASE.state({state!r})."
             )
-        visit = frame["visits"].get(state, 0) + 1
         here: dict[str, Any] = frame["open"].get(state) or {}
-        data = frame["data"]
-        ctx = Context(
-            self,
-            machine.name,
-            at,
-            state,
-            visit,
-            self.program.sections.get(phase.machine),
-            copied(data),
-            inputs,
-        )
+        visit, config = level.visit(state), self.program.sections.get(level.phase.machine)
+        ctx = Context(self, machine.name, at, state, visit, config, copied(frame["data"]), level.inputs)
         self.observer.entered(at, machine.name, state, visit)
         started = time.monotonic()
         try:
-            if failed := here.get("calls", {}).get("!"):  # it was interrupted while recovering
-                self._recover(at, machine, frame, state, failed["data"]["error"], None)
+            if "!" in here.get("calls", ()):  # it was interrupted while recovering
+                self._recover(level, state)
                 return
             label = here["leave"] if "leave" in here else self._handle(registered, ctx)
-            step = kernel.step(place, state, label)
-            patch = _patch(data, ctx)
+            step = machine.kernel.step(level.place, state, label)
+            patch = _patch(frame["data"], ctx)
         except (StoreError, RunReplaced):
             raise
         except Exception as error:
-            self._failed(at, machine, frame, place, state, visit, error)
+            self._failed(level, state, error)
             return
-        self._commit(
-            at,
-            machine,
-            place,
-            state,
-            visit,
-            ctx,
-            label,
-            step.edges,
-            step.place,
-            patch,
-            time.monotonic() - started,
-        )
+        self._commit(level, ctx, label, step, patch, time.monotonic() - started)
 
     def _handle(self, registered: Registered, ctx: Context) -> str | None:
         if registered.effects:
@@ -216,27 +215,18 @@ class Runner:
 
     def _commit(
         self,
-        at: list[str],
-        machine: Machine,
-        place: tuple[str, ...],
-        state: str,
-        visit: int,
+        level: _Level,
         ctx: Context,
         label: str | None,
-        edges: tuple[Edge, ...],
-        after: tuple[str, ...],
+        step: Step,
         patch: dict[str, Any] | None,
         took: float,
     ) -> None:
+        edges, state = step.edges, ctx.state
         own = [e for e in edges if e.source == state]
-        record: dict[str, Any] = {
-            "kind": "transition",
-            "at": at,
-            "machine": machine.name,
-            "from": state,
-            "visit": visit,
+        record = level.record("transition", state) | {
             "label": label if label is not None or len(own) != 1 else own[0].label,
-            "to": list(after),
+            "to": list(step.place),
             "took": round(took, 6),
         }
         if patch:
@@ -249,10 +239,10 @@ class Runner:
             record["also"] = also
         if counts := ctx.taken_counts():
             record["counts"] = counts
-        if not at and not after:
+        if not level.at and not step.place:
             last = edges[-1].label if edges else label
             names = {last, state, state.rpartition(".")[2]}
-            failed = bool(machine.failures & names)
+            failed = bool(level.machine.failures & names)
             record["end"] = {"outcome": "failed" if failed else "done", "label": last, "last": state}
         self._append(record)
 
@@ -273,29 +263,15 @@ class Runner:
 
     # Failure
 
-    def _failed(
-        self,
-        at: list[str],
-        machine: Machine,
-        frame: Frame,
-        place: tuple[str, ...],
-        state: str,
-        visit: int,
-        error: Exception,
-    ) -> None:
+    def _failed(self, level: _Level, state: str, error: Exception) -> None:
         """An exception in a state: record it, and go through the recovery machine where it fits a class."""
         recovery = self.program.recovery
-        inside = any(step.endswith(RECOVERY) for step in at)
+        inside = any(step.endswith(RECOVERY) for step in level.at)
         entry = None
         if recovery and not inside and not isinstance(error, FsmError):
             named = self.program.phases[recovery].classify(error)
             entry = self.program.machine(recovery).chart.find(named) if named else None
-        body: dict[str, Any] = {
-            "kind": "error",
-            "at": at,
-            "machine": machine.name,
-            "from": state,
-            "visit": visit,
+        body = level.record("error", state) | {
             "recovery": entry,
             "error": type(error).__name__,
             "message": _spelt(error.message if isinstance(error, FsmError) else str(error)),
@@ -305,10 +281,8 @@ class Runner:
             body["by"] = recovery
         if (item := getattr(error, "item", None)) is not None:
             body["item"] = _spelt(str(item))
-        if len(place) > 1:
-            body["place"] = list(place)
         self._append(body)
-        where = " > ".join([*at, state])
+        where = " > ".join([*level.at, state])
         if entry is None:
             raise Stopped(
                 str(error)
@@ -316,70 +290,42 @@ class Runner:
                 else f"{where}: {type(error).__name__}: {str(error).rstrip('.')}. It fits no class of the recovery machine, so the run stopped there; its "
                 f"traceback is in the journal (`fsm history {self.run.name}`). Mend the cause and give the same command again."
             )
-        self._recover(at, machine, frame, state, self._error_of(at, state), error)
+        self._recover(level, state)
 
-    def _error_of(self, at: list[str], state: str) -> dict[str, Any]:
-        below = self.fold.frame([*at, state + RECOVERY])
-        assert below is not None
-        return below["data"]["error"]  # type: ignore[no-any-return]
-
-    def _recover(
-        self,
-        at: list[str],
-        machine: Machine,
-        frame: Frame,
-        state: str,
-        failed: dict[str, Any],
-        error: Exception | None,
-    ) -> None:
+    def _recover(self, level: _Level, state: str) -> None:
         """Walk the recovery machine to its end and do what its last state decides."""
         name = self.program.recovery
         assert name is not None
         recovery = self.program.machine(name)
-        place = [*at, state + RECOVERY]
-        result = self._drive(place, name, copied(failed), None, frozenset())
-        entry = self._entered(recovery, place)
+        place = [*level.at, state + RECOVERY]
+        below = self.fold.frame(place)
+        assert below is not None
+        failed = copied(below["data"]["error"])
+        result = self._drive(place, name, failed, None, frozenset())
         verdict = Verdict(recovery.ends.get(result.last, Verdict.STOP))
         if result.data.get("verdict"):  # a last state may find that its own verdict cannot be carried out
             verdict = Verdict(result.data["verdict"])
         item = failed.get("item")
         if verdict is Verdict.SKIP and item is None:
             verdict = Verdict.STOP
-        if opened(frame, state)["tries"].get(entry, 0) >= MOST_TRIES:
+        if opened(level.frame, state)["tries"].get(failed["entry"], 0) >= MOST_TRIES:
             verdict = Verdict.STOP
-        body: dict[str, Any] = {
-            "kind": "verdict",
-            "at": at,
-            "machine": machine.name,
-            "from": state,
-            "visit": frame["visits"].get(state, 0) + 1,
-            "verdict": verdict.value,
-            "last": result.last,
-        }
+        body = level.record("verdict", state) | {"verdict": verdict.value, "last": result.last}
         if patch := result.data.get("patch"):
             body["patch"] = patch
         if verdict is Verdict.SKIP:
             body["skipped"] = {str(item): failed["message"]}
-        leave = self._edge_outside(at, state, entry) if verdict is Verdict.STOP else None
+        leave = self._edge_outside(level.at, state, failed["entry"]) if verdict is Verdict.STOP else None
         if leave:
             body["leave"] = {"at": leave[0], "state": leave[1], "label": leave[2]}
         self._append(body)
         if leave:
             raise _Leave(leave[0], leave[1])
         if verdict is Verdict.STOP:
+            where = " > ".join([*level.at, state])
             raise Stopped(
-                str(
-                    result.data.get("advice")
-                    or f"{' > '.join([*at, state])}: {failed['error']}: {failed['message']}"
-                )
+                str(result.data.get("advice") or f"{where}: {failed['error']}: {failed['message']}")
             )
-
-    def _entered(self, recovery: Machine, at: list[str]) -> str:
-        """The entry state a recovery began with, by its last name."""
-        frame = self.fold.frame(at)
-        assert frame is not None
-        first: str = next(iter(frame["visits"]))
-        return first.rpartition(".")[2]
 
     def _edge_outside(self, at: list[str], state: str, entry: str) -> tuple[list[str], str, str] | None:
         """The innermost state, this one or one above it, that declares an edge for such an end."""
@@ -387,7 +333,7 @@ class Runner:
             frame = self.fold.frame(at[:depth])
             assert frame is not None
             standing = state if depth == len(at) else at[depth].partition("~")[0]
-            label = self.program.machine(frame["machine"]).on_error.get((standing, entry))
+            label = self.program.machine(frame["machine"]).on_error.get((standing, entry.rpartition(".")[2]))
             if label is not None:
                 return at[:depth], standing, label
         return None

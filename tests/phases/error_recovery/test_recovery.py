@@ -13,7 +13,7 @@ from fsm.journal import Journal
 from fsm.machine import Machine
 from fsm.phase import Context, Phase
 from fsm.program import Program
-from fsm.runner import Outcome, Runner
+from fsm.runner import MOST_TRIES, Outcome, Runner
 from fsm.store.base import open_store
 from machines.error_recovery import MACHINE as RECOVERY
 from phases import errors
@@ -167,3 +167,15 @@ def test_a_spot_interruption_starts_the_state_again(failing: Failing) -> None:
     outcome, records, _ = failing(taken_back)
     assert outcome.outcome == "done"
     assert path(records) == ["SpotInterruption", "ResumeFromCheckpoint"] * 2
+
+
+def test_a_state_that_is_always_taken_back_is_not_started_again_for_ever(failing: Failing) -> None:
+    taken = []
+
+    def always(ctx: Context) -> None:
+        taken.append(1)
+        raise errors.SpotInterruption("taken back")
+
+    outcome, _, _ = failing(always)
+    assert outcome.outcome == "stopped"
+    assert len(taken) == MOST_TRIES
