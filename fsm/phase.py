@@ -336,6 +336,8 @@ class Context:
 
     def taken_counts(self) -> dict[str, int]:
         """What the walks of this visit have counted, by machine and edge, in a fixed order."""
+        if not self.counts and not self._walks:
+            return {}
         total = dict(self.counts)
         for walk in self._walks:
             for edge, n in walk.counts().items():

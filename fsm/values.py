@@ -9,6 +9,7 @@ from typing import Any
 from fsm.errors import NotJson
 
 MOST_NESTED = 100  # lists and dicts in one another; JSON readers differ in how many more they follow
+_BRANCHES = (dict, list)
 MOST_BITS = 8192  # of an integer; Python itself reads no more than 4300 digits
 
 
@@ -39,9 +40,9 @@ def json_values(value: Any, where: str) -> Any:
 def copied(value: Any) -> Any:
     """A copy of JSON values that shares no dict or list with them. They are a tree, which `copy.deepcopy` cannot know."""
     if isinstance(value, dict):
-        return {key: copied(v) for key, v in value.items()}
+        return {key: copied(v) if isinstance(v, _BRANCHES) else v for key, v in value.items()}
     if isinstance(value, list):
-        return [copied(v) for v in value]
+        return [copied(v) if isinstance(v, _BRANCHES) else v for v in value]
     return value
 
 
