@@ -1,0 +1,102 @@
+"""The machines that the engine is measured with, and one run of them, taken up and left as often as wanted."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from benchmarks.common import Meter
+from fsm import chart, session
+from fsm.config import Config, Engine, Run
+from fsm.machine import Machine
+from fsm.phase import Context, Phase
+from fsm.program import Program
+from fsm.stop import StopRequested
+
+NAME = "loop"
+KEYS, ITEMS = 20, 20  # what `realistic` keeps: about 20 KB
+
+Keep = Callable[[dict[str, Any], int], None]
+
+
+def counter(data: dict[str, Any], number: int) -> None:
+    """The least a loop can keep: where it is (which `around` keeps for it)."""
+
+
+def realistic(data: dict[str, Any], number: int) -> None:
+    """A table of 20 KB, of which each state replaces a twentieth."""
+    data[f"source {number % KEYS}"] = _rows(number)
+
+
+def rewriting(data: dict[str, Any], number: int) -> None:
+    """The same table, all of it replaced by each state."""
+    for key in range(KEYS):
+        data[f"source {key}"] = _rows(number + key)
+
+
+def _rows(number: int) -> list[dict[str, Any]]:
+    return [
+        {"name": f"function_{i}", "score": (number * 31 + i) % 997 / 97, "ok": True} for i in range(ITEMS)
+    ]
+
+
+def around(states: int, step: Callable[[Context], None]) -> Program:
+    """A machine that goes round: each state calls `step`, which has to end it some time."""
+    names = [f"S{i}" for i in range(states)]
+    edges = [f"    {a} --> {b} : Next" for a, b in zip(names, [*names[1:], names[0]], strict=True)]
+    text = "\n".join(["stateDiagram-v2", "    [*] --> S0", *edges, ""])
+    machine = Machine(NAME, chart.parse(text, NAME, f"{NAME}.mmd"))
+    phase = Phase(NAME)
+
+    def handle(ctx: Context) -> str:
+        step(ctx)
+        return "Next"
+
+    phase.state(*names)(handle)
+    return Program(NAME, {NAME: machine}, {NAME: phase})
+
+
+def _drive(directory: Path, program: Program) -> None:
+    """Begin the run in `directory`, or go on with it, until a handler has had enough."""
+    config = Config("", Engine(machine=NAME, store=str(directory), run=Run(name=NAME)), program, {})
+    try:
+        session.run(config)
+    except StopRequested:
+        return
+    raise AssertionError("the loop has no end")
+
+
+def round_trip(directory: Path, states: int, steps: int, meter: Meter, keep: Keep = counter) -> None:
+    """A run of so many transitions, which then is left where it stands; `meter` is told as each begins."""
+
+    def step(ctx: Context) -> None:
+        number = ctx.data.get("n", 0)
+        meter.step(number)
+        if number == steps:
+            raise StopRequested
+        ctx.data["n"] = number + 1
+        keep(ctx.data, number)
+
+    _drive(directory, around(states, step))
+
+
+def seconds_to_resume(directory: Path, states: int) -> float:
+    """From the beginning of a session to the moment when the handler of the state in hand is called."""
+    reached: list[float] = []
+
+    def step(ctx: Context) -> None:
+        reached.append(time.perf_counter())
+        raise StopRequested
+
+    program = around(states, step)
+    program.machine(NAME).kernel  # noqa: B018 - built once in a process, whatever the run
+    begun = time.perf_counter()
+    _drive(directory, program)
+    return reached[0] - begun
+
+
+def journal_of(directory: Path) -> Path:
+    """The file that the records of the run are in."""
+    return directory / "runs" / NAME / "journal.jsonl"

@@ -1,0 +1,17 @@
+"""The loop in this engine: a whole session on a new run in a local store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from benchmarks.common import Meter
+from benchmarks.loops import round_trip
+from benchmarks.peers import main
+
+
+def loop(directory: Path, steps: int, meter: Meter) -> None:
+    round_trip(directory, 2, steps, meter)
+
+
+if __name__ == "__main__":
+    main(loop)
