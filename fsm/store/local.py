@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from fsm.errors import JournalDamaged, RunBusy, StoreError
 from fsm.store.base import Artifact, Taken, run_name
@@ -109,6 +109,7 @@ class LocalRun:
         self._fd = -1
         self._size = 0
         self._next = 0
+        self._read = (-1, 0, 0)  # inode, records and bytes that the last reader has read to
         self._whole: set[str] = set()  # artifacts whose content this process has held against their digest
 
     @property
@@ -207,6 +208,8 @@ class LocalRun:
         return lines[::-1]
 
     def records(self, start: int = 0) -> Iterator[bytes]:
+        """The records from a number on. Who goes on where the last reader ended, as one that follows the run does, reads
+        only what is new."""
         try:
             f = self.journal.open("rb")
         except FileNotFoundError:
@@ -214,9 +217,25 @@ class LocalRun:
         except OSError as e:
             raise _store_error("The journal cannot be read:", self.journal, e) from e
         with f:
-            for number, line in enumerate(f):
-                if number >= start and line.endswith(b"\n"):
+            inode = os.fstat(f.fileno()).st_ino
+            number, offset = self._where_read(f, inode, start)
+            for line in f:
+                if not line.endswith(b"\n"):  # torn, or not yet whole
+                    break
+                number, offset = number + 1, offset + len(line)
+                self._read = (inode, number, offset)
+                if number > start:
                     yield line[:-1]
+
+    def _where_read(self, f: BinaryIO, inode: int, start: int) -> tuple[int, int]:
+        """Go to where the last reader ended, if that is wanted and the file is the one it read; else to its beginning."""
+        of, number, offset = self._read
+        if offset and (of, number) == (inode, start):
+            f.seek(offset - 1)
+            if f.read(1) == b"\n":
+                return number, offset
+        f.seek(0)
+        return 0, 0
 
     def numbered(self, start: int = 0) -> Iterator[tuple[int, bytes]]:
         """The lines, numbered as they stand in the file."""
