@@ -7,6 +7,7 @@ import json
 import os
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,13 @@ def guarded(do: Callable[[argparse.Namespace], int], args: argparse.Namespace) -
 def _complain(args: argparse.Namespace, message: str, code: str) -> None:
     if getattr(args, "json", False):
         print(json.dumps({"error": message, "code": code}))
-    print(f"fsm: {message} [{code}]", file=sys.stderr)
+    say(f"{message} [{code}]")
+
+
+def say(message: str) -> None:
+    """A paragraph for the person at the terminal, who may have closed it: that is no failure of the command."""
+    with suppress(OSError):
+        print(f"fsm: {message}", file=sys.stderr, flush=True)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -68,6 +68,7 @@ def run(args: argparse.Namespace) -> int:
     from fsm import config as configs
     from fsm import session
     from fsm.check import refuse
+    from fsm.cli import say
     from fsm.runner import Outcome
     from fsm.stop import StopRequested
     from fsm.view.terminal import telling
@@ -97,10 +98,10 @@ def run(args: argparse.Namespace) -> int:
         said = {"run": name, "outcome": outcome.outcome, "label": outcome.label, "last": outcome.last}
         print(json.dumps(said | ({"message": outcome.message} if outcome.message else {})))
     elif outcome.outcome == "stopped":
-        print(f"fsm: run {name} stopped. {outcome.message}", file=sys.stderr)
+        say(f"run {name} stopped. {outcome.message}")
     else:
         how = f"by {outcome.label!r}, after {outcome.last}" if outcome.label else f"after {outcome.last}"
-        print(f"fsm: run {name} {outcome.outcome} {how}.", file=sys.stderr)
+        say(f"run {name} {outcome.outcome} {how}.")
     return outcome.exit_code
 
 

@@ -9,6 +9,9 @@ MACHINE = Machine(
     inside={"ParallelExecution.ProcessFuture": COUNTED},
     bounds={
         ("ParallelExecution.CheckpointWrite", "More futures"): "the prompts",
-        ("ParallelExecution.ProcessFuture.RetryBackoff", "sleep(base * 2^attempt)"): "teacher_generation.max_retries",
+        (
+            "ParallelExecution.ProcessFuture.RetryBackoff",
+            "sleep(base * 2^attempt)",
+        ): "teacher_generation.max_retries",
     },
 )

@@ -131,7 +131,9 @@ def init_evaluator(ctx: Context) -> str:
     """Score a text that is known to be good: an evaluator that does not work shows before an epoch is trained."""
     from phases.quality_scoring import score
 
-    found = score("int twice(int value)\n{\n    return 2 * value;\n}\n", "", loading.section(ctx, "quality_scoring"))
+    found = score(
+        "int twice(int value)\n{\n    return 2 * value;\n}\n", "", loading.section(ctx, "quality_scoring")
+    )
     ctx.log.info("evaluator ready", syntax=found.syntax)
     return "CodeQualityEvaluator"
 

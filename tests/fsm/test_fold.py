@@ -162,6 +162,7 @@ def test_an_error_enters_the_recovery_machine_with_all_that_is_known() -> None:
     below = fold.frame(["A~!"]) or {}
     assert (below["machine"], below["place"]) == ("mend", ["Bad"])
     assert below["data"]["error"] == {
+        "entry": "Bad",
         "machine": "m",
         "state": "A",
         "error": "E",

@@ -1,6 +1,7 @@
 """Run a configuration as `fsm.run` does: `python -m toys.drive CONFIG [LOG]`."""
 
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from fsm import config as configs
@@ -18,7 +19,8 @@ def main() -> int:
             outcome = session.run(config, observer=observer, logger=logger)
         except StopRequested:
             outcome = Outcome("stopped", message="by a signal")
-    print(f"ended: {outcome.outcome} {outcome.message}", file=sys.stderr)
+    with suppress(OSError):  # the terminal may be gone
+        print(f"ended: {outcome.outcome} {outcome.message}", file=sys.stderr, flush=True)
     return outcome.exit_code
 
 
