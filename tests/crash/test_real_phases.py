@@ -1,0 +1,29 @@
+"""Real phases killed at every record, before its put, after it, and in the middle of the handler."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from benchmarks.crash_matrix import matrix
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize("machine", ["data_preparation", "teacher_generation"])
+def test_a_real_phase_killed_at_every_record_comes_to_the_same_journal_and_bytes(
+    machine: str, tmp_path: Path
+) -> None:
+    words = {
+        "machine": machine,
+        "recovery": "error_recovery",
+        "data_preparation": {"source": str(ROOT / "configs" / "corpus")},
+        "teacher_generation": {"teacher": {"kind": "offline"}, "prompts": None, "generated": 12},
+    }
+    file = tmp_path / "pipeline.yaml"
+    file.write_text(yaml.safe_dump(words))
+    result = matrix(file, {"run.name": machine})
+    assert result["points"] >= 36
+    assert result["different"] == {}
