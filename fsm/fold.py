@@ -33,9 +33,14 @@ def _brought(record: dict[str, Any]) -> int:
     marshal's version 2 measures ten times faster than JSON, and gives equal values equal lengths; later versions refer
     back to objects met before, and those of a resumed run are others than those of one left alone.
     """
-    values = sum(len(marshal.dumps(record[key], 2)) for key in ("data", "value", "patch") if key in record)
-    names = len(record.get("files") or ()) + len(record.get("reads") or ())
-    return values + 150 * names
+    size = 0
+    for key in ("data", "value", "patch"):
+        if key in record:
+            size += len(marshal.dumps(record[key], 2))
+    for key in ("files", "reads"):
+        if key in record:
+            size += 150 * len(record[key])
+    return size
 
 
 def new_frame(machine: str, place: Iterable[str]) -> Frame:
@@ -139,6 +144,8 @@ class Fold:
 
         A machine may call another before it has written anything itself.
         """
+        if not self._untold:
+            return []
         above = [at[:depth] for depth in range(len(at)) if tuple(at[:depth]) in self._untold]
         return [{"at": a, **{k: self._untold[tuple(a)][k] for k in ("machine", "place")}} for a in above]
 

@@ -421,7 +421,9 @@ def _patch(before: dict[str, Any], ctx: Context) -> dict[str, Any] | None:
     Only what differs is made JSON: a state that changes one key among many pays for that one.
     """
     differs = {k: v for k, v in ctx.data.items() if k not in before or before[k] != v}
-    after = json_values(differs, ctx.place) if differs else {}
+    if not differs and len(before) == len(ctx.data):
+        return None
+    after = json_values(differs, ctx.place)
     patch: dict[str, Any] = {}
     if changed := {k: v for k, v in after.items() if k not in before or before[k] != v}:
         patch["set"] = changed
