@@ -41,24 +41,38 @@ def cpu_time() -> float:
     return used.ru_utime + used.ru_stime
 
 
+@dataclass(frozen=True)
+class Moment:
+    """Now: by the clock, and by the CPU time of this process."""
+
+    wall: float
+    cpu: float
+
+    @classmethod
+    def now(cls) -> Moment:
+        return cls(time.perf_counter(), cpu_time())
+
+    def since(self, other: Moment, steps: int = 1) -> Cost:
+        """What each of so many steps has cost from then to now."""
+        return Cost((self.wall - other.wall) / steps, (self.cpu - other.cpu) / steps)
+
+
 class Meter:
     """The cost of the steps of a loop from number `first` on, up to the moment when number `last` begins."""
 
     def __init__(self, first: int, last: int) -> None:
         self.first = first
         self.last = last
-        self._at: dict[int, tuple[float, float]] = {}
+        self._at: dict[int, Moment] = {}
 
     def step(self, number: int) -> None:
         """To be called as each step begins."""
         if number == self.first or number == self.last:
-            self._at[number] = (time.perf_counter(), cpu_time())
+            self._at[number] = Moment.now()
 
     def cost(self) -> Cost:
         """Per step. Raises KeyError where the loop was not that long."""
-        (wall, cpu), (wall_end, cpu_end) = self._at[self.first], self._at[self.last]
-        steps = self.last - self.first
-        return Cost((wall_end - wall) / steps, (cpu_end - cpu) / steps)
+        return self._at[self.last].since(self._at[self.first], self.last - self.first)
 
 
 def in_turns(rounds: int, *contestants: Callable[[], T]) -> list[tuple[T, ...]]:

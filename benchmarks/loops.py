@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks.common import Meter
 from fsm import chart, session
 from fsm.config import Config, Engine, Run
 from fsm.machine import Machine
@@ -68,12 +67,14 @@ def _drive(directory: Path, program: Program) -> None:
     raise AssertionError("the loop has no end")
 
 
-def round_trip(directory: Path, states: int, steps: int, meter: Meter, keep: Keep = counter) -> None:
-    """A run of so many transitions, which then is left where it stands; `meter` is told as each begins."""
+def round_trip(
+    directory: Path, states: int, steps: int, begins: Callable[[int], None], keep: Keep = counter
+) -> None:
+    """A run of so many transitions, which then is left where it stands; `begins` is called with the number of each."""
 
     def step(ctx: Context) -> None:
         number = ctx.data.get("n", 0)
-        meter.step(number)
+        begins(number)
         if number == steps:
             raise StopRequested
         ctx.data["n"] = number + 1

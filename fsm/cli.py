@@ -7,9 +7,8 @@ import json
 import os
 import sys
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 Subparsers = Any  # argparse keeps the type of add_subparsers() to itself
 BROKEN_PIPE = 141  # what a shell reports for a program whose reader has gone
@@ -29,7 +28,7 @@ def guarded(do: Callable[[argparse.Namespace], int], args: argparse.Namespace) -
         _complain(args, str(e), "F100")
         return 2
     except BrokenPipeError:
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 - so that the interpreter's own flush finds no broken pipe
+        sys.stdout = _nowhere()
         return BROKEN_PIPE
 
 
@@ -41,8 +40,15 @@ def _complain(args: argparse.Namespace, message: str, code: str) -> None:
 
 def say(message: str) -> None:
     """A paragraph for the person at the terminal, who may have closed it: that is no failure of the command."""
-    with suppress(OSError):
+    try:
         print(f"fsm: {message}", file=sys.stderr, flush=True)
+    except OSError:
+        sys.stderr = _nowhere()
+
+
+def _nowhere() -> TextIO:
+    """A stream to put in the place of one that cannot be written, so that the interpreter's own flush does not fail."""
+    return open(os.devnull, "w")  # noqa: PTH123
 
 
 def main(argv: list[str] | None = None) -> int:

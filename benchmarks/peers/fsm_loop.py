@@ -10,7 +10,7 @@ from benchmarks.peers import main
 
 
 def loop(directory: Path, steps: int, meter: Meter) -> None:
-    round_trip(directory, 2, steps, meter)
+    round_trip(directory, 2, steps, meter.step)
 
 
 if __name__ == "__main__":

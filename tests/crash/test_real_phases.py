@@ -8,7 +8,9 @@ import pytest
 import yaml
 
 from benchmarks.crash_matrix import matrix
+from tests.crash.distilling import configuration
 
+HEAVY = ("torch", "transformers", "trl", "peft", "bitsandbytes", "datasets")  # imported once, before forking
 ROOT = Path(__file__).parents[2]
 
 
@@ -26,4 +28,17 @@ def test_a_real_phase_killed_at_every_record_comes_to_the_same_journal_and_bytes
     file.write_text(yaml.safe_dump(words))
     result = matrix(file, {"run.name": machine})
     assert result["points"] >= 36
+    assert result["different"] == {}
+
+
+def test_the_epoch_loop_killed_all_over_comes_to_the_same_journal_and_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also within QLoRA training between checkpoints; every point of it is the benchmark's."""
+    monkeypatch.setenv("FSM_CACHE", str(tmp_path / "cache"))
+    file = tmp_path / "pipeline.yaml"
+    file.write_text(yaml.safe_dump(configuration(tmp_path)))
+    result = matrix(file, {}, every=19, modules=HEAVY)
+    assert result["records_by_machine"].keys() == {"distillation", "qlora_training", "convergence"}
+    assert result["points"] >= 10
     assert result["different"] == {}

@@ -1,11 +1,11 @@
 """Run a configuration as `fsm.run` does: `python -m toys.drive CONFIG [LOG]`."""
 
 import sys
-from contextlib import suppress
 from pathlib import Path
 
 from fsm import config as configs
 from fsm import session
+from fsm.cli import say
 from fsm.runner import Outcome
 from fsm.stop import StopRequested
 from fsm.view.terminal import telling
@@ -19,8 +19,7 @@ def main() -> int:
             outcome = session.run(config, observer=observer, logger=logger)
         except StopRequested:
             outcome = Outcome("stopped", message="by a signal")
-    with suppress(OSError):  # the terminal may be gone
-        print(f"ended: {outcome.outcome} {outcome.message}", file=sys.stderr, flush=True)
+    say(f"ended: {outcome.outcome} {outcome.message}")
     return outcome.exit_code
 
 
