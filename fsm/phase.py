@@ -180,7 +180,7 @@ class Context:
     @property
     def place(self) -> str:
         """The stack of places: `IterativeDistillation > EpochN.Train > ForwardPass`."""
-        return " > ".join([*(step.partition("~")[0] for step in self._at), self.state])
+        return " > ".join([*[step.partition("~")[0] for step in self._at], self.state])
 
     @cached_property
     def identity(self) -> str:

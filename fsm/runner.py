@@ -423,10 +423,9 @@ def _patch(before: dict[str, Any], ctx: Context) -> dict[str, Any] | None:
     differs = {k: v for k, v in ctx.data.items() if k not in before or before[k] != v}
     if not differs and len(before) == len(ctx.data):
         return None
-    after = json_values(differs, ctx.place)
     patch: dict[str, Any] = {}
-    if changed := {k: v for k, v in after.items() if k not in before or before[k] != v}:
-        patch["set"] = changed
-    if dropped := sorted(k for k in before if k not in ctx.data and k not in after):
-        patch["drop"] = dropped
+    if differs:
+        patch["set"] = json_values(differs, ctx.place)
+    if dropped := before.keys() - ctx.data.keys() - patch.get("set", {}).keys():
+        patch["drop"] = sorted(dropped)
     return patch or None

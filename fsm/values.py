@@ -48,13 +48,13 @@ def copied(value: Any) -> Any:
 
 def _plain(value: Any, levels: int) -> Any:
     if isinstance(value, str):
-        return _text(value)
+        return value if type(value) is str and value.isascii() else _text(value)
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, int):
         if value.bit_length() > MOST_BITS:
             raise _Refused(f"an integer of {value.bit_length()} bits")
-        return int.__int__(value)  # of an enumeration, say, its number
+        return value if type(value) is int else int.__int__(value)  # of an enumeration, say, its number
     if isinstance(value, float):
         if not math.isfinite(value):
             raise _Refused(f"the number {value}")
@@ -70,7 +70,9 @@ def _plain_dict(value: dict[Any, Any], levels: int) -> dict[str, Any]:
     plain = {}
     for key, inner in value.items():
         try:
-            plain[_text(key) if isinstance(key, str) else _key(key, levels)] = _plain(inner, levels)
+            if type(key) is not str or not key.isascii():
+                key = _text(key) if isinstance(key, str) else _key(key, levels)
+            plain[key] = _plain(inner, levels)
         except _Refused as e:
             e.path.append(f"[{key!r}]")
             raise
