@@ -29,10 +29,15 @@ Place = tuple[str, ...]
 
 @dataclass(frozen=True)
 class Step:
-    """One move: the place after it, and the edges taken, those of composites it left included, in order."""
+    """One move: the place after it, and the edges taken, those of composites it left included, in order.
+
+    `label` is that of the state's own edge, drawn if it has only one; `also` are the ids of the other edges.
+    """
 
     place: Place
     edges: tuple[Edge, ...]
+    label: str | None
+    also: tuple[str, ...]
 
 
 class _State(NestedState):
@@ -167,7 +172,13 @@ class Kernel:
             with self._lock:
                 taken: list[Edge] = []
                 after = self._pass(self._step([p for p in place if p != state], state, label, taken), taken)
-                known = self._known[key] = Step(self._sorted(after), tuple(taken))
+                own = [e.label for e in taken if e.source == state]
+                known = self._known[key] = Step(
+                    self._sorted(after),
+                    tuple(taken),
+                    own[0] if label is None and len(own) == 1 else label,
+                    tuple(e.id for e in taken if e.source != state),
+                )
         return known
 
     def _step(self, rest: list[str], state: str, label: str | None, taken: list[Edge]) -> list[str]:

@@ -206,7 +206,7 @@ class Runner:
         except Exception as error:
             self._failed(level, state, error)
             return
-        self._commit(level, ctx, label, step, patch, time.monotonic() - started)
+        self._commit(level, ctx, step, patch, time.monotonic() - started)
 
     def _handle(self, registered: Registered, ctx: Context) -> str | None:
         if registered.effects:
@@ -214,33 +214,23 @@ class Runner:
         return registered.handle(ctx)
 
     def _commit(
-        self,
-        level: _Level,
-        ctx: Context,
-        label: str | None,
-        step: Step,
-        patch: dict[str, Any] | None,
-        took: float,
+        self, level: _Level, ctx: Context, step: Step, patch: dict[str, Any] | None, took: float
     ) -> None:
-        edges, state = step.edges, ctx.state
-        own = [e for e in edges if e.source == state]
-        record = level.record("transition", state) | {
-            "label": label if label is not None or len(own) != 1 else own[0].label,
-            "to": list(step.place),
-            "took": round(took, 6),
-        }
+        state = ctx.state
+        record = level.record("transition", state)
+        record["label"], record["to"], record["took"] = step.label, list(step.place), round(took, 6)
         if patch:
             record["data"] = patch
         if ctx.files:
             record["files"] = {n: {"sha256": a.sha256, "size": a.size} for n, a in ctx.files.items()}
         if ctx.reads:
             record["reads"] = dict(ctx.reads)
-        if also := [e.id for e in edges if e.source != state]:
-            record["also"] = also
+        if step.also:
+            record["also"] = list(step.also)
         if counts := ctx.taken_counts():
             record["counts"] = counts
         if not level.at and not step.place:
-            last = edges[-1].label if edges else label
+            last = step.edges[-1].label if step.edges else step.label
             names = {last, state, state.rpartition(".")[2]}
             failed = bool(level.machine.failures & names)
             record["end"] = {"outcome": "failed" if failed else "done", "label": last, "last": state}
