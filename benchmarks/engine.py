@@ -42,7 +42,7 @@ from benchmarks.common import (
     table,
     write,
 )
-from benchmarks.loops import Keep, counter, journal_of, realistic, rewriting, round_trip, seconds_to_resume
+from benchmarks.loops import Keep, journal_of, nothing, realistic, rewriting, round_trip, seconds_to_resume
 
 PEERS = Path(__file__).parent / "peers"
 OURS = ("fsm-pipelines", "transitions", "pydantic", "pydantic_core")
@@ -80,7 +80,7 @@ class Load:
 
 
 LOADS = (
-    Load("trivial handlers", 2, counter, trivial=True),
+    Load("trivial handlers", 2, nothing, trivial=True),
     Load("20 KB of data, 1 KB changed", 60, realistic),
 )
 FLOOR = "bare append + fdatasync of the same bytes"
@@ -280,7 +280,7 @@ class Size:
     steps: int
     goal: float
     states: int = 2
-    keep: Keep = counter
+    keep: Keep = nothing
 
 
 SIZES = (

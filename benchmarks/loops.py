@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -20,8 +21,13 @@ KEYS, ITEMS = 20, 20  # what `realistic` keeps: about 20 KB
 Keep = Callable[[dict[str, Any], int], None]
 
 
+def nothing(data: dict[str, Any], number: int) -> None:
+    """What a trivial handler keeps."""
+
+
 def counter(data: dict[str, Any], number: int) -> None:
-    """The least a loop can keep: where it is (which `around` keeps for it)."""
+    """How many states there have been."""
+    data["n"] = number + 1
 
 
 def realistic(data: dict[str, Any], number: int) -> None:
@@ -68,16 +74,16 @@ def _drive(directory: Path, program: Program) -> None:
 
 
 def round_trip(
-    directory: Path, states: int, steps: int, begins: Callable[[int], None], keep: Keep = counter
+    directory: Path, states: int, steps: int, begins: Callable[[int], None], keep: Keep = nothing
 ) -> None:
     """A run of so many transitions, which then is left where it stands; `begins` is called with the number of each."""
+    numbers = itertools.count()
 
     def step(ctx: Context) -> None:
-        number = ctx.data.get("n", 0)
+        number = next(numbers)
         begins(number)
         if number == steps:
             raise StopRequested
-        ctx.data["n"] = number + 1
         keep(ctx.data, number)
 
     _drive(directory, around(states, step))
