@@ -28,6 +28,7 @@ from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
 from fsm.errors import ConfigError
 from fsm.phase import Phase
 from fsm.program import Program, Registry, closure, nearest
+from fsm.secrets import redactor
 from fsm.store.base import run_name
 
 VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
@@ -82,10 +83,7 @@ class Config:
 
     def redact(self, text: str) -> str:
         """The text without any secret's value."""
-        for secret in self.secrets:
-            if secret in text:
-                text = text.replace(secret, "**********")
-        return text
+        return redactor(self.secrets)(text)
 
 
 def load(path: Path, overrides: Mapping[str, Any] | None = None) -> Config:
@@ -93,7 +91,8 @@ def load(path: Path, overrides: Mapping[str, Any] | None = None) -> Config:
 
     Raises ConfigError for anything wrong with it, with the file, the key, and what would be right.
     """
-    raw = _read(path)
+    text = _read(path)
+    raw = _parsed(text, path)
     for dotted, value in (overrides or {}).items():
         _set(raw, dotted, value)
     secrets: set[str] = set()
@@ -123,7 +122,7 @@ def load(path: Path, overrides: Mapping[str, Any] | None = None) -> Config:
     )
     secrets |= {s for v in values.values() for s in _secret_values(v)}
     plain = engine.model_dump(mode="json") | {n: _plain(v) for n, v in sorted(values.items())}
-    return Config(str(path), engine, program, plain, path.read_text("utf-8"), frozenset(secrets))
+    return Config(str(path), engine, program, plain, text, frozenset(secrets))
 
 
 def _machine_type() -> type[Any]:
@@ -132,9 +131,9 @@ def _machine_type() -> type[Any]:
     return Machine
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path) -> str:
     try:
-        text = path.read_text("utf-8")
+        return path.read_text("utf-8")
     except OSError as e:
         raise ConfigError(
             f"{path}: the configuration cannot be read: {e.strerror}. Give the path of a YAML file, such as configs/local.yaml."
@@ -143,6 +142,9 @@ def _read(path: Path) -> dict[str, Any]:
         raise ConfigError(
             f"{path}: the configuration is not UTF-8 (byte {e.start}). Save it as UTF-8."
         ) from e
+
+
+def _parsed(text: str, path: Path) -> dict[str, Any]:
     try:
         raw = yaml.load(text, _UniqueKeys)
     except yaml.MarkedYAMLError as e:

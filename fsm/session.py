@@ -20,6 +20,7 @@ from fsm.fold import Fold
 from fsm.journal import FORMAT, Journal
 from fsm.observer import Nobody, Observer
 from fsm.runner import Given, Outcome, Runner
+from fsm.secrets import redactor
 from fsm.stop import Stop
 from fsm.store.base import RunStore, Taken, open_store
 from fsm.watch import Watch, stack_of
@@ -112,13 +113,14 @@ def run(
     store = open_store(engine.store, **engine.store_options)
     run = store.run(engine.run.name)
     secrets = config.secrets | environment_secrets()
-    journal = Journal(run, redact=_redactor(secrets))
+    redact = redactor(secrets) if secrets else None
+    journal = Journal(run, redact=redact)
     generation = 0
     if fresh and run.read_header() is not None:
         generation = int(journal.header().get("generation", 0)) + 1
         store.retire(run.name)
         run = store.run(run.name)  # in a bucket, other keys
-        journal = Journal(run, redact=_redactor(secrets))
+        journal = Journal(run, redact=redact)
     source = store.run(engine.run.source) if engine.run.source else None
     header = begin(config, run, journal, generation, _files(source) if source else {})
     # what is made outside is named after the run: a bucket's run by its bucket too, for its jobs share an account
@@ -224,18 +226,3 @@ def _differences(then: Any, now: Any, key: str = "") -> list[str]:
             for d in _differences(then.get(k), now.get(k), f"{key}.{k}".lstrip("."))
         ]
     return [] if then == now else [f"{key}: {json.dumps(then)} then, {json.dumps(now)} now"]
-
-
-def _redactor(secrets: frozenset[str]) -> Any:
-    """What takes secrets out of a line of JSON, in the form JSON writes them."""
-    written = sorted({json.dumps(s, ensure_ascii=False)[1:-1] for s in secrets})
-    if not written:
-        return None
-
-    def redact(line: str) -> str:
-        for secret in written:
-            if secret in line:
-                line = line.replace(secret, "**********")
-        return line
-
-    return redact

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from fsm.config import Config, environment_secrets
 from fsm.observer import Nobody, Observer
+from fsm.secrets import redactor
 from fsm.view.projection import Projection
-from fsm.view.secrets import redactor
 
 if TYPE_CHECKING:
     from fsm.machine import Machine

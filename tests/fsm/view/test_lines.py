@@ -16,9 +16,9 @@ import pytest
 import structlog
 
 from fsm import session
+from fsm.secrets import redactor
 from fsm.store.local import LocalStore
 from fsm.view.projection import Projection
-from fsm.view.secrets import redactor
 from fsm.view.stray import Lines
 from fsm.view.terminal import telling
 

@@ -1,4 +1,4 @@
-"""Keeping secrets out of what is shown."""
+"""Keeping secrets out of what is written and shown."""
 
 from __future__ import annotations
 
