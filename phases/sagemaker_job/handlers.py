@@ -31,33 +31,13 @@ def pending(ctx: Context) -> str:
     ctx.data["run"] = ctx.inputs.get("run") or ctx.effect_name(machine)
     ctx.data["job"] = jobs(ctx).create(_spec(ctx, machine, ctx.data["run"]))
     ctx.log.info("training job", job=ctx.data["job"], run=ctx.data["run"])
-    return _next(ctx, "Pending")
+    return _next(ctx)
 
 
-@PHASE.state("Starting")
-def starting(ctx: Context) -> str:
-    return _next(ctx, "Starting")
-
-
-@PHASE.state("Downloading")
-def downloading(ctx: Context) -> str:
-    return _next(ctx, "Downloading")
-
-
-@PHASE.state("Training")
-def training(ctx: Context) -> str:
-    """The work inside keeps its own journal; it is watched from here."""
-    return _next(ctx, "Training")
-
-
-@PHASE.state("Uploading")
-def uploading(ctx: Context) -> str:
-    return _next(ctx, "Uploading")
-
-
-@PHASE.state("Stopping")
-def stopping(ctx: Context) -> str:
-    return _next(ctx, "Stopping")
+@PHASE.state("Starting", "Downloading", "Training", "Uploading", "Stopping")
+def followed(ctx: Context) -> str:
+    """Wait for what the service tells next. The work inside Training keeps its own journal, and is watched from here."""
+    return _next(ctx)
 
 
 @PHASE.state("Completed")
@@ -78,8 +58,9 @@ def stopped(ctx: Context) -> None:
     ctx.log.warning("the job was stopped; its checkpoints are kept", job=ctx.data["job"])
 
 
-def _next(ctx: Context, here: str) -> str:
-    """Wait until the job has left `here`; the label of the edge it took."""
+def _next(ctx: Context) -> str:
+    """Wait until the job has left the present state; the label of the edge it took."""
+    here = ctx.state
     ctx.data.setdefault("job", ctx.inputs.get("job"))
     ctx.data.setdefault("run", ctx.inputs.get("run"))
     # where in the history this walk stands; one that begins in Training has Pending to Downloading behind it
