@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import warnings
 
 
@@ -17,7 +18,11 @@ def quiet(offline: bool) -> None:
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("BITSANDBYTES_NOWELCOME", "1")
-    # "Failed to load CPU gemm_4bit_forward": a kernel from the hub that is neither needed nor wanted here
+    # Where the package `kernels` is installed, as in the container, bitsandbytes fetches machine code from the hub
+    # when it is imported on a CPU with AVX512-BF16, and transformers whenever flash-attn is missing: neither needed
+    # nor wanted, and other bits wherever the hub cannot be reached. None makes its import fail, as if it were not there.
+    sys.modules.setdefault("kernels", None)  # type: ignore[arg-type]
+    # then "Failed to load CPU gemm_4bit_forward" is what was asked for
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     # transformers 5.23 renames gradient checkpointing, which PEFT and the container's 5.3 still call by its old name
     warnings.filterwarnings("ignore", message=".*gradient_checkpointing.*", category=FutureWarning)

@@ -66,17 +66,21 @@ def test_the_mask_is_the_one_that_trl_makes_of_prompt_and_completion(micro: Path
     torch.manual_seed(0)
     shape = GraniteConfig(vocab_size=len(tokenizer), hidden_size=8, intermediate_size=8, num_hidden_layers=1,
                           num_attention_heads=1, num_key_value_heads=1, eos_token_id=0, bos_token_id=0)  # fmt: skip
-    arguments = SFTConfig(output_dir="unused", use_cpu=True, bf16=False, report_to="none", max_length=None)
-    theirs = SFTTrainer(
-        GraniteForCausalLM(shape),
-        arguments,
-        train_dataset=Dataset.from_list([data.prompt_and_completion(r) for r in ROWS[:4]]),
-        processing_class=tokenizer,
-    ).train_dataset
-    ours = data.tokenize(ROWS[:4], tokenizer, 256, "rows").examples
-    assert [list(e.input_ids) for e in ours] == theirs["input_ids"]
-    masked = [[i if m else -100 for i, m in zip(e.input_ids, e.completion_mask, strict=True)] for e in ours]
-    assert masked == theirs["labels"]
+    arguments = SFTConfig(output_dir="unused", use_cpu=True, bf16=False, report_to="none", max_length=None,
+                          completion_only_loss=True)  # fmt: skip
+    rows = ROWS[:4]
+    ours = data.dataset(data.tokenize(rows, tokenizer, 256, "rows"))
+    theirs = Dataset.from_list([data.prompt_and_completion(r) for r in rows])
+    batches = []
+    for given in (ours, theirs):
+        made = SFTTrainer(
+            GraniteForCausalLM(shape), arguments, train_dataset=given, processing_class=tokenizer
+        )
+        # what the model is given: one version of TRL keeps labels in its rows, another the completion's mask
+        batches.append(made.data_collator(list(made.train_dataset)))
+    for name in ("input_ids", "labels"):
+        assert batches[0][name].tolist() == batches[1][name].tolist()
+    assert (batches[0]["labels"] == -100).any()
 
 
 def test_rows_too_long_are_dropped_whole_counted_and_said(micro: Path) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +84,25 @@ def test_nothing_is_asked_of_the_hub(micro: Path, tmp_path: Path, monkeypatch: p
     trainer.model.peft_config["default"].base_model_name_or_path = "ibm-granite/granite-4.1-8b"
     trainer.save_model(str(tmp_path / "saved"))
     assert asked == []
+
+
+def test_no_library_loads_kernels_from_the_hub(tmp_path: Path) -> None:
+    """The container has the package `kernels`; bitsandbytes fetches machine code with it as soon as it is imported."""
+    package = tmp_path / "kernels"
+    package.mkdir()
+    (package / "__init__.py").write_text("raise SystemExit('kernels was imported')")
+    said = "from phases.qlora_training import hub; hub.quiet(False); import bitsandbytes, transformers.integrations"
+    # bitsandbytes asks on CPUs with AVX512-BF16 only; the last line stands for it elsewhere
+    tried = "\ntry:\n    from kernels import get_kernel\nexcept ImportError:\n    print('not there')"
+    path = os.pathsep.join([str(tmp_path), str(Path(__file__).parents[3])])
+    done = subprocess.run(
+        [sys.executable, "-c", said + tried],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": path},
+        check=False,
+    )
+    assert done.stdout == "not there\n", done.stderr
 
 
 def test_nan_loss_halts_before_the_weights_are_touched_and_keeps_the_last_checkpoint(
