@@ -9,8 +9,8 @@ included.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
+from itertools import groupby, repeat
 from typing import Any, Protocol, Self
 
 
@@ -38,6 +38,12 @@ class Intervals:
     save: int = 100
     patience: int = 3
 
+    def due(self, step: int) -> tuple[bool, bool, bool]:
+        """Whether to log, to evaluate and to save after so many steps: each only where the one before is due."""
+        log = step % self.log == 0
+        evaluate = log and step % self.evaluate == 0
+        return log, evaluate, evaluate and step % self.save == 0
+
 
 @dataclass(frozen=True)
 class Step:
@@ -60,32 +66,30 @@ class Followed:
     best_step: int | None = None
     best_loss: float = math.inf
     waited: int = 0
-    tokens: int = 0
     ended: str = field(default="", compare=False)
 
     def to_json(self) -> dict[str, Any]:
         """As JSON values; equal consecutive steps are counted, not repeated."""
-        runs: list[list[Any]] = []
-        for step in self.steps:
-            if runs and runs[-1][1:] == [step.passes, step.then]:
-                runs[-1][0] += 1
-            else:
-                runs.append([1, step.passes, step.then])
-        said = asdict(self) | {"steps": runs}
-        said["best_loss"] = None if math.isinf(self.best_loss) else self.best_loss
-        return said
+        return {
+            "steps": [[len(list(run)), step.passes, step.then] for step, run in groupby(self.steps)],
+            "losses": list(self.losses),
+            "evaluations": [list(evaluation) for evaluation in self.evaluations],
+            "best_step": self.best_step,
+            "best_loss": None if math.isinf(self.best_loss) else self.best_loss,
+            "waited": self.waited,
+            "ended": self.ended,
+        }
 
     @classmethod
     def from_json(cls, said: dict[str, Any]) -> Self:
         """The inverse of to_json."""
         return cls(
-            steps=tuple(Step(passes, then) for n, passes, then in said["steps"] for _ in range(n)),
+            steps=tuple(step for n, passes, then in said["steps"] for step in repeat(Step(passes, then), n)),
             losses=tuple(said["losses"]),
             evaluations=tuple((step, loss) for step, loss in said["evaluations"]),
             best_step=said["best_step"],
             best_loss=math.inf if said["best_loss"] is None else said["best_loss"],
             waited=said["waited"],
-            tokens=said["tokens"],
             ended=said["ended"],
         )
 
@@ -94,7 +98,8 @@ class Follow:
     """Takes in Diagram 5 every step that training takes. One for each call of `train`.
 
     The trainer calls, in this order: forward, loss, backward, accumulated for every pass; stepped after the optimizer;
-    then logged, evaluated, saved where `stepped` or `evaluated` said so; done at the end.
+    then logged, evaluated, saved where `stepped` or `evaluated` said so; done at the end. A step costs the same
+    however many there were: what is known is made a value of only when asked for.
     """
 
     def __init__(
@@ -104,12 +109,51 @@ class Follow:
         self._intervals = intervals
         self._passes = 0
         self._loss = 0.0
-        self._then = ""
-        self.known = Followed()
+        self._steps: list[Step] = []
+        self._losses: list[float] = []
+        self._evaluations: list[tuple[int, float]] = []
+        self._rest = Followed()  # best, patience and the end; its sequences stay empty
         self.max_steps = max_steps
         walk.begin()
         if known:
             self._replay(known)
+
+    # What is known
+
+    @property
+    def known(self) -> Followed:
+        """All that is known now; as much work as there were steps."""
+        return replace(
+            self._rest,
+            steps=tuple(self._steps),
+            losses=tuple(self._losses),
+            evaluations=tuple(self._evaluations),
+        )
+
+    @property
+    def step(self) -> int:
+        """Optimizer steps taken."""
+        return len(self._steps)
+
+    @property
+    def last_loss(self) -> float:
+        """The loss of the step taken last, in nats a token."""
+        return self._losses[-1]
+
+    @property
+    def best_step(self) -> int | None:
+        """The step whose evaluation was the best; None before there was one."""
+        return self._rest.best_step
+
+    @property
+    def due(self) -> tuple[bool, bool, bool]:
+        """Whether this step logs, evaluates and saves."""
+        return self._intervals.due(self.step)
+
+    @property
+    def evaluating(self) -> bool:
+        """Whether the drawing stands in RunValidation: an evaluation is under way, or was when training stopped."""
+        return self._walk.at == "EvalCheck.RunValidation"
 
     # One forward and backward pass
 
@@ -127,33 +171,25 @@ class Follow:
             self._loss += value
         else:
             self._take("HaltTraining")
-            self.known = replace(self.known, ended="halted")
+            self._rest = replace(self._rest, ended="halted")
         return valid
 
     def backward(self) -> None:
         """Gradients have been computed and added to those of the passes before."""
         self._take("BackwardPass")
 
-    def accumulated(self, full: bool, tokens: int = 0) -> None:
+    def accumulated(self, full: bool) -> None:
         """A pass is complete; `full` when the optimizer's turn has come."""
         self._take("AccumulateGradients", "accum == 8" if full else "accum < 8")
-        if tokens:
-            self.known = replace(self.known, tokens=self.known.tokens + tokens)
 
     # After the optimizer
 
     def stepped(self) -> tuple[bool, bool, bool]:
         """The optimizer has stepped; says whether to log, to evaluate and to save now."""
-        step = len(self.known.steps) + 1
-        log = step % self._intervals.log == 0
-        evaluate = log and step % self._intervals.evaluate == 0
-        save = evaluate and step % self._intervals.save == 0
-        self.known = replace(
-            self.known,
-            steps=(*self.known.steps, Step(self._passes)),
-            losses=(*self.known.losses, self._loss),
-        )
-        self._passes, self._loss, self._then = 0, 0.0, ""
+        self._steps.append(Step(self._passes))
+        self._losses.append(self._loss)
+        self._passes, self._loss = 0, 0.0
+        log, evaluate, save = self.due
         label = "Every 10 steps" if log else "All steps done" if self._last else "Between logging steps"
         self._take("OptimizerStep", label)
         return log, evaluate, save
@@ -167,21 +203,21 @@ class Follow:
     def evaluated(self, loss: float, save: bool) -> str:
         """The validation loss is known; answers `best`, `waiting`, or `stop` when patience is at its end."""
         self._take("EvalCheck.RunValidation")
-        self.known = replace(self.known, evaluations=(*self.known.evaluations, (self._step, loss)))
-        if loss < self.known.best_loss:
-            self.known = replace(self.known, best_loss=loss, best_step=self._step, waited=0)
+        self._evaluations.append((self.step, loss))
+        if loss < self._rest.best_loss:
+            self._rest = replace(self._rest, best_loss=loss, best_step=self.step, waited=0)
             self._note("B")
             self._take("EvalCheck.CompareEvalLoss", "New best")
             self._take("EvalCheck.UpdateBest")
             self._leave_evaluation(save)
             return "best"
-        self.known = replace(self.known, waited=self.known.waited + 1)
+        self._rest = replace(self._rest, waited=self._rest.waited + 1)
         self._note("N")
         self._take("EvalCheck.CompareEvalLoss", "No improvement")
-        if self.known.waited >= self._intervals.patience:
+        if self._rest.waited >= self._intervals.patience:
             self._take("EvalCheck.IncrementPatience", "patience >= 3")
             self._take("EarlyStop")
-            self.known = replace(self.known, ended="early stop")
+            self._rest = replace(self._rest, ended="early stop")
             return "stop"
         self._take("EvalCheck.IncrementPatience", "patience < 3")
         self._leave_evaluation(save)
@@ -206,22 +242,18 @@ class Follow:
         """
         if self._walk.at:
             raise NotDrawn(f"Training ended, but the walk through Diagram 5 stands in {self._where}.")
-        self.known = replace(self.known, ended=self.known.ended or "all steps")
-        return self.known.ended
+        self._rest = replace(self._rest, ended=self._rest.ended or "all steps")
+        return self._rest.ended
 
     # Within
 
     @property
-    def _step(self) -> int:
-        return len(self.known.steps)
-
-    @property
     def _last(self) -> bool:
-        return self._step >= self.max_steps
+        return self.step >= self.max_steps
 
     @property
     def _where(self) -> str:
-        return f"{self._walk.at or 'its end'} after step {self._step}"
+        return f"{self._walk.at or 'its end'} after step {self.step}"
 
     def _take(self, state: str, label: str | None = None) -> None:
         if self._walk.at != state:
@@ -236,14 +268,15 @@ class Follow:
         self._take("EvalCheck", label)
 
     def _note(self, letter: str) -> None:
-        self._then += letter
-        steps = self.known.steps
-        self.known = replace(self.known, steps=(*steps[:-1], Step(steps[-1].passes, self._then)))
+        last = self._steps[-1]
+        self._steps[-1] = Step(last.passes, last.then + letter)
 
     def _replay(self, known: Followed) -> None:
-        """Take again the steps that a checkpoint's training took, so that place and counts are those it had."""
-        evaluations: Sequence[tuple[int, float]] = known.evaluations
-        seen = 0
+        """Take again the steps that a checkpoint's training took, so that place and counts are those it had.
+
+        One evaluation fewer than the steps had is one that a stop broke off: the walk is left standing in it.
+        """
+        evaluations = iter(known.evaluations)
         for step, loss in zip(known.steps, known.losses, strict=True):
             for i in range(step.passes):
                 self.forward()
@@ -254,14 +287,15 @@ class Follow:
             if log:
                 self.logged(evaluate)
             if evaluate:
-                self.evaluated(evaluations[seen][1], save)
-                seen += 1
+                evaluation = next(evaluations, None)
+                if evaluation is None:
+                    break
+                self.evaluated(evaluation[1], save)
             if save:
                 self.saving()
                 self.saved()
-        if self.known != replace(known, tokens=self.known.tokens):
+        if self.known != known:
             raise NotDrawn(
                 "The checkpoint was written with other intervals than this training has, so it cannot be followed from "
                 "there. Give the intervals it was begun with, or begin a new run."
             )
-        self.known = replace(known, ended=self.known.ended)

@@ -1,5 +1,10 @@
 """TRL's SFTTrainer, followed by Diagram 5, and made to resume to the same weights.
 
+A stop that is asked for is heard after every forward pass, of an evaluation too, for on a small GPU a step can take
+longer than the 120 s that SageMaker gives between SIGTERM and SIGKILL, and an evaluation many times that. What is
+kept is the last whole step: the passes after it have changed no weight, so its checkpoint can still be written, with
+the random generators put back to where they stood. What was broken off is done again after the resume.
+
 Imports torch and TRL; import it only in the process that trains.
 """
 
@@ -9,7 +14,7 @@ import gc
 import json
 import math
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,13 +27,18 @@ from phases.errors import CUDAOutOfMemory, NaNLoss
 from phases.qlora_training import adapters, checkpoints, processor
 from phases.qlora_training.config import QLoRAConfig
 from phases.qlora_training.follow import Follow, Followed, Intervals, NotDrawn, Walk
+from phases.qlora_training.generators import Generators
 
 BEST = "best-{step}.safetensors"
 FOLLOW = "follow.json"
 
 
 class StoppedAtCheckpoint(Exception):
-    """Training was asked to stop, and has written a complete checkpoint of the step it had reached."""
+    """Training was asked to stop, and there is a complete checkpoint of the last step that it finished."""
+
+
+class _AllTaken(Exception):
+    """Resumed after the last step: there is nothing left to train, and transformers would take one step more."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +100,10 @@ class FollowedTrainer(SFTTrainer):  # type: ignore[misc]
 
     follow: Follow
     root: Path
+    kept: int
+    stopping: Callable[[], bool]
+    written: int  # the step of the newest checkpoint; 0 before there is one
+    after_step: Generators  # as they stood when the last step was finished
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -128,89 +142,123 @@ class FollowedTrainer(SFTTrainer):  # type: ignore[misc]
         self.follow.backward()
         return loss
 
+    def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
+        """The evaluation's metrics. Leaves the random generators as they were, so that it may be done again.
+
+        Going through the validation rows draws a number from torch's generator.
+        """
+        self.heed_stop()
+        before = Generators.now()
+        try:
+            metrics: dict[str, float] = super().evaluate(*args, **kwargs)
+            return metrics
+        finally:
+            before.restore()
+
+    def heed_stop(self) -> None:
+        """Where a stop was asked for, see that there is a checkpoint of the last whole step, and end.
+
+        Raises StoppedAtCheckpoint.
+        """
+        if not self.stopping():
+            return
+        step = self.state.global_step
+        if step != self.written:
+            self.after_step.restore()
+            self._save_checkpoint(self.model, None)
+        raise StoppedAtCheckpoint(f"stopped after step {step}")
+
     def create_model_card(self, *args: Any, **kwargs: Any) -> None:
         """None in checkpoints: it looks the base up on the hub, and the run writes its own."""
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         """transformers' checkpoint, then what Follow knows, then the sentinel; then older ones go."""
-        path = self.root / f"checkpoint-{self.state.global_step}"
-        drawn = self.follow.known.steps[-1].then[-1:] == "S"
+        step = self.state.global_step
+        path = self.root / f"checkpoint-{step}"
         checkpoints.begin(path)
         super()._save_checkpoint(model, trial)
-        known = self.follow.known
-        (path / FOLLOW).write_text(json.dumps(known.to_json(), sort_keys=True))
-        checkpoints.seal(path, {"best_step": known.best_step, "processor": processor.kind(), "drawn": drawn})
+        (path / FOLLOW).write_text(json.dumps(self.follow.known.to_json(), sort_keys=True))
+        best = self.follow.best_step
+        checkpoints.seal(path, {"best_step": best, "processor": processor.kind()})
+        self.written = step
+        checkpoints.prune(self.root, self.kept, () if best is None else (best,))
+        prune_best(self.root, best)
 
 
 class Flow(TrainerCallback):  # type: ignore[misc]
     """Decides with Follow what happens after a step, and passes on what did happen."""
 
-    def __init__(
-        self,
-        trainer: FollowedTrainer,
-        kept: int,
-        stopping: Callable[[], bool],
-        progress: Callable[[int, int, str], None],
-    ) -> None:
+    def __init__(self, trainer: FollowedTrainer, progress: Callable[[int, int, str], None]) -> None:
         self._trainer = trainer
-        self._kept = kept
-        self._stopping = stopping
         self._progress = progress
-        self._due = (False, False, False)
         self._to_log = (
             False  # evaluation and the end of training log too; neither is LogMetrics of the drawing
         )
-        self.stopped = False
 
     @property
     def _follow(self) -> Follow:
         return self._trainer.follow
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Weights and optimizer are as the checkpoint has them; what was broken off after its step comes first."""
         if state.max_steps != self._follow.max_steps:
             raise NotDrawn(
                 f"The trainer means to take {state.max_steps} steps; {self._follow.max_steps} were counted."
             )
+        if self._follow.evaluating:
+            self._trainer.evaluate()
+        if control.should_training_stop or state.global_step >= state.max_steps:
+            raise _AllTaken
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self._trainer.heed_stop()
 
     def on_substep_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self._follow.accumulated(full=False)
+        self._trainer.heed_stop()
 
     def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self._follow.accumulated(full=True)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> Any:
-        log, evaluate, save = self._due = self._follow.stepped()
+        self._trainer.after_step = Generators.now()
+        log, evaluate, save = self._follow.stepped()
         self._to_log = log
         control.should_log, control.should_evaluate, control.should_save = log, evaluate, save
-        control.should_training_stop = state.global_step >= state.max_steps
-        self._progress(state.global_step, state.max_steps, f"loss {self._follow.known.losses[-1]:.3f}")
-        if self._stopping() and not control.should_training_stop:
-            self.stopped = True
-            control.should_save = control.should_training_stop = True
+        self._progress(state.global_step, state.max_steps, f"loss {self._follow.last_loss:.3f}")
+        if state.global_step >= state.max_steps:
+            control.should_training_stop = True
+            # no step begins after the last one, to hear of a stop in: what it came to must not be lost
+            control.should_save = save or self._trainer.stopping()
         return control
 
     def on_log(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         if self._to_log:
             self._to_log = False
-            self._follow.logged(self._due[1])
+            self._follow.logged(self._follow.due[1])
+
+    def on_prediction_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self._trainer.heed_stop()
 
     def on_evaluate(self, args: Any, state: Any, control: Any, metrics: Any, **kwargs: Any) -> Any:
-        verdict = self._follow.evaluated(float(metrics["eval_loss"]), self._due[2])
+        _, _, save = self._follow.due
+        verdict = self._follow.evaluated(float(metrics["eval_loss"]), save)
         if verdict == "best":
             write_best(self._trainer.root, state.global_step, self._trainer.model)
         elif verdict == "stop":
             control.should_training_stop, control.should_save = True, False
-            self.stopped = False
-        if control.should_save and self._due[2]:
+            return control
+        if save:
             self._follow.saving()
+            if self._trainer.written == state.global_step:
+                # written when the evaluation was broken off. Not written again: until that were done there would be
+                # none of this step, and one that is resumed from evaluates again and comes to the same
+                self._follow.saved()
         return control
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        if self._due[2]:
+        if self._follow.due[2]:
             self._follow.saved()
-        best = self._follow.known.best_step
-        checkpoints.prune(self._trainer.root, self._kept, () if best is None else (best,))
-        prune_best(self._trainer.root, best)
 
 
 @contextmanager
@@ -268,17 +316,18 @@ def train(
 ) -> Trained:
     """Train to the end, or on from the newest complete checkpoint; the model then holds the weights to keep.
 
-    Raises NaNLoss, StoppedAtCheckpoint after a stop was asked for and a checkpoint written, and NotDrawn.
+    Raises NaNLoss, NotDrawn, and StoppedAtCheckpoint where a stop was asked for.
     """
     last = checkpoints.newest(trainer.root)
+    trainer.written = last.step if last else 0
+    trainer.kept = config.checkpoints_kept
+    trainer.stopping = stopping
     known = Followed.from_json(json.loads((last.path / FOLLOW).read_text())) if last else None
     intervals = Intervals(config.log_steps, config.eval_steps, config.save_steps, config.patience)
     trainer.follow = Follow(walk, intervals, known, max_steps=_max_steps(trainer))
-    flow = Flow(trainer, config.checkpoints_kept, stopping, progress)
-    trainer.add_callback(flow)
-    trainer.train(resume_from_checkpoint=str(last.path) if last else None)
-    if flow.stopped:
-        raise StoppedAtCheckpoint(f"stopped after step {trainer.state.global_step}")
+    trainer.add_callback(Flow(trainer, progress))
+    with suppress(_AllTaken):
+        trainer.train(resume_from_checkpoint=str(last.path) if last else None)
     trainer.follow.done()
     after = trainer.follow.known
     if config.keep == "best" and after.best_step is not None:

@@ -78,8 +78,9 @@ class Ending:
 class Interruption:
     """Where a training is interrupted: after `step` optimizer steps, at `point`, by `how`.
 
-    point  step (before what follows it), pass (in the middle of the next accumulation), save (a checkpoint is written
-           but not sealed), begin (a checkpoint's directory is made)
+    point  step (before what follows it), pass (in the middle of the next accumulation), evaluation (in the middle of
+           it), save (a checkpoint is written but not sealed), begin (a checkpoint's directory is made), end (training
+           has returned, and nothing is kept of it yet)
     how    kill, stop as a SIGTERM asks for it, or poison: a weight becomes NaN
     """
 
@@ -159,23 +160,29 @@ def _train(config: QLoRAConfig, directory: Path, out: Path, at: Interruption | N
         config.gradient_accumulation_steps,
     )
     walk = Walk(MACHINE.counted_inside("TrainingLoop"))
-    reached = [0]
+    asked = []
+
+    def strike() -> None:
+        if at and at.how == "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        asked.append(True)
+
+    def stopping() -> bool:
+        return bool(asked)
 
     def progress(step: int, total: int, note: str) -> None:
-        reached[0] = step
-        if at and at.step == step and at.point == "step" and at.how == "kill":
-            os.kill(os.getpid(), signal.SIGKILL)
         if at and at.step == step and at.how == "poison":
             with torch.no_grad():
                 next(p for p in student.parameters() if p.requires_grad).fill_(math.nan)
+        elif at and at.step == step and at.point == "step":
+            strike()
 
-    def stopping() -> bool:
-        return bool(at and at.how == "stop" and reached[0] >= at.step)
-
-    if at and at.how == "kill":
-        _kill_inside(at, made, reached)
+    if at:
+        _strike_inside(at, made, strike)
     try:
         done = trainer.train(made, config, walk, stopping, progress)
+        if stopping():
+            raise trainer.StoppedAtCheckpoint("as the machine does before it keeps what came out")
     except NaNLoss as error:
         said = {"counts": walk.counts(), "error": str(error)}
         (out / "said").write_text(json.dumps(said))
@@ -193,28 +200,32 @@ def _train(config: QLoRAConfig, directory: Path, out: Path, at: Interruption | N
     )
 
 
-def _kill_inside(at: Interruption, made: Any, reached: list[int]) -> None:
+def _strike_inside(at: Interruption, made: Any, strike: Callable[[], None]) -> None:
     from phases.qlora_training import checkpoints
 
-    def deadly(do: Callable[..., Any]) -> Callable[..., Any]:
+    def struck(do: Callable[..., Any], before: bool = False) -> Callable[..., Any]:
         def instead(*args: Any, **kwargs: Any) -> Any:
-            if reached[0] >= at.step:
-                os.kill(os.getpid(), signal.SIGKILL)
-            return do(*args, **kwargs)
+            if before and made.state.global_step >= at.step:
+                strike()
+            found = do(*args, **kwargs)
+            if not before and made.state.global_step >= at.step:
+                strike()
+            return found
 
         return instead
 
+    def begin(path: Path) -> None:
+        real(path)
+        (path / "optimizer.pt").write_bytes(b"half")
+
     if at.point == "save":
-        checkpoints.seal = deadly(checkpoints.seal)
+        checkpoints.seal = struck(checkpoints.seal, before=True)
     elif at.point == "begin":
         real = checkpoints.begin
-
-        def begin(path: Path) -> None:
-            real(path)
-            (path / "optimizer.pt").write_bytes(b"half")
-            if reached[0] >= at.step:
-                os.kill(os.getpid(), signal.SIGKILL)
-
-        checkpoints.begin = begin
+        checkpoints.begin = struck(begin)
     elif at.point == "pass":
-        made.training_step = deadly(made.training_step)
+        made.training_step = struck(made.training_step)
+    elif at.point == "evaluation":
+        made.prediction_step = struck(made.prediction_step)
+    elif at.point == "end":
+        made.train = struck(made.train)

@@ -18,14 +18,19 @@ from phases.qlora_training.follow import Follow, Followed, Intervals, NotDrawn
 INSIDE = MACHINE.counted_inside("TrainingLoop")
 
 
+def take_pass(follow: Follow, full: bool = True) -> None:
+    """What a trainer tells of one forward and backward pass."""
+    follow.forward()
+    assert follow.loss(0.5)
+    follow.backward()
+    follow.accumulated(full)
+
+
 def take_steps(follow: Follow, steps: int, passes: int, losses: Iterator[float]) -> str:
     """What a trainer tells of so many optimizer steps; `stop` where patience ended them."""
     for _ in range(steps):
         for i in range(passes):
-            follow.forward()
-            assert follow.loss(0.5)
-            follow.backward()
-            follow.accumulated(i + 1 == passes)
+            take_pass(follow, i + 1 == passes)
         log, evaluate, save = follow.stepped()
         if log:
             follow.logged(evaluate)
@@ -110,6 +115,29 @@ def test_followed_again_from_a_checkpoint_it_stands_where_it_stood(
     resumed = Follow(again, intervals, known, max_steps=40)
     assert resumed.known == follow.known
     assert (again.at, again.counts()) == (walk.at, walk.counts())
+
+
+@given(st.integers(0, 6), st.lists(st.floats(0.1, 9.0), min_size=8, max_size=8), st.booleans())
+def test_an_evaluation_that_was_broken_off_is_stood_in_again(
+    before: int, losses: list[float], first: bool
+) -> None:
+    """A stop leaves the walk in RunValidation; what is decided there after the resume is what would have been."""
+    intervals = Intervals(1, 2, 4, patience=2)
+    whole, again = Walk(INSIDE), Walk(INSIDE)
+    follow = Follow(whole, intervals, max_steps=20)
+    if take_steps(follow, 2 * before + 1, 1, iter(losses)) == "stop":
+        return
+    take_pass(follow)
+    log, evaluate, save = follow.stepped()
+    assert (log, evaluate) == (True, True)
+    follow.logged(True)
+    known = Followed.from_json(json.loads(json.dumps(follow.known.to_json())))
+    resumed = Follow(again, intervals, known, max_steps=20)
+    assert (resumed.evaluating, resumed.due) == (True, (log, evaluate, save))
+    loss = losses[-1] if first else 0.01
+    assert resumed.evaluated(loss, save) == follow.evaluated(loss, save)
+    assert resumed.known == follow.known
+    assert (again.at, again.counts()) == (whole.at, whole.counts())
 
 
 def test_other_intervals_than_the_checkpoint_was_written_with_are_refused() -> None:
