@@ -54,11 +54,12 @@ def build(
     target = cache / f"tiny-granite-{digest(recipe, texts)[:16]}"
     if target.is_dir():
         return target
+    tokenizer = train_tokenizer(recipe, texts)
+    model = base_step(recipe, _blocks(recipe, tokenizer, texts), progress or _quiet)
+    # only now: a stop in the base step, nearly all of the time, leaves nothing behind
     making = cache / f".{target.name}.{os.getpid()}"
     shutil.rmtree(making, ignore_errors=True)
     making.mkdir(parents=True)
-    tokenizer = train_tokenizer(recipe, texts)
-    model = base_step(recipe, _blocks(recipe, tokenizer, texts), progress or _quiet)
     model.save_pretrained(making)
     tokenizer.save_pretrained(making)
     (making / "recipe.json").write_text(json.dumps(recipe.model_dump(), indent=1, sort_keys=True) + "\n")

@@ -188,9 +188,10 @@ def training_loop(ctx: Context) -> None:
     from phases.qlora_training.trainer import StoppedAtCheckpoint
 
     job = jobs.of(ctx)
-    with ctx.deferring_stop():  # until a checkpoint of the step it is at has been written
+    trainer = _trainer(ctx, job)  # the model is loaded here: a stop before training ends the run at once
+    with ctx.deferring_stop():  # until there is a checkpoint of the step it is at
         try:
-            trained = _train(ctx, job)
+            trained = _train(ctx, job, trainer)
         except StoppedAtCheckpoint as stop:
             ctx.log.info("training stopped at a checkpoint", reason=str(stop))
             trained = None
@@ -211,10 +212,9 @@ def training_loop(ctx: Context) -> None:
     }
 
 
-def _train(ctx: Context, job: Job) -> Trained:
+def _train(ctx: Context, job: Job, trainer: FollowedTrainer) -> Trained:
     from phases.qlora_training import trainer as trainers
 
-    trainer = _trainer(ctx, job)
     with trainers.memory_explained(ctx.data["micro_batch"]):
         return trainers.train(trainer, job.config, ctx.walk(), ctx.stopping, ctx.progress)
 
