@@ -79,14 +79,13 @@ def student_of(found: Stored, named: str | None = None) -> Iterator[Session]:
 
 
 def trained_elsewhere(found: Stored) -> str | None:
-    """What to say where this machine's kernels are not those that the run answered with; None where they are."""
+    """What to say where this machine or its libraries are not those that the run answered with; None where they are."""
     from phases.qlora_training import processor
 
     prefix, _ = adapter(found)
-    there, here = found.json(f"{prefix}/training.json").get("processor"), processor.kind()
-    if there == here:
+    if not (other := processor.elsewhere(found.json(f"{prefix}/training.json"))):
         return None
-    return f"The run was made on {there}, and this is {here}: answers need not be equal to the bit."
+    return f"The run was made {other}: answers need not be equal to the bit."
 
 
 def draws(found: Stored) -> int:

@@ -1,11 +1,13 @@
-"""What kind of processor this is, as far as it decides the bits of a floating-point result."""
+"""The processor and the libraries, as far as they decide the bits of a floating-point result."""
 
 from __future__ import annotations
 
 import platform
+from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 FEATURES = (
     "avx2",
@@ -46,3 +48,21 @@ def kind() -> str:
 def versions() -> dict[str, str]:
     """The versions of the libraries that decide what comes out, by name."""
     return {name: version(name) for name in ("torch", "transformers", "trl", "peft", "bitsandbytes")}
+
+
+def here() -> dict[str, Any]:
+    """What a checkpoint and a training note of the place they were made at: the processor's kind and the versions."""
+    return {"processor": kind(), "versions": versions()}
+
+
+def elsewhere(said: Mapping[str, Any]) -> str:
+    """How the place that was noted (as by `here`) differs from this one, in a phrase; empty where it does not."""
+    parts = []
+    if (there := said.get("processor")) != kind():
+        parts.append(f"on another kind of processor ({there}; here {kind()})")
+    now = versions()
+    noted = said.get("versions", now)
+    other = [f"{name} {noted.get(name)}, here {now[name]}" for name in now if noted.get(name) != now[name]]
+    if other:
+        parts.append(f"with other versions of the libraries ({'; '.join(other)})")
+    return " and ".join(parts)

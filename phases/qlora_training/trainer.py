@@ -179,7 +179,7 @@ class FollowedTrainer(SFTTrainer):  # type: ignore[misc]
         super()._save_checkpoint(model, trial)
         (path / FOLLOW).write_text(json.dumps(self.follow.known.to_json(), sort_keys=True))
         best = self.follow.best_step
-        checkpoints.seal(path, {"best_step": best, "processor": processor.kind()})
+        checkpoints.seal(path, {"best_step": best, **processor.here()})
         self.written = step
         checkpoints.prune(self.root, self.kept, () if best is None else (best,))
         prune_best(self.root, best)
@@ -361,10 +361,9 @@ def _max_steps(trainer: FollowedTrainer) -> int:
 
 
 def _inexact(last: checkpoints.Checkpoint | None) -> str:
-    if last is None or last.said["processor"] == processor.kind():
+    if last is None or not (other := processor.elsewhere(last.said)):
         return ""
     return (
-        f"Training went on from step {last.step}, whose checkpoint was written on another kind of processor "
-        f"({last.said['processor']}; here {processor.kind()}): the weights are as good, but no longer equal to the "
-        "bit to those of an uninterrupted run."
+        f"Training went on from step {last.step}, whose checkpoint was written {other}: the weights are as good, but no "
+        "longer equal to the bit to those of an uninterrupted run."
     )

@@ -135,7 +135,8 @@ def test_an_epoch_that_ends_in_a_short_accumulation(micro: Path, tmp_path: Path)
     same(train(config, tmp_path / "run"), uninterrupted(micro, **changes))
 
 
-def test_another_processor_is_said(micro: Path, tmp_path: Path) -> None:
+def test_another_processor_and_other_libraries_are_said(micro: Path, tmp_path: Path) -> None:
+    """A container image that changes between two attempts is such a case."""
     import json
 
     config = settings(micro)
@@ -143,7 +144,10 @@ def test_another_processor_is_said(micro: Path, tmp_path: Path) -> None:
     sentinel = tmp_path / "run" / "checkpoint-4" / "complete.json"
     said = json.loads(sentinel.read_text())
     said["said"]["processor"] = "x86_64 avx2 fma"
+    said["said"]["versions"]["torch"] = "2.5.1"
     sentinel.write_text(json.dumps(said))
     note = train(config, tmp_path / "run").said["note"]
     assert "no longer equal to the bit" in note
     assert "x86_64 avx2 fma" in note
+    assert "torch 2.5.1, here" in note
+    assert "trl" not in note
