@@ -174,6 +174,8 @@ def hf_token(ctx: Context) -> Finding:
 def config_check(ctx: Context) -> Finding:
     """What no single section can tell: that the sections fit each other, and the machines are sound."""
     from fsm.check import check
+    from phases.sagemaker_job import source
+    from phases.sagemaker_job.job import JobRefused
 
     errors = [str(f) for f in check(ctx.program) if f.severity == "error"]
     needs = Needs.of(ctx)
@@ -182,9 +184,14 @@ def config_check(ctx: Context) -> Finding:
             errors.append(
                 f"store is {needs.store}, which a job on SageMaker cannot reach; use s3://bucket/prefix"
             )
-        for key in ("output", "staging", "source"):
+        for key in ("output", "staging", *(["source"] if needs.job.source else [])):
             if not getattr(needs.job, key).startswith("s3://"):
                 errors.append(f"sagemaker_job.{key} must be s3://bucket/prefix for a job on SageMaker")
+        if not needs.job.source:
+            try:
+                source.files(source.code(ctx.config_text, needs.job.machine, needs.job.packages, ()))
+            except JobRefused as e:
+                errors.append(str(e))
     if errors:
         return Finding(False, "; ".join(errors[:3]))
     return Finding(True, f"the configuration is valid, and {len(ctx.program.machines)} machines are sound")

@@ -10,10 +10,13 @@ from functools import cached_property
 from typing import Any
 
 from phases.errors import RoleNotFound
+from phases.sagemaker_job import source
 from phases.sagemaker_job.config import SageMakerJobConfig
-from phases.sagemaker_job.job import FAILED, STOPPED, Job, JobRefused, JobSpec
+from phases.sagemaker_job.job import FAILED, STOPPED, Code, Job, JobRefused, JobSpec
 
 REFUSED = ("ValidationException", "ResourceNotFound")
+# the same bytes are there, or another launcher is putting them at this moment
+THERE = ("PreconditionFailed", "ConditionalRequestConflict")
 
 
 class SageMakerProvider:
@@ -39,11 +42,7 @@ class SageMakerProvider:
 
         Raises JobRefused where the request can never be met, RoleNotFound, and botocore's errors for the rest.
         """
-        for name, value in (
-            ("role", self.config.role),
-            ("staging", self.config.staging),
-            ("source", self.config.source),
-        ):
+        for name, value in (("role", self.config.role), ("staging", self.config.staging)):
             if not value:
                 raise JobRefused(f"sagemaker_job.{name} is empty; a job on SageMaker needs it.")
         name, number = spec.name, 1
@@ -52,7 +51,7 @@ class SageMakerProvider:
             name = f"{spec.name[:60]}-{number}"
         if found is not None:
             return name
-        request = self.request(spec, name, self._upload(spec))
+        request = self.request(spec, name, self._upload(spec), self.config.source or self._source(spec.code))
         try:
             self._service.create_training_job(**request)
         except self._service.exceptions.ClientError as e:
@@ -90,12 +89,12 @@ class SageMakerProvider:
     def interrupted(self, name: str) -> None:
         """A rented job does not need its follower; stopping it is a decision of its own."""
 
-    def request(self, spec: JobSpec, name: str, channels: dict[str, str]) -> dict[str, Any]:
-        """CreateTrainingJob's request. `channels`: channel -> S3 prefix."""
+    def request(self, spec: JobSpec, name: str, channels: dict[str, str], code: str) -> dict[str, Any]:
+        """CreateTrainingJob's request. `channels`: channel -> S3 prefix; `code`: the archive's s3:// address."""
         c = self.config
         hyperparameters = dict(spec.hyperparameters) | {
-            "sagemaker_program": "phases/sagemaker_job/container.py",
-            "sagemaker_submit_directory": c.source,
+            "sagemaker_program": source.START,
+            "sagemaker_submit_directory": code,
             "sagemaker_region": c.region,
         }
         stopping = {"MaxRuntimeInSeconds": c.max_runtime_seconds}
@@ -144,12 +143,27 @@ class SageMakerProvider:
             raise
         return found
 
+    def _source(self, code: Code) -> str:
+        """Pack the code and put it under its digest, once; its address."""
+        archive = source.pack(code)
+        bucket, key = self._staged("source", f"{archive.digest}.tar.gz")
+        try:
+            self._s3.put_object(Bucket=bucket, Key=key, Body=archive.content, IfNoneMatch="*")
+        except self._s3.exceptions.ClientError as e:
+            if e.response["Error"]["Code"] not in THERE:
+                raise
+        return f"s3://{bucket}/{key}"
+
     def _upload(self, spec: JobSpec) -> dict[str, str]:
-        bucket, _, prefix = self.config.staging.removeprefix("s3://").partition("/")
         channels = {}
         for channel, files in sorted(spec.channels.items()):
-            key = "/".join(filter(None, (prefix.rstrip("/"), spec.name, "channels", channel)))
+            bucket, key = self._staged(spec.name, "channels", channel)
             for file, path in sorted(files.items()):
                 self._s3.upload_file(str(path), bucket, f"{key}/{file}")
             channels[channel] = f"s3://{bucket}/{key}"
         return channels
+
+    def _staged(self, *names: str) -> tuple[str, str]:
+        """(bucket, key) of something under `staging`."""
+        bucket, _, prefix = self.config.staging.removeprefix("s3://").partition("/")
+        return bucket, "/".join(filter(None, (prefix.rstrip("/"), *names)))

@@ -37,9 +37,14 @@ class SageMakerJobConfig(BaseModel):
     volume_gb: int = Field(default=200, ge=1)
     spot: bool = True
     max_wait_seconds: int = Field(default=6 * 24 * 3600, ge=1)
-    source: str = ""  # s3:// of the project's sourcedir.tar.gz
-    staging: str = ""  # s3://bucket/prefix for the channels and checkpoints
-    environment: list[str] = ["HF_TOKEN", "AWS_BEARER_TOKEN_BEDROCK"]  # passed on where set
+    source: str = (
+        ""  # s3:// of an archive that is there; empty: the launcher packs the code and puts it under staging
+    )
+    packages: list[str] = []  # further packages or modules of your own that the job imports
+    requirements: list[str] = []  # of your own code, as pip takes them
+    staging: str = ""  # s3://bucket/prefix for the code, the channels and the checkpoints
+    # passed on where set, besides the variables that the configuration names and that look like no secret
+    environment: list[str] = ["HF_TOKEN", "AWS_BEARER_TOKEN_BEDROCK"]
 
 
 class SmokeConfig(BaseModel):

@@ -10,6 +10,7 @@ import contextlib
 import io
 import json
 import os
+import shlex
 import sys
 from pathlib import Path
 from typing import TextIO
@@ -20,7 +21,8 @@ from phases.sagemaker_job.environment import Layout
 def main() -> int:
     """Run; returns the exit code of the run."""
     layout = Layout(Path(os.environ.get("FSM_OPT_ML", "/opt/ml")))
-    words = json.loads((layout.input_config / "hyperparameters.json").read_text())
+    said = json.loads((layout.input_config / "hyperparameters.json").read_text())
+    words = {name: shlex.split(word)[0] for name, word in said.items() if word}
     config = layout.input_data / "config" / "pipeline.yaml"
     from fsm import run
 

@@ -7,11 +7,14 @@ create one, with {"run"} where it is to go on with a run that an earlier job beg
 from __future__ import annotations
 
 import os
+import shlex
 import time
 from pathlib import Path
 
+from fsm.config import SECRET_NAME, VARIABLE
 from fsm.phase import Context, Phase
 from fsm.stop import StopRequested
+from phases.sagemaker_job import source
 from phases.sagemaker_job.config import SageMakerJobConfig
 from phases.sagemaker_job.history import label, states
 from phases.sagemaker_job.job import Job, JobSpec, Provider, provider
@@ -105,5 +108,22 @@ def _spec(ctx: Context, machine: str, run: str) -> JobSpec:
         channels.setdefault(channel, {}).update({file: Path(path) for file, path in paths.items()})
     store = ctx.store_url if "://" in ctx.store_url else str(Path(ctx.store_url).absolute())
     words = {"machine": machine, "run": run, "store": store, "seed": str(ctx.run_seed)}
-    passed = {name: os.environ[name] for name in ctx.config.environment if name in os.environ}
-    return JobSpec(run, {**channels, "config": {"pipeline.yaml": config}}, words, passed)
+    return JobSpec(
+        run,
+        {**channels, "config": {"pipeline.yaml": config}},
+        {name: shlex.quote(word) for name, word in words.items()},
+        _environment(ctx),
+        source.code(ctx.config_text, machine, ctx.config.packages, ctx.config.requirements),
+    )
+
+
+def _environment(ctx: Context) -> dict[str, str]:
+    """The variables that the configuration needs to be read once more in the container.
+
+    A secret goes along only where `environment` says so: whoever may describe the job can read it there.
+    """
+    named = {match[1] for match in VARIABLE.finditer(ctx.config_text)}
+    plain = {name for name in named if not SECRET_NAME.search(name)}
+    return {
+        name: os.environ[name] for name in sorted({*ctx.config.environment, *plain}) if name in os.environ
+    }

@@ -17,14 +17,35 @@ class JobRefused(Exception):
     """The job cannot be created as it is asked for; asking again would not help."""
 
 
+OWN = ("fsm", "machines", "phases")
+"""The project's own packages: the container's program is one of their modules, whatever a configuration plugs in."""
+
+
+@dataclass(frozen=True)
+class Code:
+    """Whose code a job runs: the `names` of top-level packages and modules, and the `drawings` of its machines.
+
+    `requirements` are those of the user's own code, as pip takes them; with `tests` the test suite comes along.
+    """
+
+    names: tuple[str, ...] = OWN
+    drawings: tuple[Path, ...] = ()
+    requirements: tuple[str, ...] = ()
+    tests: bool = False
+
+
 @dataclass(frozen=True)
 class JobSpec:
-    """One job: its name, the files of its channels (channel -> file name -> local path), its hyperparameters."""
+    """One job: its name, the files of its channels (channel -> file name -> local path), its hyperparameters.
+
+    The image's toolkit hands hyperparameters to the program through a shell as well, so their values are quoted for one.
+    """
 
     name: str
     channels: Mapping[str, Mapping[str, Path]]
     hyperparameters: Mapping[str, str]
     environment: Mapping[str, str] = field(default_factory=dict)
+    code: Code = Code()
 
 
 @dataclass(frozen=True)

@@ -11,16 +11,16 @@ from botocore.exceptions import ClientError
 from botocore.stub import ANY, Stubber
 
 from phases.errors import RoleNotFound
+from phases.sagemaker_job import source
 from phases.sagemaker_job.aws import SageMakerProvider
 from phases.sagemaker_job.config import SageMakerJobConfig
-from phases.sagemaker_job.job import JobRefused, JobSpec
+from phases.sagemaker_job.job import Code, JobRefused, JobSpec
 
 ROLE = "arn:aws:iam::123456789012:role/pipeline"
 CONFIG = SageMakerJobConfig(
     provider="sagemaker",
     role=ROLE,
     staging="s3://bucket/staging",
-    source="s3://bucket/source/sourcedir.tar.gz",
     output="s3://bucket/output",
 )
 
@@ -54,6 +54,28 @@ def spec(tmp_path: Path) -> JobSpec:
     )
 
 
+@pytest.fixture(autouse=True)
+def archive(monkeypatch: pytest.MonkeyPatch) -> source.Archive:
+    """What is packed, whatever the code."""
+    packed = source.Archive(b"code", "5eed")
+    monkeypatch.setattr(source, "pack", lambda code: packed)
+    return packed
+
+
+CODE = "s3://bucket/staging/source/5eed.tar.gz"
+
+
+def uploaded(bucket: Stubber, spec: JobSpec, code: bool = True) -> None:
+    """The channel's file and the code, each put once."""
+    key = f"staging/{spec.name}/channels/train/train.jsonl"
+    bucket.add_response(
+        "put_object", {}, {"Bucket": "bucket", "Key": key, "Body": ANY, "ChecksumAlgorithm": ANY}
+    )
+    if code:
+        named = {"Bucket": "bucket", "Key": CODE.removeprefix("s3://bucket/")}
+        bucket.add_response("put_object", {}, named | {"Body": b"code", "IfNoneMatch": "*"})
+
+
 def absent(stub: Stubber) -> None:
     stub.add_client_error("describe_training_job", "ValidationException", "Requested resource not found.")
 
@@ -80,29 +102,48 @@ def described(name: str, status: str) -> dict[str, Any]:
 def test_a_job_is_created_with_a_request_that_the_service_knows(service: Any, spec: JobSpec) -> None:
     provider, stub, bucket = service
     absent(stub)
-    bucket.add_response(
-        "put_object",
-        {},
-        {
-            "Bucket": "bucket",
-            "Key": f"staging/{spec.name}/channels/train/train.jsonl",
-            "Body": ANY,
-            "ChecksumAlgorithm": ANY,
-        },
-    )
-    request = provider.request(spec, spec.name, {"train": f"s3://bucket/staging/{spec.name}/channels/train"})
+    uploaded(bucket, spec)
+    channels = {"train": f"s3://bucket/staging/{spec.name}/channels/train"}
+    request = provider.request(spec, spec.name, channels, CODE)
     stub.add_response(
         "create_training_job",
         {"TrainingJobArn": "arn:aws:sagemaker:us-east-1:123456789012:training-job/x"},
         request,
     )
     assert provider.create(spec) == spec.name
+    assert request["HyperParameters"]["sagemaker_submit_directory"] == CODE
+    assert request["HyperParameters"]["sagemaker_program"] == "start_job.py"
     assert "pytorch-training:2.9.0" in request["AlgorithmSpecification"]["TrainingImage"]
     assert request["CheckpointConfig"]["S3Uri"] == f"s3://bucket/staging/{spec.name}/checkpoints"
     assert (
         request["StoppingCondition"]["MaxWaitTimeInSeconds"]
         >= request["StoppingCondition"]["MaxRuntimeInSeconds"]
     )
+
+
+@pytest.mark.parametrize("code", ["PreconditionFailed", "ConditionalRequestConflict"])
+def test_code_that_is_there_already_is_not_put_again(service: Any, code: str) -> None:
+    provider, _, bucket = service
+    bucket.add_client_error("put_object", code)
+    assert provider._source(Code()) == CODE
+    bucket.add_client_error("put_object", "AccessDenied")
+    with pytest.raises(ClientError, match="AccessDenied"):
+        provider._source(Code())
+
+
+def test_an_archive_that_the_configuration_names_is_taken_as_it_is(service: Any, spec: JobSpec) -> None:
+    provider, stub, bucket = service
+    named = "s3://bucket/mine.tar.gz"
+    provider.config = CONFIG.model_copy(update={"source": named})
+    absent(stub)
+    uploaded(bucket, spec, code=False)
+    channels = {"train": f"s3://bucket/staging/{spec.name}/channels/train"}
+    stub.add_response(
+        "create_training_job",
+        {"TrainingJobArn": "arn:aws:sagemaker:us-east-1:123456789012:training-job/x"},
+        provider.request(spec, spec.name, channels, named),
+    )
+    assert provider.create(spec) == spec.name
 
 
 def test_a_job_that_is_there_is_adopted(service: Any, spec: JobSpec) -> None:
@@ -117,9 +158,9 @@ def test_after_one_that_failed_the_next_number_goes_on_from_its_checkpoints(
     provider, stub, bucket = service
     stub.add_response("describe_training_job", described(spec.name, "Failed"))
     absent(stub)
-    bucket.add_response("put_object", {})
+    uploaded(bucket, spec)
     expected = provider.request(
-        spec, f"{spec.name}-2", {"train": f"s3://bucket/staging/{spec.name}/channels/train"}
+        spec, f"{spec.name}-2", {"train": f"s3://bucket/staging/{spec.name}/channels/train"}, CODE
     )
     stub.add_response(
         "create_training_job",
@@ -143,7 +184,7 @@ def test_what_the_service_refuses_is_told_apart(
 ) -> None:
     provider, stub, bucket = service
     absent(stub)
-    bucket.add_response("put_object", {})
+    uploaded(bucket, spec)
     stub.add_client_error("create_training_job", code, message)
     with pytest.raises(error, match=message[:20]):
         provider.create(spec)

@@ -134,3 +134,23 @@ def test_a_packed_model_depends_on_names_and_contents_alone(tmp_path: Path) -> N
         pack(model, tmp_path / f"{n}.tar.gz")
         packed.append((tmp_path / f"{n}.tar.gz").read_bytes())
     assert packed[0] == packed[1]
+
+
+def test_a_job_is_given_the_variables_that_its_configuration_names_and_no_secret_unasked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from fsm import config, session
+
+    monkeypatch.setenv("CORPUS", "configs/corpus")
+    monkeypatch.setenv("TEACHERS_API_KEY", "not-to-be-told")
+    monkeypatch.setenv("ANOTHER", "unasked")
+    file = tmp_path / "pipeline.yaml"
+    file.write_text(
+        "machine: sagemaker_job\n"
+        f"store: {tmp_path}\nwork: {tmp_path / 'work'}\nrun: {{name: outer}}\n"
+        "sagemaker_job: {machine: data_preparation, poll_seconds: 0.05}\n"
+        'data_preparation: {source: "${CORPUS}", endpoint_url: "${TEACHERS_API_KEY:-}"}\n'
+    )
+    session.run(config.load(file))
+    (told,) = tmp_path.rglob("job.json")
+    assert json.loads(told.read_text())["environment"] == {"CORPUS": "configs/corpus"}

@@ -1,0 +1,160 @@
+"""The code of a job: an archive that the image's training toolkit unpacks, prepares and starts.
+
+The toolkit unpacks it into /opt/ml/code, installs its requirements.txt with pip, and runs START there (SageMaker
+Training Toolkit, entry_point.run). In it are the engine, the packages that the configuration plugs in and those its
+NAMES name, their drawings, `configs/`, and for the smoke job the test suite.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import importlib
+import io
+import tarfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+
+import yaml
+
+from fsm.config import Plug
+from fsm.machine import Machine
+from fsm.program import Registry, closure
+from phases.sagemaker_job.job import OWN, Code, JobRefused
+
+START = "start_job.py"
+STARTER = b'''"""Starts the job: below the code's own root, so that `fsm`, `machines` and `phases` are found."""
+
+import sys
+
+from phases.sagemaker_job.container import main
+
+sys.exit(main())
+'''
+LACKING = (
+    "pydantic",
+    "pydantic-core",
+    "pyyaml",
+    "rich",
+    "structlog",
+    "transitions",
+    "tree-sitter",
+    "tree-sitter-c",
+    "tree-sitter-cpp",
+)
+"""What the project needs and the image lacks, or may lack. None of these needs torch, transformers or numpy, so that pip
+leaves those of the image as they are."""
+IN_THE_IMAGE = ("bitsandbytes", "boto3", "peft", "safetensors", "torch", "transformers", "trl")
+WITH_THE_LAUNCHER = ("matplotlib",)  # the pictures of reports, which no job makes
+
+BESIDE = ("diagrams/*.mmd", "configs/**/*")
+"""What lies beside the project's packages and belongs to them."""
+TESTING = ("tests/**/*", "benchmarks/**/*.py", "docs/*", "README.md", "pyproject.toml", "constraints.txt")
+"""What the smoke job needs besides: the suite, and what its tests read."""
+
+
+@dataclass(frozen=True)
+class Archive:
+    """A .tar.gz. `digest` is that of the files and their names, whatever compressed them."""
+
+    content: bytes = field(repr=False)
+    digest: str
+
+
+def code(config_text: str, machine: str, packages: Iterable[str], requirements: Iterable[str]) -> Code:
+    """The code of a job that runs `machine` by a configuration.
+
+    The project's own, what the configuration plugs in, the modules that those packages' NAMES name, and `packages`.
+    """
+    said = yaml.safe_load(config_text) or {}
+    plug = Plug.model_validate(said.get("plug") or {})
+    modules = [*OWN, *packages, plug.machines, plug.phases]
+    for package in (plug.machines, plug.phases):
+        modules += [where.partition(":")[0] for where in importlib.import_module(package).NAMES.values()]
+    taking_part = closure(machine, said.get("recovery"), Registry(plug.machines, Machine))
+    return Code(
+        tuple(sorted({name.partition(".")[0] for name in modules})),
+        tuple(sorted({Path(m.chart.file) for m in taking_part.values()})),
+        tuple(requirements),
+        tests=machine == "smoke",
+    )
+
+
+def pack(code: Code) -> Archive:
+    """The archive: the same bytes for the same files. Raises JobRefused for what cannot be found."""
+    packed = files(code)
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.GNU_FORMAT) as tar:
+        for name, content in sorted(packed.items()):
+            data = content.read_bytes() if isinstance(content, Path) else content
+            member = tarfile.TarInfo(name)  # of nobody, and of no time
+            member.size = len(data)
+            tar.addfile(member, io.BytesIO(data))
+    plain = buffer.getvalue()
+    return Archive(gzip.compress(plain, mtime=0), hashlib.sha256(plain).hexdigest())
+
+
+def files(code: Code) -> dict[str, Path | bytes]:
+    """What is in the archive, by name. Raises JobRefused for a package or a drawing that cannot be packed."""
+    packed: dict[str, Path | bytes] = {START: STARTER, "requirements.txt": requirements(code).encode()}
+    roots = []
+    for name in code.names:
+        found, root = _module(name)
+        packed |= found
+        roots.append(root)
+    beside = Path(__file__).parents[2]
+    for pattern in (*BESIDE, *(TESTING if code.tests else ())):
+        packed |= {str(p.relative_to(beside)): p for p in _plain(beside.glob(pattern), beside)}
+    if code.tests and "pyproject.toml" not in packed:
+        raise JobRefused(
+            f"The smoke job runs the test suite, and there is none beside {beside}: launch it from a checkout of the project."
+        )
+    for drawing in code.drawings:
+        path = drawing.absolute()
+        if path not in packed.values():
+            packed[_place(path, [*roots, Path.cwd()])] = path
+    return packed
+
+
+def requirements(code: Code) -> str:
+    """The archive's requirements.txt: what the image lacks, in the versions that the launcher runs with."""
+    lines = [f"{name}=={version(name)}" for name in LACKING]
+    return "\n".join(["# what the image lacks, as the launcher has it", *lines, *code.requirements, ""])
+
+
+def _module(name: str) -> tuple[dict[str, Path | bytes], Path]:
+    """The files of a top-level package or module by their names in the archive, and the directory it lies in."""
+    spec = find_spec(name)
+    for location in (spec.submodule_search_locations or ()) if spec else ():
+        root = Path(location).absolute()
+        if root.is_dir():
+            return {f"{name}/{p.relative_to(root)}": p for p in _plain(root.rglob("*"), root)}, root.parent
+    if spec and spec.origin and Path(spec.origin).suffix == ".py":
+        path = Path(spec.origin).absolute()
+        return {path.name: path}, path.parent
+    raise JobRefused(
+        f"The job's code needs {name!r}, whose files cannot be found here. Install it, or take it out of `plug` and "
+        "sagemaker_job.packages."
+    )
+
+
+def _plain(paths: Iterable[Path], root: Path) -> Iterator[Path]:
+    """The files among them that are worth packing: nothing hidden, nothing that Python left there."""
+    for path in paths:
+        below = path.relative_to(root).parts
+        if path.is_file() and not any(p.startswith(".") or p == "__pycache__" for p in below):
+            yield path
+
+
+def _place(drawing: Path, roots: Iterable[Path]) -> str:
+    """Where a drawing stands in the archive: as it stands to the package, or to the directory of the command."""
+    for root in roots:
+        if drawing.is_relative_to(root):
+            return str(drawing.relative_to(root))
+    raise JobRefused(
+        f"The drawing {drawing} lies neither beside the packages of the job nor below {Path.cwd()}, so it cannot be given "
+        "to the job. Put it into the package of its machine."
+    )

@@ -1,0 +1,176 @@
+"""The code of a job: packed alike, whole, and started from an empty directory as the image's toolkit starts it."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import shlex
+import subprocess
+import sys
+import tarfile
+import tomllib
+from collections.abc import Iterator
+from importlib.metadata import distribution
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from phases.sagemaker_job import source
+from phases.sagemaker_job.environment import Layout, variables, write_input_config
+from phases.sagemaker_job.job import Code, JobRefused
+
+ROOT = Path(source.__file__).parents[2]
+DRAWING = "stateDiagram-v2\n    [*] --> Grind\n    Grind --> Taste\n    Taste --> Grind : Too weak\n    Taste --> [*] : Good\n"
+COFFEE = """
+from pathlib import Path
+import beans
+from fsm.machine import Machine
+from fsm.phase import Phase
+MACHINE = Machine("coffee", Path(__file__).parents[1] / "drawn" / "coffee.mmd",
+                  bounds={("Taste", "Too weak"): "the beans in the bag"})
+PHASE = Phase("coffee")
+@PHASE.state("Grind")
+def grind(ctx):
+    ctx.data["grams"] = ctx.data.get("grams", 12) + beans.GRAMS
+@PHASE.state("Taste")
+def taste(ctx):
+    return "Too weak" if ctx.data["grams"] < 18 else "Good"
+"""
+CONFIG = "machine: coffee\nplug: {machines: kitchen.machines, phases: kitchen.phases}\n"
+
+
+@pytest.fixture
+def kitchen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A pipeline of a user's own: a package, a module that it imports, and a drawing beside both."""
+    home = tmp_path / "user"
+    (home / "kitchen" / "__pycache__").mkdir(parents=True)
+    (home / "kitchen" / "__pycache__" / "coffee.pyc").write_text("")
+    (home / "kitchen" / "__init__.py").write_text("")
+    (home / "kitchen" / "machines.py").write_text('NAMES = {"coffee": "kitchen.coffee:MACHINE"}\n')
+    (home / "kitchen" / "phases.py").write_text('NAMES = {"coffee": "kitchen.coffee:PHASE"}\n')
+    (home / "kitchen" / "coffee.py").write_text(COFFEE)
+    (home / "beans.py").write_text("GRAMS = 2\n")
+    (home / "drawn").mkdir()
+    (home / "drawn" / "coffee.mmd").write_text(DRAWING)
+    monkeypatch.syspath_prepend(home)
+    yield home
+    for name in [n for n in sys.modules if n.partition(".")[0] in ("kitchen", "beans")]:
+        del sys.modules[name]
+
+
+def unpacked(code: Code, where: Path) -> Path:
+    """As the toolkit unpacks it."""
+    with tarfile.open(fileobj=io.BytesIO(source.pack(code).content), mode="r:gz") as tar:
+        tar.extractall(where, filter="data")
+    return where
+
+
+def site(directory: Path, requirements: str) -> Path:
+    """A directory in which only these requirements can be imported, and what they require themselves."""
+    directory.mkdir()
+    todo = [Requirement(line) for line in requirements.splitlines() if not line.startswith("#")]
+    seen = set()
+    while todo:
+        wanted = todo.pop()
+        if (name := canonicalize_name(wanted.name)) in seen or (
+            wanted.marker and not wanted.marker.evaluate({"extra": ""})
+        ):
+            continue
+        seen.add(name)
+        found = distribution(name)
+        assert found.version in wanted.specifier
+        todo += map(Requirement, found.requires or ())
+        for top in {file.parts[0] for file in found.files or ()} - {"..", "__pycache__"}:
+            (directory / top).symlink_to(Path(str(found.locate_file(top))))
+    return directory
+
+
+def start(
+    code: Path, layout: Layout, words: dict[str, str], packages: Path
+) -> subprocess.CompletedProcess[str]:
+    """Start it in the layout of a container, by the toolkit's own way: through a shell, hyperparameters as arguments."""
+    quoted = {name: shlex.quote(word) for name, word in words.items()}
+    write_input_config(layout, ["config"], quoted)
+    command = [sys.executable, "-S", source.START, *(w for n, v in quoted.items() for w in (f"--{n}", v))]
+    environment = {"PATH": os.environ["PATH"], "HOME": str(layout.root), "PYTHONPATH": str(packages)}
+    environment |= variables(layout, "job", ["config"], quoted, "us-east-1") | {
+        "FSM_OPT_ML": str(layout.root)
+    }
+    return subprocess.run(
+        " ".join(command), shell=True, cwd=code, env=environment, capture_output=True, text=True, check=False
+    )
+
+
+def layout(root: Path, config: str) -> Layout:
+    made = Layout(root)
+    made.make()
+    (made.input_data / "config").mkdir()
+    (made.input_data / "config" / "pipeline.yaml").write_text(config)
+    return made
+
+
+def ended(store: Path, run: str) -> dict[str, object]:
+    last = (store / "runs" / run / "journal.jsonl").read_text().splitlines()[-1]
+    found: dict[str, object] = json.loads(last)["end"]
+    return found
+
+
+def test_a_job_starts_from_the_archive_with_only_its_requirements(tmp_path: Path) -> None:
+    text = f"machine: data_preparation\ndata_preparation: {{source: {ROOT / 'configs' / 'corpus'}}}\n"
+    code = source.code(text, "data_preparation", (), ())
+    packages = site(tmp_path / "site", source.requirements(code))
+    store = tmp_path / "a store & its runs"
+    words = {"machine": "data_preparation", "run": "inner", "store": str(store), "seed": "7"}
+    done = start(unpacked(code, tmp_path / "code"), layout(tmp_path / "ml", text), words, packages)
+    assert done.returncode == 0, done.stderr
+    assert ended(store, "inner")["outcome"] == "done"
+
+
+def test_a_pipeline_of_ones_own_is_packed_and_starts(kitchen: Path, tmp_path: Path) -> None:
+    code = source.code(CONFIG, "coffee", ["beans"], ["roasting==1.0"])
+    assert code.names == ("beans", "fsm", "kitchen", "machines", "phases")
+    packed = source.files(code)
+    assert {"beans.py", "kitchen/coffee.py", "drawn/coffee.mmd", "fsm/run.py"} <= packed.keys()
+    assert not any("__pycache__" in name for name in packed)
+    assert source.requirements(code).endswith("roasting==1.0\n")
+    packages = site(tmp_path / "site", source.requirements(Code()))
+    words = {"machine": "coffee", "run": "inner", "store": str(tmp_path / "store"), "seed": "7"}
+    done = start(unpacked(code, tmp_path / "code"), layout(tmp_path / "ml", CONFIG), words, packages)
+    assert done.returncode == 0, done.stderr
+    assert ended(tmp_path / "store", "inner")["outcome"] == "done"
+
+
+def test_the_same_files_make_the_same_bytes(kitchen: Path) -> None:
+    code = source.code(CONFIG, "coffee", ["beans"], ())
+    first = source.pack(code)
+    os.utime(kitchen / "beans.py", (1, 1))
+    (kitchen / "beans.py").chmod(0o600)
+    assert source.pack(code) == first
+    (kitchen / "beans.py").write_text("GRAMS = 3\n")
+    assert source.pack(code).digest != first.digest
+
+
+def test_what_cannot_be_packed_is_refused(kitchen: Path, tmp_path: Path) -> None:
+    with pytest.raises(JobRefused, match="'no_such_package', whose files cannot be found"):
+        source.pack(Code(names=("fsm", "no_such_package")))
+    (tmp_path / "coffee.mmd").write_text(DRAWING)
+    with pytest.raises(JobRefused, match="Put it into the package of its machine"):
+        source.pack(Code(drawings=(tmp_path / "coffee.mmd",)))
+
+
+def test_the_smoke_job_brings_the_tests_along() -> None:
+    text = (ROOT / "configs" / "smoke.yaml").read_text()
+    smoke, distillation = (source.files(source.code(text, m, (), ())) for m in ("smoke", "distillation"))
+    assert {"tests/fsm/test_kernel.py", "tests/golden/smoke.jsonl", "pyproject.toml"} <= smoke.keys()
+    assert "benchmarks/crash_matrix.py" in smoke
+    assert not any(name.startswith("tests/") for name in distillation)
+    assert {"diagrams/distillation.mmd", "phases/quality_scoring/prelude.h"} <= distillation.keys()
+
+
+def test_every_dependency_of_the_project_is_in_the_image_or_required() -> None:
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    named = sorted(canonicalize_name(Requirement(line).name) for line in declared)
+    assert named == sorted([*source.LACKING, *source.IN_THE_IMAGE, *source.WITH_THE_LAUNCHER])
