@@ -1,4 +1,4 @@
-"""The errors that the phases raise: one class for each entry state of Diagram 8.
+"""The errors that the phases raise: one class for each entry state of Diagram 8, and one more.
 
 A class names its state in `recovery`; what that state decides (again, skip, stop) is the business of
 the error_recovery machine, not of whoever raises. A message is one paragraph for the user: what
@@ -91,13 +91,13 @@ class EncodingError(PipelineError):
 
 
 class EmptyDataset(PipelineError):
-    """Nothing to train on: no objects in any source, or no example left of them."""
+    """Nothing to train on, or to be judged by: no objects in any source, or nothing left of them."""
 
     recovery = "EmptyDataset"
 
 
 class InvalidStructure(PipelineError):
-    """A row of a data set is not what its reader needs, such as one without `messages`."""
+    """What is read is not what its reader needs: a row without `messages`, half a model, another model's adapter."""
 
     recovery = "InvalidStructure"
 
@@ -121,3 +121,7 @@ class ContainerError(PipelineError):
     """A job's container did not start, or ended for a reason of its own."""
 
     recovery = "ContainerError"
+
+
+class NotProvided(ContainerError):
+    """The place that a state runs in lacks what its configuration asks for: a device, a library, a way to the hub."""

@@ -14,13 +14,17 @@ from pathlib import Path
 from typing import Any
 
 from fsm.phase import Context, Phase
+from phases import errors
 from phases.error_recovery.classify import classify
 from phases.error_recovery.config import ErrorRecoveryConfig
 
 PHASE = Phase("error_recovery", config=ErrorRecoveryConfig)
 PHASE.classifies(classify)
 
-RESUME = "Then give the same command again: the run goes on from there."
+RESUME = (
+    "Then give the same command again: the run goes on from there. (It keeps the configuration it was begun with; with "
+    "another one it begins anew, by --fresh.)"
+)
 
 
 @PHASE.state(
@@ -52,15 +56,15 @@ def entered(ctx: Context) -> None:
 
 @PHASE.state("errors.AWSErrors.SetEnvVars")
 def set_env_vars(ctx: Context) -> None:
-    _advise(
-        ctx,
-        "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (and AWS_SESSION_TOKEN for temporary ones), or AWS_PROFILE.",
-    )
+    action = "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (and AWS_SESSION_TOKEN for temporary ones), or AWS_PROFILE."
+    _advise(ctx, action if _foreign(ctx) else "")
 
 
 @PHASE.state("errors.AWSErrors.UpdateBucketPolicy")
 def update_bucket_policy(ctx: Context) -> None:
-    _advise(ctx, "Allow the caller what the message names in the bucket's policy or in the caller's own.")
+    """A bucket's policy, the caller's own, or a model's terms: our own message says which."""
+    action = "Allow the caller what the message names in the bucket's policy or in the caller's own."
+    _advise(ctx, action if _foreign(ctx) else "")
 
 
 @PHASE.state("errors.AWSErrors.DeployCloudFormation")
@@ -111,11 +115,7 @@ def log_cuda_memory(ctx: Context) -> None:
 
 @PHASE.state("errors.TrainingErrors.HaltTraining")
 def halt_training(ctx: Context) -> None:
-    _advise(
-        ctx,
-        "Training was halted at once; the last complete checkpoint is kept. Lower qlora_training.learning_rate or "
-        "max_grad_norm, or look at the rows of the step.",
-    )
+    _advise(ctx, "The last complete checkpoint is kept.")
 
 
 @PHASE.state("errors.TrainingErrors.ReduceBatchSize")
@@ -174,20 +174,19 @@ def try_latin1(ctx: Context) -> str:
 @PHASE.state("errors.DataErrors.UseLatin1", "errors.DataErrors.SkipFile")
 def file_decided(ctx: Context) -> None:
     """The verdict reads the file again, or goes on without it."""
-    _advise(ctx, "Convert the file to UTF-8, or take it out of the source.")
+    _advise(ctx, "Convert the file to UTF-8, or take it out of the source." if _foreign(ctx) else "")
 
 
 @PHASE.state("errors.DataErrors.CheckS3Paths")
 def check_s3_paths(ctx: Context) -> None:
-    _advise(ctx, "Look at the sources named in data_preparation: each must hold C files under its prefix.")
+    """Which place is empty, and what belongs there, is in the message: sources, a data set, prompts."""
+    _advise(ctx, "")
 
 
 @PHASE.state("errors.DataErrors.ValidateJSONL")
 def validate_jsonl(ctx: Context) -> None:
-    _advise(
-        ctx,
-        "Every line must be a JSON object with a `messages` list of {role, content}; mend the row it names.",
-    )
+    """What is wrong with which row, model or adapter, and what it should be, is in the message."""
+    _advise(ctx, "")
 
 
 # SageMakerErrors
@@ -216,7 +215,9 @@ def save_partial_model(ctx: Context) -> None:
 
 @PHASE.state("errors.SageMakerErrors.CheckDLCImage")
 def check_dlc_image(ctx: Context) -> None:
-    _advise(ctx, "Look at the job's log, and at sagemaker_job.image: its tag must exist in the job's region.")
+    """An image is to blame where a job's container failed; not where this place lacks what is asked of it."""
+    action = "Look at the job's log, and at sagemaker_job.image: its tag must exist in the job's region."
+    _advise(ctx, "" if ctx.data["error"]["error"] == errors.NotProvided.__name__ else action)
 
 
 def _checkpoints(ctx: Context) -> str:
@@ -231,7 +232,12 @@ def _checkpoints(ctx: Context) -> str:
     return str(checkpoints(ctx, ""))
 
 
+def _foreign(ctx: Context) -> bool:
+    """Whether a library raised it. What the phases raise says itself what to do next."""
+    return not hasattr(errors, ctx.data["error"]["error"])
+
+
 def _advise(ctx: Context, action: str) -> None:
     error = ctx.data["error"]
-    where = f"{error['machine']}, {error['state']}"
-    ctx.data["advice"] = f"{where}: {error['message'].rstrip('.')}. {action} {RESUME}"
+    said = [f"{error['machine']}, {error['state']}: {error['message'].rstrip('.')}.", action, RESUME]
+    ctx.data["advice"] = " ".join(filter(None, said))

@@ -18,6 +18,7 @@ from fsm.store.base import open_store
 from machines.error_recovery import MACHINE as RECOVERY
 from phases import errors
 from phases.error_recovery import PHASE as RECOVERY_PHASE
+from phases.error_recovery.handlers import RESUME
 
 Work = Callable[[Context], None]
 Failing = Callable[[Work], tuple[Outcome, list[dict[str, Any]], Fold]]
@@ -63,21 +64,34 @@ def path(records: list[dict[str, Any]]) -> list[str]:
     return [r["from"].rpartition(".")[2] for r in records if r.get("machine") == "error_recovery"]
 
 
+class ClientError(Exception):
+    """Of botocore's form: it says what is the matter, and not what to do."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(f"An error occurred ({code})")
+        self.response = {"Error": {"Code": code}}
+
+
 @pytest.mark.parametrize(
     ("error", "states", "word"),
     [
-        (errors.NoCredentials("no key"), ["NoCredentials", "SetEnvVars"], "AWS_ACCESS_KEY_ID"),
-        (errors.AccessDenied("denied"), ["AccessDenied", "UpdateBucketPolicy"], "policy"),
-        (errors.RoleNotFound("no role"), ["RoleNotFound", "DeployCloudFormation"], "role"),
-        (errors.NaNLoss("nan"), ["NaNLoss", "LogCUDAMemory", "HaltTraining"], "checkpoint"),
-        (errors.EmptyDataset("empty"), ["EmptyDataset", "CheckS3Paths"], "source"),
-        (errors.InvalidStructure("row 3"), ["InvalidStructure", "ValidateJSONL"], "messages"),
+        (ClientError("ExpiredToken"), ["NoCredentials", "SetEnvVars"], "Set AWS_ACCESS_KEY_ID"),
+        (ClientError("AccessDenied"), ["AccessDenied", "UpdateBucketPolicy"], "the bucket's policy"),
+        (ClientError("NoSuchEntity"), ["RoleNotFound", "DeployCloudFormation"], "Create the role"),
+        (ClientError("ResourceLimitExceeded"), ["ContainerError", "CheckDLCImage"], "sagemaker_job.image"),
+        (errors.RoleNotFound("no role"), ["RoleNotFound", "DeployCloudFormation"], "Create the role"),
+        (errors.NaNLoss("nan"), ["NaNLoss", "LogCUDAMemory", "HaltTraining"], "checkpoint is kept"),
         (
             errors.MaxRuntimeExceeded("late"),
             ["MaxRuntimeExceeded", "SavePartialModel"],
             "max_runtime_seconds",
         ),
-        (errors.ContainerError("image"), ["ContainerError", "CheckDLCImage"], "image"),
+        (errors.ContainerError("image"), ["ContainerError", "CheckDLCImage"], "sagemaker_job.image"),
+        (
+            UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte"),
+            ["EncodingError", "TryLatin1", "SkipFile"],
+            "Convert the file to UTF-8",
+        ),
     ],
 )
 def test_a_path_that_stops_says_what_to_do_and_a_resume_tries_the_state_again(
@@ -96,6 +110,30 @@ def test_a_path_that_stops_says_what_to_do_and_a_resume_tries_the_state_again(
     assert word in outcome.message
     outcome, _, _ = failing(lambda ctx: None)
     assert outcome.outcome == "done"
+
+
+@pytest.mark.parametrize(
+    ("kind", "last"),
+    [
+        (errors.NoCredentials, "SetEnvVars"),
+        (errors.AccessDenied, "UpdateBucketPolicy"),
+        (errors.EmptyDataset, "CheckS3Paths"),
+        (errors.InvalidStructure, "ValidateJSONL"),
+        (errors.EncodingError, "SkipFile"),
+        (errors.NotProvided, "CheckDLCImage"),
+    ],
+)
+def test_what_our_own_message_says_to_do_is_not_talked_over(
+    failing: Failing, kind: type[errors.PipelineError], last: str
+) -> None:
+    """A gated model is not let in by a bucket's policy, and half a model is not mended in a JSONL file."""
+
+    def raises(ctx: Context) -> None:
+        raise kind("It is so. Do this.")
+
+    outcome, records, _ = failing(raises)
+    assert (outcome.outcome, path(records)[-1]) == ("stopped", last)
+    assert outcome.message == f"one, Work: It is so. Do this. {RESUME}"
 
 
 def test_throttling_is_retried_five_times_and_then_given_up(
