@@ -16,6 +16,7 @@ from fsm.phase import Context
 from phases.distillation import corrections, loading, student
 from phases.distillation.corrections import Poor, Refused
 from phases.distillation.handlers import PHASE
+from phases.errors import ModelStreamError
 from phases.teacher_generation.teacher import digest
 
 ANSWERS = "distillation/answers.jsonl"
@@ -40,7 +41,10 @@ def cap_at_500(ctx: Context) -> None:
 
 @PHASE.state("EpochN.RequestCorrections.ParallelTeacherCalls")
 def parallel_teacher_calls(ctx: Context) -> None:
-    """Ask for what has not been answered before, by the code that Diagram 3 asks with."""
+    """Ask for what has not been answered before, by the code that Diagram 3 asks with.
+
+    Raises ModelStreamError where no call came through: epochs without a correction would be paid for and lost.
+    """
     from phases.teacher_generation.asking import Kept, ask
     from phases.teacher_generation.teachers import make_teacher
 
@@ -56,6 +60,11 @@ def parallel_teacher_calls(ctx: Context) -> None:
             kept=Kept(ctx.workdir("teacher_answers")),
             stopping=ctx.stopping,
             progress=lambda done, total: ctx.progress(done, total, "corrections"),
+        )
+    if results and all(not r.answered and r.retries >= section.max_retries for r in results):
+        raise ModelStreamError(
+            f"The teacher answered none of {len(results)} prompts in {section.max_retries + 1} attempts each; the first one "
+            f"failed with: {results[0].reason}"
         )
     fresh = {
         digest(r.prompt): {"digest": digest(r.prompt), "answer": r.text, "reason": r.reason} for r in results

@@ -84,13 +84,13 @@ def encode(tokenizer: Any, prompts: Sequence[str], limit: int) -> list[Encoded]:
     """Each prompt as the student sees it; one over `limit` tokens loses the end of its text, not of the template."""
     from phases.qlora_training.data import prompt_ids
 
-    empty = prompt_ids(tokenizer, [{"role": "user", "content": ""}])
+    ends = [prompt_ids(tokenizer, [{"role": "user", "content": text}]) for text in ("x", "y")]
+    tail = ends[0][len(ends[0]) - _common_suffix(*ends) :]  # what the template writes after any prompt
     found = []
     for prompt in prompts:
         ids = prompt_ids(tokenizer, [{"role": "user", "content": prompt}])
         cut = len(ids) > limit
         if cut:
-            tail = ids[len(ids) - _common_suffix(ids, empty) :]
             ids = ids[: max(0, limit - len(tail))] + tail
         found.append(Encoded(prompt, tuple(ids), cut))
     return found

@@ -86,7 +86,13 @@ def load_eval_prompts(ctx: Context) -> None:
     ctx.put("distillation/held_out_prompts.json", _json(held_out))
     if left_out:
         ctx.log.warning("frozen prompts that are trained on or drawn were left out", prompts=left_out)
+    asked = {"drawn": ctx.config.eval_prompts, "held_out": ctx.config.held_out_prompts}
     ctx.data["prompts"] = {"drawn": len(drawn), "held_out": len(held_out)}
+    for name, count in asked.items():
+        if ctx.data["prompts"][name] < count:
+            ctx.log.warning(
+                "fewer prompts than asked for", set=name, asked=count, found=ctx.data["prompts"][name]
+            )
 
 
 # ModelSetup: each state has the session of this process come as far as its own step
@@ -123,7 +129,10 @@ def apply_lora(ctx: Context) -> None:
 
 @PHASE.state("ModelSetup.InitTokenizer")
 def init_tokenizer(ctx: Context) -> None:
-    _session(ctx).reach("pad")
+    """And see, before an epoch is trained, that an answer fits the model's context."""
+    from phases.distillation.generate import room
+
+    room(_session(ctx).reach("pad").model, ctx.config.sampling)
 
 
 @PHASE.state("ModelSetup.InitEvaluator")

@@ -46,11 +46,11 @@ def split(ctx: Context, found: Rows) -> tuple[list[Any], list[Any]]:
     """(to learn from, to compute eval_loss on): prepared validation rows beside raw ones, else some taken out."""
     if ctx.config.train_on != "teacher":
         path = jobs.find(ctx, ctx.config.validation, "validation") or jobs.find(ctx, ctx.config.validation)
-        prepared = data.read_jsonl(path) if path else []
-        if prepared:
-            data.validate(prepared, ctx.config.validation)
-            return found.train, prepared
-    return data.hold_out(found.train, HELD_OUT, student.seed(ctx, "validation"))
+        if path and data.read_jsonl(path, ctx.config.validation):
+            return found.train, data.read_valid(path, ctx.config.validation)
+    rest, held_out = data.hold_out(found.train, HELD_OUT, student.seed(ctx, "validation"))
+    ctx.log.warning("no validation rows: some were taken out of the training set", rows=len(held_out))
+    return rest, held_out
 
 
 def prompts(ctx: Context) -> tuple[list[str], list[str], int]:
@@ -94,10 +94,7 @@ def _valid(ctx: Context, name: str, *, required: bool, also: str | None = None) 
         if required:
             jobs.require(ctx, name)
         return []
-    found = data.read_jsonl(path)
-    if found or required:
-        data.validate(found, name)
-    return found
+    return data.read_valid(path, name) if required or data.read_jsonl(path, name) else []
 
 
 def _prompts(ctx: Context, file: str | None, kind: Any, count: int) -> list[str]:
@@ -107,10 +104,18 @@ def _prompts(ctx: Context, file: str | None, kind: Any, count: int) -> list[str]
 
     if file is None:
         return [p.text for p in generate(kind, count, ctx.run_seed, ctx.config.domains)]
-    found = list(dict.fromkeys(read_prompts(jobs.require(ctx, file).read_text("utf-8"), file)))
-    if not found:
+    path = jobs.require(ctx, file, purpose="to judge the student by")
+    text = data.read_text(path, file)
+    if not text.strip():
+        raise EmptyDataset(
+            f"{file} holds no prompts, so there is nothing to judge the student by. Write one object with `prompt` or "
+            "`messages` in each line; or name no file in distillation, and prompts are generated."
+        )
+    found = read_prompts(text, file)
+    if halves := [p for p in found if not data.spelt(p)]:
         raise InvalidStructure(
-            f"{file} holds no prompts. Each line must be an object with `prompt` or `messages`."
+            f"{file} holds {len(halves)} prompts with half a character in them (a lone surrogate such as \\ud800); the first "
+            f"is {halves[0][:60]!a}. Write the character whole."
         )
     random.Random(student.seed(ctx, f"prompts {kind}")).shuffle(found)
     return found[:count]

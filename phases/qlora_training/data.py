@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from phases.errors import EmptyDataset, InvalidStructure
+from phases.errors import EmptyDataset, EncodingError, InvalidStructure
 
 Row = Mapping[str, Any]
 ROLES = frozenset({"system", "user", "assistant", "tool"})
@@ -29,12 +29,35 @@ class Example:
 
 
 @dataclass(frozen=True)
+class Bound:
+    """How long a row may be, in tokens: as configured, and no longer than what the model can look back over."""
+
+    max_length: int
+    context: int | None = None
+
+    @property
+    def tokens(self) -> int:
+        """The smaller of the two."""
+        return min(self.max_length, self.context or self.max_length)
+
+    @property
+    def to_raise_it(self) -> str:
+        """What to do about rows that are longer."""
+        return "Raise max_length" if self.tokens == self.max_length else "Take a model with a longer context"
+
+    def __str__(self) -> str:
+        if self.tokens == self.max_length:
+            return f"max_length {self.max_length}"
+        return f"the model's context of {self.context}"
+
+
+@dataclass(frozen=True)
 class Tokenized:
-    """A data set in tokens, and what was left out: `dropped` are the line numbers (from 0) of rows too long."""
+    """A data set in tokens, and what was left out: `dropped` are the places (from 0) of rows longer than `bound`."""
 
     examples: tuple[Example, ...]
     dropped: tuple[int, ...]
-    max_length: int
+    bound: Bound
 
     @property
     def tokens(self) -> int:
@@ -47,29 +70,65 @@ class Tokenized:
             return ""
         total = len(self.examples) + len(self.dropped)
         return (
-            f"{name}: {len(self.dropped)} of {total} rows are longer than max_length {self.max_length} tokens and "
-            "were dropped whole (a row cut off would teach the student to stop in the middle). Raise max_length to keep them."
+            f"{name}: {len(self.dropped)} of {total} rows are longer than {self.bound} tokens and were dropped whole (a "
+            f"row cut off would teach the student to stop in the middle). {self.bound.to_raise_it} to keep them."
         )
 
 
-def read_jsonl(path: Path) -> list[Any]:
-    """The rows of a JSON-lines file. Raises InvalidStructure for a line that is not JSON, naming it."""
-    return list(_rows(path))
+def read_jsonl(path: Path, name: str = "") -> list[Any]:
+    """The rows of a JSON-lines file, called `name` in messages; blank lines and a byte order mark are passed over.
+
+    Raises EncodingError for a line that is not UTF-8, InvalidStructure for one that is not JSON, naming it.
+    """
+    return [row for _, row in _rows(path, name or path.name)]
 
 
-def _rows(path: Path) -> Iterator[Any]:
-    with path.open(encoding="utf-8") as lines:
-        for number, line in enumerate(lines, 1):
-            if not line.strip():
-                continue
-            try:
-                yield json.loads(line)
-            except ValueError as e:
-                raise InvalidStructure(
-                    f"{path.name}, line {number} is not JSON ({e}). Each line must be one object with `messages`; "
-                    "correct the line or prepare the data again.",
-                    item=f"{path.name}:{number}",
-                ) from e
+def read_valid(path: Path, name: str) -> list[Any]:
+    """Like `read_jsonl`, every row as `validate` wants it. What is wrong is named by its line in the file."""
+    found = list(_rows(path, name))
+    validate([row for _, row in found], name, [number for number, _ in found])
+    return [row for _, row in found]
+
+
+def read_text(path: Path, name: str) -> str:
+    """The file's text, without a byte order mark. Raises EncodingError for a line that is not UTF-8, naming it."""
+    return "".join(line for _, line in _lines(path, name))
+
+
+def _rows(path: Path, name: str) -> Iterator[tuple[int, Any]]:
+    """(line from 1, row)."""
+    for number, line in _lines(path, name):
+        if not line.strip():
+            continue
+        try:
+            yield number, json.loads(line)
+        except (ValueError, RecursionError) as e:  # so deeply nested that the reader gives up
+            raise InvalidStructure(
+                f"{name}, line {number} is not JSON ({e}). {_WANTED}", item=f"{name}:{number}"
+            ) from e
+
+
+def _lines(path: Path, name: str) -> Iterator[tuple[int, str]]:
+    with path.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            text = _text(line, f"{name}, line {number}")
+            yield number, text.removeprefix("\ufeff") if number == 1 else text
+
+
+def _text(line: bytes, where: str) -> str:
+    try:
+        return line.decode("utf-8")
+    except UnicodeDecodeError as e:
+        raise EncodingError(
+            f"{where} is not UTF-8 text (byte 0x{line[e.start]:02x} at its place {e.start + 1}). Write the file anew as "
+            "UTF-8, or prepare the data again."
+        ) from e
+
+
+_WANTED = (
+    "Each line must be one object with `messages`, a list of objects with `role` and `content` that ends with the "
+    "assistant's turn; correct it or prepare the data again."
+)
 
 
 def lines(rows: Iterable[Any]) -> str:
@@ -77,29 +136,39 @@ def lines(rows: Iterable[Any]) -> str:
     return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
 
 
-def hold_out(rows: Sequence[Any], one_in: int, seed: int) -> tuple[list[Any], list[Any]]:
-    """(the rest, at least one row taken out), the rows' order kept; which rows is the seed's to say."""
+def hold_out(
+    rows: Sequence[Any], one_in: int, seed: int, name: str = "the training set"
+) -> tuple[list[Any], list[Any]]:
+    """(the rest, at least one row taken out), the rows' order kept; which rows is the seed's to say.
+
+    Raises EmptyDataset where that would take the only row.
+    """
+    if len(rows) < 2:
+        raise EmptyDataset(
+            f"{name} holds {len(rows)} row, and there is no validation set: one row is needed to train on and another to "
+            "compute eval_loss on. Add rows, or name a validation set."
+        )
     taken = set(random.Random(seed).sample(range(len(rows)), max(1, len(rows) // one_in)))
     return [r for i, r in enumerate(rows) if i not in taken], [r for i, r in enumerate(rows) if i in taken]
 
 
-def validate(rows: Sequence[Any], name: str) -> None:
+def validate(rows: Sequence[Any], name: str, lines: Sequence[int] = ()) -> None:
     """ValidateStructure of Diagram 5: every row has `messages`, the last of them the assistant's.
 
-    Raises EmptyDataset when there is no row, InvalidStructure for the first row that does not fit.
+    `lines` are the rows' line numbers, where they are of a file. Raises EmptyDataset when there is no row,
+    InvalidStructure for the first row that does not fit.
     """
     if not rows:
         raise EmptyDataset(
             f"{name} holds no rows, so there is nothing to train on. Check that data preparation found sources and "
             "that the training channel points at its output."
         )
-    for number, row in enumerate(rows, 1):
+    for place, row in enumerate(rows):
         fault = _fault(row)
         if fault:
+            number = lines[place] if lines else place + 1
             raise InvalidStructure(
-                f"{name}, row {number} {fault}. Each row must be an object with `messages`, a list of objects with "
-                "`role` and `content` that ends with the assistant's turn; correct the row or prepare the data again.",
-                item=f"{name}:{number}",
+                f"{name}, {'line' if lines else 'row'} {number} {fault}. {_WANTED}", item=f"{name}:{number}"
             )
 
 
@@ -114,11 +183,22 @@ def _fault(row: Any) -> str:
     for message in messages:
         if not isinstance(message, Mapping) or not isinstance(message.get("content"), str):
             return "has a turn without text in `content`"
+        if not spelt(message["content"]):
+            return "has a turn with half a character in it (a lone surrogate such as \\ud800)"
         if message.get("role") not in ROLES:
             return f"has a turn with the role {message.get('role')!r}"
     if messages[-1]["role"] != "assistant":
         return f"ends with the turn of {messages[-1]['role']!r}"
     return ""
+
+
+def spelt(text: str) -> bool:
+    """Whether the text can be written down; JSON can name halves of characters, which no encoding has."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def prompt_and_completion(row: Row) -> dict[str, list[dict[str, str]]]:
@@ -129,32 +209,34 @@ def prompt_and_completion(row: Row) -> dict[str, list[dict[str, str]]]:
 
 def prompt_ids(tokenizer: Any, messages: Sequence[Mapping[str, str]]) -> list[int]:
     """The tokens of a prompt as the student sees it when it is to answer: template, generation prompt and all."""
-    return _apply(tokenizer, list(messages), add_generation_prompt=True)
+    return _ids(tokenizer, _rendered(tokenizer, list(messages), add_generation_prompt=True))
 
 
-def tokenize(rows: Iterable[Row], tokenizer: Any, max_length: int, name: str) -> Tokenized:
-    """Every row in tokens, with the completion's mask; rows longer than `max_length` are left out and counted.
+def tokenize(
+    rows: Iterable[Row], tokenizer: Any, max_length: int, name: str, context: int | None = None
+) -> Tokenized:
+    """Every row in tokens, with the completion's mask; rows longer than `max_length` or than the model's `context` are
+    left out and counted.
 
     Raises InvalidStructure when the tokenizer has no chat template, EmptyDataset when no row is short enough.
     """
     require_template(tokenizer)
+    bound = Bound(max_length, context)
     kept: list[Example] = []
     dropped: list[int] = []
     for number, row in enumerate(rows):
         parts = prompt_and_completion(row)
-        prompt = prompt_ids(tokenizer, parts["prompt"])
-        whole = _apply(tokenizer, parts["prompt"] + parts["completion"], add_generation_prompt=False)
-        if len(whole) > max_length:
+        prompt, completion = _in_tokens(tokenizer, parts["prompt"], parts["completion"])
+        if len(prompt) + len(completion) > bound.tokens:
             dropped.append(number)
             continue
-        start = _common_prefix(prompt, whole)
-        kept.append(Example(tuple(whole), (0,) * start + (1,) * (len(whole) - start)))
+        kept.append(Example((*prompt, *completion), (0,) * len(prompt) + (1,) * len(completion)))
     if not kept:
         raise EmptyDataset(
-            f"{name}: all {len(dropped)} rows are longer than max_length {max_length} tokens, so none is left to "
-            "train on. Raise max_length."
+            f"{name}: all {len(dropped)} rows are longer than {bound} tokens, so none is left to train on. "
+            f"{bound.to_raise_it}, or prepare shorter rows."
         )
-    return Tokenized(tuple(kept), tuple(dropped), max_length)
+    return Tokenized(tuple(kept), tuple(dropped), bound)
 
 
 def require_template(tokenizer: Any) -> None:
@@ -180,14 +262,61 @@ def dataset(tokenized: Tokenized) -> Any:
     )
 
 
-def _apply(tokenizer: Any, messages: list[Any], *, add_generation_prompt: bool) -> list[int]:
-    ids = tokenizer.apply_chat_template(
-        messages, add_generation_prompt=add_generation_prompt, tokenize=True, return_dict=True
-    )["input_ids"]
-    return list(ids)
+def _in_tokens(tokenizer: Any, prompt: list[Any], completion: list[Any]) -> tuple[list[int], list[int]]:
+    """(the prompt as `prompt_ids` gives it, what is to be learned after it: the answer, and to end there).
+
+    The template puts the whole row into one text, and a token may reach over the border between its two parts where
+    no special token stands there ("Answer:" and a line break before an answer that begins with one). The student is
+    never asked in such a token, so the answer is put into tokens by itself there.
+    """
+    before = _rendered(tokenizer, prompt, add_generation_prompt=True)
+    text = _rendered(tokenizer, prompt + completion, add_generation_prompt=False)
+    asked, whole = _ids(tokenizer, before), _ids(tokenizer, text)
+    if whole[: len(asked)] == asked:
+        return asked, _ended(tokenizer, whole[len(asked) :])
+    border = _common_prefix(before, text)
+    if border < len(before):  # the template writes more before an answer it asks for than before one it has
+        asked = _ids(tokenizer, text[:border])
+    return asked, _ended(tokenizer, _ids(tokenizer, text[border:]))
 
 
-def _common_prefix(one: Sequence[int], other: Sequence[int]) -> int:
+def _ended(tokenizer: Any, completion: list[int]) -> list[int]:
+    """The completion up to the end of text that ends it, which is added where the template writes none.
+
+    Granite's template writes a line break behind the end of text, which nothing ever asks for; that of the Granite
+    code models writes no end at all, and a student trained so would never stop.
+    """
+    end = tokenizer.eos_token_id
+    if end is None:
+        return completion
+    last = len(completion) - 1 - completion[::-1].index(end) if end in completion else None
+    if last is None or tokenizer.decode(completion[last + 1 :]).strip():
+        return [*completion, end]
+    return completion[: last + 1]
+
+
+def _rendered(tokenizer: Any, messages: list[Any], *, add_generation_prompt: bool) -> str:
+    from jinja2 import TemplateError
+
+    try:
+        return str(
+            tokenizer.apply_chat_template(
+                messages, add_generation_prompt=add_generation_prompt, tokenize=False
+            )
+        )
+    except TemplateError as e:  # templates refuse roles and orders that the model was not trained with
+        raise InvalidStructure(
+            f"The chat template of {tokenizer.name_or_path} refuses a row whose turns are "
+            f"{', '.join(m['role'] for m in messages)}: {e}. Leave such rows out, or give them the turns it takes."
+        ) from e
+
+
+def _ids(tokenizer: Any, text: str) -> list[int]:
+    # `verbose`: rows longer than the context are counted and said by us; the tokenizer's own warning alarms for nothing
+    return list(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
+
+
+def _common_prefix(one: str, other: str) -> int:
     for i, (a, b) in enumerate(zip(one, other, strict=False)):
         if a != b:
             return i

@@ -3,6 +3,7 @@
 <out>/adapter_model.safetensors  the weights that training ended with       <out>/adapter_config.json  PEFT's
 <out>/tokenizer/...              the tokenizer, pad = eos                   <out>/training.json        the settings
 <out>/metrics.json               losses, evaluations, tokens, how it ended
+qlora/given/...                  alone: both sets as they were found; qlora/train.jsonl and validation.jsonl: their rows
 `out` is `qlora` alone, and the epoch's prefix below distillation.
 """
 
@@ -20,10 +21,13 @@ from phases.qlora_training.config import QLoRATrainingConfig
 from phases.qlora_training.job import Job
 
 if TYPE_CHECKING:
+    from phases.qlora_training.data import Tokenized
+    from phases.qlora_training.session import Session
     from phases.qlora_training.trainer import FollowedTrainer, Trained
 
 PHASE = Phase("qlora_training", config=QLoRATrainingConfig)
 
+_GIVEN = "qlora/given"  # both sets as they were found
 _HELD_OUT = 10  # where no validation rows are given, one row in so many is taken out of the training set
 
 
@@ -40,27 +44,33 @@ def parse_hyperparams(ctx: Context) -> None:
 
 @PHASE.state("Initialization.LoadDatasets")
 def load_datasets(ctx: Context) -> None:
-    """Take both sets into the run, from the channel SM_CHANNEL_TRAIN, the run itself or this machine."""
-    from phases.qlora_training import data
-
+    """Take both sets into the run as they stand, from the channel SM_CHANNEL_TRAIN, the run itself or this machine."""
     config = QLoRATrainingConfig.model_validate(ctx.data["settings"])
-    rows = data.read_jsonl(jobs.require(ctx, config.train))
+    ctx.put(f"{_GIVEN}/train.jsonl", jobs.require(ctx, config.train))
     path = jobs.find(ctx, config.validation, "validation") or jobs.find(ctx, config.validation)
-    held_out = data.read_jsonl(path) if path else []
-    if rows and not held_out:
-        rows, held_out = data.hold_out(rows, _HELD_OUT, ctx.data["seed"])
-        ctx.log.warning("no validation rows: some were taken out of the training set", rows=len(held_out))
-    ctx.put("qlora/train.jsonl", data.lines(rows))
-    ctx.put("qlora/validation.jsonl", data.lines(held_out))
-    ctx.data["rows"] = {"train": len(rows), "validation": len(held_out)}
+    if path:
+        ctx.put(f"{_GIVEN}/validation.jsonl", path)
+    ctx.data["given"] = {"train": config.train, "validation": config.validation if path else None}
 
 
 @PHASE.state("Initialization.ValidateStructure")
 def validate_structure(ctx: Context) -> None:
+    """Every row has `messages`; where no validation rows are given, some are taken out of the training set."""
     from phases.qlora_training import data
 
-    for name in ("qlora/train.jsonl", "qlora/validation.jsonl"):
-        data.validate(data.read_jsonl(ctx.open(name)), name)
+    if ctx.failures and jobs.find(ctx, ctx.data["given"]["train"]):
+        load_datasets(ctx)  # what was refused before has been mended outside the run
+    names = ctx.data["given"]
+    rows = data.read_valid(ctx.open(f"{_GIVEN}/train.jsonl"), names["train"])
+    given = ctx.open(f"{_GIVEN}/validation.jsonl") if names["validation"] else None
+    if given and data.read_jsonl(given, names["validation"]):
+        held_out = data.read_valid(given, names["validation"])
+    else:
+        rows, held_out = data.hold_out(rows, _HELD_OUT, ctx.data["seed"], names["train"])
+        ctx.log.warning("no validation rows: some were taken out of the training set", rows=len(held_out))
+    ctx.put("qlora/train.jsonl", data.lines(rows))
+    ctx.put("qlora/validation.jsonl", data.lines(held_out))
+    ctx.data["rows"] = {"train": len(rows), "validation": len(held_out)}
 
 
 @PHASE.state("Initialization.CheckDiskSpace")
@@ -90,12 +100,12 @@ def create_quant_config(ctx: Context) -> str:
 
 @PHASE.state("ModelLoading.LoadGranite8B")
 def load_granite_8b(ctx: Context) -> None:
-    """Look before loading: is the GPU large enough for the least that ReduceBatchSize can come down to."""
+    """Look before loading: is the GPU large enough."""
     from phases.qlora_training import session
 
     job = jobs.of(ctx)
     if job.base is None:
-        session.check_memory(job.config.model_copy(update={"micro_batch": 1}))
+        session.check_memory(job.config)
     session.of(ctx, job).reach("load")
 
 
@@ -161,13 +171,13 @@ def early_stop_callback(ctx: Context) -> None:
 @PHASE.state("TrainerSetup.CreateSFTTrainer")
 def create_sft_trainer(ctx: Context) -> None:
     """Put the rows into tokens, and say what does not fit. The trainer itself lives in a process only."""
-    from phases.qlora_training import data, session
+    from phases.qlora_training import session
 
     job = jobs.of(ctx)
-    tokenizer = session.of(ctx, job).reach("pad").tokenizer
+    own = session.of(ctx, job).reach("pad")
     said = {}
     for name in (job.train, job.validation):
-        tokenized = data.tokenize(data.read_jsonl(ctx.open(name)), tokenizer, job.config.max_length, name)
+        tokenized = _tokenized(ctx, job, own, name)
         said[name] = {
             "rows": len(tokenized.examples),
             "tokens": tokenized.tokens,
@@ -224,12 +234,7 @@ def _trainer(ctx: Context, job: Job) -> FollowedTrainer:
     from phases.qlora_training import data, session, trainer
 
     own = session.of(ctx, job).use(ctx.open(job.adapter) if job.adapter else None)
-    sets = [
-        data.dataset(
-            data.tokenize(data.read_jsonl(ctx.open(name)), own.tokenizer, job.config.max_length, name)
-        )
-        for name in (job.train, job.validation)
-    ]
+    sets = [data.dataset(_tokenized(ctx, job, own, name)) for name in (job.train, job.validation)]
     own.touched()
     return trainer.create(
         job.config,
@@ -242,6 +247,14 @@ def _trainer(ctx: Context, job: Job) -> FollowedTrainer:
         ctx.data["micro_batch"],
         ctx.data["accumulation"],
     )
+
+
+def _tokenized(ctx: Context, job: Job, own: Session, name: str) -> Tokenized:
+    from phases.qlora_training import data
+
+    context = getattr(own.model.config, "max_position_embeddings", None)
+    rows = data.read_jsonl(ctx.open(name))
+    return data.tokenize(rows, own.tokenizer, job.config.max_length, name, context)
 
 
 # SaveOutputs

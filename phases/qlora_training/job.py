@@ -118,13 +118,13 @@ def find(ctx: Context, name: str, channel: str = "train") -> Path | None:
     return path if path.is_file() else None
 
 
-def require(ctx: Context, name: str, channel: str = "train") -> Path:
+def require(ctx: Context, name: str, channel: str = "train", purpose: str = "to train on") -> Path:
     """Like `find`. Raises EmptyDataset where there is no such file."""
     path = find(ctx, name, channel)
     if path is None:
         where = os.environ.get(f"SM_CHANNEL_{channel.upper()}")
         raise EmptyDataset(
-            f"There is no {Path(name).name} to train on: neither in the channel {where or f'(SM_CHANNEL_{channel.upper()} is not set)'}, "
+            f"There is no {Path(name).name} {purpose}: neither in the channel {where or f'(SM_CHANNEL_{channel.upper()} is not set)'}, "
             f"nor has this run made {name}, nor is that a file on this machine. Run data_preparation first, or name "
             "the file in the configuration."
         )

@@ -8,14 +8,11 @@ The steps are functions of their own, in the drawing's order: `quantization` (Cr
 from __future__ import annotations
 
 import json
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from phases.errors import AccessDenied, InvalidStructure
-from phases.qlora_training import hub
+from phases.errors import InvalidStructure
+from phases.qlora_training import hub, refusals
 from phases.qlora_training.config import GRANITE_8B, QLoRAConfig
 
 INCOMPLETE = ".incomplete"
@@ -54,19 +51,18 @@ def quantization(config: QLoRAConfig) -> Any | None:
 def shape(config: QLoRAConfig) -> Any:
     """The model's own configuration, read before its weights are.
 
-    Raises AccessDenied for a gated model, InvalidStructure for one that is missing, half downloaded or not a
-    causal language model.
+    Raises what refusals.explained raises, and InvalidStructure for a model that is not a causal language model.
     """
     hub.quiet(config.offline)
     from transformers import AutoConfig
     from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
 
     check_directory(config.model)
-    with _explained(config.model):
+    with refusals.explained(config):
         found = AutoConfig.from_pretrained(
             config.model, revision=config.revision, local_files_only=config.offline
         )
-    if type(found) not in MODEL_FOR_CAUSAL_LM_MAPPING:
+    if not _causal(found, MODEL_FOR_CAUSAL_LM_MAPPING):
         raise InvalidStructure(
             f"{config.model} is a {found.model_type} model, which is not a causal language model, so it cannot "
             f"be trained to answer prompts. Name a causal model such as {GRANITE_8B}."
@@ -74,13 +70,26 @@ def shape(config: QLoRAConfig) -> Any:
     return found
 
 
+def _causal(shape: Any, known: Any) -> bool:
+    """Whether a model is there that writes on from a text: BERT has one too, but was not trained as that."""
+    if type(shape) not in known:
+        return False
+    classes = known[type(shape)]
+    names = {c.__name__ for c in (classes if isinstance(classes, tuple) else (classes,))}
+    return not shape.architectures or bool(names & set(shape.architectures))
+
+
 def load(config: QLoRAConfig) -> Any:
-    """The base model, quantised as configured, on the device. Raises what `shape` raises."""
+    """The base model, quantised as configured, on the device.
+
+    Raises what `shape` raises, and InvalidStructure for weights that do not fill the model: transformers makes up for
+    them by random ones, with a line in its log.
+    """
     shape(config)
     from transformers import AutoModelForCausalLM
 
-    with _explained(config.model):
-        model = AutoModelForCausalLM.from_pretrained(
+    with refusals.explained(config):
+        model, loaded = AutoModelForCausalLM.from_pretrained(
             config.model,
             revision=config.revision,
             local_files_only=config.offline,
@@ -88,6 +97,12 @@ def load(config: QLoRAConfig) -> Any:
             dtype=compute_dtype(config),
             device_map={"": device()},
             attn_implementation=config.attention,
+            output_loading_info=True,
+        )
+    if missing := sorted(loaded["missing_keys"]):
+        raise InvalidStructure(
+            f"The weights of {config.model} lack {len(missing)} of the model's tensors, such as {missing[0]}. Download it "
+            "again, or name the revision whose weights are whole."
         )
     cure_bf16_repacking(model)
     model.config.use_cache = True
@@ -147,18 +162,33 @@ def apply_lora(model: Any, config: QLoRAConfig, seed: int) -> Any:
 
 
 def load_tokenizer(config: QLoRAConfig) -> Any:
-    """The model's own tokenizer. Raises InvalidStructure when it has no chat template."""
+    """The model's own tokenizer. Raises InvalidStructure when it has no chat template.
+
+    transformers 5 rebuilds a tokenizer that calls itself GPT2Tokenizer, as those of all Granite models do, and splits
+    text by GPT-2's rule instead of the one in tokenizer.json: numbers come out in other tokens than the model was
+    trained with (huggingface/transformers#45812; its cure, #45813, is for the Granite types and came after the
+    container's 5.3; the Granite code models are of type llama). So the splitting is compared with the file, and where it is another, the tokenizer is read from the file.
+    """
     hub.quiet(config.offline)
-    from transformers import AutoTokenizer
+    from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
     from phases.qlora_training.data import require_template
 
-    with _explained(config.model):
-        tokenizer = AutoTokenizer.from_pretrained(
-            config.model, revision=config.revision, local_files_only=config.offline
-        )
+    where = {"revision": config.revision, "local_files_only": config.offline}
+    with refusals.explained(config):
+        tokenizer = AutoTokenizer.from_pretrained(config.model, **where)
+        written = PreTrainedTokenizerFast.from_pretrained(config.model, **where)
+        if _splitting(written) != _splitting(tokenizer):
+            tokenizer = written
     require_template(tokenizer)
     return tokenizer
+
+
+def _splitting(tokenizer: Any) -> Any:
+    """How a text is changed and split before its parts become tokens."""
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    said = json.loads(backend.to_str()) if backend else {}
+    return said.get("normalizer"), said.get("pre_tokenizer")
 
 
 def set_pad(tokenizer: Any, model: Any) -> None:
@@ -185,10 +215,11 @@ def check_directory(model: str) -> None:
         raise InvalidStructure(
             f"{model} has no config.json, so it is not a model's directory. Correct `model`."
         )
+    shards = _shards(path)
     halves = sorted(p.name for p in path.rglob(f"*{INCOMPLETE}"))
-    missing = sorted(n for n in _shards(path) if not (path / n).is_file())
-    short = sorted(n for n in _shards(path) if (path / n).is_file() and not _whole(path / n))
-    if halves or missing or short or not _shards(path):
+    missing = sorted(n for n in shards if not (path / n).is_file())
+    short = sorted(n for n in shards if (path / n).is_file() and not _whole(path / n))
+    if halves or missing or short or not shards:
         what = [*halves, *missing, *short] or ["*.safetensors"]
         raise InvalidStructure(
             f"The model at {model} is not complete: {', '.join(what[:5])} missing or half downloaded. "
@@ -197,9 +228,16 @@ def check_directory(model: str) -> None:
 
 
 def _shards(path: Path) -> list[str]:
-    index = path / "model.safetensors.index.json"
-    if index.is_file():
-        return sorted(set(json.loads(index.read_text())["weight_map"].values()))
+    """The names of the files that hold the weights: those of an index, or those that are there."""
+    for index in (path / "model.safetensors.index.json", path / "pytorch_model.bin.index.json"):
+        if index.is_file():
+            try:
+                return sorted(set(json.loads(index.read_bytes())["weight_map"].values()))
+            except (ValueError, KeyError, TypeError, AttributeError) as e:
+                raise InvalidStructure(
+                    f"{index} cannot be read ({e}), so it is not known which files hold the weights. Download the model "
+                    "again; what is there already is kept by `hf download`."
+                ) from e
     return sorted(p.name for pattern in ("*.safetensors", "pytorch_model*.bin") for p in path.glob(pattern))
 
 
@@ -219,32 +257,3 @@ def _whole(path: Path) -> bool:
             return False
     end = max((t["data_offsets"][1] for name, t in header.items() if name != "__metadata__"), default=0)
     return size == 8 + length + int(end)
-
-
-@contextmanager
-def _explained(model: str) -> Iterator[None]:
-    """Turns the hub's and transformers' errors into ours, each with what to do next."""
-    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
-
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)
-            yield
-    except GatedRepoError as e:
-        raise AccessDenied(
-            f"{model} is gated: its owner lets only those in who have accepted its terms. Accept them on the model's "
-            "page while logged in, then set HF_TOKEN to a token of that account."
-        ) from e
-    except RepositoryNotFoundError as e:
-        raise InvalidStructure(
-            f"There is no model {model} on the hub, or HF_TOKEN may not see it. Correct `model` in the configuration."
-        ) from e
-    except (OSError, ValueError) as e:
-        if isinstance(cause := e.__cause__, GatedRepoError) or "gated repo" in str(e):
-            raise AccessDenied(
-                f"{model} is gated: accept its terms on the model's page, then set HF_TOKEN to a token of that account."
-            ) from (cause or e)
-        raise InvalidStructure(
-            f"The model {model} cannot be loaded: {str(e).strip().splitlines()[0]}. If it was being downloaded, let "
-            "that finish or start it again; otherwise correct `model` in the configuration."
-        ) from e

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from phases.errors import ContainerError, CUDAOutOfMemory, DiskSpaceLow
+from phases.errors import CUDAOutOfMemory, DiskSpaceLow, NotProvided
 from phases.qlora_training import processor
 from phases.qlora_training.config import QLoRAConfig
 
@@ -32,21 +32,21 @@ def disk(path: Path, needed_gb: float) -> float:
 
 
 def cpu(config: QLoRAConfig) -> None:
-    """Raises ContainerError when nf4 is to run on a CPU that bitsandbytes has no kernels for."""
+    """Raises NotProvided when nf4 is to run on a CPU that bitsandbytes has no kernels for."""
     import torch
 
     if config.quantization == "none" or torch.cuda.is_available():
         return
     has = processor.features()
     if platform.machine() == "x86_64" and has and "avx2" not in has:
-        raise ContainerError(
+        raise NotProvided(
             "bitsandbytes computes nf4 on a CPU with AVX2, and this one has none. Take another machine, or set "
             "quantization: none, which trains in full precision."
         )
 
 
 def options(config: QLoRAConfig) -> None:
-    """Raises ContainerError for an option whose library or device is not here, with the reason."""
+    """Raises NotProvided for an option whose library or device is not here, with the reason."""
     import torch
 
     gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
@@ -74,7 +74,7 @@ def options(config: QLoRAConfig) -> None:
     }
     for said, (missing, why, instead) in lacks.items():
         if missing:
-            raise ContainerError(f"The configuration says {said}, but {why}. Provide that, or set {instead}.")
+            raise NotProvided(f"The configuration says {said}, but {why}. Provide that, or set {instead}.")
 
 
 @dataclass(frozen=True)
@@ -123,10 +123,10 @@ def gpu(needed: Need, model: str) -> None:
     has = torch.cuda.get_device_properties(torch.cuda.current_device()).total_memory
     if needed.total > has:
         raise CUDAOutOfMemory(
-            f"{model} needs about {needed.total / GB:.1f} GB of GPU memory to be trained as configured "
+            f"{model} needs about {needed.total / GB:.1f} GB of GPU memory to be trained with a single row in the micro-batch "
             f"({needed.weights / GB:.1f} weights, {needed.adapter / GB:.1f} adapter and optimizer, "
             f"{needed.activations / GB:.1f} activations), and {torch.cuda.get_device_name()} has {has / GB:.1f} GB: "
-            f"{(needed.total - has) / GB:.1f} GB are missing. Lower max_length or micro_batch, or rent a larger GPU."
+            f"{(needed.total - has) / GB:.1f} GB are missing. Lower max_length or lora_rank, or rent a larger GPU."
         )
 
 

@@ -154,13 +154,16 @@ def make_base(ctx: Context, config: QLoRAConfig, rows: list[Any], out: str) -> s
 
 
 def check_memory(config: QLoRAConfig) -> None:
-    """Before a model is loaded: does it fit the GPU. Raises CUDAOutOfMemory, and what model.shape raises."""
+    """Before a model is loaded: does it fit the GPU with one row in the micro-batch, the least that ReduceBatchSize of
+    Diagram 8 can come down to. Raises CUDAOutOfMemory, and what model.shape raises.
+    """
     hub.quiet(config.offline)
     import torch
 
     shape = model.shape(config)
     if torch.cuda.is_available():
-        preflight.gpu(preflight.need(shape, config), config.model)
+        least = config.model_copy(update={"micro_batch": 1})
+        preflight.gpu(preflight.need(shape, least), config.model)
 
 
 def cache_directory() -> Path:

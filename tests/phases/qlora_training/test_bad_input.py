@@ -13,7 +13,7 @@ import pytest
 
 from phases.error_recovery.classify import classify
 from phases.errors import PipelineError
-from phases.qlora_training import data, model, preflight, processor
+from phases.qlora_training import model, preflight, processor
 from phases.qlora_training.config import QLoRATrainingConfig
 from phases.qlora_training.job import with_hyperparameters
 from tests.phases.qlora_training.micro import settings
@@ -30,16 +30,6 @@ def said(state: str, do: Callable[[], Any]) -> str:
 @pytest.fixture
 def copied(micro: Path, tmp_path: Path) -> Path:
     return shutil.copytree(micro, tmp_path / "model")
-
-
-def test_an_empty_set() -> None:
-    assert "nothing to train on" in said("EmptyDataset", lambda: data.validate([], "train.jsonl"))
-
-
-def test_rows_without_messages() -> None:
-    assert "has no `messages`" in said(
-        "InvalidStructure", lambda: data.validate([{"text": "x"}], "train.jsonl")
-    )
 
 
 def test_a_model_that_is_not_there(tmp_path: Path) -> None:
@@ -79,20 +69,70 @@ def test_a_model_that_is_not_causal(copied: Path) -> None:
     assert "not a causal language model" in said("InvalidStructure", lambda: model.load(settings(copied)))
 
 
+def test_a_model_that_could_write_on_but_was_not_trained_to(copied: Path) -> None:
+    """transformers has a causal class for BERT too, and would load it."""
+    bert = {"model_type": "bert", "architectures": ["BertForMaskedLM"]}
+    (copied / "config.json").write_text(json.dumps(bert))
+    assert "is a bert model" in said("InvalidStructure", lambda: model.load(settings(copied)))
+
+
+def test_weights_that_do_not_fill_the_model(copied: Path) -> None:
+    """transformers draws what is missing at random, with a line in its log."""
+    from safetensors.torch import load_file, save_file
+
+    weights = load_file(copied / "model.safetensors")
+    gone = next(name for name in sorted(weights) if "q_proj" in name)
+    del weights[gone]
+    save_file(weights, copied / "model.safetensors", {"format": "pt"})
+    message = said("InvalidStructure", lambda: model.load(settings(copied)))
+    assert f"lack 1 of the model's tensors, such as {gone}" in message
+
+
+def test_weights_of_another_shape_than_the_configuration(copied: Path) -> None:
+    shape = json.loads((copied / "config.json").read_text())
+    (copied / "config.json").write_text(json.dumps(shape | {"intermediate_size": 96}))
+    assert "cannot be loaded" in said("InvalidStructure", lambda: model.load(settings(copied)))
+
+
+@pytest.mark.parametrize(
+    "index", ["{", "[]", '{"weight_map": 3}', "{}"], ids=["cut", "a-list", "no-map", "empty"]
+)
+def test_an_index_that_cannot_be_read(copied: Path, index: str) -> None:
+    (copied / "model.safetensors.index.json").write_text(index)
+    message = said("InvalidStructure", lambda: model.load(settings(copied)))
+    assert "model.safetensors.index.json cannot be read" in message
+
+
+@pytest.mark.parametrize("name", ["config.json", "tokenizer.json", "tokenizer_config.json"])
+def test_a_small_file_cut_off(copied: Path, name: str) -> None:
+    path = copied / name
+    path.write_bytes(path.read_bytes()[:-40])
+
+    def both() -> None:
+        model.load(settings(copied))
+        model.load_tokenizer(settings(copied))
+
+    assert "cannot be loaded" in said("InvalidStructure", both)
+
+
+def test_out_of_memory_while_loading_is_not_taken_for_a_broken_model(
+    copied: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    def refuse(*args: Any, **kwargs: Any) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+    monkeypatch.setattr(AutoModelForCausalLM, "from_pretrained", refuse)
+    with pytest.raises(torch.OutOfMemoryError) as raised:
+        model.load(settings(copied))
+    assert classify(raised.value) == "CUDAOutOfMemory"
+
+
 def test_a_tokenizer_without_a_template(copied: Path) -> None:
     (copied / "chat_template.jinja").unlink()
     assert "no chat template" in said("InvalidStructure", lambda: model.load_tokenizer(settings(copied)))
-
-
-def test_a_gated_model(monkeypatch: pytest.MonkeyPatch) -> None:
-    from transformers import AutoConfig
-
-    def refuse(*args: Any, **kwargs: Any) -> None:
-        raise OSError("You are trying to access a gated repo.\nMake sure to have access to it.")
-
-    monkeypatch.setattr(AutoConfig, "from_pretrained", refuse)
-    config = settings(Path("ibm-granite/granite-gated"))
-    assert "set HF_TOKEN" in said("AccessDenied", lambda: model.load(config))
 
 
 def test_a_gpu_too_small_says_by_how_much_before_loading(monkeypatch: pytest.MonkeyPatch) -> None:
