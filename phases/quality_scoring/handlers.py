@@ -9,6 +9,7 @@ import structlog
 
 from fsm.phase import Phase
 from phases.quality_scoring import extract
+from phases.quality_scoring.asked import named
 from phases.quality_scoring.compiler import Compiler, find_compiler
 from phases.quality_scoring.config import QualityScoringConfig, SyntaxConfig
 from phases.quality_scoring.diagnosis import Fault, diagnose
@@ -49,9 +50,11 @@ def use_raw_text(item: Scoring) -> None:
 
 @PHASE.state("SyntaxCheck.TryGCC")
 def try_gcc(item: Scoring) -> str:
-    """Whether there is a compiler to ask, and code to ask it about."""
+    """Whether there is a compiler to ask, and code to ask it about that is an answer to the prompt."""
     if not item.structure.substance:
         return "Nothing to compile"
+    if item.astray:
+        return "Answers another question"
     return "GCC available" if _compiler(item.config.syntax) else "GCC not found"
 
 
@@ -132,16 +135,22 @@ def _descend(
 
 @PHASE.state("SyntaxCheck.Score0")
 def score_0(item: Scoring) -> None:
-    """Not C, or nothing of it."""
+    """Not C, nothing of it, or no answer."""
     rule, points, found = "SyntaxCheck.Score0", item.config.syntax.critical, item.diagnosis
     if found.failure:
         item.give(rule, points, f"the compiler could not read it: {found.failure}")
-    elif not found.errors:
+    elif not item.structure.substance:
         item.give(rule, points, "nothing to compile: no code, or only functions that do nothing")
+    elif item.astray:
+        item.give(rule, points, f"another question's answer: nothing is named {_either(item.prompt)}")
     else:
         item.give(rule, points, f"{found.grammar} errors of grammar")
         for fault in found.errors[:_MOST_SHOWN]:
             item.give(rule, 0.0, fault.note, fault.line)
+
+
+def _either(prompt: str) -> str:
+    return " or ".join(f"`{name}`" for name in sorted(named(prompt)))
 
 
 @PHASE.state("SyntaxCheck.HeuristicCheck")
@@ -209,7 +218,8 @@ def detect(item: Scoring) -> str:
 def check_keywords(item: Scoring) -> None:
     """The domain's keywords in the names of the code: comments and strings say nothing."""
     item.keywords = item.config.protocol.domains[item.domain].keywords
-    item.found = matches(item.keywords, item.structure.names) if item.structure.substance else ()
+    answers = item.structure.substance and not item.astray
+    item.found = matches(item.keywords, item.structure.names) if answers else ()
 
 
 @PHASE.state("ProtocolCheck.CountMatches")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from phases.quality_scoring.asked import named
 from phases.quality_scoring.config import QualityScoringConfig
 from phases.quality_scoring.diagnosis import NOTHING_WRONG, Diagnosis
 from phases.quality_scoring.structure import Structure, Unreadable
@@ -78,6 +79,12 @@ class Scoring:
         except Unreadable as e:
             self.refuse(str(e))
             self.structure = Structure("")
+
+    @property
+    def astray(self) -> bool:
+        """Whether the prompt names what it wants, and nothing in the code bears any of the names."""
+        asked = named(self.prompt)
+        return bool(asked) and asked.isdisjoint(self.structure.names)
 
     def refuse(self, why: str) -> None:
         """Say why none of the text is read; what is scored is then the empty text."""

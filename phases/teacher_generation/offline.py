@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from phases.quality_scoring.asked import common
 from phases.teacher_generation.shapes import SHAPES, UNITS, Shape, words
 from phases.teacher_generation.teacher import digest
 
@@ -25,39 +26,6 @@ _NAMES = (
 _NUMBER = re.compile(r"(?<![\w.])\d+(?![\w.]*\w|-bit)")
 _TICKED = re.compile(r"`[^`]*`")
 _DOMAIN = re.compile(r"\b(TSN|AVB|CARLA)\b", re.IGNORECASE)
-_NOT_NAMES = frozenset(
-    {
-        "auto",
-        "break",
-        "case",
-        "char",
-        "const",
-        "continue",
-        "default",
-        "double",
-        "else",
-        "enum",
-        "extern",
-        "float",
-    }
-    | {
-        "for",
-        "goto",
-        "if",
-        "inline",
-        "int",
-        "long",
-        "main",
-        "register",
-        "restrict",
-        "return",
-        "short",
-        "signed",
-    }
-    | {"sizeof", "static", "struct", "switch", "typedef", "union", "unsigned", "void", "volatile", "while"}
-    | {"bool", "true", "false", "NULL", "int8_t", "int16_t", "int32_t", "int64_t", "uint8_t", "uint16_t"}
-    | {"uint32_t", "uint64_t", "size_t"}
-)
 
 
 @dataclass(frozen=True)
@@ -121,6 +89,6 @@ def _weights() -> dict[str, float]:
 def _function_name(prompt: str) -> str | None:
     for pattern in _NAMES:
         for name in pattern.findall(prompt):
-            if name not in _NOT_NAMES and not name.startswith("__"):
+            if not common(name) and not name.startswith("__"):
                 return str(name)
     return None

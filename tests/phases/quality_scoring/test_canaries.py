@@ -14,12 +14,16 @@ from phases.quality_scoring.config import SyntaxConfig
 HERE = Path(__file__).parent
 PAGE = HERE.parents[2] / "docs" / "scoring.md"
 PROMPT = "Write a C function that programs a TSN gate control list (IEEE 802.1Qbv)."
-CANARIES = sorted(p.stem for p in (HERE / "canaries").glob("*.c") if p.stem != "honest")
+ASTRAY = "another_question"
+"""The honest function again, given to a prompt that names another: what a student does that knows its answers by heart."""
+NAMED = f"{PROMPT} Name it `gcl_program`."
+CANARIES = [*sorted(p.stem for p in (HERE / "canaries").glob("*.c") if p.stem != "honest"), ASTRAY]
 
 
 def scored(name: str, use: Literal["gcc", "heuristic"]) -> Score:
-    text = (HERE / "canaries" / f"{name}.c").read_text("utf-8")
-    return score(text, PROMPT, QualityScoringConfig(syntax=SyntaxConfig(use=use)))
+    file, prompt = ("honest", NAMED) if name == ASTRAY else (name, PROMPT)
+    text = (HERE / "canaries" / f"{file}.c").read_text("utf-8")
+    return score(text, prompt, QualityScoringConfig(syntax=SyntaxConfig(use=use)))
 
 
 def test_the_canaries_are_all_there() -> None:
@@ -30,6 +34,7 @@ def test_the_canaries_are_all_there() -> None:
         "repeated",
         "repeated_renamed",
         "single_letters",
+        ASTRAY,
     ]
 
 
@@ -43,8 +48,8 @@ def test_honest_code_is_acceptable() -> None:
     assert not scored("honest", "gcc").needs_correction
 
 
-@pytest.mark.parametrize("canary", ["comments_only", "empty_function"])
-def test_what_does_nothing_needs_correction(canary: str) -> None:
+@pytest.mark.parametrize("canary", ["comments_only", "empty_function", ASTRAY])
+def test_what_is_no_answer_needs_correction(canary: str) -> None:
     assert scored(canary, "gcc").needs_correction
 
 
