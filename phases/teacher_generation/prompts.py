@@ -1,7 +1,7 @@
-"""Domain prompts from a seed, in three splits that share no prompt, no name and no number.
+"""Domain prompts from a seed, in three splits that share no prompt, no word order and no number.
 
-`train` goes to the teacher, `eval` is the drawn evaluation set of Diagram 4, and `held_out` is the frozen set
-beside it, whose word orders too are never seen in training.
+`train` goes to the teacher, `eval` is the drawn evaluation set of Diagram 4, and `held_out` is the frozen set beside it.
+The splits ask for the same kinds of function: whoever has learned to answer can answer a wording never seen.
 """
 
 from __future__ import annotations
@@ -26,26 +26,29 @@ class Prompt:
     split: Split
 
 
-_SEEN_ORDERS = (
-    "Write a C function `{name}` for {domain} to {does}.",
-    "Implement `{name}` in C for {domain}: {does}.",
-    "{domain}: write the C function `{name}` to {does}.",
-    "In C, write `{name}` to {does} ({domain}).",
-)
-_HELD_OUT_ORDERS = (
-    "To {does}, a {domain} node needs the C function `{name}`.",
-    "`{name}` shall {does}. Give its C code for {domain}.",
-    "We want to {does} in {domain}. Write `{name}` in C.",
-)
 _ORDERS: dict[Split, Sequence[str]] = {
-    "train": _SEEN_ORDERS,
-    "eval": _SEEN_ORDERS,
-    "held_out": _HELD_OUT_ORDERS,
-}
-_PREFIXES: dict[Split, Sequence[str]] = {
-    "train": ("port", "node", "bridge", "link", "ecu", "net", "eth", "switch", "hw", "drv", "sys", "app"),
-    "eval": ("zone", "core", "ring", "bus"),
-    "held_out": ("cell", "edge", "hub", "trunk"),
+    "train": (
+        "Write a C function `{name}` for {domain} to {does}.",
+        "Implement `{name}` in C for {domain}: {does}.",
+        "{domain}: write the C function `{name}` to {does}.",
+        "In C, write `{name}` to {does} ({domain}).",
+        "Write `{name}`, a C function that can {does}. It is for {domain}.",
+        "A {domain} device has to {does}. Implement `{name}` in C.",
+        "The aim is to {does}. Name the C function `{name}` ({domain}).",
+        "For {domain}, `{name}` has to {does}. Implement it in C.",
+    ),
+    "eval": (
+        "Please write C code to {does}: `{name}`, for {domain}.",
+        "Give me the {domain} function `{name}` in C. It should {does}.",
+        "Our {domain} firmware lacks `{name}`, which is to {does}. Write it in C.",
+        "How would you {does} in {domain}? Answer with the C function `{name}`.",
+    ),
+    "held_out": (
+        "To {does}, a {domain} node needs the C function `{name}`.",
+        "`{name}` shall {does}. Give its C code for {domain}.",
+        "We want to {does} in {domain}. Write `{name}` in C.",
+        "C code, please: `{name}` for {domain}, to {does}.",
+    ),
 }
 # of every five numbers of a shape, three are for training and one for each of the other splits
 _RESIDUES: dict[Split, Sequence[int]] = {"train": (0, 1, 2), "eval": (3,), "held_out": (4,)}
@@ -88,6 +91,5 @@ def _word(shape: Shape, domain: str, split: Split, rng: random.Random) -> Prompt
     values = range(shape.numbers[0], shape.numbers[1] + 1, shape.numbers[2])
     own = [value for place, value in enumerate(values) if place % 5 in _RESIDUES[split]] or [values[0]]
     does = shape.does.format(n=rng.choice(own), unit=rng.choice(sorted(UNITS)))
-    name = f"{rng.choice(_PREFIXES[split])}_{shape.kind}"
-    text = rng.choice(_ORDERS[split]).format(name=name, domain=domain, does=does)
+    text = rng.choice(_ORDERS[split]).format(name=shape.kind, domain=domain, does=does)
     return Prompt(text, domain, shape.kind, split)
