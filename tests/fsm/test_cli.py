@@ -56,7 +56,7 @@ def test_a_phase_alone_may_come_after_another_run(home: Path) -> None:
     words = ("local.yaml", "--log", "none")
     assert fsm(*words, "--machine", "data_preparation", cwd=home, module="fsm.run").returncode == 0
     config = (home / "local.yaml").read_text().replace("prompts: null", "prompts: data/splits/val.jsonl")
-    (home / "local.yaml").write_text(config.replace("generated: 60", "generated: 0"))
+    (home / "local.yaml").write_text(config.replace("generated: 216", "generated: 0"))
     alone = fsm(*words, "--machine", "teacher_generation", cwd=home, module="fsm.run")
     assert alone.returncode == 3
     assert "data/splits/val.jsonl" in alone.stderr
