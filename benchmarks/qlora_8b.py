@@ -1,7 +1,8 @@
 """QLoRA on a model of Granite 8B's shape, by this project's own code, beside bare TRL and transformers.
 
     python benchmarks/qlora_8b.py                    on a CUDA machine; nothing is downloaded, 20 GB of disk are used
-    python benchmarks/qlora_8b.py --tiny             the same code on a tiny shape and a CPU: proves the code, not the speed
+    python benchmarks/qlora_8b.py --laptop           the same on the tiny student of configs/local.yaml and a CPU
+    python benchmarks/qlora_8b.py --tiny             on a shape so small that it proves the code, not the speed
     python benchmarks/qlora_8b.py --parts step       a part alone: step, generation, resume, memory
 
 The weights are random, which changes no time and no memory. Every number stands beside a peer or a floor measured in the
@@ -36,7 +37,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--tiny", action="store_true", help="a tiny shape, so that a CPU will do")
+    shape = parser.add_mutually_exclusive_group()
+    shape.add_argument(
+        "--laptop", action="store_true", help="the tiny student's shape, so that a CPU will do"
+    )
+    shape.add_argument("--tiny", action="store_true", help="a tiny shape, in seconds")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
     parser.add_argument(
         "--work", type=Path, default=ROOT / "build" / "qlora_8b", help="weights, runs, scratch"
@@ -55,32 +60,33 @@ def main(argv: Sequence[str] | None = None) -> int:
         return child(json.loads(args.child.read_text()))
     import torch
 
-    if not (args.tiny or torch.cuda.is_available()):
+    if not (args.tiny or args.laptop or torch.cuda.is_available()):
         print(
             "There is no CUDA device here, so a model of 8B cannot be measured. Run this on a machine with an NVIDIA GPU "
-            "of 24 GB or more, or give --tiny to run the same code on a small shape.",
+            "of 24 GB or more, or give --laptop to run the same code on a small shape.",
             file=sys.stderr,
         )
         return 2
-    name = "qlora_8b_tiny" if args.tiny else "qlora_8b"
+    size = "tiny" if args.tiny else "laptop" if args.laptop else ""
+    name = "_".join(filter(None, ("qlora_8b", size)))
     output = args.output or ROOT / "benchmarks" / "results" / f"{name}.json"
-    found = measure(args.tiny, args.parts, args.work.resolve() / name, output)
+    found = measure(size, args.parts, args.work.resolve() / name, output)
     print(f"written to {output}")
     good = found.get("memory", {}).get("survived", True) and found.get("resume", {}).get("resumed", True)
     return 0 if good else 1
 
 
-def measure(tiny: bool, parts: Sequence[str], work: Path, output: Path) -> dict[str, Any]:
+def measure(size: str, parts: Sequence[str], work: Path, output: Path) -> dict[str, Any]:
     """Run the parts, each written to `output` as soon as it is there."""
     from benchmarks.granite_8b.base import make
     from benchmarks.granite_8b.broken_off import memory, resume
     from benchmarks.granite_8b.device import machine
     from benchmarks.granite_8b.generating import generation
-    from benchmarks.granite_8b.sizes import FULL, SMALL
+    from benchmarks.granite_8b.sizes import FULL, LAPTOP, SMALL
     from benchmarks.granite_8b.steps import step
 
     measures = {"step": step, "generation": generation, "resume": resume, "memory": memory}
-    sizes = SMALL if tiny else FULL
+    sizes = {"tiny": SMALL, "laptop": LAPTOP, "": FULL}[size]
     here = machine(sizes)
     found: dict[str, Any] = json.loads(output.read_text()) if output.is_file() else {}
     if any(found.get("machine", {}).get(key) != here[key] for key in ("device", "versions")):

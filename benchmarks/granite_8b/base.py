@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.granite_8b.device import peak, release, synchronize
-from benchmarks.granite_8b.sizes import SEED, SMALL, Sizes, parameters
+from benchmarks.granite_8b.sizes import FULL, SEED, Sizes, parameters
 from phases.distillation.tiny_student import train_tokenizer
 from phases.qlora_training import data
 from phases.qlora_training.config import QLoRAConfig, TinyStudentConfig
@@ -41,7 +41,7 @@ class Base:
             "gradient_accumulation_steps": sizes.accumulation,
             "max_steps": sizes.warm + sizes.timed,
             "keep": "last",
-            "threads": 1 if sizes is SMALL else None,
+            "threads": None if sizes is FULL else 1,
         }
         return QLoRAConfig.model_validate(said | changes)
 

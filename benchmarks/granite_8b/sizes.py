@@ -74,6 +74,21 @@ FULL = Sizes(GRANITE_8B, "4GB", 4096, 32, 2, 8, 1, 2, 2, 2, (32, 128), 256, 1024
 SMALL = Sizes(TINY, "200KB", 192, 4, 2, 2, 1, 1, 1, 1, (4,), 32, 8, 256, 4)
 
 
+STUDENT: Shape = {
+    **TINY,
+    "hidden_size": 128,
+    "intermediate_size": 384,
+    "attention_multiplier": 32**-0.5,
+    "embedding_multiplier": 1.0,
+    "logits_scaling": 1.0,
+    "residual_multiplier": 1.0,
+}
+"""The tiny student of configs/local.yaml: half a million parameters."""
+
+
+LAPTOP = Sizes(STUDENT, "1MB", 512, 32, 2, 8, 1, 4, 3, 4, (8, 32), 64, 256, 512, 8)
+
+
 def parameters(shape: Shape, rank: int = 32) -> dict[str, int]:
     """Counts of weights: in the linear layers, in the head (also the embedding), in a LoRA of `rank`, in all."""
     width, ff, layers = shape["hidden_size"], shape["intermediate_size"], shape["num_hidden_layers"]
