@@ -187,17 +187,17 @@ def write(name: str, measures: Sequence[Measure], **more: Any) -> Path:
     rows = [asdict(m) | {"met": m.met} for m in measures]
     path = RESULTS / f"{name}.json"
     RESULTS.mkdir(exist_ok=True)
-    path.write_text(json.dumps({**more, "measures": _rounded(rows)}, indent=1, ensure_ascii=False) + "\n")
+    path.write_text(json.dumps({**more, "measures": rounded(rows)}, indent=1, ensure_ascii=False) + "\n")
     return path
 
 
-def _rounded(value: Any) -> Any:
+def rounded(value: Any) -> Any:
     """Numbers to four digits: more are noise, and noise in every line of a diff."""
     if isinstance(value, float):
         return float(f"{value:.4g}")
     if isinstance(value, Mapping):
-        return {k: _rounded(v) for k, v in value.items()}
-    return [_rounded(v) for v in value] if isinstance(value, (list, tuple)) else value
+        return {k: rounded(v) for k, v in value.items()}
+    return [rounded(v) for v in value] if isinstance(value, (list, tuple)) else value
 
 
 # Where
