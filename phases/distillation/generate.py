@@ -1,11 +1,13 @@
 """The student's answers: in batches, and yet each a function of weights, seed and prompt alone.
 
-Three things would make an answer depend on what else is in its batch, and each has its cure:
+Four things would make an answer depend on what else is in its batch, and each has its cure:
 
 - `generate` draws all rows from one generator. Here a row's noise is a hash of (seed, prompt, position, token),
   added to the logits (the Gumbel-max trick draws exactly from their softmax), and the largest is taken.
 - Padding to the longest prompt of a batch changes the shapes, and with them the order of floating-point sums. Here
   prompts are padded on the left to a multiple of `bucket`, which depends on the prompt alone.
+- Where no row of a batch is padded, transformers leaves the mask out, and attention is another kernel. Here every row
+  is padded, by one token at least.
 - The number of rows picks the matrix kernels. Here every batch has the same number of rows; a short one is filled up.
 
 On a CPU that makes answers equal to the bit; on a GPU as far as its kernels are deterministic for a given shape.
@@ -115,7 +117,8 @@ def plan(encoded: Sequence[Encoded], config: SamplingConfig) -> list[Batch]:
     """Prompts of like length together, shortest first; the same prompts always give the same batches."""
     by_length: dict[int, list[int]] = {}
     for place, one in enumerate(encoded):
-        by_length.setdefault(-(-len(one.ids) // config.bucket) * config.bucket, []).append(place)
+        length = (len(one.ids) // config.bucket + 1) * config.bucket  # of at least one token more
+        by_length.setdefault(length, []).append(place)
     return [
         Batch(tuple(places[i : i + config.batch]), length)
         for length, places in sorted(by_length.items())

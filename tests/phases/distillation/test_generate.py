@@ -34,12 +34,58 @@ def answers(student: tuple[Any, Any], prompts: list[str], seed: int = 1, **said:
     return {prompts[i]: output.text for i, output in generate.answers(*student, prompts, config, seed)}
 
 
+def logits(student: tuple[Any, Any], prompts: list[str], max_new_tokens: int = 3) -> dict[str, list[bytes]]:
+    """The bits of the logits that each token of each prompt's answer was drawn from."""
+    model, tokenizer = student
+    config = SamplingConfig(max_new_tokens=max_new_tokens, batch=4, bucket=16, max_prompt_tokens=128)
+    encoded = generate.encode(tokenizer, prompts, 128)
+    found: dict[str, list[bytes]] = {}
+    for batch in generate.plan(encoded, config):
+        heard: list[Any] = []
+        hook = model.get_base_model().register_forward_hook(
+            lambda module, args, output, heard=heard: heard.append(output.logits[:, -1].float().numpy())
+        )
+        try:
+            made = generate.answer(model, tokenizer, encoded, batch, config, 1)
+        finally:
+            hook.remove()
+        for row, output in enumerate(made):  # after its end a row goes on as padding until the others end
+            assert len(heard) > output.tokens - output.cut
+            found[output.prompt] = [step[row].tobytes() for step in heard[: output.tokens + 1]]
+    return found
+
+
 def test_the_same_prompt_gets_the_same_answer_in_any_company(student: tuple[Any, Any]) -> None:
     together = answers(student, PROMPTS)
     for start in range(len(PROMPTS)):
         some = PROMPTS[start : start + 3]
         assert answers(student, some) == {p: together[p] for p in some}
     assert answers(student, PROMPTS[::-1]) == together
+
+
+def test_not_a_bit_of_what_is_drawn_from_depends_on_the_company(student: tuple[Any, Any]) -> None:
+    """The text tells a difference in the logits once in millions of tokens; the logits tell it at once.
+
+    Another number of rows, or padding to the longest prompt of a batch, are other shapes, and other kernels for them; so
+    is attention without a mask, where no row of a batch has padding (one of these prompts is exactly a bucket long).
+    """
+    assert any(len(e.ids) % 16 == 0 for e in generate.encode(student[1], PROMPTS, 128))
+    together = logits(student, PROMPTS)
+    for start in range(len(PROMPTS)):
+        for some in (PROMPTS[start : start + 1], PROMPTS[start : start + 3]):
+            assert logits(student, some) == {p: together[p] for p in some}
+
+
+def test_padding_is_not_seen(student: tuple[Any, Any]) -> None:
+    """What is drawn from first is what the model says after the bare prompt."""
+    import torch
+
+    drawn = logits(student, PROMPTS[:5], max_new_tokens=1)
+    for prompt, found in drawn.items():
+        bare = generate.encode(student[1], [prompt], 128)[0].ids
+        with torch.no_grad():
+            wanted = student[0](input_ids=torch.tensor([bare])).logits[0, -1]
+        assert torch.allclose(torch.frombuffer(bytearray(found[0]), dtype=torch.float32), wanted, atol=1e-4)
 
 
 def test_the_seed_decides(student: tuple[Any, Any]) -> None:
@@ -83,7 +129,7 @@ def test_batches_hold_prompts_of_like_length_and_every_prompt_once() -> None:
     assert sorted(place for b in batches for place in b.places) == list(range(50))
     for batch in batches:
         assert len(batch.places) <= 8
-        assert all(batch.length - 32 < len(encoded[p].ids) <= batch.length for p in batch.places)
+        assert all(batch.length - 32 <= len(encoded[p].ids) < batch.length for p in batch.places)
 
 
 def test_the_noise_draws_from_the_softmax() -> None:
