@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import socket
 import subprocess
@@ -11,9 +12,13 @@ from typing import Any
 
 import pytest
 
+from fsm.walk import Walk
+from machines.qlora_training import MACHINE
 from phases.qlora_training import checkpoints, data, model
 from phases.qlora_training.config import QLoRAConfig
+from phases.qlora_training.follow import Follow, Intervals
 from tests.phases.qlora_training.micro import HALTED, ROWS, Interruption, settings, train
+from tests.phases.qlora_training.test_follow import take_steps
 
 
 def loaded(config: QLoRAConfig) -> tuple[Any, Any]:
@@ -35,7 +40,10 @@ def gradients(student: Any, tokenizer: Any) -> list[Any]:
 
 
 def test_a_4_bit_model_that_has_answered_still_learns_right(micro: Path) -> None:
-    """bitsandbytes 0.50 repacks 4-bit weights in eval mode on CPUs with AVX512-BF16, and training then goes wrong."""
+    """bitsandbytes 0.50 repacks 4-bit weights in eval mode on CPUs with AVX512-BF16, and training then goes wrong.
+
+    On any other CPU nothing goes wrong, and only what the layers were told can be looked at.
+    """
     import torch
 
     student, tokenizer = loaded(settings(micro, quantization="nf4"))
@@ -62,6 +70,8 @@ def test_trainables_are_fp32_after_the_trainer_is_built(micro: Path, tmp_path: P
 
 
 def test_what_breaks_exact_resume_is_off(micro: Path, tmp_path: Path) -> None:
+    """What each does when it is on shows elsewhere: rows in another order after a resume, checkpoints that cannot be
+    sealed, and a SIGTERM that transformers' own handler swallows (test_resume, test_signals)."""
     arguments = _trainer(settings(micro), tmp_path).args
     assert not arguments.save_only_model
     assert not getattr(arguments, "group_by_length", False)
@@ -118,12 +128,79 @@ def test_nan_loss_halts_before_the_weights_are_touched_and_keeps_the_last_checkp
     assert last.step == 8
 
 
-def test_the_tiny_students_attention_is_scaled_by_its_width(micro: Path) -> None:
-    """Granite's default multiplier of 1.0 belongs to its own width."""
+@pytest.mark.parametrize("heads", [8, 2, 1])
+def test_the_tiny_students_attention_does_not_saturate_however_wide_its_heads(heads: int) -> None:
+    """Granite's default multiplier of 1.0 belongs to its own training.
+
+    With queries and keys of unit variance it leaves a position some 3 of 64 others to attend to; scaled by the width
+    of a head, some 45, whatever that width is. The base step's loss shows none of it: it is no higher with 1.0.
+    """
+    import torch
+
     from phases.distillation.tiny_student import granite
     from tests.phases.qlora_training.micro import RECIPE
 
-    assert granite(RECIPE, 320).config.attention_multiplier == pytest.approx(16**-0.5)
+    model = granite(RECIPE.model_copy(update={"width": 128, "heads": heads, "kv_heads": heads}), 320).eval()
+    model.set_attn_implementation("eager")
+    attention = model.model.layers[0].self_attn
+    torch.manual_seed(0)
+    with torch.no_grad():
+        for projection in (attention.q_proj, attention.k_proj):
+            projection.weight.normal_(std=128**-0.5)
+        ids = torch.randint(320, (1, 64))
+        last = model(input_ids=ids, output_attentions=True).attentions[0][0, :, -1]
+    entropy = -(last.clamp_min(1e-12).log() * last).sum(-1).mean()
+    assert 30 < float(entropy.exp()) < 64
+
+
+def test_the_loss_is_that_of_the_completions_alone(micro: Path, tmp_path: Path) -> None:
+    """By TRL's default a data set that comes in tokens is learned whole, prompts included."""
+    import torch
+
+    trainer = _trainer(settings(micro), tmp_path)
+    tokenizer = trainer.processing_class
+    masks = {e.input_ids: e.completion_mask for e in data.tokenize(ROWS, tokenizer, 128, "rows").examples}
+    batch = next(iter(trainer.get_train_dataloader()))
+    model = trainer.model.eval()
+    with torch.no_grad():
+        found = trainer.compute_loss(model, batch)
+        logits = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits
+    taken = []
+    for ids, attended, row in zip(batch["input_ids"], batch["attention_mask"], logits, strict=True):
+        own = ids[attended.bool()]
+        mask = torch.tensor(masks[tuple(own.tolist())][1:]).bool()
+        assert 0 < int(mask.sum()) < len(mask)
+        said = row[: len(own) - 1].log_softmax(-1)
+        taken.append(-said[torch.arange(len(mask)), own[1:]][mask])
+    assert float(found) == pytest.approx(float(torch.cat(taken).mean()), rel=1e-4)
+
+
+def test_an_evaluation_with_a_loss_that_is_no_number_is_not_the_best_one(
+    micro: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """transformers' default leaves such rows out of the mean, which may well be the lowest then.
+
+    Of training's losses CheckNaN sees each before transformers does, so there the default would change only what is
+    logged.
+    """
+    import torch
+
+    trainer = _trainer(settings(micro), tmp_path)
+    trainer.stopping = lambda: False
+    real, calls = trainer.prediction_step, []
+
+    def poisoned(*args: Any, **kwargs: Any) -> Any:
+        calls.append(1)
+        loss, logits, labels = real(*args, **kwargs)
+        return (loss * torch.nan if len(calls) == 2 else loss), logits, labels
+
+    monkeypatch.setattr(trainer, "prediction_step", poisoned)
+    loss = trainer.evaluate()["eval_loss"]
+    assert len(calls) > 2
+    assert math.isnan(loss)
+    follow = Follow(Walk(MACHINE.counted_inside("TrainingLoop")), Intervals(1, 1, 1), max_steps=2)
+    take_steps(follow, 1, 1, iter([loss]))
+    assert (follow.best_step, follow.known.waited) == (None, 1)
 
 
 def _trainer(config: QLoRAConfig, directory: Path) -> Any:
