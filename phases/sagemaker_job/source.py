@@ -13,8 +13,9 @@ import importlib
 import io
 import tarfile
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, distribution, version
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -35,6 +36,8 @@ from phases.sagemaker_job.container import main
 sys.exit(main())
 '''
 LACKING = (
+    "contourpy",  # of matplotlib; named, for another version may want another numpy
+    "matplotlib",
     "pydantic",
     "pydantic-core",
     "pyyaml",
@@ -45,10 +48,9 @@ LACKING = (
     "tree-sitter-c",
     "tree-sitter-cpp",
 )
-"""What the project needs and the image lacks, or may lack. None of these needs torch, transformers or numpy, so that pip
-leaves those of the image as they are."""
+"""What the project needs and the image lacks, or may lack. pip leaves torch, transformers and numpy as the image has
+them: `python -m tests.versions` holds it to that."""
 IN_THE_IMAGE = ("bitsandbytes", "boto3", "peft", "safetensors", "torch", "transformers", "trl")
-WITH_THE_LAUNCHER = ("matplotlib",)  # the pictures of reports, which no job makes
 
 BESIDE = ("diagrams/*.mmd", "configs/**/*")
 """What lies beside the project's packages and belongs to them."""
@@ -108,10 +110,13 @@ def files(code: Code) -> dict[str, Path | bytes]:
     beside = Path(__file__).parents[2]
     for pattern in (*BESIDE, *(TESTING if code.tests else ())):
         packed |= {str(p.relative_to(beside)): p for p in _plain(beside.glob(pattern), beside)}
-    if code.tests and "pyproject.toml" not in packed:
-        raise JobRefused(
-            f"The smoke job runs the test suite, and there is none beside {beside}: launch it from a checkout of the project."
-        )
+    if code.tests:
+        if "pyproject.toml" not in packed:
+            raise JobRefused(
+                f"The smoke job runs the test suite, and there is none beside {beside}: launch it from a checkout of the "
+                "project."
+            )
+        packed |= _commands()
     for drawing in code.drawings:
         path = drawing.absolute()
         if path not in packed.values():
@@ -123,6 +128,17 @@ def requirements(code: Code) -> str:
     """The archive's requirements.txt: what the image lacks, in the versions that the launcher runs with."""
     lines = [f"{name}=={version(name)}" for name in LACKING]
     return "\n".join(["# what the image lacks, as the launcher has it", *lines, *code.requirements, ""])
+
+
+def _commands() -> dict[str, Path | bytes]:
+    """What makes `fsm report` and its like known where the project was not installed: the suite calls them."""
+    with suppress(PackageNotFoundError):
+        own = distribution("fsm-pipelines")
+        info = f"fsm_pipelines-{own.version}.dist-info"
+        said = f"Metadata-Version: 2.1\nName: fsm-pipelines\nVersion: {own.version}\n"
+        entries = own.read_text("entry_points.txt") or ""
+        return {f"{info}/METADATA": said.encode(), f"{info}/entry_points.txt": entries.encode()}
+    return {}
 
 
 def _module(name: str) -> tuple[dict[str, Path | bytes], Path]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import io
 import json
 import os
@@ -11,7 +12,7 @@ import sys
 import tarfile
 import tomllib
 from collections.abc import Iterator
-from importlib.metadata import distribution
+from importlib.metadata import distribution, packages_distributions
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ from packaging.utils import canonicalize_name
 
 from phases.sagemaker_job import source
 from phases.sagemaker_job.environment import Layout, variables, write_input_config
-from phases.sagemaker_job.job import Code, JobRefused
+from phases.sagemaker_job.job import OWN, Code, JobRefused
 
 ROOT = Path(source.__file__).parents[2]
 DRAWING = "stateDiagram-v2\n    [*] --> Grind\n    Grind --> Taste\n    Taste --> Grind : Too weak\n    Taste --> [*] : Good\n"
@@ -172,5 +173,23 @@ def test_the_smoke_job_brings_the_tests_along() -> None:
 
 def test_every_dependency_of_the_project_is_in_the_image_or_required() -> None:
     declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
-    named = sorted(canonicalize_name(Requirement(line).name) for line in declared)
-    assert named == sorted([*source.LACKING, *source.IN_THE_IMAGE, *source.WITH_THE_LAUNCHER])
+    named = {canonicalize_name(Requirement(line).name) for line in declared}
+    assert named == {*source.LACKING, *source.IN_THE_IMAGE} - {"contourpy"}
+
+
+def test_everything_that_a_job_imports_is_in_the_image_or_required() -> None:
+    own = (ROOT / "tests" / "versions" / "container.txt").read_text().splitlines()
+    there = {Requirement(line.partition("#")[0]).name for line in own if line and not line.startswith("#")}
+    there = {canonicalize_name(name) for name in (*there, *source.LACKING, *source.IN_THE_IMAGE)}
+    providers = packages_distributions()
+    imported: set[str] = set()
+    for path in (p for name in OWN for p in sorted((ROOT / name).rglob("*.py"))):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                imported |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                imported.add(str(node.module).partition(".")[0])
+    foreign = sorted(imported - sys.stdlib_module_names - {*OWN})
+    lacking = [n for n in foreign if not there & {canonicalize_name(d) for d in providers[n]}]
+    assert {"torch", "matplotlib", "yaml"} <= set(foreign)
+    assert lacking == []

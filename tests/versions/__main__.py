@@ -1,0 +1,123 @@
+"""`python -m tests.versions`: the tests of training and distillation under the training image's versions.
+
+A virtual environment gets the image's libraries (container.txt), then the requirements.txt of a job's archive, as the
+image's toolkit installs it; the tests run from the unpacked archive. Where pip cannot install the image's libraries (no
+network, or a Python they know nothing of) this is said, and passed over; all that goes wrong after that is a failure.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from phases.sagemaker_job import source
+from phases.sagemaker_job.job import Code
+
+ROOT = Path(__file__).parents[2]
+HOME = ROOT / "build" / "versions"
+CONTAINER = Path(__file__).with_name("container.txt")
+TESTS = (
+    "tests/phases/qlora_training",
+    "tests/phases/distillation",
+    "tests/benchmarks/test_qlora_8b.py",
+)
+IMAGES_TORCH = "2.9.0"
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Install, and run the tests; the exit code is theirs."""
+    parser = argparse.ArgumentParser(prog="python -m tests.versions", description=__doc__)
+    parser.add_argument(
+        "--image", action="store_true", help=f"the image's torch {IMAGES_TORCH} too: gigabytes"
+    )
+    parser.add_argument(
+        "--python", default=sys.executable, help="whose virtual environment (the image's is 3.12)"
+    )
+    parser.add_argument("tests", nargs="*", default=TESTS, help="for pytest")
+    words = parser.parse_args(arguments)
+    torch = IMAGES_TORCH if words.image else pinned("torch")
+    home = HOME / f"torch-{torch}"
+    python = home / "bin" / "python"
+    print(f"tests.versions: the image's libraries with torch {torch}, in {home}", flush=True)
+    make(words.python, home)
+    if pip(python, "--only-binary", ":all:", f"torch=={torch}", "-r", str(CONTAINER)) != 0:
+        print(
+            "tests.versions: PASSED OVER: the image's libraries cannot be installed here (pip says why above)."
+        )
+        return 0
+    code = unpacked(HOME / "code")
+    before = installed(python)
+    if (found := pip(python, "-r", str(code / "requirements.txt"))) != 0:
+        return found
+    after = installed(python)
+    if touched := [n for n in (*source.IN_THE_IMAGE, "numpy") if before.get(n) != after.get(n)]:
+        print(f"tests.versions: the job's requirements.txt changes what the image has: {', '.join(touched)}")
+        return 1
+    if (
+        found := pip(
+            python, *(f"{name}=={pinned(name)}" for name in ("pytest", "pytest-xdist", "hypothesis"))
+        )
+    ) != 0:
+        return found
+    print(
+        "tests.versions: " + ", ".join(f"{n} {after[n]}" for n in (*source.IN_THE_IMAGE, "numpy")), flush=True
+    )
+    command = [str(python), "-m", "pytest", "-n", "2", "--dist", "loadfile", *words.tests]
+    return subprocess.run(
+        command, cwd=code, env=os.environ | {"OMP_NUM_THREADS": "1"}, check=False
+    ).returncode
+
+
+def make(python: str, home: Path) -> None:
+    """A virtual environment, if it is not there."""
+    if not (home / "bin" / "python").exists():
+        subprocess.run([python, "-m", "venv", str(home)], check=True)
+
+
+def pip(python: Path, *what: str) -> int:
+    """Install; the exit code."""
+    command = [
+        str(python),
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--no-compile",
+        "--disable-pip-version-check",
+        *what,
+    ]
+    return subprocess.run(command, check=False).returncode
+
+
+def installed(python: Path) -> dict[str, str]:
+    """Name -> version of what an environment has."""
+    probe = "from importlib.metadata import distributions as d; print(*(f'{x.name} {x.version}' for x in d()), sep='\\n')"
+    said = subprocess.run([str(python), "-c", probe], capture_output=True, text=True, check=True).stdout
+    return {re.sub("[-_.]+", "-", name).lower(): v for name, v in map(str.split, said.splitlines())}
+
+
+def pinned(name: str) -> str:
+    """The version that constraints.txt names."""
+    found = re.search(rf"^{re.escape(name)}==(\S+)$", (ROOT / "constraints.txt").read_text(), re.MULTILINE)
+    assert found is not None, name
+    return found[1]
+
+
+def unpacked(where: Path) -> Path:
+    """The archive of a smoke job, which brings the tests along, where the toolkit would unpack it."""
+    shutil.rmtree(where, ignore_errors=True)
+    with tarfile.open(fileobj=io.BytesIO(source.pack(Code(tests=True)).content), mode="r:gz") as tar:
+        tar.extractall(where, filter="data")
+    return where
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
