@@ -50,11 +50,23 @@ def test_other_texts_or_another_recipe_are_another_student() -> None:
     assert len(digests) == 4
 
 
-def test_numbers_are_read_digit_by_digit_and_all_text_comes_back(micro: Path) -> None:
+def test_another_kind_of_processor_makes_another_student(monkeypatch: pytest.MonkeyPatch) -> None:
+    here = tiny_student.digest(RECIPE, C_TEXTS)
+    monkeypatch.setattr("phases.qlora_training.processor.kind", lambda: "x86_64 avx2 fma")
+    assert tiny_student.digest(RECIPE, C_TEXTS) != here
+
+
+def test_numbers_are_read_digit_by_digit_and_words_are_not() -> None:
+    """However often a number was seen: one never seen is read no worse."""
+    tokenizer = tiny_student.train_tokenizer(RECIPE, ["limit = 1500U;\n"] * 50)
+    assert tokenizer.tokenize("1500U;")[:4] == ["1", "5", "0", "0"]
+    assert tokenizer.tokenize("limit") == ["limit"]
+
+
+def test_all_text_comes_back(micro: Path) -> None:
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(micro)
-    assert tokenizer.tokenize("1500U")[:4] == ["1", "5", "0", "0"]
     for text in ("uint8_t a = 0xFFU;\n", "Größe ≥ 3 \t`x`", ""):
         assert tokenizer.decode(tokenizer(text)["input_ids"]) == text
 
