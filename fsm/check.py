@@ -21,7 +21,7 @@ from fsm.chart import END, ROOT, Edge, ancestors, join
 from fsm.errors import CheckFailed, DiagramError
 from fsm.finding import Finding, error, warning
 from fsm.flow import Arc, Flow, leave_by
-from fsm.machine import COUNTED, Detail, Inside, Machine, Verdict
+from fsm.machine import COUNTED, Detail, Inside, Machine, Verdict, callee
 from fsm.phase import Phase, Registered
 from fsm.program import Program, nearest
 from fsm.refine import refine
@@ -372,13 +372,20 @@ def _inside_elsewhere(machine: Machine, path: str) -> bool:
 def _calls(program: Program, machine: Machine) -> Iterator[Finding]:
     for path, called in machine.calls.items():
         state = machine.chart.states[path]
-        for name in called:
+        for name, inside in map(callee, called):
             if name not in program.machines:
                 yield error(
                     "C301",
                     machine.chart.file,
                     state,
                     f"{path} calls machine {name!r}, which this program does not have{nearest(name, list(program.machines))}",
+                )
+            elif inside and program.machines[name].inside.get(inside) is not COUNTED:
+                yield error(
+                    "C301",
+                    machine.chart.file,
+                    state,
+                    f"{path} is to walk {inside} of machine {name}, which is no composite whose inside is counted.",
                 )
         if path not in machine.states:
             yield error(
@@ -409,7 +416,8 @@ def _rings(program: Program) -> Iterator[Finding]:
 
 def _called(program: Program, name: str) -> list[str]:
     called = program.machines[name].calls.values()
-    return [c for names in called for c in names if c in program.machines]
+    names = (callee(call)[0] for calls in called for call in calls)
+    return [name for name in names if name in program.machines]
 
 
 def _recovery(program: Program) -> Iterator[Finding]:

@@ -52,6 +52,12 @@ class Verdict(Enum):
     SKIP = "skip"  # the item that failed is recorded as skipped; the state starts again without it
 
 
+def callee(call: str) -> tuple[str, str]:
+    """The machine that an entry of `calls` names, and the composite whose counted inside it is about; empty for all of it."""
+    machine, _, composite = call.partition(":")
+    return machine, composite
+
+
 class Machine:
     """A chart made runnable.
 
@@ -63,7 +69,8 @@ class Machine:
     waits    states that wait on something outside, so that a cycle through them is not the machine's to bound
     failures labels or last states by which a run counts as failed
     on_error (state, entry of the recovery machine) -> label: a stop that ends the state by an edge of its own
-    calls    state -> the machines its handler may run below itself (a Detail's is understood)
+    calls    state -> what its handler may call below itself: machines, or `machine:composite` for the counted inside of
+             one (a Detail's is understood)
     counted  the whole machine is walked in memory
     entered_at states where the machine may be begun besides its drawn start (the recovery machine's entries)
     """

@@ -300,7 +300,10 @@ class Context:
         return self._runner.call(self, key, machine, dict(inputs or {}), start, frozenset(until))
 
     def walk(self, machine: str | None = None) -> Walk:
-        """A counted machine to walk items through; without a name, the counted inside of this state."""
+        """A counted machine to walk items through; without a name, the counted inside of this state.
+
+        `NAME:COMPOSITE` is the counted inside of another machine's composite.
+        """
         walk = self._runner.walk(self, machine)
         self._walks.append(walk)
         return walk

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Any
 
 from fsm.errors import ConfigError, PhaseError
-from fsm.machine import Machine
+from fsm.machine import Machine, callee
 from fsm.phase import Phase
 
 
@@ -93,5 +93,5 @@ def closure(
         if name in found:
             continue
         found[name] = machine = machines[name]
-        todo.extend(callee for called in machine.calls.values() for callee in called)
+        todo.extend(callee(call)[0] for calls in machine.calls.values() for call in calls)
     return found

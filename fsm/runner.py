@@ -13,7 +13,7 @@ from fsm.errors import FsmError, PhaseError, RunReplaced, StoreError
 from fsm.fold import RECOVERY, Fold, Frame, new_frame, opened
 from fsm.journal import Journal
 from fsm.kernel import Step
-from fsm.machine import Machine, Verdict
+from fsm.machine import Machine, Verdict, callee
 from fsm.observer import Nobody, Observer
 from fsm.phase import Context, Phase, Registered, Result
 from fsm.program import Program
@@ -370,24 +370,26 @@ class Runner:
         start: str | None,
         until: frozenset[str],
     ) -> Result:
-        caller = self.program.machine(ctx.machine)
-        if name not in caller.calls.get(ctx.state, ()):
-            raise PhaseError(
-                f"{ctx.place} calls machine {name!r}, which machines/{ctx.machine} does not declare. Add it to `calls`, so that "
-                "`check` can see it."
-            )
+        self._declared(ctx, name)
         until = frozenset(map(self.program.machine(name).chart.find, until))
         step = ctx.state if key == "0" else f"{ctx.state}~{key}"
         return self._drive([*ctx._at, step], name, json_values(inputs, ctx.place), start, until)
 
     def walk(self, ctx: Context, name: str | None) -> Walk:
-        if name is None:
-            return Walk(
-                self.program.machine(ctx.machine).counted_inside(ctx.state),
-                self.program.phases[ctx.machine],
-                prefix=ctx.state + ".",
+        if name is not None:
+            self._declared(ctx, name)
+        machine, inside = (ctx.machine, ctx.state) if name is None else callee(name)
+        whole, phase = self.program.machine(machine), self.program.phases[machine]
+        return (
+            Walk(whole.counted_inside(inside), phase, prefix=inside + ".") if inside else Walk(whole, phase)
+        )
+
+    def _declared(self, ctx: Context, call: str) -> None:
+        if call not in self.program.machine(ctx.machine).calls.get(ctx.state, ()):
+            raise PhaseError(
+                f"{ctx.place} calls machine {call!r}, which machines/{ctx.machine} does not declare. Add it to `calls`, so that "
+                "`check` can see it."
             )
-        return Walk(self.program.machine(name), self.program.phases[name])
 
     def watch(self, ctx: Context, run_name: str) -> Watch:
         from fsm.store.base import open_store

@@ -1,4 +1,4 @@
-"""Diagram 4, the epoch loop: trains by 5, scores by 6, decides by 9."""
+"""Diagram 4, the epoch loop: trains by 5, scores by 6, asks the teacher by 3, decides by 9."""
 
 from fsm.machine import Machine
 from machines import diagram
@@ -17,6 +17,9 @@ MACHINE = Machine(
     calls={
         "EpochN.Train": ("qlora_training",),
         "EpochN.Evaluate": ("quality_scoring",),
+        "EpochN.RequestCorrections.ParallelTeacherCalls": (
+            "teacher_generation:ParallelExecution.ProcessFuture",
+        ),
         "EpochN.RequestCorrections.FormatAsTraining": ("quality_scoring",),
         "EpochN.CheckConvergence.CheckThreshold": ("convergence",),
     },

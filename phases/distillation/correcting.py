@@ -58,6 +58,7 @@ def parallel_teacher_calls(ctx: Context) -> None:
             asked,
             asking=section,
             kept=Kept(ctx.workdir("teacher_answers")),
+            walk=ctx.walk("teacher_generation:ParallelExecution.ProcessFuture").run,
             stopping=ctx.stopping,
             progress=lambda done, total: ctx.progress(done, total, "corrections"),
         )

@@ -110,16 +110,6 @@ class Call:
         )
 
 
-def drive(call: Call) -> None:
-    """The way through ProcessFuture without an engine to count it."""
-    while (label := call.invoke()) in ("ThrottlingException", "ModelStreamError"):
-        call.back_off()
-    if label == "200 OK" and call.parse() == "Text extracted":
-        call.succeed()
-    else:
-        call.fail()
-
-
 class Kept:
     """Answers on this machine's disk by the digest of teacher and prompt: what was answered is not paid for again.
 
@@ -156,16 +146,15 @@ def ask(
     *,
     asking: AskingConfig,
     kept: Kept,
-    walk: Callable[[Call], object] = drive,
+    walk: Callable[[Call], object],
     stopping: Callable[[], bool] = lambda: False,
     sleep: Callable[[float], None] | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[Result]:
     """The results for all prompts, in their order. A prompt that stands there twice is asked once.
 
-    `walk` takes each Call through ProcessFuture, in one of `asking.workers` threads: `ctx.walk().run` where the
-    engine counts the edges, `drive` where nobody does. An answer that was kept is walked too, and answered from
-    the disk. Once `stopping()` is true no further call begins, pauses end early, and the results are those there are:
+    `walk` takes each Call through ProcessFuture, in one of `asking.workers` threads. An answer that was kept is walked
+    too, and answered from the disk. Once `stopping()` is true no further call begins, pauses end early, and the results are those there are:
     fewer than the prompts, so leave `ctx.deferring_stop()` before you use them.
 
     Raises:

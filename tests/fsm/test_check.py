@@ -316,6 +316,16 @@ def test_a_called_machine_exists_and_is_called_where_a_handler_could() -> None:
     assert "does not stand in it" in findings[1].message
 
 
+def test_what_is_walked_of_another_machine_is_a_counted_inside() -> None:
+    machine = drawn("[*] --> X\nX --> [*]", calls={"X": ("below:A", "below:B", "below:C")})
+    below = drawn(
+        "[*] --> A\nstate A {\n[*] --> Y\nY --> [*]\n}\nA --> B\nB --> [*]", "below", inside={"A": COUNTED}
+    )
+    findings = check(program(machine, below), phases=False)
+    assert [f.code for f in findings] == ["C301", "C301"]
+    assert "walk B of machine below" in findings[0].message
+
+
 def test_machines_that_call_each_other_in_a_ring_are_reported_once() -> None:
     a = drawn("[*] --> X\nX --> [*]", "a", calls={"X": ("b",)})
     b = drawn("[*] --> Y\nY --> [*]", "b", calls={"Y": ("a",)})

@@ -18,7 +18,7 @@ from fsm.chart import END, join
 from fsm.flow import Arc, Flow
 from fsm.fold import Fold
 from fsm.journal import Journal, essence
-from fsm.machine import COUNTED, Machine
+from fsm.machine import COUNTED, Machine, callee
 from fsm.phase import Context, Phase
 from fsm.program import Program, Registry, closure
 from fsm.runner import Runner
@@ -113,12 +113,12 @@ def _call_down(ctx: Context, machine: Machine, guides: Guides) -> None:
     """Run or walk what the state may call, the first time it is stood in."""
     if (machine.name, ctx.state) in guides.called:
         return
-    for name in machine.calls.get(ctx.state, ()):
-        below = guides.by_name[name].machine
-        if below.counted:
-            _walk(ctx, guides.by_name[name], name)
+    for call in machine.calls.get(ctx.state, ()):
+        guide = guides.by_name[" ".join(filter(None, callee(call)))]
+        if guide.machine.counted:
+            _walk(ctx, guide, call)
         else:
-            ctx.run(name, {"from": machine.name}, start=next(iter(below.entered_at), None))
+            ctx.run(call, {"from": machine.name}, start=next(iter(guide.machine.entered_at), None))
     ctx.once("called", lambda: sorted(machine.calls.get(ctx.state, ())))
     guides.called.add((machine.name, ctx.state))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from phases.errors import AccessDenied, ModelStreamError, ThrottlingException
-from phases.teacher_generation.asking import Call, Kept, Result, ask, drive
+from phases.teacher_generation import asking
+from phases.teacher_generation.asking import Call, Kept, Result
 from phases.teacher_generation.config import AskingConfig
 from phases.teacher_generation.teacher import NoText, parse_response
+from tests.phases.teacher_generation.future import walk
 
 ASKING = AskingConfig()
+ask = partial(asking.ask, walk=walk)
 
 
 def said(text: str) -> dict[str, Any]:
@@ -48,10 +52,10 @@ class Scripted:
         return answer  # type: ignore[no-any-return]
 
 
-def called(teacher: Scripted, asking: AskingConfig = ASKING) -> tuple[Result, list[float]]:
+def called(teacher: Scripted, settings: AskingConfig = ASKING) -> tuple[Result, list[float]]:
     slept: list[float] = []
-    call = Call("p", teacher, asking, slept.append)
-    drive(call)
+    call = Call("p", teacher, settings, slept.append)
+    walk(call)
     return call.result, slept
 
 
@@ -189,8 +193,8 @@ def test_a_stop_ends_a_pause(tmp_path: Path) -> None:
         stop.set()
         return ThrottlingException("slow down")
 
-    asking = AskingConfig(backoff_base_s=3600)
-    assert ask(Scripted(throttle), ["a"], asking=asking, kept=Kept(tmp_path), stopping=stop.is_set) == []
+    slow = AskingConfig(backoff_base_s=3600)
+    assert ask(Scripted(throttle), ["a"], asking=slow, kept=Kept(tmp_path), stopping=stop.is_set) == []
 
 
 def test_a_caller_who_is_not_let_in_asks_nothing_more(tmp_path: Path) -> None:

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from phases.errors import AccessDenied, ModelStreamError, NoCredentials, ThrottlingException
-from phases.teacher_generation.asking import Call, drive
+from phases.teacher_generation.asking import Call
 from phases.teacher_generation.bedrock import BedrockTeacher, runtime_client
 from phases.teacher_generation.config import AskingConfig, TeacherConfig
 from phases.teacher_generation.teacher import parse_response
+from tests.phases.teacher_generation.future import walk
 
 
 def teacher(url: str, key: str | None = None, **settings: Any) -> BedrockTeacher:
@@ -70,7 +71,7 @@ def test_an_error_is_named_as_diagram_8_names_it_and_the_client_tries_once(
 def called(server: Any, **settings: Any) -> tuple[Call, list[float]]:
     slept: list[float] = []
     call = Call("gate?", teacher(server.url, **settings), AskingConfig(), slept.append)
-    drive(call)
+    walk(call)
     return call, slept
 
 

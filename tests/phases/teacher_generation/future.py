@@ -1,0 +1,10 @@
+"""ProcessFuture of Diagram 3, to walk a call through."""
+
+from __future__ import annotations
+
+from fsm.walk import Walk
+from machines.teacher_generation import MACHINE
+from phases.teacher_generation import PHASE
+
+INSIDE = "ParallelExecution.ProcessFuture"
+walk = Walk(MACHINE.counted_inside(INSIDE), PHASE, prefix=f"{INSIDE}.").run
