@@ -101,7 +101,8 @@ def run(args: argparse.Namespace) -> int:
         say(f"run {name} stopped. {outcome.message}")
     else:
         how = f"by {outcome.label!r}, after {outcome.last}" if outcome.label else f"after {outcome.last}"
-        say(f"run {name} {outcome.outcome} {how}.")
+        then = " Mend the cause and start anew with --fresh." if outcome.outcome == "failed" else ""
+        say(f"run {name} {outcome.outcome} {how}.{then}")
     return outcome.exit_code
 
 
