@@ -242,7 +242,7 @@ def _trainer(ctx: Context, job: Job) -> FollowedTrainer:
         own.tokenizer,
         sets[0],
         sets[1],
-        jobs.checkpoints(ctx, job.out),
+        jobs.own_checkpoints(ctx, job),
         job.seed,
         ctx.data["micro_batch"],
         ctx.data["accumulation"],

@@ -107,6 +107,39 @@ def checkpoints(ctx: Context, name: str) -> Path:
     return ctx.workdir(f"checkpoints/{name}")
 
 
+def own_checkpoints(ctx: Context, job: Job) -> Path:
+    """Where the job's checkpoints lie, once it is known whose they are; the first to come writes down what it is.
+
+    Raises InvalidStructure where they are another training's, whose weights and schedule would be gone on with: a
+    container's directory comes from a bucket, and a bucket's prefix can be given twice.
+    """
+    root = checkpoints(ctx, job.out)
+    record = root / _WHOSE
+    sets = {name: ctx.open(name).name for name in filter(None, (job.train, job.validation, job.adapter))}
+    now = {**job.config.model_dump(mode="json", exclude=_FREE), "seed": job.seed}
+    now |= {"adapter_seed": job.adapter_seed, **sets}
+    try:
+        then = json.loads(record.read_text("utf-8"))
+    except (OSError, ValueError):
+        part = record.with_suffix(".part")
+        part.write_text(json.dumps(now, indent=1, sort_keys=True) + "\n", "utf-8")
+        part.replace(record)
+        return root
+    other = sorted(key for key in then.keys() & now.keys() if then[key] != now[key])
+    if other or then.keys() - now.keys() - set(QLoRAConfig.model_fields):
+        said = "; ".join(f"{key}: {then[key]} then, {now[key]} now" for key in other[:3]) or "other rows"
+        raise InvalidStructure(
+            f"The checkpoints at {root} are of another training ({said}). Give this one a directory of its own, or empty "
+            "that one."
+        )
+    return root
+
+
+_WHOSE = "training.json"
+_FREE = {"offline", "min_free_gb", "checkpoints_kept"}
+"""Settings that change nothing in what is trained."""
+
+
 def find(ctx: Context, name: str, channel: str = "train") -> Path | None:
     """A data file: of the container's channel, of this run, or of this machine, in that order; None where it is not."""
     directory = os.environ.get(f"SM_CHANNEL_{channel.upper()}")

@@ -178,3 +178,30 @@ def test_a_run_keeps_the_configuration_it_was_begun_with(micro: Path, tmp_path: 
     assert came.code == 2
     assert "lora_rank: 4 then, 8 now" in came.said
     assert "--fresh" in came.said
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"lora_rank": 8}, "lora_rank: 4 then, 8 now"),
+        ({"eval_steps": 4}, "eval_steps: 2 then, 4 now"),
+        ({"learning_rate": 1e-5}, "learning_rate: 0.005 then, 1e-05 now"),
+        ({"max_steps": 2}, "max_steps: 1 then, 2 now"),
+    ],
+    ids=["rank", "intervals", "learning-rate", "steps"],
+)
+def test_checkpoints_of_another_training_are_not_gone_on_with(
+    micro: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], words: str
+) -> None:
+    """A container finds in its directory what a bucket's prefix held, were it given twice."""
+    monkeypatch.setenv("SM_TRAINING_ENV", "{}")
+    monkeypatch.setenv("FSM_OPT_ML", str(tmp_path / "opt"))
+    there = tmp_path / "opt" / "checkpoints" / "qlora"
+    there.mkdir(parents=True)
+    of = training(micro, max_steps=1) | {"seed": 1}
+    (there / "training.json").write_text(json.dumps(of))
+    came = trained(tmp_path / "set", micro, GOOD, **{"max_steps": 1, **changes})
+    assert (came.code, came.walked) == (3, INVALID)
+    assert words in came.said
+    shutil.rmtree(there)
+    assert trained(tmp_path / "set", micro, GOOD, **{"max_steps": 1, **changes}).code == 0
