@@ -1,9 +1,10 @@
 """Checkpoints that can be trusted: complete or not there.
 
 A checkpoint is a directory `checkpoint-N` (N optimizer steps). Its last file is SENTINEL, which holds the digest
-of every other; without it, or with a digest that does not fit, the checkpoint is not resumed from. transformers'
-`get_last_checkpoint` takes the highest number even where the optimizer's, the scheduler's or the random state is
-missing, and goes on with other weights than it would have had, saying nothing.
+of every other, and of the weights beside it that were the best so far; without it, or with a digest that does not
+fit, the checkpoint is not resumed from. transformers' `get_last_checkpoint` takes the highest number even where the
+optimizer's, the scheduler's or the random state is missing, and goes on with other weights than it would have had,
+saying nothing.
 """
 
 from __future__ import annotations
@@ -14,11 +15,13 @@ import os
 import re
 import shutil
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 SENTINEL = "complete.json"
+ABOVE = "../"
 NEEDED = ("adapter_model.safetensors", "optimizer.pt", "scheduler.pt", "trainer_state.json", "follow.json")
 """Files without which a resume would not be exact; the random states, one for each process, come on top."""
 
@@ -41,10 +44,11 @@ def begin(path: Path) -> None:
     path.mkdir(parents=True)
 
 
-def seal(path: Path, said: Mapping[str, Any]) -> None:
+def seal(path: Path, said: Mapping[str, Any], beside: Collection[str] = ()) -> None:
     """Mark a checkpoint complete: the digests of its files and `said`, written last and moved into place.
 
-    Raises FileNotFoundError when a file of NEEDED or the random state is not there.
+    `beside` are names of files in the directory above that it needs too: it is complete only while they are there.
+    Raises FileNotFoundError when one of them, a file of NEEDED or the random state is not there.
     """
     names = sorted(str(p.relative_to(path)) for p in path.rglob("*") if p.is_file())
     for name in NEEDED:
@@ -52,13 +56,23 @@ def seal(path: Path, said: Mapping[str, Any]) -> None:
             raise FileNotFoundError(f"{path} lacks {name}; it cannot be resumed from exactly.")
     if not any(name.startswith("rng_state") for name in names):
         raise FileNotFoundError(f"{path} lacks its random state; it cannot be resumed from exactly.")
-    digests = {name: _digest(path / name) for name in names}
+    digests = {name: _digest(path / name) for name in (*names, *(ABOVE + name for name in beside))}
     part = path / f".{SENTINEL}"
     with part.open("w") as f:
         json.dump({"files": digests, "said": dict(said)}, f, indent=1, sort_keys=True)
         f.flush()
         os.fsync(f.fileno())
     part.rename(path / SENTINEL)
+
+
+def beside(root: Path) -> set[str]:
+    """The names of the files that some checkpoint below `root` needs beside it."""
+    found = set()
+    for path in _sorted(root):
+        with suppress(OSError, ValueError, KeyError):
+            files = json.loads((path / SENTINEL).read_text())["files"]
+            found |= {name.removeprefix(ABOVE) for name in files if name.startswith(ABOVE)}
+    return found
 
 
 def complete(path: Path) -> Checkpoint | None:

@@ -179,10 +179,11 @@ class FollowedTrainer(SFTTrainer):  # type: ignore[misc]
         super()._save_checkpoint(model, trial)
         (path / FOLLOW).write_text(json.dumps(self.follow.known.to_json(), sort_keys=True))
         best = self.follow.best_step
-        checkpoints.seal(path, {"best_step": best, **processor.here()})
+        beside = () if best is None else (BEST.format(step=best),)
+        checkpoints.seal(path, {"best_step": best, **processor.here()}, beside)
         self.written = step
         checkpoints.prune(self.root, self.kept, () if best is None else (best,))
-        prune_best(self.root, best)
+        prune_best(self.root)
 
 
 class Flow(TrainerCallback):  # type: ignore[misc]
@@ -342,10 +343,11 @@ def write_best(root: Path, step: int, model: Any) -> None:
     part.rename(root / BEST.format(step=step))
 
 
-def prune_best(root: Path, best: int | None) -> None:
-    """Remove the weights that were best once. Called after a checkpoint is complete that names `best`."""
+def prune_best(root: Path) -> None:
+    """Remove the weights that were best once and that no checkpoint needs. Called after one is complete."""
+    needed = checkpoints.beside(root)
     for path in sorted(root.glob(BEST.format(step="*"))):
-        if best is None or path.name != BEST.format(step=best):
+        if path.name not in needed:
             path.unlink()
 
 

@@ -45,6 +45,20 @@ def test_a_missing_or_torn_file_makes_a_checkpoint_incomplete(tmp_path: Path, na
     assert checkpoints.newest(tmp_path) is not None
 
 
+def test_one_without_the_best_weights_beside_it_is_incomplete(tmp_path: Path) -> None:
+    """A service that copies the directory may have copied them not yet, or in part."""
+    best = tmp_path / "best-50.safetensors"
+    best.write_bytes(b"weights")
+    path = write(tmp_path, 100, sealed=False)
+    checkpoints.seal(path, {}, [best.name])
+    assert checkpoints.newest(tmp_path) is not None
+    assert checkpoints.beside(tmp_path) == {best.name}
+    best.write_bytes(b"weigh")
+    assert checkpoints.newest(tmp_path) is None
+    best.unlink()
+    assert checkpoints.newest(tmp_path) is None
+
+
 @pytest.mark.parametrize("name", [*NEEDED, "rng_state.pth"])
 def test_one_that_lacks_what_an_exact_resume_needs_cannot_be_sealed(tmp_path: Path, name: str) -> None:
     path = write(tmp_path, 100, sealed=False)

@@ -113,6 +113,16 @@ def test_the_evaluation_that_was_broken_off_decides_as_it_would_have(micro: Path
     assert resumed.said["from"] == last
 
 
+def test_a_checkpoint_whose_best_weights_are_lost_is_not_resumed_from(micro: Path, tmp_path: Path) -> None:
+    """The one before it is: its own best weights are kept as long as it is, though there are better ones."""
+    config = settings(micro)
+    assert train(config, tmp_path / "run", Interruption(7, how="stop")).code == STOPPED
+    (tmp_path / "run" / "best-6.safetensors").unlink()
+    resumed = train(config, tmp_path / "run")
+    assert resumed.said["from"] == 4
+    same(resumed, uninterrupted(micro))
+
+
 def test_a_stop_leaves_no_more_checkpoints_than_are_kept(micro: Path, tmp_path: Path) -> None:
     config = settings(micro, checkpoints_kept=1)
     for step in (1, 3, 5):
