@@ -70,7 +70,9 @@ def read_prompts(text: str, where: str) -> list[str]:
             "has a message of role user, or with a `prompt`. Nothing was asked yet; correct the file."
         )
     if not prompts:
-        raise EmptyDataset(f"{where} holds no prompt, so there is nothing to ask the teacher.")
+        raise EmptyDataset(
+            f"{where} holds no prompt, so there is nothing to ask the teacher. Put one in each line."
+        )
     return list(prompts)
 
 
