@@ -24,7 +24,7 @@ class Generators:
 
     @classmethod
     def now(cls) -> Generators:
-        """As they stand; some ten microseconds, and no wait for the GPU."""
+        """As they stand; some fifty microseconds, and no wait for the GPU."""
         gpus = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
         return cls(random.getstate(), np.random.get_state(), torch.get_rng_state(), gpus)
 
