@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy
 import torch
 from transformers import PrinterCallback, TrainerCallback
 from trl import SFTConfig, SFTTrainer
@@ -328,7 +329,8 @@ def train(
     trainer.follow = Follow(walk, intervals, known, max_steps=_max_steps(trainer))
     trainer.add_callback(Flow(trainer, progress))
     with suppress(_AllTaken):
-        trainer.train(resume_from_checkpoint=str(last.path) if last else None)
+        _read_either_numpy()
+    trainer.train(resume_from_checkpoint=str(last.path) if last else None)
     trainer.follow.done()
     after = trainer.follow.known
     if config.keep == "best" and after.best_step is not None:
@@ -368,4 +370,16 @@ def _inexact(last: checkpoints.Checkpoint | None) -> str:
     return (
         f"Training went on from step {last.step}, whose checkpoint was written {other}: the weights are as good, but no "
         "longer equal to the bit to those of an uninterrupted run."
+    )
+
+
+def _read_either_numpy() -> None:
+    """Let a checkpoint be read that was written beside another numpy, as the training image's is.
+
+    numpy 1 and 2 name the function that rebuilds the array in a random state differently, and transformers allows the
+    name of the present numpy only (trainer_pt_utils.safe_globals).
+    """
+    rebuild = numpy.empty(0).__reduce__()[0]
+    torch.serialization.add_safe_globals(
+        [(rebuild, f"numpy.{core}.multiarray._reconstruct") for core in ("core", "_core")]
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from functools import cache
 from pathlib import Path
 from tempfile import mkdtemp
@@ -161,3 +162,32 @@ def test_another_processor_and_other_libraries_are_said(micro: Path, tmp_path: P
     assert "x86_64 avx2 fma" in note
     assert "torch 2.5.1, here" in note
     assert "trl" not in note
+
+
+def test_a_checkpoint_written_beside_the_other_numpy_is_resumed_from(micro: Path, tmp_path: Path) -> None:
+    """numpy 1, as in the training image, and numpy 2 name what an array is rebuilt with differently."""
+    config = settings(micro)
+    assert train(config, tmp_path / "run", Interruption(5)).code == -9
+    last = checkpoints.newest(tmp_path / "run")
+    assert last is not None
+    _as_of_the_other_numpy(last.path / "rng_state.pth")
+    (last.path / checkpoints.SENTINEL).unlink()
+    checkpoints.seal(last.path, last.said)
+    resumed = train(config, tmp_path / "run")
+    assert resumed.said["from"] == 4
+    assert resumed.adapter == uninterrupted(micro).adapter
+
+
+def _as_of_the_other_numpy(path: Path) -> None:
+    names = [b"cnumpy._core.multiarray\n", b"cnumpy.core.multiarray\n"]
+    with zipfile.ZipFile(path) as before:
+        content = {info: before.read(info) for info in before.infolist()}
+    changed = 0
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as after:
+        for info, data in content.items():
+            if info.filename.endswith("data.pkl"):
+                here, there = names if names[0] in data else reversed(names)
+                changed += data.count(here)
+                data = data.replace(here, there)
+            after.writestr(info.filename, data)
+    assert changed == 1
