@@ -8,6 +8,7 @@ again as managed spot training would, in the same directory, with its checkpoint
 
 from __future__ import annotations
 
+import ctypes
 import fcntl
 import gzip
 import json
@@ -19,6 +20,7 @@ import sys
 import tarfile
 import time
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -28,6 +30,7 @@ from phases.sagemaker_job.job import COMPLETED, FAILED, IN_PROGRESS, STOPPED, Jo
 
 FAILURE_LENGTH = 1024  # characters of FailureReason, as the service keeps
 MOST_KILLS = 20  # after which a job that is killed from outside, as by want of memory, is not started again
+PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 RESTART_SECONDS = 10.0  # how long a supervisor may take to take its lock
 
 
@@ -198,6 +201,7 @@ class Supervisor:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
+                preexec_fn=partial(_die_with, os.getpid()),
                 env=environment,
             )
             try:
@@ -298,6 +302,15 @@ def pack(directory: Path, target: Path) -> None:
         raw.flush()
         os.fsync(raw.fileno())
     part.replace(target)
+
+
+def _die_with(parent: int) -> None:
+    """Have this process killed when its parent dies: the next supervisor starts another container at the same run."""
+    prctl = getattr(ctypes.CDLL(None), "prctl", None)  # Linux
+    if prctl is not None:
+        prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL))
+        if os.getppid() != parent:  # it was faster
+            os._exit(1)
 
 
 def _python_path() -> str:

@@ -106,6 +106,32 @@ def test_a_killed_job_is_started_again(provider: LocalProvider, spec: JobSpec, t
     assert finished(provider, name).status == "Completed"
 
 
+def alive(pid: str) -> bool:
+    """Whether the process is there, and more than a name that nobody has asked after."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except FileNotFoundError:
+        return False
+
+
+def test_a_container_does_not_outlive_its_supervisor(
+    provider: LocalProvider, spec: JobSpec, tmp_path: Path
+) -> None:
+    """Or the next supervisor's container would find another at its run, and the job would fail."""
+    name = provider.create(spec)
+    supervisor = Path(f"/proc/{(tmp_path / 'jobs' / name / 'job.lock').read_text()}")
+    children = supervisor / "task" / supervisor.name / "children"
+    deadline = time.monotonic() + 20
+    while not (container := children.read_text().split()):
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+    os.kill(int(supervisor.name), signal.SIGKILL)
+    while alive(container[0]):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert finished(provider, name).status == "Completed"
+
+
 def test_a_channel_without_its_file_is_refused(
     provider: LocalProvider, spec: JobSpec, tmp_path: Path
 ) -> None:
