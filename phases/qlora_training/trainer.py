@@ -328,9 +328,9 @@ def train(
     intervals = Intervals(config.log_steps, config.eval_steps, config.save_steps, config.patience)
     trainer.follow = Follow(walk, intervals, known, max_steps=_max_steps(trainer))
     trainer.add_callback(Flow(trainer, progress))
+    _read_either_numpy()
     with suppress(_AllTaken):
-        _read_either_numpy()
-    trainer.train(resume_from_checkpoint=str(last.path) if last else None)
+        trainer.train(resume_from_checkpoint=str(last.path) if last else None)
     trainer.follow.done()
     after = trainer.follow.known
     if config.keep == "best" and after.best_step is not None:
