@@ -225,7 +225,7 @@ def test_a_run_that_dies_in_the_middle_of_a_batch_works_it_through_again(
     counted = machine.counted_inside(composite) if composite else machine
     chosen, _ = plan(counted.kernel, counted.kernel.enter(), state)
     prefix = f"{composite}." if composite else ""
-    host = drawn("[*] --> Batch\nBatch --> [*]", "host")
+    host = drawn("[*] --> Batch\nBatch --> [*]", "host", calls={"Batch": (name,)})
 
     def make(deadly: bool) -> Program:
         phase = Phase(name)
