@@ -10,6 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TextIO
 
+from fsm.arguments import of_run, of_store
+
 Subparsers = Any  # argparse keeps the type of add_subparsers() to itself
 BROKEN_PIPE = 141  # what a shell reports for a program whose reader has gone
 
@@ -64,12 +66,12 @@ def main(argv: list[str] | None = None) -> int:
     run.add_arguments(one)
     one.set_defaults(do=run.run)
 
-    one = _of_run(commands, "status", "where a run stands", status)
-    one = _of_run(commands, "history", "the records of a run: places, labels, digests of artifacts", history)
-    one = _of_run(commands, "audit", "prove a journal whole: chain, gaps, epochs, artifacts", audit)
+    one = of_run(commands, "status", "where a run stands", status)
+    one = of_run(commands, "history", "the records of a run: places, labels, digests of artifacts", history)
+    one = of_run(commands, "audit", "prove a journal whole: chain, gaps, epochs, artifacts", audit)
 
     one = commands.add_parser("runs", help="the runs of a store")
-    _store_arguments(one)
+    of_store(one)
     one.set_defaults(do=runs)
 
     one = commands.add_parser("render", help="draw a diagram, or a run on its diagrams")
@@ -86,7 +88,7 @@ def main(argv: list[str] | None = None) -> int:
         metavar="FILE",
         help="write .mmd, .svg, .png or .html (default: Mermaid text to stdout)",
     )
-    _store_arguments(one)
+    of_store(one)
     one.set_defaults(do=render)
 
     one = commands.add_parser("check", help="prove what can be proved before anything runs")
@@ -102,24 +104,6 @@ def main(argv: list[str] | None = None) -> int:
     _phase_commands(commands, argv if argv is not None else sys.argv[1:])
     args = parser.parse_args(argv)
     return guarded(args.do, args)
-
-
-def _of_run(commands: Subparsers, name: str, text: str, do: Callable[..., int]) -> argparse.ArgumentParser:
-    one: argparse.ArgumentParser = commands.add_parser(name, help=text)
-    one.add_argument("run", metavar="RUN")
-    _store_arguments(one)
-    one.set_defaults(do=do)
-    return one
-
-
-def _store_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--store",
-        metavar="URL",
-        default=os.environ.get("FSM_STORE", "."),
-        help="default: $FSM_STORE, or this directory",
-    )
-    parser.add_argument("--json", action="store_true", help="JSON, one line an item")
 
 
 def _phase_commands(commands: Subparsers, argv: list[str]) -> None:

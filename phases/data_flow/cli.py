@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from fsm.arguments import of_run
 from fsm.errors import ConfigError
 from fsm.journal import Journal
 from fsm.store.base import Store, open_store
@@ -22,17 +22,8 @@ FORMATS = (".mmd", ".svg", ".png")
 
 def add_parser(subparsers: Any) -> None:
     """Add the command to `fsm`'s."""
-    parser = subparsers.add_parser(
-        "lineage", help="what data went where in a run, held against the data flow drawn"
-    )
-    parser.add_argument("run", metavar="RUN")
-    parser.add_argument(
-        "--store",
-        metavar="URL",
-        default=os.environ.get("FSM_STORE", "."),
-        help="default: $FSM_STORE, or this directory",
-    )
-    parser.add_argument("--json", action="store_true", help="JSON, in one line")
+    text = "what data went where in a run, held against the data flow drawn"
+    parser = of_run(subparsers, "lineage", text, run, as_json="JSON, in one line")
     parser.add_argument(
         "-o",
         "--output",
@@ -40,7 +31,6 @@ def add_parser(subparsers: Any) -> None:
         metavar="FILE",
         help="write .mmd, .svg or .png (default: Mermaid text to stdout)",
     )
-    parser.set_defaults(do=run)
 
 
 def run(args: argparse.Namespace) -> int:

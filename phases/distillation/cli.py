@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from fsm.arguments import of_run
 from fsm.errors import ConfigError, FsmError
 
 
@@ -44,17 +44,8 @@ def add_chat(subparsers: Any) -> None:
 
 
 def _of_run(subparsers: Any, name: str, text: str, do: Callable[..., int]) -> Any:
-    parser = subparsers.add_parser(name, help=text)
-    parser.add_argument("run", metavar="RUN", help="a distillation, or a pipeline that has one")
-    parser.add_argument(
-        "--store",
-        metavar="URL",
-        default=os.environ.get("FSM_STORE", "."),
-        help="default: $FSM_STORE, or this directory",
-    )
-    parser.add_argument("--json", action="store_true", help="JSON, in one line")
-    parser.set_defaults(do=do)
-    return parser
+    about = "a distillation, or a pipeline that has one"
+    return of_run(subparsers, name, text, do, run=about, as_json="JSON, in one line")
 
 
 def _base(parser: Any) -> None:
