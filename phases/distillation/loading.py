@@ -46,8 +46,8 @@ def split(ctx: Context, found: Rows) -> tuple[list[Any], list[Any]]:
     """(to learn from, to compute eval_loss on): prepared validation rows beside raw ones, else some taken out."""
     if ctx.config.train_on != "teacher":
         path = jobs.find(ctx, ctx.config.validation, "validation") or jobs.find(ctx, ctx.config.validation)
-        if path and data.read_jsonl(path, ctx.config.validation):
-            return found.train, data.read_valid(path, ctx.config.validation)
+        if path and (prepared := data.read_valid(path, ctx.config.validation, required=False)):
+            return found.train, prepared
     rest, held_out = data.hold_out(found.train, HELD_OUT, student.seed(ctx, "validation"))
     ctx.log.warning("no validation rows: some were taken out of the training set", rows=len(held_out))
     return rest, held_out
@@ -94,7 +94,7 @@ def _valid(ctx: Context, name: str, *, required: bool, also: str | None = None) 
         if required:
             jobs.require(ctx, name)
         return []
-    return data.read_valid(path, name) if required or data.read_jsonl(path, name) else []
+    return data.read_valid(path, name, required=required)
 
 
 def _prompts(ctx: Context, file: str | None, kind: Any, count: int) -> list[str]:

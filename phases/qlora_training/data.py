@@ -83,9 +83,14 @@ def read_jsonl(path: Path, name: str = "") -> list[Any]:
     return [row for _, row in _rows(path, name or path.name)]
 
 
-def read_valid(path: Path, name: str) -> list[Any]:
-    """Like `read_jsonl`, every row as `validate` wants it. What is wrong is named by its line in the file."""
+def read_valid(path: Path, name: str, *, required: bool = True) -> list[Any]:
+    """Like `read_jsonl`, every row as `validate` wants it; no row at all only where they are not `required`.
+
+    What is wrong is named by its line in the file.
+    """
     found = list(_rows(path, name))
+    if not found and not required:
+        return []
     validate([row for _, row in found], name, [number for number, _ in found])
     return [row for _, row in found]
 

@@ -63,9 +63,8 @@ def validate_structure(ctx: Context) -> None:
     names = ctx.data["given"]
     rows = data.read_valid(ctx.open(f"{_GIVEN}/train.jsonl"), names["train"])
     given = ctx.open(f"{_GIVEN}/validation.jsonl") if names["validation"] else None
-    if given and data.read_jsonl(given, names["validation"]):
-        held_out = data.read_valid(given, names["validation"])
-    else:
+    held_out = data.read_valid(given, names["validation"], required=False) if given else []
+    if not held_out:
         rows, held_out = data.hold_out(rows, _HELD_OUT, ctx.data["seed"], names["train"])
         ctx.log.warning("no validation rows: some were taken out of the training set", rows=len(held_out))
     ctx.put("qlora/train.jsonl", data.lines(rows))
