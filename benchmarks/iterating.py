@@ -26,7 +26,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +38,7 @@ from benchmarks.common import BUILD, RESULTS, ROOT, machine, rounded
 from fsm.store.local import LocalStore
 from phases.distillation import generate, stored
 from phases.distillation.tiny_student import build
+from phases.qlora_training import data
 from phases.qlora_training.config import QLoRAConfig
 from phases.qlora_training.session import Session
 from phases.quality_scoring import score_many
@@ -95,7 +96,7 @@ class Seed:
 def prepare(directory: Path, number: int, calls: int, frozen: int) -> Seed:
     """Make the base, once for all arms of the seed."""
     directory.mkdir(parents=True, exist_ok=True)
-    local = yaml.safe_load((ROOT / "configs" / "local.yaml").read_text())
+    local = _local()
     recipe = QLoRAConfig.model_validate(local["qlora_training"]).tiny_student
     seen = [write_function(p.text) for p in prompts("train", calls, number)]
     corpus = sorted((ROOT / "configs" / "corpus").rglob("*.c"))
@@ -104,20 +105,20 @@ def prepare(directory: Path, number: int, calls: int, frozen: int) -> Seed:
         recipe.model_copy(update={"seed": number}), [t for t in texts if t.strip()], BUILD / "students"
     )
     file = directory / "frozen.jsonl"
-    _write(file, ({"prompt": p.text} for p in prompts("held_out", frozen, number)))
+    file.write_text(data.lines({"prompt": p.text} for p in prompts("held_out", frozen, number)))
     return Seed(directory, number, base, file)
 
 
 def configuration(seed: Seed, arm: Arm) -> dict[str, Any]:
     """The distillation of an arm: that of configs/local.yaml, but for what the arm is about."""
-    local = yaml.safe_load((ROOT / "configs" / "local.yaml").read_text())
+    local = _local()
     where = seed.directory / arm.name.replace(" / ", "-")
     where.mkdir()
     first = [p.text for p in prompts("train", arm.first, seed.number)]
     drawn = [p.text for p in prompts("eval", arm.drawn, seed.number)]
     asked = first if arm.corrects else first + drawn
-    _write(where / "teacher.jsonl", (_row(p) for p in asked))
-    _write(where / "drawn.jsonl", ({"prompt": p} for p in drawn))
+    (where / "teacher.jsonl").write_text(data.lines(_row(p) for p in asked))
+    (where / "drawn.jsonl").write_text(data.lines({"prompt": p} for p in drawn))
     return {
         "machine": "distillation",
         "recovery": "error_recovery",
@@ -174,7 +175,7 @@ def run(seed: Seed, arm: Arm) -> dict[str, Any]:
 
 def untrained(seed: Seed) -> dict[str, Any]:
     """The base with a fresh adapter, which changes nothing, on the frozen set."""
-    local = yaml.safe_load((ROOT / "configs" / "local.yaml").read_text())
+    local = _local()
     config = QLoRAConfig.model_validate(local["qlora_training"])
     sampling = generate.SamplingConfig.model_validate(local["distillation"]["sampling"])
     student = Session(config, str(seed.base), seed.number).reach("pad")
@@ -254,13 +255,14 @@ def main() -> None:
     (RESULTS / "iterating.json").write_text(json.dumps(rounded(said), indent=1) + "\n")
 
 
+def _local() -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load((ROOT / "configs" / "local.yaml").read_text())
+    return found
+
+
 def _row(prompt: str) -> dict[str, Any]:
     turns = [{"role": "user", "content": prompt}, {"role": "assistant", "content": write_function(prompt)}]
     return {"messages": turns}
-
-
-def _write(file: Path, rows: Iterable[dict[str, Any]]) -> None:
-    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
 def _lines(file: Path) -> int:

@@ -21,6 +21,7 @@ import yaml
 
 from fsm.journal import Journal, essence
 from fsm.store.base import open_store
+from tests.crash.distilling import LOOP, QLORA
 
 ROOT = Path(__file__).parents[1]
 SMALL: dict[str, Any] = {
@@ -28,26 +29,8 @@ SMALL: dict[str, Any] = {
     "teacher_generation": {"teacher": {"kind": "offline"}, "prompts": None, "generated": 12},
     "sagemaker_job": {"provider": "local", "poll_seconds": 0.2, "output": "output/jobs", "grace_seconds": 30},
     "pipeline": {"output": "output/distillation"},
-    "qlora_training": {
-        "model": "tiny-granite",
-        "offline": True,
-        "threads": 1,
-        "min_free_gb": 0.1,
-        "max_length": 512,
-        "gradient_accumulation_steps": 2,
-        "log_steps": 1,
-        "eval_steps": 2,
-        "save_steps": 2,
-        "epochs": 1,
-        "tiny_student": {"base_steps": 8, "base_batch": 4},
-    },
-    "distillation": {
-        "train_on": "teacher",
-        "eval_prompts": 4,
-        "held_out_prompts": 3,
-        "max_epochs": 2,
-        "sampling": {"max_prompt_tokens": 256, "max_new_tokens": 24, "batch": 4},
-    },
+    "qlora_training": QLORA,
+    "distillation": LOOP,
 }
 
 

@@ -10,6 +10,28 @@ from phases.teacher_generation.offline import OfflineTeacher
 from phases.teacher_generation.prompts import generate
 from phases.teacher_generation.teacher import parse_response
 
+QLORA: dict[str, Any] = {
+    "model": "tiny-granite",
+    "offline": True,
+    "threads": 1,
+    "min_free_gb": 0.1,
+    "max_length": 512,
+    "gradient_accumulation_steps": 2,
+    "log_steps": 1,
+    "eval_steps": 2,
+    "save_steps": 2,
+    "epochs": 1,
+    "tiny_student": {"base_steps": 8, "base_batch": 4},
+}
+LOOP: dict[str, Any] = {
+    "train_on": "teacher",
+    "eval_prompts": 4,
+    "held_out_prompts": 3,
+    "max_epochs": 2,
+    "sampling": {"max_prompt_tokens": 256, "max_new_tokens": 24, "batch": 4},
+}
+"""A student that is really trained, and the epochs of it, with numbers as small as can be."""
+
 
 def configuration(directory: Path) -> dict[str, Any]:
     """The configuration of two epochs on a dozen answers of the offline teacher, written below `directory`."""
@@ -27,25 +49,6 @@ def configuration(directory: Path) -> dict[str, Any]:
         "recovery": "error_recovery",
         "run": {"name": "distillation"},
         "teacher_generation": {"teacher": {"kind": "offline"}},
-        "qlora_training": {
-            "model": "tiny-granite",
-            "offline": True,
-            "threads": 1,
-            "min_free_gb": 0.1,
-            "max_length": 512,
-            "gradient_accumulation_steps": 2,
-            "log_steps": 1,
-            "eval_steps": 2,
-            "save_steps": 2,
-            "epochs": 1,
-            "tiny_student": {"base_steps": 8, "base_batch": 4},
-        },
-        "distillation": {
-            "train_on": "teacher",
-            "teacher": str(answers),
-            "eval_prompts": 4,
-            "held_out_prompts": 3,
-            "max_epochs": 2,
-            "sampling": {"max_prompt_tokens": 256, "max_new_tokens": 24, "batch": 4},
-        },
+        "qlora_training": QLORA,
+        "distillation": LOOP | {"teacher": str(answers)},
     }
