@@ -8,12 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from fsm import chart, session
+from fsm import session
 from fsm.config import Config, Engine, Run
-from fsm.machine import Machine
-from fsm.phase import Context, Phase
-from fsm.program import Program
-from fsm.stop import StopRequested
+from fsm.drawing import chart
+from fsm.engine import Context, Machine, Phase, Program, StopRequested
 
 NAME = "loop"
 KEYS, ITEMS = 20, 20  # what `realistic` keeps: about 20 KB

@@ -21,11 +21,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from fsm.fold import Fold
-from fsm.journal import GENESIS, Journal, digest, encode
-from fsm.phase import Phase
-from fsm.program import Program
-from fsm.runner import Runner
+from fsm.engine import Phase, Program, Runner
+from fsm.journal import GENESIS, Fold, Journal, digest, encode
 from fsm.store.s3 import S3Store
 from tests.fsm.drawn import drawn, program
 from tests.servers.process import HOST

@@ -152,10 +152,10 @@ def render(args: argparse.Namespace) -> int:
 
 def audit(args: argparse.Namespace) -> int:
     """The proof that a journal is whole."""
-    from fsm import audit as audits
-    from fsm.store.base import open_store
+    from fsm.journal import audit, report
+    from fsm.store import open_store
 
-    return audits.report(audits.audit(open_store(args.store).run(args.run)), args.json)
+    return report(audit(open_store(args.store).run(args.run)), args.json)
 
 
 def check(args: argparse.Namespace) -> int:

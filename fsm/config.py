@@ -25,11 +25,10 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
 
+from fsm.engine import Phase, Program, Registry, closure, nearest
 from fsm.errors import ConfigError
-from fsm.phase import Phase
-from fsm.program import Program, Registry, closure, nearest
 from fsm.secrets import redactor
-from fsm.store.base import run_name
+from fsm.store import run_name
 
 VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 SECRET_NAME = re.compile(r"SECRET|TOKEN|PASSWORD|CREDENTIAL|API_?KEY|ACCESS_KEY", re.IGNORECASE)
@@ -126,7 +125,7 @@ def load(path: Path, overrides: Mapping[str, Any] | None = None) -> Config:
 
 
 def _machine_type() -> type[Any]:
-    from fsm.machine import Machine
+    from fsm.engine import Machine
 
     return Machine
 

@@ -69,8 +69,7 @@ def run(args: argparse.Namespace) -> int:
     from fsm import session
     from fsm.check import refuse
     from fsm.cli import say
-    from fsm.runner import Outcome
-    from fsm.stop import StopRequested
+    from fsm.engine import Outcome, StopRequested
     from fsm.view.terminal import telling
 
     names = {

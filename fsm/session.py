@@ -15,15 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from fsm.config import Config, environment_secrets
+from fsm.engine import Given, Nobody, Observer, Outcome, Runner, Stop
 from fsm.errors import ConfigChanged, NoSuchRun
-from fsm.fold import Fold
-from fsm.journal import FORMAT, Journal
-from fsm.observer import Nobody, Observer
-from fsm.runner import Given, Outcome, Runner
+from fsm.journal import FORMAT, Fold, Journal, Watch, stack_of
 from fsm.secrets import redactor
-from fsm.stop import Stop
-from fsm.store.base import RunStore, Taken, open_store
-from fsm.watch import Watch, stack_of
+from fsm.store import RunStore, Taken, open_store
 
 HEARTBEAT = 5.0  # seconds between two writings of live.json
 

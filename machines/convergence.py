@@ -1,6 +1,6 @@
 """Diagram 9, the convergence decision: one walk an epoch, ended by a decision or by CONTINUE."""
 
-from fsm.machine import Machine
+from fsm.engine import Machine
 from machines import diagram
 
 MACHINE = Machine(

@@ -1,6 +1,6 @@
 """Diagram 2, data preparation: ProcessFiles is walked once for each file."""
 
-from fsm.machine import COUNTED, Machine
+from fsm.engine import COUNTED, Machine
 from machines import diagram
 
 MACHINE = Machine(

@@ -1,6 +1,6 @@
 """Diagram 4, the epoch loop: trains by 5, scores by 6, asks the teacher by 3, decides by 9."""
 
-from fsm.machine import Machine
+from fsm.engine import Machine
 from machines import diagram
 
 MACHINE = Machine(

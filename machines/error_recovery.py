@@ -1,6 +1,6 @@
 """Diagram 8, error recovery: entered at the state that an exception names; its last states decide."""
 
-from fsm.machine import Machine, Verdict
+from fsm.engine import Machine, Verdict
 from machines import diagram
 
 STOP, AGAIN, SKIP = Verdict.STOP, Verdict.AGAIN, Verdict.SKIP

@@ -1,6 +1,6 @@
 """Diagram 1, the pipeline: which diagrams draw its phases in detail, and how Validation ends."""
 
-from fsm.machine import Detail, Machine
+from fsm.engine import Detail, Machine
 from machines import diagram
 
 DATA_PREPARATION = Detail(

@@ -1,6 +1,6 @@
 """Diagram 5, QLoRA training: TrainingLoop is walked once for each micro-batch, as the trainer tells."""
 
-from fsm.machine import COUNTED, Machine
+from fsm.engine import COUNTED, Machine
 from machines import diagram
 
 STEPS = "qlora_training.max_steps, or the rows times the epochs"

@@ -1,6 +1,6 @@
 """Diagram 6, quality scoring: walked once for each output. The four violation checks are a fork."""
 
-from fsm.machine import Machine
+from fsm.engine import Machine
 from machines import diagram
 
 MACHINE = Machine(

@@ -1,6 +1,6 @@
 """Diagram 10, a SageMaker job seen from outside, and the smoke job that is drawn inside its Training."""
 
-from fsm.machine import ELSEWHERE, Machine
+from fsm.engine import ELSEWHERE, Machine
 from machines import diagram
 
 MACHINE = Machine(

@@ -1,6 +1,6 @@
 """Diagram 3, teacher generation: ProcessFuture is walked once for each prompt, by ten workers."""
 
-from fsm.machine import COUNTED, Machine
+from fsm.engine import COUNTED, Machine
 from machines import diagram
 
 MACHINE = Machine(

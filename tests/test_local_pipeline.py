@@ -20,7 +20,7 @@ import pytest
 import yaml
 
 from fsm.journal import Journal, essence
-from fsm.store.base import open_store
+from fsm.store import open_store
 from tests.crash.distilling import LOOP, QLORA
 
 ROOT = Path(__file__).parents[1]

@@ -19,9 +19,9 @@ from benchmarks.granite_8b.base import Base, shape_of
 from benchmarks.granite_8b.sizes import SEED, Sizes
 from fsm import config as configs
 from fsm import session as runs
+from fsm.engine import Nobody
 from fsm.journal import Journal
-from fsm.observer import Nobody
-from fsm.store.base import open_store
+from fsm.store import open_store
 from phases.qlora_training import preflight
 from phases.qlora_training.config import QLoRAConfig
 

@@ -13,7 +13,7 @@ from typing import Any
 from benchmarks.granite_8b.base import Base, loaded, shape_of
 from benchmarks.granite_8b.device import installed, peak, synchronize
 from benchmarks.granite_8b.sizes import SEED, Sizes, arithmetic
-from fsm.walk import Walk
+from fsm.engine import Walk
 from machines.qlora_training import MACHINE
 from phases.qlora_training import data, preflight
 from phases.qlora_training.follow import Follow, Intervals

@@ -11,7 +11,7 @@ from itertools import chain
 from typing import Any
 
 from fsm.journal import Journal
-from fsm.store.base import open_store
+from fsm.store import open_store
 from fsm.view import report
 from fsm.view.durations import duration
 from fsm.view.projection import flat

@@ -15,11 +15,10 @@ from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import escape
 
-from fsm import chart as charts
-from fsm import mermaid
-from fsm.chart import Chart, Edge
+from fsm import drawing, mermaid
+from fsm.drawing import Chart, Edge
+from fsm.engine import Machine
 from fsm.errors import DiagramError
-from fsm.machine import Machine
 from fsm.mermaid.model import StateDiagram
 from fsm.view.durations import duration
 from fsm.view.projection import Projection, StateView
@@ -62,7 +61,7 @@ def marked(machine: Machine, projection: Projection) -> Marked:
     path = Path(machine.chart.file)
     text = _text(path)
     diagram = mermaid.parse(text, str(path))
-    whole = charts.load(path)
+    whole = drawing.load(path)
     prefix = _prefix(machine.chart, whole)
     views = {prefix + p: v for p, v in projection.states(machine.name).items() if p in machine.chart.states}
     taken = _taken(machine, projection, whole, prefix)

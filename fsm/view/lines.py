@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from fsm.errors import FsmError
-from fsm.store.base import RunStore
+from fsm.journal import Watch
+from fsm.store import RunStore
 from fsm.view.projection import Projection, flat
-from fsm.watch import Watch
 
 BETWEEN_PROGRESS = 10.0  # seconds between two lines on how far a state is
 BETWEEN_POLLS = 2.0  # seconds between two looks at a run that is followed

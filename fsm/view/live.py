@@ -28,9 +28,9 @@ from fsm.view.projection import Projection, flat
 from fsm.view.tree import ASCII, UNICODE, Frame, tree
 
 if TYPE_CHECKING:
-    from fsm.machine import Machine
-    from fsm.store.base import RunStore
-    from fsm.watch import Watch
+    from fsm.engine import Machine
+    from fsm.journal import Watch
+    from fsm.store import RunStore
 
 TICK = 0.15  # seconds between two pictures
 BETWEEN_POLLS = 0.5  # seconds between two looks at a run that is followed
@@ -233,7 +233,7 @@ class Teller:
         self._painter.do(lambda p: p.progress(at, state, done, total, note))
 
     def watched(self, at: list[str], state: str, watch: Watch) -> None:
-        from fsm.watch import Watch
+        from fsm.journal import Watch
 
         name = watch.run.name
         if name not in self._threads:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from fsm.chart import END, Chart, Edge, join, parent_of
-from fsm.machine import Detail
+from fsm.drawing import END, Chart, Edge, join, parent_of
+from fsm.engine import Detail
 
 
 def overview_states(detail: Detail, place: Iterable[str]) -> tuple[str, ...]:

@@ -14,9 +14,9 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from fsm.chart import Edge, ancestors
-from fsm.fold import RECOVERY
-from fsm.machine import Detail, Machine
+from fsm.drawing import Edge, ancestors
+from fsm.engine import Detail, Machine
+from fsm.journal import RECOVERY
 from fsm.view.overview import overview_states, path_between
 
 At = tuple[str, ...]  # the states that called down to a machine, outermost first

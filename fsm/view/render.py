@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from fsm.config import Plug
+from fsm.engine import Machine, Registry, nearest
 from fsm.errors import ConfigError, FsmError, NoSuchRun
-from fsm.fold import RECOVERY
-from fsm.machine import Machine
-from fsm.program import Registry, nearest
-from fsm.store.base import RUN_NAME, Store, open_store
+from fsm.journal import RECOVERY
+from fsm.store import RUN_NAME, Store, open_store
 from fsm.view import diagram, report
 from fsm.view.diagram import Marked
 from fsm.view.report import Reading

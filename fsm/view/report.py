@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from fsm.config import Plug
+from fsm.engine import Machine, Registry, closure
 from fsm.errors import FsmError, StoreError
 from fsm.journal import Journal
-from fsm.machine import Machine
-from fsm.program import Registry, closure
 from fsm.session import HEARTBEAT
-from fsm.store.base import RunStore, Store
+from fsm.store import RunStore, Store
 from fsm.view.projection import Level, Projection, moment
 
 DEEPEST = 4  # runs watched by runs watched by runs
@@ -186,7 +185,7 @@ def summary(store: Store, name: str, now: float) -> dict[str, Any]:
         raise
     except FsmError as e:
         return row | {"problem": e.message}
-    from fsm.watch import stack_of
+    from fsm.journal import stack_of
 
     live = run.read_live()
     alive = is_alive(run, live)

@@ -12,13 +12,13 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any, TextIO
 
 from fsm.config import Config, environment_secrets
-from fsm.observer import Nobody, Observer
+from fsm.engine import Nobody, Observer
 from fsm.secrets import redactor
 from fsm.view.projection import Projection
 
 if TYPE_CHECKING:
-    from fsm.machine import Machine
-    from fsm.watch import Watch
+    from fsm.engine import Machine
+    from fsm.journal import Watch
 
 SHOW_CURSOR, HIDE_CURSOR = "\x1b[?25h", "\x1b[?25l"
 FORMS = ("auto", "console", "json", "none")

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from rich.cells import cell_len
 from rich.text import Text
 
-from fsm.chart import ROOT
-from fsm.fold import RECOVERY
-from fsm.machine import Machine
+from fsm.drawing import ROOT
+from fsm.engine import Machine
+from fsm.journal import RECOVERY
 from fsm.view.durations import duration, elapsed
 from fsm.view.projection import Level, Progress, Projection, StateView
 

@@ -7,7 +7,7 @@ two counters as the epoch before left them. What is decided is in the data: the 
 
 from __future__ import annotations
 
-from fsm.phase import Context, Phase
+from fsm.engine import Context, Phase
 from phases.convergence.config import ConvergenceConfig
 from phases.errors import InvalidStructure
 

@@ -12,7 +12,7 @@ from typing import Any
 from fsm.arguments import of_run
 from fsm.errors import ConfigError
 from fsm.journal import Journal
-from fsm.store.base import Store, open_store
+from fsm.store import Store, open_store
 from machines import data_flow
 from phases.data_flow.lineage import Lineage, lineage, unit
 from phases.data_flow.picture import drawn

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from fsm.finding import Finding
+from fsm.check import Finding
 from fsm.mermaid.model import Flowchart
 from machines import data_flow
 

@@ -12,7 +12,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from fsm.phase import Context, Phase
+from fsm.engine import Context, Phase
 from phases.data_preparation import archive, examples
 from phases.data_preparation.config import DOMAINS, DataPreparationConfig
 from phases.data_preparation.decoding import NotText, decode_latin1, decode_utf8

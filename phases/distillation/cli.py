@@ -114,7 +114,7 @@ def run_chat(args: argparse.Namespace) -> int:
 
 
 def _find(args: argparse.Namespace) -> Any:
-    from fsm.store.base import open_store
+    from fsm.store import open_store
     from phases.distillation.stored import find
 
     return find(open_store(args.store), args.run)

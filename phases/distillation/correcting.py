@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from fsm.phase import Context
+from fsm.engine import Context
 from phases.distillation import corrections, loading, student
 from phases.distillation.corrections import Poor, Refused
 from phases.distillation.handlers import PHASE

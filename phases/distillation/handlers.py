@@ -17,7 +17,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from fsm.phase import Context, Phase
+from fsm.engine import Context, Phase
 from phases.distillation import loading, report, student
 from phases.distillation.config import DistillationConfig
 from phases.qlora_training import job as jobs

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from fsm.engine import Context
 from fsm.errors import PhaseError
-from fsm.phase import Context
 from phases.distillation import corrections, student
 from phases.errors import EmptyDataset, InvalidStructure
 from phases.qlora_training import data

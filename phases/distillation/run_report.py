@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fsm.watch import stack_of
+from fsm.journal import stack_of
 from phases.distillation import student
 from phases.distillation.stored import Stored
 

@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from fsm.errors import FsmError
-from fsm.fold import Fold
-from fsm.journal import Journal
-from fsm.store.base import RunStore, Store
+from fsm.journal import Fold, Journal
+from fsm.store import RunStore, Store
 from phases.distillation import student
 from phases.qlora_training.data import read_jsonl
 

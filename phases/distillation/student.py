@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from fsm.phase import Context
+from fsm.engine import Context
 from phases.distillation.generate import Output, SamplingConfig, answer, encode, plan, room
 from phases.qlora_training.config import TINY, QLoRAConfig
 from phases.qlora_training.job import Job

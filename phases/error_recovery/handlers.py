@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from fsm.phase import Context, Phase
+from fsm.engine import Context, Phase
 from phases import errors
 from phases.error_recovery.classify import classify
 from phases.error_recovery.config import ErrorRecoveryConfig

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fsm.phase import Context, Phase
+from fsm.engine import Context, Phase
 from phases.errors import ContainerError, MaxRuntimeExceeded, SpotInterruption
 from phases.pipeline import validation
 from phases.pipeline.config import PipelineConfig

@@ -6,7 +6,7 @@ import hashlib
 import shutil
 from pathlib import Path
 
-from fsm.phase import Context
+from fsm.engine import Context
 
 
 def save(ctx: Context, model: str, output: str) -> dict[str, str]:

@@ -12,7 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from fsm.phase import Context
+from fsm.engine import Context
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = {  # import name -> distribution, of what every run needs

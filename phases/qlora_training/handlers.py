@@ -15,7 +15,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fsm.phase import Context, Phase
+from fsm.engine import Context, Phase
 from phases.qlora_training import job as jobs
 from phases.qlora_training.config import QLoRATrainingConfig
 from phases.qlora_training.job import Job

@@ -16,7 +16,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from fsm.phase import Context
+from fsm.engine import Context
 from phases.errors import EmptyDataset, InvalidStructure
 from phases.qlora_training.config import QLoRAConfig, QLoRATrainingConfig
 from phases.sagemaker_job.environment import Layout

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from fsm.phase import Context
+from fsm.engine import Context
 from phases.qlora_training import adapters, hub, model, preflight
 from phases.qlora_training.config import TINY, QLoRAConfig
 from phases.qlora_training.job import Job

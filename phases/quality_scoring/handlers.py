@@ -7,7 +7,7 @@ from functools import lru_cache
 
 import structlog
 
-from fsm.phase import Phase
+from fsm.engine import Phase
 from phases.quality_scoring import extract
 from phases.quality_scoring.asked import named
 from phases.quality_scoring.compiler import Compiler, find_compiler

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 
-from fsm.walk import Walk
+from fsm.engine import Walk
 from phases.quality_scoring.config import QualityScoringConfig
 from phases.quality_scoring.handlers import PHASE
 from phases.quality_scoring.scoring import DEFAULT, Score, Scoring

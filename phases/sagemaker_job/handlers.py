@@ -12,8 +12,7 @@ import time
 from pathlib import Path
 
 from fsm.config import SECRET_NAME, VARIABLE
-from fsm.phase import Context, Phase
-from fsm.stop import StopRequested
+from fsm.engine import Context, Phase, StopRequested
 from phases.sagemaker_job import source
 from phases.sagemaker_job.config import SageMakerJobConfig
 from phases.sagemaker_job.history import label, states

@@ -11,7 +11,7 @@ import sys
 from importlib.metadata import distributions
 from pathlib import Path
 
-from fsm.phase import Context, Phase
+from fsm.engine import Context, Phase
 from phases.errors import ContainerError
 from phases.sagemaker_job.config import SmokeConfig
 

@@ -22,8 +22,7 @@ from pathlib import Path
 import yaml
 
 from fsm.config import Plug
-from fsm.machine import Machine
-from fsm.program import Registry, closure
+from fsm.engine import Machine, Registry, closure
 from phases.sagemaker_job.job import OWN, Code, JobRefused
 
 START = "start_job.py"

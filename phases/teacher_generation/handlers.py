@@ -12,7 +12,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from fsm.phase import Context, Phase
+from fsm.engine import Context, Phase
 from phases.errors import EmptyDataset, NoCredentials
 from phases.teacher_generation import bedrock
 from phases.teacher_generation.asking import Call, Kept, Result, ask

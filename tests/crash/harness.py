@@ -20,11 +20,10 @@ from pathlib import Path
 from typing import Any
 
 from fsm import session
-from fsm.audit import audit
 from fsm.config import Config
-from fsm.journal import Journal, essence
-from fsm.observer import Nobody
-from fsm.store.base import RunStore, Store
+from fsm.engine import Nobody
+from fsm.journal import Journal, audit, essence
+from fsm.store import RunStore, Store
 
 BEFORE, AFTER, MIDDLE = "before", "after", "middle"
 MOST_SESSIONS = 20  # until a run is done: it may stop at errors, and is killed once
@@ -153,7 +152,7 @@ def in_child(work: Callable[[], int], log: Path) -> int:
 
 def warm(config: Config, modules: Sequence[str] = ()) -> None:
     """Import and build here what every session needs, so that a forked one has it."""
-    for name in ("structlog", "fsm.record", "fsm.store.s3", *modules):
+    for name in ("structlog", "fsm.journal.record", "fsm.store.s3", *modules):
         importlib.import_module(name)
     for machine in config.program.machines.values():
         _ = machine.kernel

@@ -16,12 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from fsm import config as configs
-from fsm.audit import Audit, audit
+from fsm.engine import Nobody, Runner
 from fsm.errors import RunBusy, RunReplaced, StoreError
-from fsm.journal import FORMAT, Journal, digest
-from fsm.observer import Nobody
-from fsm.runner import Runner
-from fsm.store.base import RunStore
+from fsm.journal import FORMAT, Audit, Journal, audit, digest
+from fsm.store import RunStore
 from fsm.store.s3 import S3Store
 from tests.crash import harness
 

@@ -16,12 +16,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
-from fsm.audit import audit
+from fsm.engine import Program, Runner
 from fsm.errors import FsmError
-from fsm.journal import FORMAT, Journal, digest, essence
-from fsm.program import Program
-from fsm.runner import Runner
-from fsm.store.base import RunStore
+from fsm.journal import FORMAT, Journal, audit, digest, essence
+from fsm.store import RunStore
 from fsm.store.bucket import Exists, Got, Missing, Page, Part, Unsure
 from fsm.store.s3 import S3Store
 

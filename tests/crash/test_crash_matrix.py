@@ -10,7 +10,7 @@ import pytest
 
 from fsm import config as configs
 from fsm.config import Config
-from fsm.store.base import Store
+from fsm.store import Store
 from fsm.store.local import LocalStore
 from tests.crash import harness
 from tests.servers.fixtures import S3

@@ -15,13 +15,20 @@ from typing import Any
 
 import pytest
 
+from fsm.engine import (
+    COUNTED,
+    Context,
+    Kernel,
+    Machine,
+    Nobody,
+    Outcome,
+    Phase,
+    Place,
+    Program,
+    Registry,
+    Runner,
+)
 from fsm.journal import Journal
-from fsm.kernel import Kernel, Place
-from fsm.machine import COUNTED, Machine
-from fsm.observer import Nobody
-from fsm.phase import Context, Phase
-from fsm.program import Program, Registry
-from fsm.runner import Outcome, Runner
 from tests.crash.simulation import HEADER, Killed, Wire, World, essences
 from tests.fsm.drawn import drawn
 

@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from fsm.program import Program
-from fsm.store.base import Taken
+from fsm.engine import Program
+from fsm.store import Taken
 from fsm.store.bucket import Exists
 from fsm.store.s3 import S3Run
 from tests.crash import simulation

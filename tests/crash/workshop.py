@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from fsm.machine import Verdict
-from fsm.phase import Context, Phase
-from fsm.program import Program
+from fsm.engine import Context, Phase, Program, Verdict
 from tests.fsm.drawn import drawn, program
 
 

@@ -7,10 +7,9 @@ from dataclasses import dataclass, field
 from hypothesis import note, reject
 from hypothesis import strategies as st
 
-from fsm import chart
-from fsm.chart import Chart, ancestors
+from fsm.drawing import Chart, ancestors, chart
+from fsm.engine import COUNTED, Machine
 from fsm.errors import DiagramError
-from fsm.machine import COUNTED, Machine
 
 
 @dataclass

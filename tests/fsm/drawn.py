@@ -6,10 +6,8 @@ from collections.abc import Mapping
 from textwrap import dedent, indent
 from typing import Any
 
-from fsm import chart
-from fsm.machine import Machine
-from fsm.phase import Phase
-from fsm.program import Program
+from fsm.drawing import chart
+from fsm.engine import Machine, Phase, Program
 
 
 def drawn(text: str, name: str = "drawing", **said: Any) -> Machine:

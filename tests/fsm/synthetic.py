@@ -17,13 +17,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fsm.fold import Fold
-from fsm.journal import Journal, essence
-from fsm.machine import COUNTED, Detail, Machine, Verdict
-from fsm.phase import Context, Phase
-from fsm.program import Program
-from fsm.runner import Outcome, Runner
-from fsm.stop import Stop, StopRequested
+from fsm.engine import (
+    COUNTED,
+    Context,
+    Detail,
+    Machine,
+    Outcome,
+    Phase,
+    Program,
+    Runner,
+    Stop,
+    StopRequested,
+    Verdict,
+)
+from fsm.journal import Fold, Journal, essence
 from fsm.store.local import LocalRun
 from tests.fsm.drawn import drawn
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from fsm.chart import Chart
+from fsm.drawing import Chart
 
 Tokens = frozenset[str]
 

@@ -9,11 +9,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from fsm.chart import ancestors
-from fsm.fold import Fold
-from fsm.journal import GENESIS
-from fsm.machine import COUNTED, Machine
-from fsm.record import validated
+from fsm.drawing import ancestors
+from fsm.engine import COUNTED, Machine
+from fsm.journal import GENESIS, Fold
+from fsm.journal.record import validated
 from tests.golden.walks import Lines, names, read, shipped, walked
 
 

@@ -13,15 +13,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from fsm import chart
-from fsm.chart import END, join
-from fsm.flow import Arc, Flow
-from fsm.fold import Fold
-from fsm.journal import Journal, essence
-from fsm.machine import COUNTED, Machine, callee
-from fsm.phase import Context, Phase
-from fsm.program import Program, Registry, closure
-from fsm.runner import Runner
+from fsm.drawing import END, Arc, Flow, chart, join
+from fsm.engine import COUNTED, Context, Machine, Phase, Program, Registry, Runner, callee, closure
+from fsm.journal import Fold, Journal, essence
 from fsm.store.local import LocalRun
 from machines import NAMES
 

@@ -10,9 +10,7 @@ from typing import Any
 
 import pytest
 
-from fsm.machine import Machine
-from fsm.phase import Context, Phase
-from fsm.program import Registry
+from fsm.engine import Context, Machine, Phase, Registry
 from machines import NAMES, data_flow
 from machines.data_flow import LOOP_END, LOOP_ENDED_BY, NOT_DRAWN, PASSED, STANDS, STORED, WITHOUT_DATA
 

@@ -7,12 +7,9 @@ from collections.abc import Mapping
 
 import pytest
 
-from fsm import chart
-from fsm.check import check
-from fsm.finding import Finding
-from fsm.machine import Detail, Machine
-from fsm.program import Program, Registry
-from fsm.refine import refine
+from fsm.check import Finding, check, refine
+from fsm.drawing import chart
+from fsm.engine import Detail, Machine, Program, Registry
 from machines import NAMES, diagram
 
 DRAWINGS = [n for n in NAMES if n not in ("validation", "smoke")]  # the two are parts of drawings

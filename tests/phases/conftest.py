@@ -13,13 +13,9 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
-from fsm.fold import Fold
-from fsm.journal import Journal
-from fsm.observer import Nobody
-from fsm.program import Program
-from fsm.runner import Outcome, Runner
-from fsm.stop import Stop
-from fsm.store.base import RunStore, open_store
+from fsm.engine import Nobody, Outcome, Program, Runner, Stop
+from fsm.journal import Fold, Journal
+from fsm.store import RunStore, open_store
 
 # how long an example takes is the machine's affair, not the test's
 settings.register_profile("phases", deadline=None)

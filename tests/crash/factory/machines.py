@@ -1,6 +1,6 @@
 """The drawings of the factory."""
 
-from fsm.machine import COUNTED, Verdict
+from fsm.engine import COUNTED, Verdict
 from tests.fsm.drawn import drawn
 
 FACTORY = drawn(

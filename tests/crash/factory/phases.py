@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from fsm.phase import Context, Phase
+from fsm.engine import Context, Phase
 
 
 class FactoryConfig(BaseModel):

@@ -9,9 +9,7 @@ from typing import Any
 
 import pytest
 
-from fsm.audit import Audit, audit, report
-from fsm.fold import Fold
-from fsm.journal import Journal, decode, digest, encode
+from fsm.journal import Audit, Fold, Journal, audit, decode, digest, encode, report
 from fsm.store.local import LocalRun, LocalStore
 from tests.fsm.store.test_s3_journal import begun, step
 from tests.servers.fixtures import S3

@@ -13,7 +13,7 @@ import pytest
 
 from fsm.errors import ConfigError, JournalDamaged, RunBusy, RunReplaced, StoreError
 from fsm.journal import Journal, encode
-from fsm.store.base import Store, Taken, open_store
+from fsm.store import Store, Taken, open_store
 from fsm.store.local import LocalStore
 from fsm.store.s3 import S3Run
 from tests.servers.fixtures import S3

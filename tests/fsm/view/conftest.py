@@ -12,8 +12,7 @@ import yaml
 from fsm import config as configs
 from fsm import session
 from fsm.config import Config
-from fsm.observer import Observer
-from fsm.runner import Outcome
+from fsm.engine import Observer, Outcome
 
 HERE = Path(__file__).parent
 

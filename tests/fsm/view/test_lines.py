@@ -137,8 +137,8 @@ def test_a_stream_that_a_library_kept_leads_to_the_real_one_afterwards(
 def test_a_followed_run_is_told_as_lines_that_name_it(
     bakery: Any, quiet: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    from fsm.journal import Watch
     from fsm.view import lines
-    from fsm.watch import Watch
 
     monkeypatch.setattr(lines, "BETWEEN_POLLS", 0.01)
     said: list[dict[str, Any]] = []

@@ -11,13 +11,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fsm.fold import Fold
-from fsm.journal import Journal
-from fsm.observer import Nobody
-from fsm.store.base import RunStore
+from fsm.engine import Nobody
+from fsm.journal import Fold, Journal, Watch, stack_of
+from fsm.store import RunStore
 from fsm.store.local import LocalStore
 from fsm.view.projection import Projection, flat
-from fsm.watch import Watch, stack_of
 
 
 class Both(Nobody):
@@ -193,8 +191,9 @@ def made(seq: int, at: list[str], source: str, to: list[str], **more: Any) -> di
 
 
 def test_overview_states_that_the_detail_does_not_tell_apart_are_passed_in_the_order_drawn() -> None:
-    from fsm import chart, mermaid
-    from fsm.machine import Detail, Machine
+    from fsm import mermaid
+    from fsm.drawing import chart
+    from fsm.engine import Detail, Machine
 
     text = """stateDiagram-v2
     [*] --> Work

@@ -104,7 +104,7 @@ def test_a_drawing_that_was_changed_since_is_said_to_be(
     bakery.run(logger=quiet)
     changed = bakery.directory / "oven.mmd"
     changed.write_text((TOYS / "oven.mmd").read_text().replace("TakeOut", "TakeThemOut"))
-    from fsm.machine import COUNTED, Machine
+    from fsm.engine import COUNTED, Machine
 
     monkeypatch.setattr(toys, "OVEN", Machine("oven", changed, inside={"Loaves": COUNTED}))
     said = render("bread", "--machine", "oven")
@@ -139,7 +139,7 @@ def test_a_part_run_alone_is_drawn_on_the_whole_drawing() -> None:
 
 
 def test_a_flowchart_is_marked_with_styles_of_its_own(tmp_path: Path) -> None:
-    from fsm.machine import Machine
+    from fsm.engine import Machine
     from fsm.view.diagram import marked
     from fsm.view.projection import Projection
 

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.text import Text
 
-from fsm import chart as charts
-from fsm.machine import Machine
+from fsm.drawing import chart as charts
+from fsm.engine import Machine
 from fsm.view.projection import Projection
 from fsm.view.tree import ASCII, Frame, tree
 

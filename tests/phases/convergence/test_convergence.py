@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fsm.walk import Walk
+from fsm.engine import Walk
 from machines.convergence import MACHINE
 from phases.convergence import PHASE
 from phases.convergence.config import ConvergenceConfig

@@ -21,7 +21,7 @@ from fsm import config as configs
 from fsm import mermaid, session
 from fsm.cli import guarded
 from fsm.journal import Journal
-from fsm.store.base import open_store
+from fsm.store import open_store
 from machines import data_flow
 from phases.data_flow import lineage
 from phases.data_flow.cli import add_parser

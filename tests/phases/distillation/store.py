@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fsm.journal import GENESIS, digest, encode
-from fsm.store.base import open_store
+from fsm.store import open_store
 
 Record = dict[str, Any]
 RECORDED = Path(__file__).with_name("recorded")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from fsm.cli import main
-from fsm.store.base import open_store
+from fsm.store import open_store
 from phases.distillation import chat, revived, stored
 from phases.quality_scoring import score
 from tests.phases.distillation.store import CLAIM, step, write

@@ -11,12 +11,9 @@ from typing import Any
 
 import pytest
 
+from fsm.engine import Nobody, Outcome, Program, Runner, Stop, StopRequested
 from fsm.journal import Journal
-from fsm.observer import Nobody
-from fsm.program import Program
-from fsm.runner import Outcome, Runner
-from fsm.stop import Stop, StopRequested
-from fsm.store.base import RunStore, open_store
+from fsm.store import RunStore, open_store
 from tests.phases.qlora_training.micro import RECIPE, ROWS, settings
 
 MACHINES = (

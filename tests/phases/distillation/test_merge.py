@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from fsm.cli import main
-from fsm.store.base import open_store
+from fsm.store import open_store
 from phases.distillation import merge, report, revived, stored
 from tests.phases.distillation.store import CLAIM, step, write
 

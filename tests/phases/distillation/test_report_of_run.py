@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from fsm.cli import main
 from fsm.errors import NoSuchRun
-from fsm.store.base import open_store
+from fsm.store import open_store
 from phases.distillation import run_page, run_report, run_words, stored
 from tests.phases.distillation.store import CLAIM, Record, artifacts, records, step, write
 

@@ -8,13 +8,10 @@ from typing import Any
 
 import pytest
 
-from fsm.fold import Fold
-from fsm.journal import Journal
-from fsm.machine import Machine
-from fsm.phase import Context, Phase
-from fsm.program import Program
-from fsm.runner import MOST_TRIES, Outcome, Runner
-from fsm.store.base import open_store
+from fsm.engine import Context, Machine, Outcome, Phase, Program, Runner
+from fsm.engine.runner import MOST_TRIES
+from fsm.journal import Fold, Journal
+from fsm.store import open_store
 from machines.error_recovery import MACHINE as RECOVERY
 from phases import errors
 from phases.error_recovery import PHASE as RECOVERY_PHASE

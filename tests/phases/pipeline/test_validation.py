@@ -10,8 +10,7 @@ import yaml
 
 from fsm import config as configs
 from fsm import session
-from fsm.observer import Nobody
-from fsm.runner import Outcome
+from fsm.engine import Nobody, Outcome
 
 SOUND: dict[str, Any] = {
     "machine": "validation",

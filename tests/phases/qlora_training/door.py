@@ -11,10 +11,9 @@ from typing import Any
 
 import yaml
 
-from fsm.fold import Fold
-from fsm.journal import Journal
+from fsm.journal import Fold, Journal
 from fsm.run import main
-from fsm.store.base import open_store
+from fsm.store import open_store
 from tests.phases.qlora_training.micro import settings
 
 

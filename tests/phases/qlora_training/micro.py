@@ -136,7 +136,7 @@ def _child(config: QLoRAConfig, directory: Path, out: Path, at: Interruption | N
 def _train(config: QLoRAConfig, directory: Path, out: Path, at: Interruption | None, rows: list[Any]) -> None:
     import torch
 
-    from fsm.walk import Walk
+    from fsm.engine import Walk
     from machines.qlora_training import MACHINE
     from phases.qlora_training import adapters, data, model, trainer
 

@@ -20,7 +20,7 @@ from typing import Any
 import yaml
 
 from fsm.journal import Journal, essence
-from fsm.store.base import open_store
+from fsm.store import open_store
 
 STOPPED = 3  # stopped by a signal, and resumable
 LONGEST = 120.0  # seconds a process may take to end: what SageMaker gives

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fsm.engine import Walk
 from fsm.errors import UnknownLabel
-from fsm.walk import Walk
 from machines.qlora_training import MACHINE
 from phases.qlora_training.follow import Follow, Followed, Intervals, NotDrawn
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from fsm.walk import Walk
+from fsm.engine import Walk
 from machines.qlora_training import MACHINE
 from phases.qlora_training import checkpoints, data, model
 from phases.qlora_training.config import QLoRAConfig

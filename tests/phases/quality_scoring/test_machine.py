@@ -9,10 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fsm import chart
-from fsm.machine import Machine
-from fsm.phase import Phase
-from fsm.walk import Walk
+from fsm.drawing import chart
+from fsm.engine import Machine, Phase, Walk
 from machines.quality_scoring import MACHINE
 from phases.quality_scoring import PHASE, QualityScoringConfig, Scoring, score, score_many
 from phases.quality_scoring.config import AVB, TSN, SyntaxConfig

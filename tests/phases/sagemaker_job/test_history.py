@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fsm.walk import Walk
+from fsm.engine import Walk
 from machines.sagemaker_job import MACHINE
 from phases.sagemaker_job.history import DRAWN, label, states
 from phases.sagemaker_job.job import Job

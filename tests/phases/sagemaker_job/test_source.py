@@ -28,8 +28,8 @@ DRAWING = "stateDiagram-v2\n    [*] --> Grind\n    Grind --> Taste\n    Taste --
 COFFEE = """
 from pathlib import Path
 import beans
-from fsm.machine import Machine
-from fsm.phase import Phase
+from fsm.engine import Machine
+from fsm.engine import Phase
 MACHINE = Machine("coffee", Path(__file__).parents[1] / "drawn" / "coffee.mmd",
                   bounds={("Taste", "Too weak"): "the beans in the bag"})
 PHASE = Phase("coffee")
@@ -165,7 +165,7 @@ def test_what_cannot_be_packed_is_refused(kitchen: Path, tmp_path: Path) -> None
 def test_the_smoke_job_brings_the_tests_along() -> None:
     text = (ROOT / "configs" / "smoke.yaml").read_text()
     smoke, distillation = (source.files(source.code(text, m, (), ())) for m in ("smoke", "distillation"))
-    assert {"tests/fsm/test_kernel.py", "tests/golden/smoke.jsonl", "pyproject.toml"} <= smoke.keys()
+    assert {"tests/fsm/engine/test_kernel.py", "tests/golden/smoke.jsonl", "pyproject.toml"} <= smoke.keys()
     assert "benchmarks/crash_matrix.py" in smoke
     assert not any(name.startswith("tests/") for name in distillation)
     assert {"diagrams/distillation.mmd", "phases/quality_scoring/prelude.h"} <= distillation.keys()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fsm.walk import Walk
+from fsm.engine import Walk
 from machines.teacher_generation import MACHINE
 from phases.teacher_generation import PHASE
 

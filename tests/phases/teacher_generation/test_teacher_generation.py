@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from fsm.stop import Stop, StopRequested
+from fsm.engine import Stop, StopRequested
 from phases.teacher_generation.offline import write_function
 
 Finish = Callable[..., Any]

@@ -6,8 +6,7 @@ from pathlib import Path
 from fsm import config as configs
 from fsm import session
 from fsm.cli import say
-from fsm.runner import Outcome
-from fsm.stop import StopRequested
+from fsm.engine import Outcome, StopRequested
 from fsm.view.terminal import telling
 
 

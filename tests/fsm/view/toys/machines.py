@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from fsm.machine import COUNTED, Detail, Machine, Verdict
+from fsm.engine import COUNTED, Detail, Machine, Verdict
 
 NAMES = {name: f"toys.machines:{name.upper()}" for name in ("bakery", "oven", "mishaps")}
 HERE = Path(__file__).parent

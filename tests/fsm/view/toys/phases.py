@@ -9,7 +9,7 @@ import warnings
 
 from pydantic import BaseModel, ConfigDict
 
-from fsm.phase import Context, Phase
+from fsm.engine import Context, Phase
 
 NAMES = {name: f"toys.phases:{name.upper()}" for name in ("bakery", "oven", "mishaps")}
 

@@ -14,9 +14,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from fsm.errors import FsmError, StoreError
-from fsm.fold import Fold
-from fsm.journal import GENESIS, Journal, decode, digest
-from fsm.store.base import RunStore
+from fsm.journal.fold import Fold
+from fsm.journal.journal import GENESIS, Journal, decode, digest
+from fsm.store import RunStore
 
 
 @dataclass(frozen=True)

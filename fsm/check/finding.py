@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from fsm.chart import Edge, State
+from fsm.drawing import Edge, State
 
 
 @dataclass(frozen=True)

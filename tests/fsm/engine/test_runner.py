@@ -17,19 +17,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fsm.check import check
+from fsm.engine import Context, Machine, Outcome, Phase, Program, Runner, Stop, StopRequested, Verdict
+from fsm.engine.runner import MOST_TRIES
 from fsm.errors import PhaseError, StoreError, UnknownLabel
-from fsm.journal import Journal
-from fsm.machine import Machine, Verdict
-from fsm.phase import Context, Phase
-from fsm.program import Program
-from fsm.runner import MOST_TRIES, Outcome, Runner
-from fsm.stop import Stop, StopRequested
+from fsm.journal import Journal, Watch
 from fsm.store.local import LocalRun
-from fsm.watch import Watch
 from tests.fsm.drawn import drawn
 from tests.fsm.synthetic import Death, World, attempt, begin, finish, kept, program, state, told
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 class Reference:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from fsm.errors import JournalDamaged
-from fsm.fold import Fold
-from fsm.journal import decode
-from fsm.store.base import RunStore
+from fsm.journal.fold import Fold
+from fsm.journal.journal import decode
+from fsm.store import RunStore
 
 
 class Watch:

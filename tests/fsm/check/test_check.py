@@ -7,11 +7,9 @@ from typing import Any
 
 import pytest
 
-from fsm.check import check, refuse
+from fsm.check import Finding, check, refuse
+from fsm.engine import COUNTED, ELSEWHERE, Detail, Machine, Phase, Verdict
 from fsm.errors import CheckFailed
-from fsm.finding import Finding
-from fsm.machine import COUNTED, ELSEWHERE, Detail, Machine, Verdict
-from fsm.phase import Phase
 from tests.fsm.drawn import drawn, idle, program
 
 FORK = """

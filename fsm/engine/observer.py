@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from fsm.store.base import RunStore
-from fsm.watch import Watch
+from fsm.journal import Watch
+from fsm.store import RunStore
 
 
 class Observer(Protocol):

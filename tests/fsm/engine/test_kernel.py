@@ -10,9 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fsm.engine import COUNTED, Kernel, Machine, Place
 from fsm.errors import DiagramError, MachineError, UnknownLabel
-from fsm.kernel import Kernel, Place
-from fsm.machine import COUNTED, Machine
 from tests.fsm.charts import machines
 from tests.fsm.drawn import drawn
 from tests.fsm.table import Loop, Table, Tokens

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from fsm.chart import END, ROOT, Chart, Edge, join, parent_of
+from fsm.drawing.chart import END, ROOT, Chart, Edge, join, parent_of
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fsm.engine import Runner
 from fsm.errors import FsmError, JournalDamaged, NewerFormat, NoSuchRun, RunReplaced, StoreError
-from fsm.fold import Fold
-from fsm.journal import FRAME, GENESIS, Journal, decode, digest, encode, essence
-from fsm.runner import Runner
-from fsm.store.base import Taken
+from fsm.journal import GENESIS, Fold, Journal, decode, digest, encode, essence
+from fsm.journal.journal import FRAME
+from fsm.store import Taken
 from fsm.store.local import LocalRun
 from tests.fsm.synthetic import World, attempt, begin, finish, program
 

@@ -19,10 +19,8 @@ from typing import Any
 
 from transitions.extensions.nesting import HierarchicalMachine, NestedState
 
-from fsm.chart import END, ROOT, Chart, Edge, ancestors, parent_of
+from fsm.drawing import END, ROOT, Chart, Edge, Flow, Meetings, ancestors, is_end, leave_by, parent_of
 from fsm.errors import DiagramError, MachineError, UnknownLabel
-from fsm.flow import Flow, is_end, leave_by
-from fsm.meeting import Meetings
 
 Place = tuple[str, ...]
 

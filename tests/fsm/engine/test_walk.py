@@ -7,10 +7,8 @@ from typing import Any
 
 import pytest
 
+from fsm.engine import COUNTED, Machine, Phase, Walk
 from fsm.errors import PhaseError, UnknownLabel
-from fsm.machine import COUNTED, Machine
-from fsm.phase import Phase
-from fsm.walk import Walk
 from tests.fsm.drawn import drawn
 
 TEXT = "[*] --> Try\nTry --> Try : again\nTry --> Good : fine\nTry --> Bad : wrong\nGood --> [*]\nBad --> [*]"

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 from fsm.errors import PhaseError, UnknownLabel
 
 if TYPE_CHECKING:
-    from fsm.chart import Edge
-    from fsm.kernel import Place
-    from fsm.machine import Machine
-    from fsm.phase import Phase
+    from fsm.drawing import Edge
+    from fsm.engine.kernel import Place
+    from fsm.engine.machine import Machine
+    from fsm.engine.phase import Phase
 
 
 class Walk:

@@ -15,10 +15,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from fsm.chart import END, Chart, Edge, State, ancestors, join
-from fsm.finding import Finding, error
-from fsm.flow import Arc, Flow
-from fsm.machine import COUNTED, Detail, Machine
+from fsm.check.finding import Finding, error
+from fsm.drawing import END, Arc, Chart, Edge, Flow, State, ancestors, join
+from fsm.engine import COUNTED, Detail, Machine
 
 Stands = dict[str, list[str]]  # detail state -> the overview's states it stands at
 

@@ -12,13 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fsm.engine import Context, Outcome, Phase, Runner
 from fsm.errors import NotJson
-from fsm.fold import SNAPSHOT_BYTES, SNAPSHOT_EVERY, Fold
-from fsm.journal import Journal, encode, essence
-from fsm.phase import Context, Phase
-from fsm.runner import Outcome, Runner
-from fsm.store.base import open_store
-from fsm.values import MOST_NESTED, copied, json_values
+from fsm.journal import Fold, Journal, copied, encode, essence, json_values
+from fsm.journal.fold import SNAPSHOT_BYTES, SNAPSHOT_EVERY
+from fsm.journal.values import MOST_NESTED
+from fsm.store import open_store
 from tests.fsm.drawn import drawn, program
 
 JSON = st.recursive(
@@ -132,7 +131,7 @@ def test_what_a_handler_leaves_in_its_data_is_there_in_the_next_visit(
     first: Any, second: Any, dropped: set[str]
 ) -> None:
     # through the fold alone: a directory for each example would cost milliseconds
-    from fsm.runner import _patch
+    from fsm.engine.runner import _patch
 
     before = json_values({"a": first, "b": second, "c": [first]}, "")
     ctx = Context(None, "m", [], "S", 1, None, copied(before), {})  # type: ignore[arg-type]

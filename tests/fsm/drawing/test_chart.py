@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from fsm import chart, mermaid
-from fsm.chart import Chart
+from fsm import mermaid
+from fsm.drawing import Chart, chart
 from fsm.errors import DiagramError
 from tests.fsm.drawn import drawn
 

@@ -23,14 +23,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from fsm.engine.walk import Walk
 from fsm.errors import MissingArtifact, PhaseError
-from fsm.store.base import Artifact
-from fsm.values import json_values
-from fsm.walk import Walk
+from fsm.journal import json_values
+from fsm.store import Artifact
 
 if TYPE_CHECKING:
-    from fsm.program import Program
-    from fsm.runner import Runner
+    from fsm.engine.program import Program
+    from fsm.engine.runner import Runner
 
 Handler = Callable[[Any], str | None]
 H = TypeVar("H", bound=Handler)

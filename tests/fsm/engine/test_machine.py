@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from fsm.engine import COUNTED, ELSEWHERE, Detail, Machine, Verdict
 from fsm.errors import DiagramError, MachineError
-from fsm.machine import COUNTED, ELSEWHERE, Detail, Machine, Verdict
 from tests.fsm.drawn import drawn
 
 TEXT = """

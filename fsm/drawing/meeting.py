@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import cached_property
 
-from fsm.chart import END, ROOT, join
-from fsm.flow import Flow
+from fsm.drawing.chart import END, ROOT, join
+from fsm.drawing.flow import Flow
 
 
 class Meetings:

@@ -9,9 +9,9 @@ from difflib import get_close_matches
 from types import MappingProxyType
 from typing import Any
 
+from fsm.engine.machine import Machine, callee
+from fsm.engine.phase import Phase
 from fsm.errors import ConfigError, PhaseError
-from fsm.machine import Machine, callee
-from fsm.phase import Phase
 
 
 def nearest(name: str, known: list[str]) -> str:

@@ -17,14 +17,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from fsm.chart import END, ROOT, Edge, ancestors, join
+from fsm.check.finding import Finding, error, warning
+from fsm.check.refine import refine
+from fsm.drawing import END, ROOT, Arc, Edge, Flow, ancestors, join, leave_by
+from fsm.engine import COUNTED, Detail, Inside, Machine, Phase, Program, Registered, Verdict, callee, nearest
 from fsm.errors import CheckFailed, DiagramError
-from fsm.finding import Finding, error, warning
-from fsm.flow import Arc, Flow, leave_by
-from fsm.machine import COUNTED, Detail, Inside, Machine, Verdict, callee
-from fsm.phase import Phase, Registered
-from fsm.program import Program, nearest
-from fsm.refine import refine
 
 SHOWN = 5  # findings in the message of a refusal; `fsm check` shows them all
 

@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 
-from fsm.fold import Fold, new_frame
-from fsm.watch import stack_of
+from fsm.journal import Fold, new_frame, stack_of
 from tests.fsm.synthetic import World, begin, finish, told
 
 Records = list[dict[str, Any]]

@@ -3,7 +3,7 @@
     MACHINE = Machine("data_preparation", diagram("data_preparation"), inside={"ProcessFiles": COUNTED})
 
 What is said here is checked against the chart when the machine is built; whether it suffices to run is
-`fsm.check`'s to prove.
+`fsm.check.program`'s to prove.
 """
 
 from __future__ import annotations
@@ -16,10 +16,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from fsm import chart as charts
-from fsm.chart import Chart
+from fsm.drawing import Chart, ancestors, load
+from fsm.engine.kernel import Kernel
 from fsm.errors import DiagramError, MachineError
-from fsm.kernel import Kernel
 
 
 class Inside(Enum):
@@ -93,7 +92,7 @@ class Machine:
         entered_at: Iterable[str] = (),
     ) -> None:
         self.name = name
-        self.chart = source if isinstance(source, Chart) else charts.load(source, name)
+        self.chart = source if isinstance(source, Chart) else load(source, name)
         self.counted = counted
         find = self._find
         unlabelled = (
@@ -149,7 +148,7 @@ class Machine:
         return tuple(
             s.path
             for s in self.chart.states.values()
-            if not any(a in self.opaque for a in charts.ancestors(s.path))
+            if not any(a in self.opaque for a in ancestors(s.path))
             and s.kind not in ("fork", "join")
             and (not s.composite or s.path in self.opaque or s.path in self.kernel.undecided)
         )

@@ -19,8 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fsm.errors import ConfigError, JournalDamaged, RunBusy, StoreError
-from fsm.store import local
-from fsm.store.base import Taken, open_store
+from fsm.store import Taken, local, open_store
 from fsm.store.local import LocalRun, LocalStore
 from tests.fsm.synthetic import World, attempt, begin, finish, told
 
@@ -158,7 +157,7 @@ sys.stdin.read()
 def holder(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     """Another process that holds the lock of run `r`."""
     run_of(tmp_path).release()
-    root = str(Path(__file__).parents[2])
+    root = str(Path(__file__).parents[3])
     command = [sys.executable, "-c", HOLDER, str(tmp_path / "r"), root]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert process.stdout

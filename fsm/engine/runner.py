@@ -9,19 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fsm.engine.kernel import Step
+from fsm.engine.machine import Machine, Verdict, callee
+from fsm.engine.observer import Nobody, Observer
+from fsm.engine.phase import Context, Phase, Registered, Result
+from fsm.engine.program import Program
+from fsm.engine.stop import Stop
+from fsm.engine.walk import Walk
 from fsm.errors import FsmError, PhaseError, RunReplaced, StoreError
-from fsm.fold import RECOVERY, Fold, Frame, new_frame, opened
-from fsm.journal import Journal
-from fsm.kernel import Step
-from fsm.machine import Machine, Verdict, callee
-from fsm.observer import Nobody, Observer
-from fsm.phase import Context, Phase, Registered, Result
-from fsm.program import Program
-from fsm.stop import Stop
-from fsm.store.base import RunStore
-from fsm.values import copied, json_values
-from fsm.walk import Walk
-from fsm.watch import Watch
+from fsm.journal import RECOVERY, Fold, Frame, Journal, Watch, copied, json_values, new_frame, opened
+from fsm.store import RunStore
 
 MOST_TRIES = 100  # of one state in one visit, whatever the recovery machine says
 
@@ -392,7 +389,7 @@ class Runner:
             )
 
     def watch(self, ctx: Context, run_name: str) -> Watch:
-        from fsm.store.base import open_store
+        from fsm.store import open_store
 
         watch = Watch(open_store(self.store_url, **self.store_options).run(run_name))
         self.observer.watched(ctx._at, ctx.state, watch)

@@ -22,8 +22,8 @@ from typing import Any
 from pydantic_core import to_json
 
 from fsm.errors import JournalDamaged, NewerFormat, NoSuchRun, RunBusy, RunReplaced, StoreError
-from fsm.fold import Fold
-from fsm.store.base import RunStore, Taken
+from fsm.journal.fold import Fold
+from fsm.store import RunStore, Taken
 
 FORMAT = 1
 GENESIS = "0" * 64
@@ -52,7 +52,7 @@ def encode(record: dict[str, Any]) -> bytes:
 
 def decode(line: bytes, where: str) -> dict[str, Any]:
     """A line as a record, held against the schema. Raises JournalDamaged or NewerFormat."""
-    from fsm.record import validated
+    from fsm.journal.record import validated
 
     try:
         value = json.loads(line)

@@ -1,0 +1,7 @@
+"""What can be proved of a program before anything runs."""
+
+from fsm.check.finding import Finding
+from fsm.check.program import check, refuse
+from fsm.check.refine import refine
+
+__all__ = ["Finding", "check", "refine", "refuse"]

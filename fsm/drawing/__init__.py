@@ -1,0 +1,22 @@
+"""The drawing as a statechart: what was read, as states, moves, composites and the walks through them."""
+
+from fsm.drawing.chart import END, ROOT, Chart, Edge, State, ancestors, join, load, parent_of
+from fsm.drawing.flow import Arc, Flow, is_end, leave_by
+from fsm.drawing.meeting import Meetings
+
+__all__ = [
+    "END",
+    "ROOT",
+    "Arc",
+    "Chart",
+    "Edge",
+    "Flow",
+    "Meetings",
+    "State",
+    "ancestors",
+    "is_end",
+    "join",
+    "leave_by",
+    "load",
+    "parent_of",
+]

@@ -1,0 +1,29 @@
+"""The records of a run, and the state that they fold into."""
+
+from fsm.journal.audit import Audit, audit, report
+from fsm.journal.fold import RECOVERY, Fold, Frame, new_frame, opened
+from fsm.journal.journal import FORMAT, GENESIS, Journal, decode, digest, encode, essence
+from fsm.journal.values import copied, json_values
+from fsm.journal.watch import Watch, stack_of
+
+__all__ = [
+    "FORMAT",
+    "GENESIS",
+    "RECOVERY",
+    "Audit",
+    "Fold",
+    "Frame",
+    "Journal",
+    "Watch",
+    "audit",
+    "copied",
+    "decode",
+    "digest",
+    "encode",
+    "essence",
+    "json_values",
+    "new_frame",
+    "opened",
+    "report",
+    "stack_of",
+]
