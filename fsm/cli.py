@@ -6,11 +6,15 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from fsm.arguments import of_run, of_store
+
+if TYPE_CHECKING:
+    from fsm.errors import Fault
 
 Subparsers = Any  # argparse keeps the type of add_subparsers() to itself
 BROKEN_PIPE = 141  # what a shell reports for a program whose reader has gone
@@ -18,11 +22,14 @@ BROKEN_PIPE = 141  # what a shell reports for a program whose reader has gone
 
 def guarded(do: Callable[[argparse.Namespace], int], args: argparse.Namespace) -> int:
     """Call a command; the engine's errors become one paragraph (or, with --json, one line) and an exit code."""
-    from fsm.errors import FsmError
+    from fsm.errors import ConfigError, FsmError
     from fsm.mermaid import MermaidError
 
     try:
         return do(args)
+    except ConfigError as e:
+        _complain(args, e.message, e.code, e.faults)
+        return e.exit_code
     except FsmError as e:
         _complain(args, e.message, e.code)
         return e.exit_code
@@ -34,10 +41,12 @@ def guarded(do: Callable[[argparse.Namespace], int], args: argparse.Namespace) -
         return BROKEN_PIPE
 
 
-def _complain(args: argparse.Namespace, message: str, code: str) -> None:
+def _complain(args: argparse.Namespace, message: str, code: str, faults: Sequence[Fault] = ()) -> None:
     if getattr(args, "json", False):
-        print(json.dumps({"error": message, "code": code}))
-    say(f"{message} [{code}]")
+        several = {"faults": [asdict(fault) for fault in faults]} if faults else {}
+        print(json.dumps({"error": message, "code": code} | several))
+    for one in faults or (message,):
+        say(f"{one} [{code}]")
 
 
 def say(message: str) -> None:
@@ -162,12 +171,22 @@ def check(args: argparse.Namespace) -> int:
     """What can be proved of a configuration before anything runs."""
     from fsm import check as checks
     from fsm import config as configs
+    from fsm.errors import ConfigError
 
-    program = configs.load(args.config).program
-    findings = checks.check(program)
+    try:
+        program = configs.load(args.config).program
+    except ConfigError as e:
+        if not e.faults:
+            raise
+        findings = [
+            checks.Finding("error", e.code, fault.file, fault.line, fault.column, fault.message)
+            for fault in e.faults
+        ]
+    else:
+        findings = checks.check(program)
     for finding in findings:
         print(json.dumps(finding.as_json()) if args.json else finding)
-    if not findings and not args.json:
+    if not findings and not args.json:  # so there is a program
         print(f"{args.config}: {len(program.machines)} machines, nothing to complain of")
     return 2 if any(f.severity == "error" for f in findings) else 0
 

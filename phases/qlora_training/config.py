@@ -42,7 +42,8 @@ class QLoRAConfig(BaseModel):
     Lengths are in tokens, disk in GB (10^9 bytes), intervals in optimizer steps.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+    # a job's hyperparameters come as texts, and `inf` is a float to whoever reads it
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=(), allow_inf_nan=False)
 
     model: str = Field(
         default=GRANITE_8B,
