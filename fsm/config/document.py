@@ -135,15 +135,7 @@ class _Reading:
 
     def value(self, node: yaml.Node, path: Steps, key: yaml.Node | None = None) -> Any:
         """The value of a node, None where something is wrong with it."""
-        self._count += 1
-        if self._count > MOST_VALUES:
-            if not self.overflowed:
-                self._fault(
-                    node,
-                    path,
-                    f"the aliases make more than {MOST_VALUES} values of this file: write out what is meant",
-                )
-            self.overflowed = True
+        if self._too_many(node, path):
             return None
         written = node.value if node.tag == _PLAIN else None
         self.entries[path] = Entry(_place(key or node), _place(node), written)
@@ -173,9 +165,10 @@ class _Reading:
         """The entries of a mapping by key; those of `<<` stand behind its own."""
         own: dict[str, tuple[yaml.Node, yaml.Node]] = {}
         merged: yaml.Node | None = None
-        self._count += 1  # mappings can be merged into one another as often as aliases stand for them
-        if self._count > MOST_VALUES:
-            return {}
+        if self._too_many(
+            node, path
+        ):  # mappings can be merged into one another as often as aliases stand for them
+            return own
         for key, value in node.value:
             if key.tag == _PLAIN and key.value == "<<" and merged is None:
                 merged = value
@@ -190,10 +183,23 @@ class _Reading:
             elif name is not None:
                 own[name] = key, value
         for other in self._merged(merged, path):
-            if id(other) not in merging:
-                for name, entry in self._mapping(other, path, {*merging, id(other)}).items():
-                    own.setdefault(name, entry)
+            if id(other) in merging:
+                self._fault(node, path, "`<<` names the mapping that it stands in: write out what is meant")
+                continue
+            for name, entry in self._mapping(other, path, {*merging, id(other)}).items():
+                own.setdefault(name, entry)
         return own
+
+    def _too_many(self, node: yaml.Node, path: Steps) -> bool:
+        self._count += 1
+        if self._count > MOST_VALUES and not self.overflowed:
+            self.overflowed = True
+            self._fault(
+                node,
+                path,
+                f"the aliases make more than {MOST_VALUES} values of this file: write out what is meant",
+            )
+        return self.overflowed
 
     def _merged(self, node: yaml.Node | None, path: Steps) -> Iterator[yaml.MappingNode]:
         for one in node.value if isinstance(node, yaml.SequenceNode) else [node] if node else []:

@@ -29,6 +29,8 @@ _SEQUENCES = ("list_type", "tuple_type", "set_type", "frozen_set_type")
 
 def section(draft: Draft, path: Steps, value: Any, model: Any, build: Callable[[Any], Any]) -> Any:
     """The section as `build` makes it; None where something is wrong, which is noted in the draft."""
+    if path and draft.wrong(path):
+        return None
     if value is None:
         value = {}
     if not isinstance(value, dict):
@@ -89,7 +91,7 @@ def _refused(draft: Draft, path: Steps, value: Any, shape: Shape, error: Validat
                 inside = inside.at(step)
             message = f"unknown key {draft.dotted(full)!r}{unknown(str(full[-1]), inside.keys)}"
             draft.fault(full, message, at_key=True)
-        elif not draft.wrong(full) and not (there and draft.wrong_within(full)):
+        elif not (there and draft.wrong_within(full)):
             said.setdefault(full, []).append(_message(one))
     for full, messages in said.items():
         inside = shape
