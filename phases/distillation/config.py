@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from phases.distillation.generate import SamplingConfig
+from phases.student.generate import SamplingConfig
 
 Domain = Literal["TSN", "AVB", "CARLA"]
 

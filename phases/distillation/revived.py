@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from phases.distillation import student
-from phases.distillation.generate import SamplingConfig
 from phases.distillation.stored import NotDistilled, Stored
 from phases.errors import InvalidStructure
-from phases.qlora_training.config import TINY, QLoRAConfig
-from phases.qlora_training.session import BASE_FILES, Session
+from phases.student.config import TINY, QLoRAConfig
+from phases.student.generate import SamplingConfig
+from phases.student.session import BASE_FILES, Session
 
 FINAL = "distillation/model"
 
@@ -67,7 +67,7 @@ def student_of(found: Stored, named: str | None = None) -> Iterator[Session]:
 
     Raises what `base` raises, and the errors of loading a model; CUDAOutOfMemory before loading what does not fit.
     """
-    from phases.qlora_training import session
+    from phases.student import session
 
     config = training(found)
     prefix, _ = adapter(found)
@@ -80,7 +80,7 @@ def student_of(found: Stored, named: str | None = None) -> Iterator[Session]:
 
 def trained_elsewhere(found: Stored) -> str | None:
     """What to say where this machine or its libraries are not those that the run answered with; None where they are."""
-    from phases.qlora_training import processor
+    from phases.student import processor
 
     prefix, _ = adapter(found)
     if not (other := processor.elsewhere(found.json(f"{prefix}/training.json"))):

@@ -18,8 +18,9 @@ from pydantic import ValidationError
 
 from fsm.engine import Context
 from phases.errors import EmptyDataset, InvalidStructure
-from phases.qlora_training.config import QLoRAConfig, QLoRATrainingConfig
+from phases.qlora_training.config import QLoRATrainingConfig
 from phases.sagemaker_job.environment import Layout
+from phases.student.config import QLoRAConfig
 
 
 @dataclass(frozen=True)

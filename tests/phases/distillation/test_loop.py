@@ -35,7 +35,7 @@ class Loop:
 
     def drive(self, records: int | None = None) -> Outcome | None:
         """To its end, or until so many records have been written; then a process that knows nothing may go on."""
-        from phases.qlora_training import session
+        from phases.student import session
 
         session.forget()
         run = self.run

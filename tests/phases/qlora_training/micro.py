@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from phases.errors import NaNLoss
-from phases.qlora_training.config import QLoRAConfig, TinyStudentConfig
+from phases.student.config import QLoRAConfig, TinyStudentConfig
 
 C_TEXTS = [
     f"/** @brief Add {n}. */\nuint32_t add_{n}(uint32_t value)\n{{\n    return value + {n}U;\n}}\n"
@@ -138,7 +138,8 @@ def _train(config: QLoRAConfig, directory: Path, out: Path, at: Interruption | N
 
     from fsm.engine import Walk
     from machines.qlora_training import MACHINE
-    from phases.qlora_training import adapters, data, model, trainer
+    from phases.qlora_training import data, trainer
+    from phases.student import adapters, model
 
     torch.set_num_threads(1)
     student = model.apply_lora(model.prepare(model.load(config), config), config, 7)

@@ -13,9 +13,9 @@ import pytest
 
 from phases.error_recovery.classify import classify
 from phases.errors import PipelineError
-from phases.qlora_training import model, preflight, processor
 from phases.qlora_training.config import QLoRATrainingConfig
 from phases.qlora_training.job import with_hyperparameters
+from phases.student import model, preflight, processor
 from tests.phases.qlora_training.micro import settings
 
 

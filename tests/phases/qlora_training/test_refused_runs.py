@@ -134,7 +134,7 @@ def test_a_gpu_too_small_says_by_how_much_before_loading(
 ) -> None:
     import torch
 
-    from phases.qlora_training import model
+    from phases.student import model
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)

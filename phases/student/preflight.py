@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from phases.errors import CUDAOutOfMemory, DiskSpaceLow, NotProvided
-from phases.qlora_training import processor
-from phases.qlora_training.config import QLoRAConfig
+from phases.student import processor
+from phases.student.config import QLoRAConfig
 
 GB = 10**9
 NF4_BYTES = (4 + 8 / 64 + 32 / (64 * 256)) / 8

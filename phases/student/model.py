@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from phases.errors import InvalidStructure
-from phases.qlora_training import hub, refusals
-from phases.qlora_training.config import GRANITE_8B, QLoRAConfig
+from phases.student import hub, refusals
+from phases.student.config import GRANITE_8B, QLoRAConfig
+from phases.student.turns import require_template
 
 INCOMPLETE = ".incomplete"
 
@@ -171,8 +172,6 @@ def load_tokenizer(config: QLoRAConfig) -> Any:
     """
     hub.quiet(config.offline)
     from transformers import AutoTokenizer, PreTrainedTokenizerFast
-
-    from phases.qlora_training.data import require_template
 
     where = {"revision": config.revision, "local_files_only": config.offline}
     with refusals.explained(config):

@@ -24,6 +24,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from phases.errors import InvalidStructure
+from phases.student.turns import prompt_ids
 
 
 class SamplingConfig(BaseModel):
@@ -84,8 +85,6 @@ class Batch:
 
 def encode(tokenizer: Any, prompts: Sequence[str], limit: int) -> list[Encoded]:
     """Each prompt as the student sees it; one over `limit` tokens loses the end of its text, not of the template."""
-    from phases.qlora_training.data import prompt_ids
-
     ends = [prompt_ids(tokenizer, [{"role": "user", "content": text}]) for text in ("x", "y")]
     tail = ends[0][len(ends[0]) - _common_suffix(*ends) :]  # what the template writes after any prompt
     found = []
