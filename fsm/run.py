@@ -70,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
     from fsm.check import refuse
     from fsm.command import say
     from fsm.engine import Outcome, StopRequested
-    from fsm.view.terminal import telling
+    from fsm.view import telling
 
     names = {
         "run.name": args.run,
