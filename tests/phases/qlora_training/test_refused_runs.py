@@ -4,7 +4,6 @@ was, where, and what to do, and goes on where it stood as soon as that is mended
 from __future__ import annotations
 
 import json
-import math
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.phases.qlora_training.door import Came, lines, run, training
-from tests.phases.qlora_training.micro import ROWS
+from tests.phases.qlora_training.micro import ROWS, diverged
 
 ASK = {"role": "user", "content": "Write add."}
 EMPTY = ("EmptyDataset", "CheckS3Paths")
@@ -167,15 +166,7 @@ def test_an_option_that_this_machine_cannot_carry_out(micro: Path, tmp_path: Pat
 
 
 def test_a_loss_that_is_no_number_halts(micro: Path, tmp_path: Path) -> None:
-    from safetensors.torch import load_file, save_file
-
-    base = shutil.copytree(micro, tmp_path / "base")
-    weights = load_file(base / "model.safetensors")
-    weights["model.norm.weight"][0] = (
-        math.inf
-    )  # as a download cut short, or a training that diverged, leaves it
-    save_file(weights, base / "model.safetensors", {"format": "pt"})
-    came = trained(tmp_path / "set", base, GOOD)
+    came = trained(tmp_path / "set", diverged(micro, tmp_path / "base"), GOOD)
     assert (came.code, came.walked) == (3, ("NaNLoss", "LogCUDAMemory", "HaltTraining"))
     assert "The training loss became" in came.said
 
