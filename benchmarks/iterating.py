@@ -36,15 +36,16 @@ import yaml
 
 from benchmarks.common import BUILD, RESULTS, ROOT, machine, rounded
 from fsm.store.local import LocalStore
-from phases.distillation import generate, stored
-from phases.distillation.tiny_student import build
+from phases.distillation import stored
 from phases.qlora_training import data
-from phases.qlora_training.config import QLoRAConfig
-from phases.qlora_training.session import Session
 from phases.quality_scoring import score_many
 from phases.quality_scoring.config import QualityScoringConfig
-from phases.teacher_generation.offline import write_function
-from phases.teacher_generation.prompts import generate as prompts
+from phases.student import generate
+from phases.student.config import QLoRAConfig
+from phases.student.session import Session
+from phases.student.tiny import build
+from phases.teacher_generation.offline.prompts import generate as prompts
+from phases.teacher_generation.offline.teacher import write_function
 
 PASSES = 4  # over the rows, in an epoch of the loop
 THIRD = 3

@@ -51,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     if str(ROOT) not in sys.path:  # run as a script, Python looks beside the script only
         sys.path.insert(0, str(ROOT))
-    from phases.qlora_training import hub
+    from phases.student import hub
 
     hub.quiet(offline=True)
     if args.child:

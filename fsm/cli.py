@@ -4,62 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import Any
 
-from fsm.arguments import of_run, of_store
-
-if TYPE_CHECKING:
-    from fsm.errors import Fault
+from fsm import run
+from fsm.command import guarded, of_run, of_store
 
 Subparsers = Any  # argparse keeps the type of add_subparsers() to itself
-BROKEN_PIPE = 141  # what a shell reports for a program whose reader has gone
-
-
-def guarded(do: Callable[[argparse.Namespace], int], args: argparse.Namespace) -> int:
-    """Call a command; the engine's errors become one paragraph (or, with --json, one line) and an exit code."""
-    from fsm.errors import ConfigError, FsmError
-    from fsm.mermaid import MermaidError
-
-    try:
-        return do(args)
-    except ConfigError as e:
-        _complain(args, e.message, e.code, e.faults)
-        return e.exit_code
-    except FsmError as e:
-        _complain(args, e.message, e.code)
-        return e.exit_code
-    except MermaidError as e:
-        _complain(args, str(e), "F100")
-        return 2
-    except BrokenPipeError:
-        sys.stdout = _nowhere()
-        return BROKEN_PIPE
-
-
-def _complain(args: argparse.Namespace, message: str, code: str, faults: Sequence[Fault] = ()) -> None:
-    if getattr(args, "json", False):
-        several = {"faults": [asdict(fault) for fault in faults]} if faults else {}
-        print(json.dumps({"error": message, "code": code} | several))
-    for one in faults or (message,):
-        say(f"{one} [{code}]")
-
-
-def say(message: str) -> None:
-    """A paragraph for the person at the terminal, who may have closed it: that is no failure of the command."""
-    try:
-        print(f"fsm: {message}", file=sys.stderr, flush=True)
-    except OSError:
-        sys.stderr = _nowhere()
-
-
-def _nowhere() -> TextIO:
-    """A stream to put in the place of one that cannot be written, so that the interpreter's own flush does not fail."""
-    return open(os.devnull, "w")  # noqa: PTH123
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -68,8 +20,6 @@ def main(argv: list[str] | None = None) -> int:
         prog="fsm", description="Pipelines that are drawn, proved, run, killed and resumed."
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-
-    from fsm import run
 
     one = commands.add_parser("run", help="begin a run, or go on with it", epilog=run.EPILOG)
     run.add_arguments(one)

@@ -48,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(argv: list[str] | None = None) -> int:
     """Run a configuration; returns the exit code."""
-    from fsm.cli import guarded
+    from fsm.command import guarded
 
     parser = argparse.ArgumentParser(
         prog="python -m fsm.run",
@@ -68,9 +68,9 @@ def run(args: argparse.Namespace) -> int:
     from fsm import config as configs
     from fsm import session
     from fsm.check import refuse
-    from fsm.cli import say
+    from fsm.command import say
     from fsm.engine import Outcome, StopRequested
-    from fsm.view.terminal import telling
+    from fsm.view import telling
 
     names = {
         "run.name": args.run,

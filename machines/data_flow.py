@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from fsm import mermaid
-from fsm.mermaid.model import Flowchart
+from fsm.mermaid import Flowchart
 from machines import diagram
 
 LOOP_END = "the node that the epoch loop was left at"

@@ -14,10 +14,10 @@ from typing import Any
 
 from benchmarks.granite_8b.device import peak, release, synchronize
 from benchmarks.granite_8b.sizes import FULL, SEED, Sizes, parameters
-from phases.distillation.tiny_student import train_tokenizer
 from phases.qlora_training import data
-from phases.qlora_training.config import QLoRAConfig, TinyStudentConfig
-from phases.qlora_training.session import Session
+from phases.student.config import QLoRAConfig, TinyStudentConfig
+from phases.student.session import Session
+from phases.student.tiny import train_tokenizer
 
 
 @dataclass(frozen=True)

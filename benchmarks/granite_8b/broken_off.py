@@ -22,8 +22,8 @@ from fsm import session as runs
 from fsm.engine import Nobody
 from fsm.journal import Journal
 from fsm.store import open_store
-from phases.qlora_training import preflight
-from phases.qlora_training.config import QLoRAConfig
+from phases.student import preflight
+from phases.student.config import QLoRAConfig
 
 ROOT = Path(__file__).resolve().parents[2]
 

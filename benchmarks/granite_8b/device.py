@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from benchmarks.granite_8b.sizes import Sizes
-from phases.qlora_training import processor
+from phases.student import processor
 
 
 def machine(sizes: Sizes) -> dict[str, Any]:

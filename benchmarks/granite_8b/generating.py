@@ -13,10 +13,10 @@ from typing import Any
 from benchmarks.granite_8b.base import Base, loaded, source
 from benchmarks.granite_8b.device import peak, release, synchronize
 from benchmarks.granite_8b.sizes import PROMPTS, SEED, Sizes, parameters
-from phases.distillation.generate import SamplingConfig, answers, encode
-from phases.qlora_training import preflight
-from phases.qlora_training.config import QLoRAConfig
-from phases.qlora_training.session import Session
+from phases.student import preflight
+from phases.student.config import QLoRAConfig
+from phases.student.generate import SamplingConfig, answers, encode
+from phases.student.session import Session
 
 
 def generation(sizes: Sizes, base: Base, work: Path, found: Mapping[str, Any]) -> dict[str, Any]:
@@ -125,7 +125,7 @@ def continuous(
     config: QLoRAConfig, tokenizer: Any, encoded: Sequence[Any], sizes: Sizes
 ) -> tuple[int, float]:
     """By transformers' continuous batching, on a student not prepared for training: its cache wants one dtype."""
-    from phases.qlora_training import model as models
+    from phases.student import model as models
 
     student = models.apply_lora(models.load(config), config, SEED).get_base_model().eval()
     try:

@@ -15,9 +15,10 @@ from benchmarks.granite_8b.device import installed, peak, synchronize
 from benchmarks.granite_8b.sizes import SEED, Sizes, arithmetic
 from fsm.engine import Walk
 from machines.qlora_training import MACHINE
-from phases.qlora_training import data, preflight
+from phases.qlora_training import data
 from phases.qlora_training.follow import Follow, Intervals
-from phases.qlora_training.session import Session
+from phases.student import preflight
+from phases.student.session import Session
 
 
 def step(sizes: Sizes, base: Base, work: Path, found: Mapping[str, Any]) -> dict[str, Any]:

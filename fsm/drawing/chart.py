@@ -17,7 +17,7 @@ from types import MappingProxyType
 
 from fsm import mermaid
 from fsm.errors import DiagramError
-from fsm.mermaid.model import Flowchart, StateDecl, StateDiagram
+from fsm.mermaid import Flowchart, StateDecl, StateDiagram
 from fsm.text import NotUtf8, decode
 
 END = "[*]"

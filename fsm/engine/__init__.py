@@ -1,11 +1,12 @@
 """Handlers, the kernel and the commit: what a phase plugs in, and the loop that drives it."""
 
+from fsm.engine.context import Context, Given, Result
 from fsm.engine.kernel import Kernel, Place
 from fsm.engine.machine import COUNTED, ELSEWHERE, Detail, Inside, Machine, Verdict, callee
 from fsm.engine.observer import Nobody, Observer
-from fsm.engine.phase import Context, Phase, Registered, Result
+from fsm.engine.phase import Phase, Registered
 from fsm.engine.program import Program, Registry, closure, nearest
-from fsm.engine.runner import Given, Outcome, Runner
+from fsm.engine.runner import Outcome, Runner
 from fsm.engine.stop import Stop, StopRequested
 from fsm.engine.walk import Walk
 

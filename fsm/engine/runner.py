@@ -9,16 +9,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fsm.engine.context import Context, Given, Result
 from fsm.engine.kernel import Step
 from fsm.engine.machine import Machine, Verdict, callee
 from fsm.engine.observer import Nobody, Observer
-from fsm.engine.phase import Context, Phase, Registered, Result
+from fsm.engine.phase import Phase, Registered
 from fsm.engine.program import Program
 from fsm.engine.stop import Stop
 from fsm.engine.walk import Walk
 from fsm.errors import FsmError, PhaseError, RunReplaced, StoreError
 from fsm.journal import RECOVERY, Fold, Frame, Journal, Watch, copied, json_values, new_frame, opened
-from fsm.store import RunStore
+from fsm.store import RunStore, open_store
 from fsm.text import spelt
 
 MOST_TRIES = 100  # of one state in one visit, whatever the recovery machine says
@@ -36,14 +37,6 @@ class Outcome:
     @property
     def exit_code(self) -> int:
         return {"done": 0, "failed": 1, "stopped": 3}[self.outcome]
-
-
-@dataclass(frozen=True)
-class Given:
-    """Another run and its artifacts, {name: {"sha256", "size"}}, as they were when this run began."""
-
-    run: RunStore
-    files: Mapping[str, Mapping[str, Any]]
 
 
 class Stopped(BaseException):
@@ -390,8 +383,6 @@ class Runner:
             )
 
     def watch(self, ctx: Context, run_name: str) -> Watch:
-        from fsm.store import open_store
-
         watch = Watch(open_store(self.store_url, **self.store_options).run(run_name))
         self.observer.watched(ctx._at, ctx.state, watch)
         return watch

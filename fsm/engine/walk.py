@@ -5,15 +5,13 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from fsm.drawing import Edge
+from fsm.engine.kernel import Place
+from fsm.engine.machine import Machine
+from fsm.engine.phase import Phase
 from fsm.errors import PhaseError, UnknownLabel
-
-if TYPE_CHECKING:
-    from fsm.drawing import Edge
-    from fsm.engine.kernel import Place
-    from fsm.engine.machine import Machine
-    from fsm.engine.phase import Phase
 
 
 class Walk:

@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
-from urllib.parse import parse_qsl
 
 from fsm.errors import ConfigError
 
@@ -135,29 +134,3 @@ def run_name(name: str) -> str:
             "or a digit. Give another with --run."
         )
     return name
-
-
-def open_store(url: str, **options: Any) -> Store:
-    """The store at a directory or at `s3://bucket/prefix`.
-
-    A bucket's URL may carry options, `s3://bucket/prefix?endpoint_url=http://localhost:9000&path_style=true`, so that
-    every command that takes a store can reach it. Raises ConfigError.
-    """
-    if url.startswith("s3://"):
-        from fsm.store.s3 import S3Store
-
-        place, _, query = url.partition("?")
-        given = {key: _word(value) for key, value in parse_qsl(query, keep_blank_values=True)}
-        return S3Store(place, **(options | given))
-    if "://" in url and not url.startswith("file://"):
-        raise ConfigError(f"No store speaks {url!r}. Give a directory or s3://bucket/prefix.")
-    from fsm.store.local import LocalStore
-
-    return LocalStore(Path(url.removeprefix("file://")))
-
-
-def _word(value: str) -> str | int | bool:
-    """A word of a URL as the value it stands for."""
-    if value in ("true", "false"):
-        return value == "true"
-    return int(value) if value.isdecimal() else value

@@ -1,1 +1,24 @@
-"""How a run is shown: one projection of its journal, and its faces."""
+"""How a run is shown: one projection of its records, and the faces that are drawn from it.
+
+`commands` and `render` are what the command line calls. The rest of the face is looked up when it is asked for: a face
+needs libraries that the others do without.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from fsm.view.diagram import TAKEN
+    from fsm.view.durations import duration
+    from fsm.view.report import is_alive
+    from fsm.view.terminal import telling
+
+__all__ = ["TAKEN", "duration", "is_alive", "telling"]
+
+_HOME = {"TAKEN": "diagram", "duration": "durations", "is_alive": "report", "telling": "terminal"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'fsm.view' has no attribute {name!r}")
+    return getattr(import_module(f"fsm.view.{_HOME[name]}"), name)

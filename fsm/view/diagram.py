@@ -19,7 +19,7 @@ from fsm import drawing, mermaid
 from fsm.drawing import Chart, Edge
 from fsm.engine import Machine
 from fsm.errors import DiagramError
-from fsm.mermaid.model import StateDiagram
+from fsm.mermaid import StateDiagram
 from fsm.text import NotUtf8, decode, split_lines
 from fsm.view.durations import duration
 from fsm.view.projection import Projection, StateView

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fsm.check import Finding
-from fsm.mermaid.model import Flowchart
+from fsm.mermaid import Flowchart
 from machines import data_flow
 
 Arrow = tuple[str, str]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from fsm.mermaid.model import Edge, Flowchart
-from fsm.view.diagram import TAKEN
+from fsm.mermaid import Edge, Flowchart
+from fsm.view import TAKEN
 from phases.data_flow.lineage import Arrow, unit
 
 _NOTHING = "stroke:#adb5bd,stroke-dasharray:4"

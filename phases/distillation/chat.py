@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from phases.distillation import revived
-from phases.distillation.generate import answers
 from phases.distillation.stored import Stored
+from phases.student.generate import answers
 
 
 def chat(found: Stored, prompt: str, base: str | None = None) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from fsm.arguments import of_run
+from fsm.command import of_run
 from fsm.errors import ConfigError, FsmError
 
 

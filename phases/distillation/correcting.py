@@ -15,7 +15,7 @@ from typing import Any
 from fsm.engine import Context
 from phases.distillation import corrections, loading, student
 from phases.distillation.corrections import Poor, Refused
-from phases.distillation.handlers import PHASE
+from phases.distillation.phase import PHASE
 from phases.errors import ModelStreamError
 from phases.teacher_generation.teacher import digest
 

@@ -17,12 +17,10 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from fsm.engine import Context, Phase
+from fsm.engine import Context
 from phases.distillation import loading, report, student
-from phases.distillation.config import DistillationConfig
+from phases.distillation.phase import PHASE
 from phases.qlora_training import job as jobs
-
-PHASE = Phase("distillation", config=DistillationConfig)
 
 SETS = {
     "drawn": ("eval_prompts", "outputs", "scores"),
@@ -52,7 +50,7 @@ def local_mode(ctx: Context) -> None:
 @PHASE.state("Setup.CreateDirs")
 def create_dirs(ctx: Context) -> None:
     """Make the directories, and see before anything is loaded that the checkpoints will fit."""
-    from phases.qlora_training import preflight
+    from phases.student import preflight
 
     preflight.disk(jobs.checkpoints(ctx, "distillation"), student.training(ctx).min_free_gb)
     if ctx.data["mode"] == "sagemaker":
@@ -100,13 +98,12 @@ def load_eval_prompts(ctx: Context) -> None:
 
 @PHASE.state("ModelSetup.LoadGranite8B")
 def load_granite_8b(ctx: Context) -> str:
-    """Look before loading: is the GPU large enough; and make the tiny student, if that is the model."""
-    from phases.qlora_training import session
+    """Make the tiny student, if that is the model; and look before loading: do settings, model, rows and GPU fit."""
+    from phases.qlora_training import fitting
+    from phases.student import session
 
-    config = student.training(ctx)
-    made = session.make_base(ctx, config, loading.read(ctx, "distillation/seen.jsonl"), student.BASE)
-    if made is None:
-        session.check_memory(config)
+    session.make_base(ctx, student.training(ctx), loading.read(ctx, "distillation/seen.jsonl"), student.BASE)
+    fitting.check(ctx, student.job(ctx))
     return "4-bit nf4"
 
 
@@ -130,7 +127,7 @@ def apply_lora(ctx: Context) -> None:
 @PHASE.state("ModelSetup.InitTokenizer")
 def init_tokenizer(ctx: Context) -> None:
     """And see, before an epoch is trained, that an answer fits the model's context."""
-    from phases.distillation.generate import room
+    from phases.student.generate import room
 
     room(_session(ctx).reach("pad").model, ctx.config.sampling)
 
@@ -409,13 +406,10 @@ def _copy(ctx: Context, prefix: str, directory: Path) -> None:
 
 
 def _session(ctx: Context) -> Any:
-    from phases.qlora_training import session
+    from phases.student import session
 
     return session.of(ctx, student.job(ctx))
 
 
 def _json(value: Any) -> str:
     return json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
-
-
-from phases.distillation import correcting  # noqa: E402,F401 - registers RequestCorrections on PHASE

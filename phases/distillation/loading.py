@@ -101,7 +101,7 @@ def _valid(ctx: Context, name: str, *, required: bool, also: str | None = None) 
 def _prompts(ctx: Context, file: str | None, kind: Any, count: int) -> list[str]:
     """`count` prompts: seeded ones of the project, or the first of a file's in a seeded order."""
     from phases.teacher_generation.loading import read_prompts
-    from phases.teacher_generation.prompts import generate
+    from phases.teacher_generation.offline import generate
 
     if file is None:
         return [p.text for p in generate(kind, count, ctx.run_seed, ctx.config.domains)]

@@ -11,20 +11,16 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from fsm.errors import ConfigError
 from phases.distillation import report, revived, student
-from phases.distillation.generate import answers
 from phases.distillation.stored import Stored
-from phases.errors import CUDAOutOfMemory, DiskSpaceLow
-from phases.qlora_training.config import QLoRAConfig
+from phases.student import merging
+from phases.student.generate import answers
 
 RECORD = "merge.json"
-SHARD = "5GB"
-BYTES = 2  # of a weight at 16 bit
 
 Say = Callable[[str], None]
 
@@ -42,11 +38,11 @@ def merge(found: Stored, target: Path, base: str | None = None, say: Say = print
     weights = f"{prefix}/adapter_model.safetensors"
     making = target.with_name(f".{target.name}.{os.getpid()}")
     try:
-        with _writing(target):
+        with merging.writing(target):
             making.mkdir(exist_ok=True)
         with revived.base(found, base) as directory:
             say(f"merging the adapter of epoch {epoch} into {base or revived.training(found).model}")
-            _merge(found, directory, found.open(weights).read_bytes(), making)
+            merging.merge(revived.trained_on(found, directory), found.open(weights).read_bytes(), making)
         say("answering the frozen set")
         said = {
             "run": found.name,
@@ -59,7 +55,7 @@ def merge(found: Stored, target: Path, base: str | None = None, say: Say = print
             "drift": drift(found, making, epoch),
             "note": revived.trained_elsewhere(found),
         }
-        with _writing(target):
+        with merging.writing(target):
             (making / RECORD).write_text(json.dumps(said, indent=1, sort_keys=True) + "\n", "utf-8")
             for path in making.iterdir():
                 path.chmod(0o644)  # safetensors keeps its files from everyone else
@@ -74,8 +70,9 @@ def drift(found: Stored, directory: Path, epoch: int) -> dict[str, Any]:
     where = student.prefix(epoch)
     said = found.rows(f"{where}/held_out_outputs.jsonl")
     scored = found.rows(f"{where}/held_out_scores.jsonl")
-    config = _exact(found, str(directory), "bfloat16")
-    model, tokenizer = _load(config)
+    model, tokenizer = merging.load(
+        merging.unquantised(revived.trained_on(found, str(directory)), "bfloat16")
+    )
     prompts = [o["prompt"] for o in said]
     made = dict(answers(model, tokenizer, prompts, revived.sampling(found), revived.draws(found)))
     merged = [s.as_dict() for s in revived.scores(found, [made[place] for place in range(len(prompts))])]
@@ -116,77 +113,3 @@ def _free(target: Path) -> None:
         raise ConfigError(
             f"-o {target}: there is no directory {target.absolute().parent}. Make it, or choose another place."
         )
-
-
-@contextmanager
-def _writing(target: Path) -> Iterator[None]:
-    from safetensors import SafetensorError
-
-    try:
-        yield
-    except (OSError, SafetensorError) as e:
-        why = e.strerror if isinstance(e, OSError) and e.strerror else str(e)
-        raise ConfigError(
-            f"-o {target}: the merged model cannot be written ({why}). Free some space, or choose another place for it."
-        ) from e
-
-
-def _merge(found: Stored, directory: str, adapter: bytes, out: Path) -> None:
-    """Load the exact base, add the adapter, save at 16 bit. A base kept in fp32 is rounded once, after the sum."""
-    import torch
-
-    from phases.qlora_training import adapters, model
-
-    exact = _exact(found, directory, "bfloat16")
-    shape = model.shape(exact)
-    if getattr(shape, "dtype", None) == torch.float32:
-        exact = _exact(found, directory, "float32")
-    _room(shape, 4 if exact.compute_dtype == "float32" else BYTES, out)
-    loaded = model.load(exact)
-    tokenizer = model.load_tokenizer(exact)
-    peft = model.apply_lora(loaded, exact, 0)
-    adapters.load(peft, adapter)
-    merged = peft.merge_and_unload(safe_merge=True)  # refuses weights that are not finite
-    with _writing(out):
-        merged.to(torch.bfloat16).save_pretrained(out, max_shard_size=SHARD)
-        tokenizer.save_pretrained(out)
-
-
-def _room(shape: Any, loaded_bytes: int, out: Path) -> None:
-    """Before anything is loaded: do the weights fit the GPU and the disk. Raises CUDAOutOfMemory and DiskSpaceLow."""
-    import torch
-    from transformers import AutoModelForCausalLM
-
-    from phases.qlora_training.preflight import CONTEXT_BYTES, GB
-
-    with torch.device("meta"):
-        weights = sum(p.numel() for p in AutoModelForCausalLM.from_config(shape).parameters())
-    free = shutil.disk_usage(out).free
-    if free < weights * BYTES:
-        raise DiskSpaceLow(
-            f"The merged model takes {weights * BYTES / GB:.1f} GB, and {out.absolute().parent} has {free / GB:.1f} GB "
-            "free. Free some space, or choose another place with -o."
-        )
-    if torch.cuda.is_available():
-        has = torch.cuda.get_device_properties(torch.cuda.current_device()).total_memory
-        wants = weights * loaded_bytes + CONTEXT_BYTES
-        if wants > has:
-            raise CUDAOutOfMemory(
-                f"The exact base takes about {wants / GB:.1f} GB of GPU memory, and {torch.cuda.get_device_name()} has "
-                f"{has / GB:.1f} GB. Merge on a larger GPU, or on the CPU with CUDA_VISIBLE_DEVICES= before the command."
-            )
-
-
-def _load(config: QLoRAConfig) -> tuple[Any, Any]:
-    from phases.qlora_training import model
-
-    loaded = model.load(config).eval()
-    tokenizer = model.load_tokenizer(config)
-    model.set_pad(tokenizer, loaded)
-    return loaded, tokenizer
-
-
-def _exact(found: Stored, directory: str, dtype: str) -> QLoRAConfig:
-    """The run's settings for a model that is not quantised."""
-    changes = {"model": directory, "quantization": "none", "compute_dtype": dtype}
-    return revived.training(found).model_copy(update=changes)

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from phases.distillation import student
-from phases.distillation.generate import SamplingConfig
 from phases.distillation.stored import NotDistilled, Stored
 from phases.errors import InvalidStructure
-from phases.qlora_training.config import TINY, QLoRAConfig
-from phases.qlora_training.session import BASE_FILES, Session
+from phases.student.config import TINY, QLoRAConfig
+from phases.student.generate import SamplingConfig
+from phases.student.session import BASE_FILES, Session
 
 FINAL = "distillation/model"
 
@@ -23,6 +23,12 @@ def training(found: Stored) -> QLoRAConfig:
     """How the student was trained."""
     section = found.section("qlora_training").model_dump(mode="json", include=set(QLoRAConfig.model_fields))
     return QLoRAConfig.model_validate(section)
+
+
+def trained_on(found: Stored, base: str) -> QLoRAConfig:
+    """The same, with the base model where it is now: an id, or a directory, which has no revisions."""
+    at = {"model": base} | ({"revision": None} if Path(base).is_dir() else {})
+    return training(found).model_copy(update=at)
 
 
 def sampling(found: Stored) -> SamplingConfig:
@@ -67,20 +73,20 @@ def student_of(found: Stored, named: str | None = None) -> Iterator[Session]:
 
     Raises what `base` raises, and the errors of loading a model; CUDAOutOfMemory before loading what does not fit.
     """
-    from phases.qlora_training import session
+    from phases.student import model, preflight
 
-    config = training(found)
     prefix, _ = adapter(found)
     with base(found, named) as directory:
-        if config.model != TINY or named:
-            session.check_memory(config.model_copy(update={"model": directory}))
+        config = trained_on(found, directory)
+        if named or training(found).model != TINY:
+            preflight.gpu(model.shape(config), config)
         made = Session(config, directory, student.derived(found.seed, "adapter"))
         yield made.use(found.open(f"{prefix}/adapter_model.safetensors"))
 
 
 def trained_elsewhere(found: Stored) -> str | None:
     """What to say where this machine or its libraries are not those that the run answered with; None where they are."""
-    from phases.qlora_training import processor
+    from phases.student import processor
 
     prefix, _ = adapter(found)
     if not (other := processor.elsewhere(found.json(f"{prefix}/training.json"))):

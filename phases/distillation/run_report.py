@@ -81,7 +81,7 @@ def report(found: Stored) -> Json:
 
 def status(found: Stored) -> str:
     """running, stopped (resumable), done or failed."""
-    from fsm.view.report import is_alive
+    from fsm.view import is_alive
 
     if found.fold.ended:
         return str(found.fold.ended["outcome"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from fsm.view.durations import duration
+from fsm.view import duration
 
 Json = Mapping[str, Any]
 

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from fsm.engine import Context
-from phases.distillation.generate import Output, SamplingConfig, answer, encode, plan, room
-from phases.qlora_training.config import TINY, QLoRAConfig
 from phases.qlora_training.job import Job
+from phases.student.config import TINY, QLoRAConfig
+from phases.student.generate import Output, SamplingConfig, answer, encode, plan, room
 
 BASE = "distillation/base"
 
@@ -56,8 +56,8 @@ def derived(run_seed: int, what: str) -> int:
 
 def generate(ctx: Context, prompts: Sequence[str], epoch: int, done: int, total: int) -> list[Output]:
     """The student's answers in the prompts' order. A batch that was had before a kill is not computed again."""
-    from phases.qlora_training import session
     from phases.qlora_training.trainer import memory_explained
+    from phases.student import session
 
     # ReduceBatchSize of Diagram 8 halves the batch where it stands in the data
     config: SamplingConfig = ctx.config.sampling.model_copy(update={"batch": ctx.data["micro_batch"]})

@@ -245,7 +245,7 @@ def import_check(needs: Needs) -> Finding:
 
 def _student(ctx: Context) -> str | None:
     """The model id or path of the student; None where the run makes it."""
-    from phases.qlora_training.config import TINY
+    from phases.student.config import TINY
 
     student: str = ctx.section("qlora_training").model
     return None if student == TINY else student

@@ -17,6 +17,7 @@ from typing import Any
 from fsm.text import unspelt
 from phases.errors import EmptyDataset, InvalidStructure
 from phases.reading import read_rows
+from phases.student.turns import ids, rendered, require_template
 
 Row = Mapping[str, Any]
 ROLES = frozenset({"system", "user", "assistant", "tool"})
@@ -55,10 +56,13 @@ class Bound:
 
 @dataclass(frozen=True)
 class Tokenized:
-    """A data set in tokens, and what was left out: `dropped` are the places (from 0) of rows longer than `bound`."""
+    """A data set in tokens, and what was left out: `dropped` are the places (from 0) of rows longer than `bound`, and
+    `too_long` their lengths.
+    """
 
     examples: tuple[Example, ...]
     dropped: tuple[int, ...]
+    too_long: tuple[int, ...]
     bound: Bound
 
     @property
@@ -74,6 +78,18 @@ class Tokenized:
         return (
             f"{name}: {len(self.dropped)} of {total} rows are longer than {self.bound} tokens and were dropped whole (a "
             f"row cut off would teach the student to stop in the middle). {self.bound.to_raise_it} to keep them."
+        )
+
+    def require(self, share: float, name: str) -> None:
+        """Raises InvalidStructure where more than `share` of the rows is too long, with the length that would do."""
+        total = len(self.examples) + len(self.dropped)
+        if len(self.dropped) <= share * total:
+            return
+        enough = sorted(self.too_long, reverse=True)[int(share * total)]
+        raise InvalidStructure(
+            f"{name}: {len(self.dropped)} of {total} rows ({len(self.dropped) / total:.0%}) are longer than {self.bound} tokens and would "
+            f"be dropped, and max_dropped_share allows {share:.0%}. {self.bound.to_raise_it}: {enough} tokens would be enough, "
+            f"{max(self.too_long)} would keep all; or prepare shorter rows."
         )
 
 
@@ -170,11 +186,6 @@ def prompt_and_completion(row: Row) -> dict[str, list[dict[str, str]]]:
     return {"prompt": messages[:-1], "completion": messages[-1:]}
 
 
-def prompt_ids(tokenizer: Any, messages: Sequence[Mapping[str, str]]) -> list[int]:
-    """The tokens of a prompt as the student sees it when it is to answer: template, generation prompt and all."""
-    return _ids(tokenizer, _rendered(tokenizer, list(messages), add_generation_prompt=True))
-
-
 def tokenize(
     rows: Iterable[Row], tokenizer: Any, max_length: int, name: str, context: int | None = None
 ) -> Tokenized:
@@ -187,11 +198,13 @@ def tokenize(
     bound = Bound(max_length, context)
     kept: list[Example] = []
     dropped: list[int] = []
+    too_long: list[int] = []
     for number, row in enumerate(rows):
         parts = prompt_and_completion(row)
         prompt, completion = _in_tokens(tokenizer, parts["prompt"], parts["completion"])
         if len(prompt) + len(completion) > bound.tokens:
             dropped.append(number)
+            too_long.append(len(prompt) + len(completion))
             continue
         kept.append(Example((*prompt, *completion), (0,) * len(prompt) + (1,) * len(completion)))
     if not kept:
@@ -199,17 +212,7 @@ def tokenize(
             f"{name}: all {len(dropped)} rows are longer than {bound} tokens, so none is left to train on. "
             f"{bound.to_raise_it}, or prepare shorter rows."
         )
-    return Tokenized(tuple(kept), tuple(dropped), bound)
-
-
-def require_template(tokenizer: Any) -> None:
-    """Raises InvalidStructure when the tokenizer cannot put messages into the model's form."""
-    if not getattr(tokenizer, "chat_template", None):
-        raise InvalidStructure(
-            f"The tokenizer of {tokenizer.name_or_path} has no chat template, so `messages` cannot be put into the "
-            "form that the model expects. Take the instruct variant of the model, or save a tokenizer with a "
-            "chat_template beside the weights."
-        )
+    return Tokenized(tuple(kept), tuple(dropped), tuple(too_long), bound)
 
 
 def dataset(tokenized: Tokenized) -> Any:
@@ -232,15 +235,15 @@ def _in_tokens(tokenizer: Any, prompt: list[Any], completion: list[Any]) -> tupl
     no special token stands there ("Answer:" and a line break before an answer that begins with one). The student is
     never asked in such a token, so the answer is put into tokens by itself there.
     """
-    before = _rendered(tokenizer, prompt, add_generation_prompt=True)
-    text = _rendered(tokenizer, prompt + completion, add_generation_prompt=False)
-    asked, whole = _ids(tokenizer, before), _ids(tokenizer, text)
+    before = rendered(tokenizer, prompt, add_generation_prompt=True)
+    text = rendered(tokenizer, prompt + completion, add_generation_prompt=False)
+    asked, whole = ids(tokenizer, before), ids(tokenizer, text)
     if whole[: len(asked)] == asked:
         return asked, _ended(tokenizer, whole[len(asked) :])
     border = _common_prefix(before, text)
     if border < len(before):  # the template writes more before an answer it asks for than before one it has
-        asked = _ids(tokenizer, text[:border])
-    return asked, _ended(tokenizer, _ids(tokenizer, text[border:]))
+        asked = ids(tokenizer, text[:border])
+    return asked, _ended(tokenizer, ids(tokenizer, text[border:]))
 
 
 def _ended(tokenizer: Any, completion: list[int]) -> list[int]:
@@ -256,27 +259,6 @@ def _ended(tokenizer: Any, completion: list[int]) -> list[int]:
     if last is None or tokenizer.decode(completion[last + 1 :]).strip():
         return [*completion, end]
     return completion[: last + 1]
-
-
-def _rendered(tokenizer: Any, messages: list[Any], *, add_generation_prompt: bool) -> str:
-    from jinja2 import TemplateError
-
-    try:
-        return str(
-            tokenizer.apply_chat_template(
-                messages, add_generation_prompt=add_generation_prompt, tokenize=False
-            )
-        )
-    except TemplateError as e:  # templates refuse roles and orders that the model was not trained with
-        raise InvalidStructure(
-            f"The chat template of {tokenizer.name_or_path} refuses a row whose turns are "
-            f"{', '.join(m['role'] for m in messages)}: {e}. Leave such rows out, or give them the turns it takes."
-        ) from e
-
-
-def _ids(tokenizer: Any, text: str) -> list[int]:
-    # `verbose`: rows longer than the context are counted and said by us; the tokenizer's own warning alarms for nothing
-    return list(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
 
 
 def _common_prefix(one: str, other: str) -> int:

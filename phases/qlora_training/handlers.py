@@ -22,8 +22,8 @@ from phases.qlora_training.job import Job
 
 if TYPE_CHECKING:
     from phases.qlora_training.data import Tokenized
-    from phases.qlora_training.session import Session
     from phases.qlora_training.trainer import FollowedTrainer, Trained
+    from phases.student.session import Session
 
 PHASE = Phase("qlora_training", config=QLoRATrainingConfig)
 
@@ -74,7 +74,7 @@ def validate_structure(ctx: Context) -> None:
 
 @PHASE.state("Initialization.CheckDiskSpace")
 def check_disk_space(ctx: Context) -> None:
-    from phases.qlora_training import preflight
+    from phases.student import preflight
 
     preflight.disk(jobs.checkpoints(ctx, "qlora"), jobs.of(ctx).config.min_free_gb)
 
@@ -85,7 +85,8 @@ def check_disk_space(ctx: Context) -> None:
 @PHASE.state("ModelLoading.CreateQuantConfig")
 def create_quant_config(ctx: Context) -> str:
     """Say what the model will be quantised to, and make the tiny student if that is the model."""
-    from phases.qlora_training import data, session
+    from phases.qlora_training import data
+    from phases.student import session
 
     job = jobs.of(ctx)
     ctx.data["quantization"] = {
@@ -99,25 +100,25 @@ def create_quant_config(ctx: Context) -> str:
 
 @PHASE.state("ModelLoading.LoadGranite8B")
 def load_granite_8b(ctx: Context) -> None:
-    """Look before loading: is the GPU large enough."""
-    from phases.qlora_training import session
+    """Look before loading: do settings, model, rows and GPU fit one another."""
+    from phases.qlora_training import fitting
+    from phases.student import session
 
     job = jobs.of(ctx)
-    if job.base is None:
-        session.check_memory(job.config)
+    fitting.check(ctx, job)
     session.of(ctx, job).reach("load")
 
 
 @PHASE.state("ModelLoading.PrepareForKBit")
 def prepare_for_kbit(ctx: Context) -> None:
-    from phases.qlora_training import session
+    from phases.student import session
 
     session.of(ctx, jobs.of(ctx)).reach("prepare")
 
 
 @PHASE.state("ModelLoading.ApplyLoRAAdapters")
 def apply_lora_adapters(ctx: Context) -> None:
-    from phases.qlora_training import session
+    from phases.student import session
 
     trained = session.of(ctx, jobs.of(ctx)).reach("adapt").model
     ctx.data["trainable"] = sum(p.numel() for p in trained.parameters() if p.requires_grad)
@@ -125,7 +126,7 @@ def apply_lora_adapters(ctx: Context) -> None:
 
 @PHASE.state("ModelLoading.LoadTokenizer")
 def load_tokenizer(ctx: Context) -> str:
-    from phases.qlora_training import session
+    from phases.student import session
 
     session.of(ctx, jobs.of(ctx)).reach("tokenizer")
     return "pad = eos"
@@ -136,7 +137,7 @@ def load_tokenizer(ctx: Context) -> str:
 
 @PHASE.state("TrainerSetup.SetPadToken")
 def set_pad_token(ctx: Context) -> None:
-    from phases.qlora_training import session
+    from phases.student import session
 
     session.of(ctx, jobs.of(ctx)).reach("pad")
 
@@ -170,7 +171,7 @@ def early_stop_callback(ctx: Context) -> None:
 @PHASE.state("TrainerSetup.CreateSFTTrainer")
 def create_sft_trainer(ctx: Context) -> None:
     """Put the rows into tokens, and say what does not fit. The trainer itself lives in a process only."""
-    from phases.qlora_training import session
+    from phases.student import session
 
     job = jobs.of(ctx)
     own = session.of(ctx, job).reach("pad")
@@ -193,8 +194,8 @@ def create_sft_trainer(ctx: Context) -> None:
 @PHASE.state("TrainingLoop")
 def training_loop(ctx: Context) -> None:
     """Train from the beginning or the last checkpoint to the end, walking the inside as the trainer tells."""
-    from phases.qlora_training import session
     from phases.qlora_training.trainer import StoppedAtCheckpoint
+    from phases.student import session
 
     job = jobs.of(ctx)
     trainer = _trainer(ctx, job)  # the model is loaded here: a stop before training ends the run at once
@@ -230,7 +231,8 @@ def _train(ctx: Context, job: Job, trainer: FollowedTrainer) -> Trained:
 
 def _trainer(ctx: Context, job: Job) -> FollowedTrainer:
     """A trainer over the session's model, its adapter as the job begins with it."""
-    from phases.qlora_training import data, session, trainer
+    from phases.qlora_training import data, trainer
+    from phases.student import session
 
     own = session.of(ctx, job).use(ctx.open(job.adapter) if job.adapter else None)
     sets = [data.dataset(_tokenized(ctx, job, own, name)) for name in (job.train, job.validation)]
@@ -250,10 +252,10 @@ def _trainer(ctx: Context, job: Job) -> FollowedTrainer:
 
 def _tokenized(ctx: Context, job: Job, own: Session, name: str) -> Tokenized:
     from phases.qlora_training import data
+    from phases.student import model
 
-    context = getattr(own.model.config, "max_position_embeddings", None)
     rows = data.read_jsonl(ctx.open(name))
-    return data.tokenize(rows, own.tokenizer, job.config.max_length, name, context)
+    return data.tokenize(rows, own.tokenizer, job.config.max_length, name, model.context(own.model.config))
 
 
 # SaveOutputs
@@ -261,7 +263,7 @@ def _tokenized(ctx: Context, job: Job, own: Session, name: str) -> Tokenized:
 
 @PHASE.state("SaveOutputs.SaveAdapters")
 def save_adapters(ctx: Context) -> None:
-    from phases.qlora_training import adapters, session
+    from phases.student import adapters, session
 
     job = jobs.of(ctx)
     model = session.of(ctx, job).reach("adapt").model
@@ -271,7 +273,7 @@ def save_adapters(ctx: Context) -> None:
 
 @PHASE.state("SaveOutputs.SaveTokenizer")
 def save_tokenizer(ctx: Context) -> None:
-    from phases.qlora_training import session
+    from phases.student import session
 
     job = jobs.of(ctx)
     directory = ctx.workdir(f"tokenizer/{job.out}")
@@ -283,7 +285,7 @@ def save_tokenizer(ctx: Context) -> None:
 @PHASE.state("SaveOutputs.SaveConfig")
 def save_config(ctx: Context) -> None:
     """What it was trained with, the processor included: bits are equal on one kind only."""
-    from phases.qlora_training import processor
+    from phases.student import processor
 
     job = jobs.of(ctx)
     settings = {

@@ -18,8 +18,9 @@ from pydantic import ValidationError
 
 from fsm.engine import Context
 from phases.errors import EmptyDataset, InvalidStructure
-from phases.qlora_training.config import QLoRAConfig, QLoRATrainingConfig
+from phases.qlora_training.config import QLoRATrainingConfig
 from phases.sagemaker_job.environment import Layout
+from phases.student.config import QLoRAConfig
 
 
 @dataclass(frozen=True)
@@ -136,7 +137,7 @@ def own_checkpoints(ctx: Context, job: Job) -> Path:
 
 
 _WHOSE = "training.json"
-_FREE = {"offline", "min_free_gb", "checkpoints_kept"}
+_FREE = {"offline", "min_free_gb", "checkpoints_kept", "max_dropped_share"}
 """Settings that change nothing in what is trained."""
 
 

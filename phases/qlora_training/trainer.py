@@ -25,10 +25,11 @@ from transformers import PrinterCallback, TrainerCallback
 from trl import SFTConfig, SFTTrainer
 
 from phases.errors import CUDAOutOfMemory, NaNLoss
-from phases.qlora_training import adapters, checkpoints, processor
-from phases.qlora_training.config import QLoRAConfig
+from phases.qlora_training import checkpoints
 from phases.qlora_training.follow import Follow, Followed, Intervals, NotDrawn, Walk
 from phases.qlora_training.generators import Generators
+from phases.student import adapters, processor
+from phases.student.config import QLoRAConfig
 
 BEST = "best-{step}.safetensors"
 FOLLOW = "follow.json"

@@ -16,7 +16,8 @@ from fsm.engine import Context, Phase, StopRequested
 from phases.sagemaker_job import source
 from phases.sagemaker_job.config import SageMakerJobConfig
 from phases.sagemaker_job.history import label, states
-from phases.sagemaker_job.job import Job, JobSpec, Provider, provider
+from phases.sagemaker_job.job import Job, JobSpec, Provider
+from phases.sagemaker_job.provider import provider
 
 PHASE = Phase("sagemaker_job", config=SageMakerJobConfig)
 

@@ -81,17 +81,3 @@ class Provider(Protocol):
     def interrupted(self, name: str) -> None:
         """The follower was asked to stop: a job on this machine stops with it, a rented one goes on."""
         ...
-
-
-def provider(config: object, work: Path) -> Provider:
-    """The provider that a SageMakerJobConfig names."""
-    from phases.sagemaker_job.config import SageMakerJobConfig
-
-    assert isinstance(config, SageMakerJobConfig)
-    if config.provider == "local":
-        from phases.sagemaker_job.local import LocalProvider
-
-        return LocalProvider(work, config)
-    from phases.sagemaker_job.aws import SageMakerProvider
-
-    return SageMakerProvider(config)

@@ -19,7 +19,7 @@ from phases.teacher_generation import bedrock
 from phases.teacher_generation.asking import Call, Kept, Result, ask
 from phases.teacher_generation.config import TeacherGenerationConfig
 from phases.teacher_generation.loading import read_prompts
-from phases.teacher_generation.prompts import generate
+from phases.teacher_generation.offline import generate
 from phases.teacher_generation.teacher import Teacher, digest
 from phases.teacher_generation.teachers import make_teacher
 

@@ -6,8 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from phases.teacher_generation.offline import OfflineTeacher
-from phases.teacher_generation.prompts import generate
+from phases.teacher_generation.offline import OfflineTeacher, generate
 from phases.teacher_generation.teacher import parse_response
 
 QLORA: dict[str, Any] = {

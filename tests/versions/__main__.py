@@ -24,16 +24,19 @@ from phases.sagemaker_job.job import Code
 ROOT = Path(__file__).parents[2]
 HOME = ROOT / "build" / "versions"
 CONTAINER = Path(__file__).with_name("container.txt")
-_TRAINING, _DISTILLATION = "tests/phases/qlora_training", "tests/phases/distillation"
+_STUDENT, _TRAINING, _DISTILLATION = (
+    f"tests/phases/{name}" for name in ("student", "qlora_training", "distillation")
+)
 _RESUME = f"{_TRAINING}/test_resume.py"
 TESTS = (
-    *(f"{_TRAINING}/test_{name}.py" for name in ("adapters", "bad_input", "data", "templates", "traps")),
+    *(f"{_TRAINING}/test_{name}.py" for name in ("bad_input", "data", "templates", "traps")),
     f"{_RESUME}::test_resumed_weights_equal_those_of_an_uninterrupted_training[nf4-kill-step-5]",
     f"{_RESUME}::test_resumed_again_and_again",
     f"{_RESUME}::test_another_processor_and_other_libraries_are_said",
     f"{_DISTILLATION}/test_loop.py::test_two_epochs_leave_what_they_came_to",
     f"{_DISTILLATION}/test_loop.py::test_out_of_memory_halves_the_micro_batch_and_goes_on",
-    *(f"{_DISTILLATION}/test_{name}.py" for name in ("generate", "merge", "tiny_student")),
+    f"{_DISTILLATION}/test_merge.py",
+    *(f"{_STUDENT}/test_{name}.py" for name in ("adapters", "generate", "tiny")),
     "tests/benchmarks/test_qlora_8b.py",
 )
 """Whatever calls the libraries, once: enough to see that they fit. All of it is `python -m tests.versions tests/phases`."""

@@ -50,7 +50,7 @@ def refused(path: Path, text: str | bytes) -> ConfigError:
         ("revision: 0b11", "revision", "0b11"),
         ("revision: ~", "revision", None),
         ("learning_rate: 1e-3", "learning_rate", 0.001),
-        ("learning_rate: 2", "learning_rate", 2.0),
+        ("learning_rate: 1", "learning_rate", 1.0),
         ("warmup_steps: 1e3", "warmup_steps", 1000),
         ("warmup_steps: 0x1F", "warmup_steps", 31),
         ("warmup_steps: 0o52", "warmup_steps", 42),

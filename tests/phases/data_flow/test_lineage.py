@@ -19,7 +19,7 @@ import yaml
 
 from fsm import config as configs
 from fsm import mermaid, session
-from fsm.cli import guarded
+from fsm.command import guarded
 from fsm.journal import Journal
 from fsm.store import open_store
 from machines import data_flow

@@ -19,10 +19,10 @@ PROMPTS = [f"Write add_{n} for the {domain} gate." for n in range(4) for domain 
 @pytest.fixture(scope="session")
 def wider(micro: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The directory of a micro Granite of another width."""
-    from phases.distillation import tiny_student
+    from phases.student import tiny
 
     recipe = RECIPE.model_copy(update={"width": 64})
-    return tiny_student.build(recipe, C_TEXTS, tmp_path_factory.mktemp("wider"))
+    return tiny.build(recipe, C_TEXTS, tmp_path_factory.mktemp("wider"))
 
 
 @pytest.fixture(scope="session")
@@ -35,11 +35,11 @@ def learned(micro: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     from phases.distillation import student
     from phases.distillation.config import DistillationConfig
-    from phases.distillation.generate import answers
-    from phases.qlora_training import processor
-    from phases.qlora_training.config import TINY
-    from phases.qlora_training.session import BASE_FILES, Session
     from phases.quality_scoring import score_many
+    from phases.student import processor
+    from phases.student.config import TINY
+    from phases.student.generate import answers
+    from phases.student.session import BASE_FILES, Session
 
     training = settings(micro, quantization="nf4", target_modules="all-linear")
     distilling = DistillationConfig.model_validate(

@@ -41,7 +41,7 @@ def test_the_command_prints_the_answer_and_scores_it(
 
 
 def test_another_kind_of_machine_is_told(learned: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from phases.qlora_training import processor
+    from phases.student import processor
 
     found = stored.find(open_store(str(learned)), NAME)
     assert revived.trained_elsewhere(found) is None

@@ -49,8 +49,8 @@ def test_the_weights_are_base_plus_adapter_rounded_once(
 def test_what_was_saved_loads_by_itself_and_scores_as_was_measured(
     learned: Path, merged: tuple[Path, dict[str, Any]]
 ) -> None:
-    from phases.distillation.generate import answers
-    from phases.qlora_training import model
+    from phases.student import model
+    from phases.student.generate import answers
 
     target, said = merged
     found = stored.find(open_store(str(learned)), NAME)
@@ -119,7 +119,7 @@ def test_a_disk_that_is_too_small_is_told_before_anything_is_loaded(
 ) -> None:
     import shutil
 
-    from phases.qlora_training import model
+    from phases.student import model
 
     monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(9, 9, 0))
     monkeypatch.setattr(model, "load", lambda config: pytest.fail("it was loaded"))

@@ -116,7 +116,7 @@ def test_a_student_that_answers_nothing_is_scored_corrected_and_trained_on(
     micro: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from phases.distillation import student
-    from phases.distillation.generate import Output
+    from phases.student.generate import Output
 
     def nothing(model: Any, tokenizer: Any, encoded: Any, batch: Any, *rest: Any) -> list[Output]:
         return [Output(encoded[place].prompt, "", 0, False, False) for place in batch.places]
@@ -175,7 +175,7 @@ def test_a_gpu_is_asked_for_one_row_as_in_a_training_alone(
     """ReduceBatchSize can come down to one row, so a GPU that holds one is no reason not to begin."""
     import torch
 
-    from phases.qlora_training import preflight
+    from phases.student import preflight
 
     asked = []
 

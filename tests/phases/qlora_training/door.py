@@ -37,7 +37,7 @@ class Came:
 
 def run(root: Path, machine: str, sections: Mapping[str, Any], *words: str) -> Came:
     """Run `machine` in the directory `root`, or go on with the run that is there; as a process that knows nothing."""
-    from phases.qlora_training import session
+    from phases.student import session
 
     session.forget()
     config = {

@@ -9,6 +9,7 @@ import json
 import math
 import multiprocessing
 import os
+import shutil
 import signal
 import traceback
 from collections.abc import Callable
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from phases.errors import NaNLoss
-from phases.qlora_training.config import QLoRAConfig, TinyStudentConfig
+from phases.student.config import QLoRAConfig, TinyStudentConfig
 
 C_TEXTS = [
     f"/** @brief Add {n}. */\nuint32_t add_{n}(uint32_t value)\n{{\n    return value + {n}U;\n}}\n"
@@ -38,6 +39,17 @@ RECIPE = TinyStudentConfig(
     base_steps=2,
     base_length=32,
 )
+
+
+def diverged(base: Path, to: Path) -> Path:
+    """A copy of a base whose weights are not all finite, as a training that diverged leaves them: no loss is a number."""
+    from safetensors.torch import load_file, save_file
+
+    shutil.copytree(base, to)
+    weights = load_file(to / "model.safetensors")
+    weights["model.norm.weight"][0] = math.inf
+    save_file(weights, to / "model.safetensors", {"format": "pt"})
+    return to
 
 
 def settings(base: Path, **changes: Any) -> QLoRAConfig:
@@ -138,7 +150,8 @@ def _train(config: QLoRAConfig, directory: Path, out: Path, at: Interruption | N
 
     from fsm.engine import Walk
     from machines.qlora_training import MACHINE
-    from phases.qlora_training import adapters, data, model, trainer
+    from phases.qlora_training import data, trainer
+    from phases.student import adapters, model
 
     torch.set_num_threads(1)
     student = model.apply_lora(model.prepare(model.load(config), config), config, 7)

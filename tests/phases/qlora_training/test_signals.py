@@ -23,7 +23,7 @@ EVALUATED = "phases.qlora_training.trainer:FollowedTrainer.prediction_step"
 SEALING = "phases.qlora_training.checkpoints:seal"
 
 STRIKES = [
-    Strike(signal.SIGTERM, "phases.qlora_training.model:load", after=True),
+    Strike(signal.SIGTERM, "phases.student.model:load", after=True),
     Strike(signal.SIGTERM, "phases.qlora_training.data:tokenize"),
     Strike(signal.SIGTERM, PASS, 1, after=True),  # in the middle of the first step
     Strike(signal.SIGKILL, PASS, 6),
@@ -33,8 +33,8 @@ STRIKES = [
     Strike(signal.SIGTERM, SEALING),  # a checkpoint is being written
     Strike(signal.SIGKILL, SEALING),
     Strike(signal.SIGTERM, EVALUATED, 5, after=True),
-    Strike(signal.SIGTERM, "phases.qlora_training.adapters:weights"),  # trained, and not yet kept
-    Strike(signal.SIGKILL, "phases.qlora_training.adapters:config"),
+    Strike(signal.SIGTERM, "phases.student.adapters:weights"),  # trained, and not yet kept
+    Strike(signal.SIGKILL, "phases.student.adapters:config"),
 ]
 
 

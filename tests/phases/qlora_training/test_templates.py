@@ -18,7 +18,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from phases.qlora_training import data, model
+from phases.qlora_training import data
+from phases.student import model, turns
 from tests.phases.qlora_training.micro import C_TEXTS, RECIPE, ROWS, settings
 
 END = "<|end_of_text|>"
@@ -55,7 +56,7 @@ Tokenizer = Callable[[str], Any]
 @pytest.fixture(scope="module")
 def tokenizer(micro: Path) -> Tokenizer:
     """A tokenizer by the name of its template. It has tokens for several line breaks, as every code tokenizer has."""
-    from phases.distillation.tiny_student import train_tokenizer
+    from phases.student.tiny import train_tokenizer
 
     made = train_tokenizer(RECIPE, [*C_TEXTS, *["Answer:\n\n\n"] * 500])
 
@@ -85,7 +86,7 @@ def test_what_is_learned_begins_at_the_answer_and_ends_with_the_end_of_text(
 ) -> None:
     by = tokenizer(name)
     asked, learned = parts(by, row(answer))
-    assert asked == data.prompt_ids(by, [ASK])
+    assert asked == turns.prompt_ids(by, [ASK])
     assert learned[-1] == by.eos_token_id
     assert by.decode(learned[:-1]) == answer + ("\n\n" if name == "code" else "")
 
@@ -96,7 +97,7 @@ def test_a_token_over_the_border_is_what_the_student_is_never_asked_with(tokeniz
     whole = by.apply_chat_template(row("\n\n    int add;")["messages"], tokenize=True, return_dict=True)[
         "input_ids"
     ]
-    asked = data.prompt_ids(by, [ASK])
+    asked = turns.prompt_ids(by, [ASK])
     assert whole[: len(asked)] != asked
 
 
@@ -108,7 +109,7 @@ def test_any_answer_follows_what_the_student_is_asked_with(
 ) -> None:
     by = tokenizer(name)
     asked, learned = parts(by, row(answer))
-    assert asked == data.prompt_ids(by, [ASK])
+    assert asked == turns.prompt_ids(by, [ASK])
     assert learned[-1] == by.eos_token_id
 
 
@@ -123,7 +124,7 @@ def test_a_system_turn_is_neither_made_up_nor_lost(tokenizer: Tokenizer) -> None
 
 
 def test_a_prompt_cut_off_keeps_what_the_template_writes_after_it(tokenizer: Tokenizer) -> None:
-    from phases.distillation.generate import encode
+    from phases.student.generate import encode
 
     for name, tail in (
         ("granite", f"{END}\n<|start_of_role|>assistant<|end_of_role|>"),

@@ -14,9 +14,10 @@ import pytest
 
 from fsm.engine import Walk
 from machines.qlora_training import MACHINE
-from phases.qlora_training import checkpoints, data, model
-from phases.qlora_training.config import QLoRAConfig
+from phases.qlora_training import checkpoints, data
 from phases.qlora_training.follow import Follow, Intervals
+from phases.student import model
+from phases.student.config import QLoRAConfig
 from tests.phases.qlora_training.micro import HALTED, ROWS, Interruption, settings, train
 from tests.phases.qlora_training.test_follow import take_steps
 
@@ -137,7 +138,7 @@ def test_the_tiny_students_attention_does_not_saturate_however_wide_its_heads(he
     """
     import torch
 
-    from phases.distillation.tiny_student import granite
+    from phases.student.tiny import granite
     from tests.phases.qlora_training.micro import RECIPE
 
     model = granite(RECIPE.model_copy(update={"width": 128, "heads": heads, "kv_heads": heads}), 320).eval()

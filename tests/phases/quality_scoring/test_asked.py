@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from phases.quality_scoring import score
 from phases.quality_scoring.asked import named
-from phases.teacher_generation.offline import write_function
-from phases.teacher_generation.prompts import generate
+from phases.teacher_generation.offline import generate
+from phases.teacher_generation.offline.teacher import write_function
 
 GATE = "uint32_t gate_time(uint32_t gate, uint32_t gcl)\n{\n    return gate * gcl;\n}\n"
 

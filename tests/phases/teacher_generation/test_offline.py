@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from phases.teacher_generation.offline import OfflineTeacher, choose_shape, write_function
-from phases.teacher_generation.prompts import Split, generate
-from phases.teacher_generation.shapes import SHAPES, words
+from phases.teacher_generation.offline.prompts import Split, generate
+from phases.teacher_generation.offline.shapes import SHAPES, words
+from phases.teacher_generation.offline.teacher import OfflineTeacher, choose_shape, write_function
 from phases.teacher_generation.teacher import parse_response
 
 KEYWORDS = {

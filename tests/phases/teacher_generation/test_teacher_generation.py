@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from fsm.engine import Stop, StopRequested
-from phases.teacher_generation.offline import write_function
+from phases.teacher_generation.offline.teacher import write_function
 
 Finish = Callable[..., Any]
 OFFLINE = {"teacher": {"kind": "offline"}}

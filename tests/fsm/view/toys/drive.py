@@ -5,7 +5,7 @@ from pathlib import Path
 
 from fsm import config as configs
 from fsm import session
-from fsm.cli import say
+from fsm.command import say
 from fsm.engine import Outcome, StopRequested
 from fsm.view.terminal import telling
 

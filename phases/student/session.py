@@ -13,12 +13,11 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from fsm.engine import Context
-from phases.qlora_training import adapters, hub, model, preflight
-from phases.qlora_training.config import TINY, QLoRAConfig
-from phases.qlora_training.job import Job
+from phases.student import adapters, hub, model, preflight
+from phases.student.config import TINY, QLoRAConfig
 
 STEPS = ("load", "prepare", "adapt", "tokenizer", "pad")
 BASE_FILES = (
@@ -29,6 +28,19 @@ BASE_FILES = (
     "tokenizer_config.json",
     "chat_template.jinja",
 )
+
+
+class Wanted(Protocol):
+    """Which student: its settings, the prefix of its base's artifacts (None: as the settings name it), its adapter's seed."""
+
+    @property
+    def config(self) -> QLoRAConfig: ...
+
+    @property
+    def base(self) -> str | None: ...
+
+    @property
+    def adapter_seed(self) -> int: ...
 
 
 class Session:
@@ -102,10 +114,10 @@ _STEPS: dict[str, Callable[[Session], None]] = {
 _current: dict[str, Session] = {}
 
 
-def of(ctx: Context, job: Job) -> Session:
+def of(ctx: Context, job: Wanted) -> Session:
     """The session for a job; the one before is let go, for two 8B models do not fit."""
     config = job.config.model_dump(mode="json", include=set(_SHAPING))
-    base = _base_directory(ctx, job)
+    base = base_directory(ctx, job)
     key = json.dumps([config, base, job.adapter_seed], sort_keys=True)
     if key not in _current:
         _current.clear()
@@ -144,26 +156,13 @@ def make_base(ctx: Context, config: QLoRAConfig, rows: list[Any], out: str) -> s
         return None
     hub.quiet(config.offline)
     _threads(config)
-    from phases.distillation import tiny_student
+    from phases.student import tiny
 
-    made = tiny_student.build(config.tiny_student, tiny_student.texts(rows), cache_directory(), ctx.progress)
+    made = tiny.build(config.tiny_student, tiny.texts(rows), cache_directory(), ctx.progress)
     for name in BASE_FILES:
         if (made / name).is_file():
             ctx.put(f"{out}/{name}", made / name)
     return out
-
-
-def check_memory(config: QLoRAConfig) -> None:
-    """Before a model is loaded: does it fit the GPU with one row in the micro-batch, the least that ReduceBatchSize of
-    Diagram 8 can come down to. Raises CUDAOutOfMemory, and what model.shape raises.
-    """
-    hub.quiet(config.offline)
-    import torch
-
-    shape = model.shape(config)
-    if torch.cuda.is_available():
-        least = config.model_copy(update={"micro_batch": 1})
-        preflight.gpu(preflight.need(shape, least), config.model)
 
 
 def cache_directory() -> Path:
@@ -178,7 +177,7 @@ def cache_directory() -> Path:
     return root
 
 
-def _base_directory(ctx: Context, job: Job) -> str:
+def base_directory(ctx: Context, job: Wanted) -> str:
     """The model's id or directory; the tiny student's artifacts are laid out in a directory of this machine."""
     if job.base is None:
         return job.config.model

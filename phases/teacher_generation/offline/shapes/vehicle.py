@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from phases.teacher_generation.shapes.shape import Shape
+from phases.teacher_generation.offline.shapes.shape import Shape
 
 VEHICLE: tuple[Shape, ...] = (
     Shape(

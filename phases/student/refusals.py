@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from phases.errors import AccessDenied, InvalidStructure, NotProvided, PipelineError
-from phases.qlora_training.config import QLoRAConfig
+from phases.student.config import QLoRAConfig
 
 
 @contextmanager

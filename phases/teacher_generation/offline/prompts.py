@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from phases.teacher_generation.shapes import SHAPES, UNITS, Shape
+from phases.teacher_generation.offline.shapes import SHAPES, UNITS, Shape
 
 Split = Literal["train", "eval", "held_out"]
 

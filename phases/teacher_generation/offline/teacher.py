@@ -15,7 +15,7 @@ from functools import cache
 from typing import Any
 
 from phases.quality_scoring.asked import common
-from phases.teacher_generation.shapes import SHAPES, UNITS, Shape, words
+from phases.teacher_generation.offline.shapes import SHAPES, UNITS, Shape, words
 from phases.teacher_generation.teacher import digest
 
 _NAMES = (

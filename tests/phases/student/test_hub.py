@@ -11,7 +11,7 @@ import pytest
 
 from phases.error_recovery.classify import classify
 from phases.errors import PipelineError
-from phases.qlora_training import model
+from phases.student import model
 from tests.phases.qlora_training.micro import settings
 
 MODEL = Path("some-org/some-model")

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from phases.errors import InvalidStructure
-from phases.qlora_training import adapters, model
+from phases.student import adapters, model
 from tests.phases.qlora_training.micro import settings
 
 

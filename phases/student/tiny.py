@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from phases.qlora_training.config import TinyStudentConfig
+from phases.student.config import TinyStudentConfig
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -82,7 +82,7 @@ def digest(recipe: TinyStudentConfig, texts: Iterable[str]) -> str:
     """The cache key: recipe, texts in their order, versions that change the arithmetic, and the processor's kind."""
     import torch
 
-    from phases.qlora_training.processor import kind
+    from phases.student.processor import kind
 
     h = hashlib.sha256(json.dumps(recipe.model_dump(), sort_keys=True).encode())
     h.update(f"{torch.__version__} {kind()}".encode())

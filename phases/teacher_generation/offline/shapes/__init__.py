@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from phases.teacher_generation.shapes.avb import AVB
-from phases.teacher_generation.shapes.shape import UNITS, Shape, words
-from phases.teacher_generation.shapes.tsn import TSN
-from phases.teacher_generation.shapes.vehicle import VEHICLE
+from phases.teacher_generation.offline.shapes.avb import AVB
+from phases.teacher_generation.offline.shapes.shape import UNITS, Shape, words
+from phases.teacher_generation.offline.shapes.tsn import TSN
+from phases.teacher_generation.offline.shapes.vehicle import VEHICLE
 
 SHAPES: dict[str, tuple[Shape, ...]] = {"TSN": TSN, "AVB": AVB, "CARLA": VEHICLE}
 """Domain, as prompts name it, to its shapes."""

@@ -9,10 +9,9 @@ from typing import Any
 
 import pytest
 
-from phases.distillation import generate
-from phases.distillation.generate import Encoded, SamplingConfig
 from phases.errors import InvalidStructure
-from phases.qlora_training import model
+from phases.student import generate, model
+from phases.student.generate import Encoded, SamplingConfig
 from tests.phases.qlora_training.micro import settings
 
 PROMPTS = [f"Write add_{n}{' please' * (n % 7)}." for n in range(11)]

@@ -1,0 +1,322 @@
+"""What a handler is given: where it stands, what it may keep, and whom it may ask."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Protocol
+
+from fsm.engine.program import Program
+from fsm.engine.stop import Stop
+from fsm.engine.walk import Walk
+from fsm.errors import MissingArtifact, PhaseError
+from fsm.journal import Fold, json_values
+from fsm.store import Artifact, RunStore
+
+
+@dataclass(frozen=True)
+class Given:
+    """Another run and its artifacts, {name: {"sha256", "size"}}, as they were when this run began."""
+
+    run: RunStore
+    files: Mapping[str, Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a machine below ended: its durable data, its last state, and the label it left that by."""
+
+    data: Mapping[str, Any]
+    last: str
+    label: str | None
+
+
+class Driver(Protocol):
+    """What a context asks of the loop that drives the run."""
+
+    program: Program
+    run: RunStore
+    fold: Fold
+    seed: int
+    origin: str
+    work: Path
+    store_url: str
+    store_options: dict[str, Any]
+    config_text: str
+    given: Given | None
+    stop: Stop
+
+    @property
+    def logger(self) -> Any: ...
+
+    def once(self, ctx: Context, key: str, do: Callable[[], Any]) -> Any: ...
+
+    def failures(self, ctx: Context) -> int: ...
+
+    def skipped(self, ctx: Context) -> Mapping[str, str]: ...
+
+    def call(
+        self,
+        ctx: Context,
+        key: str,
+        name: str,
+        inputs: dict[str, Any],
+        start: str | None,
+        until: frozenset[str],
+    ) -> Result: ...
+
+    def walk(self, ctx: Context, name: str | None) -> Walk: ...
+
+    def watch(self, ctx: Context, run_name: str) -> Any: ...
+
+    def on_progress(self, at: list[str], state: str, done: float, total: float, note: str) -> None: ...
+
+
+class Context:
+    """What a handler is given: one visit of one state.
+
+    `data` is the machine's durable dictionary (JSON values only); what the handler changes in it is committed with
+    the transition. `inputs` is what the calling machine gave.
+    """
+
+    def __init__(
+        self,
+        runner: Driver,
+        machine: str,
+        at: list[str],
+        state: str,
+        visit: int,
+        config: Any,
+        data: dict[str, Any],
+        inputs: Mapping[str, Any],
+    ) -> None:
+        self._runner = runner
+        self._at = at
+        self.machine = machine
+        self.state = state
+        self.visit = visit
+        self.config = config
+        self.data = data
+        self.inputs = inputs
+        self.files: dict[str, Artifact] = {}
+        self.reads: dict[str, str] = {}
+        self.counts: dict[str, int] = {}
+        self._calls = 0
+        self._walks: list[Walk] = []
+
+    # Where
+
+    @property
+    def run_name(self) -> str:
+        return self._runner.run.name
+
+    @property
+    def run_seed(self) -> int:
+        """The run's seed, to be handed on; for a seed of this state's own, `seed()`."""
+        return self._runner.seed
+
+    @property
+    def store_url(self) -> str:
+        """The store of this run, for a process elsewhere that is to keep a journal beside it."""
+        return self._runner.store_url
+
+    @property
+    def config_text(self) -> str:
+        """The configuration file as it stands, its variables not filled in: for a process elsewhere to run by."""
+        return self._runner.config_text
+
+    def section(self, name: str) -> Any:
+        """Another phase's configuration section. Raises PhaseError where the configuration has none and needs none."""
+        try:
+            return self._runner.program.sections[name]
+        except KeyError:
+            raise PhaseError(
+                f"{self.place}: the configuration has no section {name!r}. Add one, empty if its defaults will do."
+            ) from None
+
+    @property
+    def program(self) -> Program:
+        """The machines and phases that this run consists of."""
+        return self._runner.program
+
+    @property
+    def store_options(self) -> dict[str, Any]:
+        """How that store is reached."""
+        return self._runner.store_options
+
+    @property
+    def place(self) -> str:
+        """The stack of places: `IterativeDistillation > EpochN.Train > ForwardPass`."""
+        return " > ".join([*[step.partition("~")[0] for step in self._at], self.state])
+
+    @cached_property
+    def identity(self) -> str:
+        """Names this visit of this state, the same in every attempt: seeds and outside names derive from it.
+
+        The visits of the states above belong to it: an epoch that trains is not the epoch before.
+        """
+        return f"{self._runner.fold.visited(self._at)}/{self.machine}:{self.state}#{self.visit}"
+
+    def effect_name(self, prefix: str, length: int = 63) -> str:
+        """A name for something made outside, the same in every attempt, so that a second one finds the first's.
+
+        At most `length` characters of letters, digits and hyphens.
+        """
+        suffix = hashlib.sha256(
+            f"{self._runner.origin}/{self.run_name}/{self.identity}".encode()
+        ).hexdigest()[:8]
+        words = re.sub(r"[^A-Za-z0-9]+", "-", f"{prefix}-{self.run_name}").strip("-")
+        return f"{words[: length - 9].rstrip('-')}-{suffix}"
+
+    # Chance
+
+    def seed(self, *parts: object) -> int:
+        """A 63-bit seed from the run's seed, the place, the visit, and `parts`."""
+        text = "/".join(map(str, (self._runner.seed, self.identity, *parts)))
+        return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8]) >> 1
+
+    @cached_property
+    def random(self) -> random.Random:
+        """The only random numbers a handler may use."""
+        return random.Random(self.seed())
+
+    # Data
+
+    def put(self, name: str, content: bytes | str | Path) -> Artifact:
+        """Keep a file by content under a logical name (`data/splits/train.jsonl`); it is durable on return.
+
+        `content` is the bytes, the text, or the path of a file. The name becomes visible with this transition.
+        """
+        artifact = self._runner.run.put_artifact(
+            json_values(name, f"{self.place}: the name of an artifact"),
+            content.encode() if isinstance(content, str) else content,
+        )
+        self.files[name] = artifact
+        return artifact
+
+    def has(self, name: str) -> bool:
+        """Whether some state of this run, or of the run it comes after, has put an artifact of that name."""
+        given = self._runner.given
+        return (
+            name in self.files
+            or name in self._runner.fold.files
+            or (given is not None and name in given.files)
+        )
+
+    def open(self, name: str) -> Path:
+        """The newest artifact of that name, as a local file to be read. Raises MissingArtifact."""
+        run, given = self._runner.run, self._runner.given
+        if name in self.files:
+            sha256 = self.files[name].sha256
+        elif name in self._runner.fold.files:
+            sha256 = self._runner.fold.files[name]["sha256"]
+        elif given is not None and name in given.files:
+            run, sha256 = given.run, given.files[name]["sha256"]
+        else:
+            raise MissingArtifact(
+                f"{self.place}: this run has no artifact {name!r}. The state that puts it has not run: run the machine that does "
+                "before this one and name that run with --from, or name the file in the configuration."
+            )
+        self.reads[name] = sha256
+        return run.artifact(sha256)
+
+    def names(self, prefix: str = "") -> list[str]:
+        """The names of this run's artifacts that begin with `prefix`, sorted."""
+        return sorted(n for n in {*self._runner.fold.files, *self.files} if n.startswith(prefix))
+
+    def workdir(self, name: str) -> Path:
+        """A directory of this run on this machine: survives a kill, may be lost with the machine."""
+        path = self._runner.work / self.run_name / name
+        path.mkdir(parents=True, exist_ok=True)
+        return path
+
+    @property
+    def failures(self) -> int:
+        """How often this state has failed in this visit: more than none where it starts again after an error."""
+        return self._runner.failures(self)
+
+    @property
+    def skipped(self) -> Mapping[str, str]:
+        """Items of this state that were given up in this visit, with the reason: to be left out now."""
+        return self._runner.skipped(self)
+
+    # Doing things once, and below
+
+    def once(self, key: str, do: Callable[[], Any]) -> Any:
+        """The result of `do()`, which is run at most once in this visit: journaled before it is returned.
+
+        A kill between the effect and the record runs it again; for that, name the effect by `effect_name`.
+        """
+        return self._runner.once(self, key, do)
+
+    def run(
+        self,
+        machine: str,
+        inputs: Mapping[str, Any] | None = None,
+        *,
+        start: str | None = None,
+        until: Iterable[str] = (),
+    ) -> Result:
+        """Run a machine below this state, to its end or until it stands in one of `until`.
+
+        The machine is a frame on the stack of places: a resumed run goes on inside it. Calls of one handler are told
+        apart by their order, so a handler must make the same calls when it is run again.
+        """
+        key = str(self._calls)
+        self._calls += 1
+        return self._runner.call(self, key, machine, dict(inputs or {}), start, frozenset(until))
+
+    def walk(self, machine: str | None = None) -> Walk:
+        """A counted machine to walk items through; without a name, the counted inside of this state.
+
+        `NAME:COMPOSITE` is the counted inside of another machine's composite.
+        """
+        walk = self._runner.walk(self, machine)
+        self._walks.append(walk)
+        return walk
+
+    # Telling
+
+    @property
+    def log(self) -> Any:
+        """A structlog logger that knows the place."""
+        return self._runner.logger.bind(place=self.place)
+
+    def progress(self, done: float, total: float, note: str = "") -> None:
+        """How far the state is. Advisory: shown, never journaled."""
+        self._runner.on_progress(self._at, self.state, done, total, note)
+
+    def watch(self, run_name: str) -> Any:
+        """Another run of the same store, to be followed from here (`poll` reads what is new); shown below this state."""
+        return self._runner.watch(self, run_name)
+
+    # Stopping
+
+    def stopping(self) -> bool:
+        """Whether a stop was asked for (Ctrl-C, SIGTERM)."""
+        return self._runner.stop.requested
+
+    @contextmanager
+    def deferring_stop(self) -> Iterator[None]:
+        """Inside, a signal only sets the flag: for work that must reach a point of its own before it stops."""
+        with self._runner.stop.deferred():
+            yield
+
+    # For the engine
+
+    def taken_counts(self) -> dict[str, int]:
+        """What the walks of this visit have counted, by machine and edge, in a fixed order."""
+        if not self.counts and not self._walks:
+            return {}
+        total = dict(self.counts)
+        for walk in self._walks:
+            for edge, n in walk.counts().items():
+                key = f"{walk.machine.name}: {edge}"
+                total[key] = total.get(key, 0) + n
+        return dict(sorted(total.items()))
