@@ -96,7 +96,7 @@ def test_what_botocore_asks_again_for_is_passing(code: str, status: int) -> None
 
 
 @pytest.mark.parametrize("cls", TransientRetryableChecker._TRANSIENT_EXCEPTION_CLS)
-def test_what_botocore_counts_as_a_broken_connection_is_passing(cls: type[Exception]) -> None:
+def test_what_botocore_counts_as_a_broken_connection_is_passing(cls: Any) -> None:
     assert fault(cls(error="reset")).kind is PASSING
 
 
@@ -207,9 +207,13 @@ def test_a_message_says_it_more_exactly_than_its_code(
         (409, UNKNOWN),
         (412, ITEM),
         (418, UNKNOWN),
-    ]
-    + [(429, PASSING), (500, PASSING), (503, PASSING), (520, PASSING), (599, PASSING)],
-)  # fmt: skip
+        (429, PASSING),
+        (500, PASSING),
+        (503, PASSING),
+        (520, PASSING),
+        (599, PASSING),
+    ],
+)
 def test_a_code_nobody_heard_of_is_told_by_its_status(status: int, kind: Kind) -> None:
     assert fault(answered("Weather", "rain", status)).kind is kind
 
@@ -278,6 +282,13 @@ def test_an_exception_without_an_answer_is_told_by_its_class(
         cause,
         "modelStreamErrorException" if isinstance(error, aws.EventStreamError) else type(error).__name__,
     )
+
+
+def test_what_says_nothing_itself_means_what_it_was_raised_from() -> None:
+    error = RuntimeError("the job cannot be followed")
+    error.__cause__ = answered("SlowDown", "no", 503)
+    found = fault(error)
+    assert (found.kind, found.code, found.message) == (PASSING, "SlowDown", "the job cannot be followed")
 
 
 def test_what_it_says_is_one_line_and_never_empty() -> None:

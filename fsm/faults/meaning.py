@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from fsm.faults.table import (
@@ -39,7 +39,8 @@ def fault(error: BaseException) -> Fault:
     """What an exception of a service, of botocore or of the network means; UNKNOWN for every other.
 
     A service's answer (`error.response`, as botocore's ClientError has it) is told by its code and message, then by
-    its status; the rest by its class. Nothing is imported for it.
+    its status; the rest by its class. What says nothing itself, and was raised from another, means what that one
+    means. Nothing is imported for it.
     """
     message = " ".join(str(error).split()) or type(error).__name__
     answer = getattr(error, "response", None)
@@ -50,6 +51,8 @@ def fault(error: BaseException) -> Fault:
         kind, cause = meant or _raised(error)
         return Fault(kind, code or type(error).__name__, cause, ADVICE[cause], message)
     kind, cause = _raised(error)
+    if cause == "unknown" and error.__cause__ is not None:
+        return replace(fault(error.__cause__), message=message)
     return Fault(kind, type(error).__name__, cause, ADVICE[cause], message)
 
 
