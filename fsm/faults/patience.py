@@ -12,6 +12,8 @@ from fsm.faults.meaning import fault
 from fsm.faults.table import Kind
 
 T = TypeVar("T")
+Tells = Callable[[Exception, float], None]
+"""Is told of a failure that is passed over, and of the seconds until the next attempt."""
 FIRST_PAUSE = 0.05  # seconds; doubled each time, up to
 LONGEST_PAUSE = 30.0
 PATIENCE = 1800.0
@@ -24,6 +26,10 @@ class Clock(Protocol):
     def monotonic(self) -> float: ...
 
     def sleep(self, seconds: float) -> None: ...
+
+
+def silent(error: Exception, seconds: float) -> None:
+    """Tells nobody."""
 
 
 def passing(error: Exception) -> bool:
@@ -39,7 +45,7 @@ class Patient:
     longest   seconds of the longest pause
     passing   tells a failure that may pass; every other is raised as it is
     gives_up  what is raised when patience is at an end
-    tells     is told of each failure that is passed over, with the seconds until the next attempt
+    tells     is told of each failure that is passed over
     """
 
     def __init__(
@@ -51,7 +57,7 @@ class Patient:
         longest: float = LONGEST_PAUSE,
         passing: Callable[[Exception], bool] = passing,
         gives_up: type[FsmError] = Unanswered,
-        tells: Callable[[Exception, float], None] = lambda error, seconds: None,
+        tells: Tells = silent,
     ) -> None:
         self.what = what
         self.patience = patience

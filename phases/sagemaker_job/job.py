@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from fsm.faults import Tells, silent
+
 IN_PROGRESS, COMPLETED, FAILED, STOPPED = "InProgress", "Completed", "Failed", "Stopped"
 
 
@@ -83,8 +85,8 @@ class Provider(Protocol):
         ...
 
 
-def provider(config: object, work: Path) -> Provider:
-    """The provider that a SageMakerJobConfig names."""
+def provider(config: object, work: Path, tells: Tells = silent) -> Provider:
+    """The provider that a SageMakerJobConfig names. `tells` is told of failures of the service that are passed over."""
     from phases.sagemaker_job.config import SageMakerJobConfig
 
     assert isinstance(config, SageMakerJobConfig)
@@ -94,4 +96,4 @@ def provider(config: object, work: Path) -> Provider:
         return LocalProvider(work, config)
     from phases.sagemaker_job.aws import SageMakerProvider
 
-    return SageMakerProvider(config)
+    return SageMakerProvider(config, tells=tells)
