@@ -6,9 +6,14 @@ states its cause belongs to.
 
 from __future__ import annotations
 
-from fsm.faults import Fault, Kind, fault
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from fsm.faults import Fault, Kind, Patient, fault
 from phases import errors
 from phases.errors import PipelineError
+
+T = TypeVar("T")
 
 CODES: dict[str, type[PipelineError]] = {
     "NoSuchEntity": errors.RoleNotFound,
@@ -53,3 +58,28 @@ def named(error: Exception, doing: str) -> Exception:
     found = fault(error)
     own = entered(found)
     return own(f"{doing}: {found.message.rstrip('.')}. {found.advice}") if own else error
+
+
+def client(service: str, *, region: str | None = None, endpoint_url: str | None = None) -> Any:
+    """A boto3 client that asks once: whether it is asked again is for a Patient to say, by the time, not the number.
+
+    Of a session of its own: boto3's default one keeps the credentials of whoever asked first.
+    """
+    import boto3  # half a second: only where AWS is asked
+    from botocore.config import Config
+
+    once = Config(retries={"total_max_attempts": 1, "mode": "standard"})
+    return boto3.Session().client(service, region_name=region, endpoint_url=endpoint_url, config=once)
+
+
+def asked(ask: Patient, call: Callable[[], T], doing: str) -> T:
+    """What a call of a client returns, asked patiently.
+
+    Raises the error of Diagram 8 that its failure enters, or what botocore raised; Unanswered at the end of patience.
+    """
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        return ask(call)
+    except (ClientError, BotoCoreError) as error:
+        raise named(error, doing) from error

@@ -153,10 +153,10 @@ CLASSES = _each(
     (PASSING, "network", """
         ConnectionError HTTPClientError IncompleteReadError ChecksumError FlexibleChecksumError
         TimeoutError SSLError gaierror herror HTTPException ProtocolError IncompleteRead NewConnectionError
-        MaxRetryError NameResolutionError"""),
+        MaxRetryError NameResolutionError RetriesExceededError"""),
 )  # fmt: skip
-"""By the name of an exception's class, or of one that it is derived from, the nearest first: botocore's, urllib3's,
-http.client's and Python's own. By the name, because what was never imported cannot have raised."""
+"""By the name of an exception's class, or of one that it is derived from, the nearest first: botocore's, s3transfer's,
+urllib3's, http.client's and Python's own. By the name, because what was never imported cannot have raised."""
 
 UNVERIFIED = frozenset({"SSLCertVerificationError", "CertificateError"})
 """A certificate that was refused, however it is wrapped: no waiting mends that."""

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from fsm.faults import PATIENCE, Clock, Patient, Tells, fault, silent
 from phases.errors import EmptyDataset, InvalidStructure
-from phases.services import named
+from phases.services import asked, client
 
 T = TypeVar("T")
 READINGS = 3
@@ -135,16 +135,15 @@ class S3Source:
 
     def _asked(self, call: Callable[[], T], doing: str) -> T:
         """What a call returns, asked patiently; its failure as the error of Diagram 8 that it enters."""
-        from botocore.exceptions import BotoCoreError, ClientError
+        from botocore.exceptions import ClientError
 
         try:
-            return self.ask(call)
-        except (ClientError, BotoCoreError) as error:
+            return asked(self.ask, call, f"{doing}, of data_preparation.source")
+        except ClientError as error:
             cause = fault(error).cause
-            if cause in ("conflict", "missing"):
-                how = "changed" if cause == "conflict" else "deleted"
-                raise self._another(doing, how, str(error)) from error
-            raise named(error, f"{doing}, of data_preparation.source") from error
+            if cause not in ("conflict", "missing"):
+                raise
+            raise self._another(doing, "changed" if cause == "conflict" else "deleted", str(error)) from error
 
     @staticmethod
     def _another(doing: str, how: str, why: str) -> InvalidStructure:
@@ -183,11 +182,6 @@ def open_source(
         raise EmptyDataset(
             f"data_preparation.source is {url!r}, which names no bucket. Write s3://bucket/prefix."
         )
-    import boto3  # half a second: only where S3 is read
-    from botocore.config import Config
-
-    once = Config(retries={"total_max_attempts": 1, "mode": "standard"})
-    # a session of its own: boto3's default one keeps the credentials of whoever asked first
-    client = boto3.Session().client("s3", endpoint_url=endpoint_url, region_name=region, config=once)
+    s3 = client("s3", endpoint_url=endpoint_url, region=region)
     ask = Patient(f"s3://{parts.netloc}", patience, clock, tells=tells)
-    return S3Source(parts.netloc, parts.path.strip("/"), client, ask)
+    return S3Source(parts.netloc, parts.path.strip("/"), s3, ask)

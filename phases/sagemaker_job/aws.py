@@ -8,19 +8,17 @@ calls are bounded by the time without any answer. boto3's own retries are off: t
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from fsm.faults import Clock, Kind, Patient, Tells, fault, silent
 from phases.errors import RoleNotFound
 from phases.sagemaker_job import source
 from phases.sagemaker_job.config import SageMakerJobConfig
 from phases.sagemaker_job.job import FAILED, STOPPED, Code, Job, JobRefused, JobSpec
-from phases.services import named
+from phases.services import asked, client, named
 
-T = TypeVar("T")
 REFUSED = ("ValidationException", "ResourceNotFound")
 # the same bytes are there, or another launcher is putting them at this moment
 THERE = ("PreconditionFailed", "ConditionalRequestConflict")
@@ -36,19 +34,11 @@ class SageMakerProvider:
 
     @cached_property
     def _service(self) -> Any:
-        return self._client("sagemaker")
+        return client("sagemaker", region=self.config.region)
 
     @cached_property
     def _s3(self) -> Any:
-        return self._client("s3")
-
-    def _client(self, service: str) -> Any:
-        import boto3
-        from botocore.config import Config
-
-        # a session of its own: boto3's default one keeps the credentials of whoever asked first
-        once = Config(retries={"total_max_attempts": 1, "mode": "standard"})
-        return boto3.Session().client(service, region_name=self.config.region, config=once)
+        return client("s3", region=self.config.region)
 
     def create(self, spec: JobSpec) -> str:
         """Create the job, or adopt it. One of that name which failed stays, and the next number is taken.
@@ -118,7 +108,7 @@ class SageMakerProvider:
         )
 
     def stop(self, name: str) -> None:
-        self._asked(
+        asked(
             self._ask,
             lambda: self._service.stop_training_job(TrainingJobName=name),
             f"stopping the training job {name}",
@@ -173,7 +163,7 @@ class SageMakerProvider:
         }
 
     def _find(self, name: str) -> dict[str, Any] | None:
-        return self._asked(self._ask, lambda: self._described(name), f"looking for the training job {name}")
+        return asked(self._ask, lambda: self._described(name), f"looking for the training job {name}")
 
     def _described(self, name: str) -> dict[str, Any] | None:
         """One DescribeTrainingJob; None where there is no such job."""
@@ -184,15 +174,6 @@ class SageMakerProvider:
                 return None
             raise
         return found
-
-    def _asked(self, ask: Patient, call: Callable[[], T], doing: str) -> T:
-        """What a call returns, asked patiently; its failure as the error of Diagram 8 that it enters."""
-        from botocore.exceptions import BotoCoreError, ClientError
-
-        try:
-            return ask(call)
-        except (ClientError, BotoCoreError) as e:
-            raise named(e, doing) from e
 
     def _source(self, code: Code) -> str:
         """Pack the code and put it under its digest, once; its address."""
@@ -206,7 +187,7 @@ class SageMakerProvider:
                 if e.response["Error"]["Code"] not in THERE:
                     raise
 
-        self._asked(self._ask_s3, put, f"putting the code to s3://{bucket}/{key}")
+        asked(self._ask_s3, put, f"putting the code to s3://{bucket}/{key}")
         return f"s3://{bucket}/{key}"
 
     def _upload(self, spec: JobSpec) -> dict[str, str]:
@@ -223,7 +204,7 @@ class SageMakerProvider:
             with path.open("rb") as f:  # not upload_file, whose error does not say what it was raised for
                 self._s3.upload_fileobj(f, bucket, key)
 
-        self._asked(self._ask_s3, put, f"putting {path.name} to s3://{bucket}/{key}")
+        asked(self._ask_s3, put, f"putting {path.name} to s3://{bucket}/{key}")
 
     def _staged(self, *names: str) -> tuple[str, str]:
         """(bucket, key) of something under `staging`."""

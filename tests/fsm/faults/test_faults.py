@@ -16,6 +16,7 @@ import botocore.session
 import pytest
 from botocore.parsers import ResponseParserError
 from botocore.retries.standard import ThrottledRetryableChecker, TransientRetryableChecker
+from s3transfer.exceptions import RetriesExceededError  # type: ignore[import-untyped]
 
 from fsm.faults import Kind, fault
 from fsm.faults.table import ADVICE, CLASSES, CODES, MESSAGES
@@ -259,6 +260,7 @@ def verify_failed() -> ssl.SSLCertVerificationError:
         (aws.ResponseStreamingError(error="cut"), PASSING, "network"),
         (aws.FlexibleChecksumError(error_msg="differs"), PASSING, "network"),
         (aws.CapacityNotAvailableError(), PASSING, "throttling"),
+        (RetriesExceededError(TimeoutError("cut")), PASSING, "network"),
         (ResponseParserError("<html>"), PASSING, "service"),
         (aws.EventStreamError({"Error": {"Code": "modelStreamErrorException"}}, "ConverseStream"), PASSING, "service"),
         (socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution"), PASSING, "network"),
@@ -320,5 +322,5 @@ def test_every_class_named_of_botocore_is_one() -> None:
     ours = {name for name in CLASSES if not hasattr(aws, name)}
     assert ours == {
         "ResponseParserError", "TimeoutError", "gaierror", "herror", "HTTPException", "ProtocolError", "IncompleteRead",
-        "NewConnectionError", "MaxRetryError", "NameResolutionError",
+        "NewConnectionError", "MaxRetryError", "NameResolutionError", "RetriesExceededError",
     }  # fmt: skip

@@ -6,10 +6,11 @@ import base64
 import hashlib
 import threading
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 from xml.sax.saxutils import escape
 
@@ -31,6 +32,8 @@ class Bucket:
     """What happens to the next requests, and then no more: see `Answer.spoil`."""
     etags: bool = False
     conditions: bool = True
+    reading: Callable[[], None] = lambda: None
+    """What happens before each object is read."""
     asked: int = 0
     page: int = 2
     url: str = ""
@@ -72,6 +75,7 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]:
             query = {name: values[0] for name, values in parse_qs(url.query).items()}
             if "list-type" in query:
                 return self.send(200, listing(query))
+            held.reading()
             key = unquote(url.path).removeprefix("/raw/")
             if key not in held.objects:
                 return self.send(404, b"<Error><Code>NoSuchKey</Code><Message>no</Message></Error>")
@@ -290,6 +294,26 @@ def test_a_body_that_is_not_what_it_should_be_is_read_again_and_then_told(
     bucket.faults = [fault] * 3
     with pytest.raises(InvalidStructure, match=f"{said}.*each of 3 times"):
         source.read(file.key, file)
+
+
+def test_a_run_reads_what_it_listed_or_stops(
+    bucket: Bucket, finish: Callable[..., Any], tmp_path: Path
+) -> None:
+    files = {f"{folder}/a.c": f"int {folder}(int a) {{ return a; }}\n" for folder in ("tsn_data", "carla")}
+    for key, content in files.items():
+        (tmp_path / "local" / key).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "local" / key).write_text(content)
+    local = finish("data_preparation", {"source": str(tmp_path / "local")}, "local")
+    bucket.etags = True
+    bucket.objects = {f"p/{key}": content.encode() for key, content in files.items()}
+    section = {"source": "s3://raw/p", "endpoint_url": bucket.url, "region": "us-east-1"}
+    whole = finish("data_preparation", section, "whole")
+    for split in ("train", "val"):
+        assert whole.rows(f"data/splits/{split}.jsonl") == local.rows(f"data/splits/{split}.jsonl")
+    bucket.reading = lambda: bucket.objects.update({"p/tsn_data/a.c": b"int other(int a) { return 1; }\n"})
+    changed = finish("data_preparation", section, "changed")
+    assert changed.outcome.outcome == "stopped"
+    assert "tsn_data/a.c: the object was changed after it was listed" in changed.outcome.message
 
 
 def test_an_archive_holds_its_files_and_has_the_same_bytes_each_time(tmp_path: Path) -> None:
