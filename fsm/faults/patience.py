@@ -79,9 +79,8 @@ class Patient:
                 if not self.passing(e):
                     raise
                 now = self.clock.monotonic()
-                end = (
-                    now + self.patience if end is None else end
-                )  # a first attempt may itself have taken long
+                if end is None:
+                    end = now + self.patience  # from here on: a first attempt may itself have taken long
                 wait = pause * self._jitter.uniform(0.5, 1.0)
                 if now + wait > end:
                     raise self.gives_up(

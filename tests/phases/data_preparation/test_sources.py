@@ -241,10 +241,19 @@ def test_a_bucket_is_asked_once_an_attempt_whatever_the_environment_says(
     bucket: Bucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "7")
-    bucket.faults = ["503 SlowDown"]
+    bucket.faults = ["503 SlowDown"] * 3
     bucket.objects = {"p/tsn/a.c": b"1"}
-    assert opened(bucket).read("tsn/a.c") == b"1"
-    assert bucket.asked == 2
+    told: list[str] = []
+    source = open_source(
+        "s3://raw/p",
+        endpoint_url=bucket.url,
+        region="us-east-1",
+        clock=Clock(),
+        tells=lambda error, seconds: told.append(str(error)),
+    )
+    assert source.read("tsn/a.c") == b"1"
+    assert ["SlowDown" in said for said in told] == [True] * 3
+    assert bucket.asked == 4
 
 
 def test_a_bucket_that_never_answers_ends_the_patience(bucket: Bucket) -> None:
