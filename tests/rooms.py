@@ -23,6 +23,7 @@ ENGINE: Sequence[tuple[str, str]] = (
     ("store", "a directory, a bucket"),
     ("drawing", "the drawing as a statechart"),
     ("mermaid", "text to diagram"),
+    ("faults", "what an error of a service means, and going on through it"),
     ("secrets", "what may not be written"),
     ("errors", "the errors, numbered"),
 )
@@ -40,6 +41,7 @@ PHASES: Sequence[tuple[str, str]] = (
     ("sagemaker_job", "a job, followed from outside"),
     ("data_flow", "which data goes where"),
     ("convergence", "whether another epoch pays"),
+    ("services", "which entry of Diagram 8 a fault enters"),
     ("errors", "what goes wrong in them"),
 )
 """The rooms of phases/, likewise."""
