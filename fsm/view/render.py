@@ -48,7 +48,7 @@ def render(what: str, store: str, machine: str | None, output: Path | None, as_j
     changed (why the drawing may not fit the run, or null), output, and of a run states {path: {class, active, visits,
     seconds, errors, skipped, label, failing}} and edges {"source --> target : label": times taken}, and text.
     """
-    if output is not None and output.suffix not in FORMATS:
+    if output is not None and output.suffix.lower() not in FORMATS:
         raise ConfigError(
             f"-o {output}: a drawing is written as {', '.join(FORMATS)}. Give the file one of these endings."
         )
@@ -134,29 +134,31 @@ def _innermost(reading: Reading) -> str:
 
 
 def _write(found: _Found, output: Path) -> None:
-    try:
-        if output.suffix == ".mmd":
-            output.write_text(found.drawn.text, "utf-8")
-        elif output.suffix == ".html":
-            from fsm.view.mermaid_draw import find_mermaid
+    form = output.suffix.lower()
+    if not output.parent.is_dir():
+        raise ConfigError(
+            f"-o {output}: there is no directory {output.parent}. Make it first, or choose another place."
+        )
+    if form == ".mmd":
+        content = found.drawn.text.encode("utf-8")
+    else:
+        from fsm.view import mermaid_draw
 
-            bundle = find_mermaid([found.file.parent]).read_text("utf-8")
-            output.write_text(diagram.page(found.drawn, bundle, found.said), "utf-8")
+        drawn = found.drawn
+        plain = mermaid_draw.draw(drawn.text, drawn.name, drawn.css, str(found.file))
+        svg = diagram.with_titles(plain, drawn)
+        if form == ".png":
+            content = mermaid_draw.photograph(svg)
         else:
-            _picture(found, output)
+            content = (svg if form == ".svg" else diagram.page(drawn, svg, found.said)).encode("utf-8")
+    write(output, content)
+
+
+def write(output: Path, content: bytes) -> None:
+    """Write a drawing where `-o` says. Raises ConfigError."""
+    try:
+        output.write_bytes(content)
     except OSError as e:
         raise ConfigError(
             f"-o {output}: it cannot be written ({e.strerror}). Choose another place for it."
         ) from e
-
-
-def _picture(found: _Found, output: Path) -> None:
-    from fsm.view import mermaid_draw
-
-    browser = mermaid_draw.find_browser()
-    bundle = mermaid_draw.find_mermaid([found.file.parent])
-    svg = mermaid_draw.draw(found.drawn.text, browser, bundle, found.drawn.name, css=found.drawn.css)
-    if output.suffix == ".png":
-        mermaid_draw.photograph(svg, browser, output)
-    else:
-        output.write_text(diagram.with_titles(svg, found.drawn), "utf-8")
