@@ -37,7 +37,8 @@ class Marked:
     """A diagram's text with a run marked on it.
 
     `css` is what a picture needs besides (Mermaid's state diagrams have no statement for the style of an edge);
-    `titles` are tooltips by Mermaid's number of the edge; `states` and `edges` are what was marked.
+    `titles` are tooltips by Mermaid's number of the edge; `states` and `edges` are what was marked. `remarks` are
+    the warnings of the reader.
     """
 
     name: str
@@ -46,13 +47,15 @@ class Marked:
     titles: dict[int, str] = field(default_factory=dict)
     states: dict[str, StateView] = field(default_factory=dict)
     edges: dict[str, int] = field(default_factory=dict)
+    remarks: tuple[mermaid.Diagnostic, ...] = ()
 
 
 def plain(path: Path) -> Marked:
     """A drawing as its file has it. Raises MermaidError, DiagramError."""
     text = _text(path)
-    mermaid.parse(text, str(path))
-    return Marked(path.stem, text)
+    read = mermaid.parse(text, str(path))
+    said = tuple(one for one in read.diagnostics if one.severity == "warning")
+    return Marked(path.stem, text, remarks=said)
 
 
 def marked(machine: Machine, projection: Projection) -> Marked:

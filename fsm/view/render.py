@@ -55,6 +55,8 @@ def render(what: str, store: str, machine: str | None, output: Path | None, as_j
     found = _find(what, store, machine)
     if found.changed:
         print(f"fsm: {found.changed}", file=sys.stderr)
+    for remark in diagram.plain(found.file).remarks:
+        print(f"{found.file}:{remark}", file=sys.stderr)
     if output is not None:
         _write(found, output)
     if as_json:

@@ -157,7 +157,7 @@ def test_a_composite_drawn_inside_itself_is_said_before_mermaid_is_asked(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(mermaid_draw, "_ask", lambda *a: pytest.fail("Mermaid was asked"))
-    with pytest.raises(DrawingError, match=r"(?s)x.mmd:.* error: 'A' is drawn inside itself.*-o FILE.mmd"):
+    with pytest.raises(DrawingError, match=r"(?s)x.mmd:4:3: error: 'A' is drawn inside itself.*-o FILE.mmd"):
         draw("stateDiagram-v2\n[*] --> A\nstate A {\n  A --> A : again\n}\n", file="x.mmd")
 
 

@@ -94,6 +94,14 @@ def test_a_diagram_is_printed_as_it_is(render: Any) -> None:
     assert render(str(file)).out == file.read_text()
 
 
+def test_what_mermaid_swallows_is_told_beside_the_drawing(render: Any, tmp_path: Path) -> None:
+    file = tmp_path / "x.mmd"
+    file.write_text("stateDiagram-v2\n[*] --> A\nA --> [*] : done %% the usual way\n")
+    said = render(str(file))
+    assert said.out == file.read_text()
+    assert said.err.startswith(f"{file}:3:18: warning: Mermaid takes `%%` for a part of the label")
+
+
 def test_a_drawing_that_was_changed_since_is_said_to_be(
     bakery: Any, render: Any, quiet: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
