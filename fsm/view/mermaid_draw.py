@@ -44,13 +44,11 @@ class DrawingError(FsmError):
     code = "F501"
 
 
-def draw(
-    text: str, name: str = "diagram", css: str = "", file: str = "<text>", seconds: float = SECONDS
-) -> str:
+def draw(text: str, name: str = "diagram", file: str = "<text>", seconds: float = SECONDS) -> str:
     """Return the SVG that Mermaid draws of `text`: of shapes and text alone, that runs and loads nothing.
 
     `name` becomes the id of the root element, of which all other ids are made: the same text gives the same bytes.
-    `css` is added to the style of the picture; `file` is named in messages.
+    `file` is named in messages.
 
     Raises MermaidError for a text that is no diagram, and DrawingError where Mermaid refuses it, cannot draw it or takes
     over `seconds`.
@@ -61,7 +59,7 @@ def draw(
     config = {**CONFIG, "deterministicIDSeed": name}
     drawn = _ask({"do": "svg", "text": shielded(text), "config": config}, seconds, file)["svg"]
     try:
-        return pictures.clean(drawn, name, css)
+        return pictures.clean(drawn, name)
     except pictures.NoPicture as e:
         raise DrawingError(f"What Mermaid drew of {file} is no picture: {e}. {INSTEAD}") from e
 

@@ -53,6 +53,10 @@ def render(what: str, store: str, machine: str | None, output: Path | None, as_j
             f"-o {output}: a drawing is written as {', '.join(FORMATS)}. Give the file one of these endings."
         )
     found = _find(what, store, machine)
+    if machine is not None and found.reading is None:
+        raise ConfigError(
+            f"--machine {machine}: {what} is no run, and has one drawing only. Leave --machine out, or name a run."
+        )
     if found.changed:
         print(f"fsm: {found.changed}", file=sys.stderr)
     for remark in diagram.plain(found.file).remarks:
@@ -77,7 +81,7 @@ def render(what: str, store: str, machine: str | None, output: Path | None, as_j
 
 
 def _find(what: str, store: str, machine: str | None) -> _Found:
-    if what.endswith(".mmd"):
+    if what.lower().endswith(".mmd"):
         return _Found(diagram.plain(Path(what)), Path(what))
     opened = open_store(store)
     if RUN_NAME.fullmatch(what) and opened.run(what).read_header() is not None:
@@ -90,6 +94,10 @@ def _find(what: str, store: str, machine: str | None) -> _Found:
     beside = Path("diagrams") / f"{what}.mmd"
     if beside.is_file():
         return _Found(diagram.plain(beside), beside)
+    if Path(what).is_file():
+        raise ConfigError(
+            f"{what} is a file that does not end in .mmd. A drawing to render is a file of its own: save it as one that does."
+        )
     known = [*opened.runs(), *names]
     raise NoSuchRun(
         f"{what!r} is no run at {opened.url}, and no machine{nearest(what, known) or '.'} Give the path of a .mmd file, the name of a "
@@ -147,8 +155,8 @@ def _write(found: _Found, output: Path) -> None:
         from fsm.view import mermaid_draw
 
         drawn = found.drawn
-        plain = mermaid_draw.draw(drawn.text, drawn.name, drawn.css, str(found.file))
-        svg = diagram.with_titles(plain, drawn)
+        plain = mermaid_draw.draw(drawn.text, drawn.name, str(found.file))
+        svg = diagram.with_marks(plain, drawn)
         if form == ".png":
             content = mermaid_draw.photograph(svg)
         else:

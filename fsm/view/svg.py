@@ -68,10 +68,10 @@ class NoPicture(ValueError):
     """The text is no SVG; the message says why."""
 
 
-def clean(svg: str, name: str, css: str = "") -> str:
+def clean(svg: str, name: str) -> str:
     """The picture with text for its HTML labels, on white, without anything that runs or loads.
 
-    `name` is the id of the root element from then on, `css` is added to its style. Raises NoPicture.
+    `name` is the id of the root element from then on. Raises NoPicture.
     """
     try:
         root = ET.fromstring(svg)
@@ -87,8 +87,7 @@ def clean(svg: str, name: str, css: str = "") -> str:
                 parent.insert(place, _label(child, size))
     _sieve(root, identifier(name))
     for style in root.iter(f"{SVG}style"):
-        # No line runs through a label, and no rule for HTML is left to tell how text looks.
-        style.text = f"{style.text or ''}#{identifier(name)} text{{font-family:{FONT}}}{harmless(css)}"
+        style.text = f"{style.text or ''}#{identifier(name)} text{{font-family:{FONT}}}"
         break
     root.set("style", "background-color: white;")  # a dark page would swallow the black lines
     for prefix, uri in (("", SVG), ("xlink", XLINK)):
@@ -190,7 +189,7 @@ def _numbers(**values: float) -> dict[str, str]:
 
 def _said(*elements: ET.Element) -> str:
     """What was said of the colour and weight of HTML, for SVG text."""
-    kept = {}
+    kept = {"stroke": "none"}  # a class of Mermaid's gives its colour of lines to all that a state holds
     for element in elements:
         for key, value in SAID.findall(element.get("style", "")):
             if key in ("color", "fill"):

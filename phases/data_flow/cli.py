@@ -67,11 +67,11 @@ def family(store: Store, name: str) -> dict[str, list[dict[str, Any]]]:
     """
     found: dict[str, list[dict[str, Any]]] = {}
     before: str | None = name
-    while before and before not in found:
+    while before is not None and before not in found:
         journal = Journal(store.run(before))
         source = journal.header().get("config", {}).get("run", {}).get("source")
         found = {before: list(journal.records()), **found}
-        before = source
+        before = source or None
     for child in dict.fromkeys(child for records in found.values() for child in _children(records)):
         if child not in found:
             begun = store.run(child).read_header() is not None

@@ -210,10 +210,13 @@ def test_a_picture_tells_on_its_states_and_edges_how_often(
     target = bakery.directory / "run.svg"
     assert render("bread", "-o", str(target)).out.strip() == str(target)
     svg = target.read_text()
-    assert re.search(r'<path d="M0" data-id="edge4" class="x" ?><title>taken once</title></path>', svg)
+    assert re.search(
+        r'<path d="M0" data-id="edge4" class="x" style="fill:none;stroke:#2b8a3e;stroke-width:3px">'
+        "<title>taken once</title></path>",
+        svg,
+    )
     assert re.search(r'<path d="M0" data-id="edge5" ?/>', svg)  # the sack was not empty
     assert re.search(r'id="bakery-state-Weigh-5"><title>visited once, \d+ms</title><rect ?/>', svg)
-    assert 'path[data-id="edge4"]{stroke:#2b8a3e !important' in svg
     assert "Weigh" in classes(drawn[0]["text"])["visited"]
 
 
@@ -254,6 +257,16 @@ def test_what_is_no_run_no_machine_and_no_file_is_bad_input(render: Any, tmp_pat
     assert "is no run at" in render("nothing", code=2).err
     assert "cannot be read" in render(str(tmp_path / "none.mmd"), code=2).err
     assert ".mmd, .svg, .png, .html" in render("nothing", "-o", "x.pdf", code=2).err
+
+
+def test_a_drawing_is_known_by_its_ending_and_has_no_machines(render: Any, tmp_path: Path) -> None:
+    large = tmp_path / "OVEN.MMD"
+    large.write_text((TOYS / "oven.mmd").read_text())
+    assert render(str(large)).out == large.read_text()
+    assert "is no run, and has one drawing only" in render(str(large), "--machine", "oven", code=2).err
+    document = tmp_path / "oven.md"
+    document.write_text(f"```mermaid\n{large.read_text()}```\n")
+    assert "is a file that does not end in .mmd" in render(str(document), code=2).err
 
 
 def test_a_machine_that_the_run_does_not_have_is_bad_input(bakery: Any, render: Any, quiet: Any) -> None:
