@@ -23,6 +23,7 @@ ENGINE: Sequence[tuple[str, str]] = (
     ("store", "a directory, a bucket"),
     ("drawing", "the drawing as a statechart"),
     ("mermaid", "text to diagram"),
+    ("faults", "what an error of a service means, and going on through it"),
     ("secrets", "what may not be written"),
     ("text", "text from outside"),
     ("errors", "the errors, numbered"),
@@ -42,6 +43,7 @@ PHASES: Sequence[tuple[str, str]] = (
     ("data_flow", "which data goes where"),
     ("convergence", "whether another epoch pays"),
     ("reading", "files that users bring"),
+    ("services", "which entry of Diagram 8 a fault enters"),
     ("errors", "what goes wrong in them"),
 )
 """The rooms of phases/, likewise."""
