@@ -13,7 +13,7 @@ from fsm.command import of_run
 from fsm.errors import ConfigError
 from fsm.journal import Journal
 from fsm.store import Store, open_store
-from fsm.view.render import write
+from fsm.view import write
 from machines import data_flow
 from phases.data_flow.lineage import Lineage, lineage, unit
 from phases.data_flow.picture import drawn
