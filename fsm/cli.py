@@ -126,11 +126,11 @@ def check(args: argparse.Namespace) -> int:
     try:
         program = configs.load(args.config).program
     except ConfigError as e:
-        if not e.faults:
+        if not e.mistakes:
             raise
         findings = [
-            checks.Finding("error", e.code, fault.file, fault.line, fault.column, fault.message)
-            for fault in e.faults
+            checks.Finding("error", e.code, mistake.file, mistake.line, mistake.column, mistake.message)
+            for mistake in e.mistakes
         ]
     else:
         findings = checks.check(program)

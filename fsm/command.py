@@ -11,7 +11,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
-    from fsm.errors import Fault
+    from fsm.errors import Mistake
 
 BROKEN_PIPE = 141  # what a shell reports for a program whose reader has gone
 
@@ -52,7 +52,7 @@ def guarded(do: Callable[[argparse.Namespace], int], args: argparse.Namespace) -
     try:
         return do(args)
     except ConfigError as e:
-        _complain(args, e.message, e.code, e.faults)
+        _complain(args, e.message, e.code, e.mistakes)
         return e.exit_code
     except FsmError as e:
         _complain(args, e.message, e.code)
@@ -65,11 +65,11 @@ def guarded(do: Callable[[argparse.Namespace], int], args: argparse.Namespace) -
         return BROKEN_PIPE
 
 
-def _complain(args: argparse.Namespace, message: str, code: str, faults: Sequence[Fault] = ()) -> None:
+def _complain(args: argparse.Namespace, message: str, code: str, mistakes: Sequence[Mistake] = ()) -> None:
     if getattr(args, "json", False):
-        several = {"faults": [asdict(fault) for fault in faults]} if faults else {}
+        several = {"mistakes": [asdict(mistake) for mistake in mistakes]} if mistakes else {}
         print(json.dumps({"error": message, "code": code} | several))
-    for one in faults or (message,):
+    for one in mistakes or (message,):
         say(f"{one} [{code}]")
 
 

@@ -72,7 +72,7 @@ class NotJson(FsmError):
 
 
 @dataclass(frozen=True)
-class Fault:
+class Mistake:
     """One thing that is wrong with a configuration.
 
     `file` is the file, or the option of the command line (`--seed`) that said it. `line` and `column` count from 1; they are
@@ -95,18 +95,18 @@ class Fault:
 class ConfigError(FsmError):
     """The configuration cannot be read, or says something it may not say.
 
-    `faults` are all the things that are wrong with a file, in its order, and the message has one in each line; empty for
+    `mistakes` are all the things that are wrong with a file, in its order, and the message has one in each line; empty for
     what is wrong elsewhere.
     """
 
     code = "F301"
-    faults: tuple[Fault, ...] = ()
+    mistakes: tuple[Mistake, ...] = ()
 
     @classmethod
-    def of(cls, faults: Sequence[Fault]) -> Self:
+    def of(cls, mistakes: Sequence[Mistake]) -> Self:
         """The error that says all of them."""
-        error = cls("\n".join(map(str, faults)))
-        error.faults = tuple(faults)
+        error = cls("\n".join(map(str, mistakes)))
+        error.mistakes = tuple(mistakes)
         return error
 
 

@@ -12,7 +12,7 @@ from yaml.composer import ComposerError
 from yaml.reader import Reader
 
 from fsm.config.scalars import core
-from fsm.errors import ConfigError, Fault
+from fsm.errors import ConfigError, Mistake
 from fsm.text import unspelt
 
 Steps = tuple[str | int, ...]
@@ -48,20 +48,20 @@ class Entry:
 class Document:
     """A configuration's values, where each stands, and what is wrong with the text of it.
 
-    `wrong` are the ways to the values that have a fault; what stands there says nothing.
+    `wrong` are the ways to the values that have a mistake; what stands there says nothing.
     """
 
     file: str
     values: dict[str, Any]
     entries: dict[Steps, Entry]
-    faults: list[Fault] = field(default_factory=list)
+    mistakes: list[Mistake] = field(default_factory=list)
     wrong: set[Steps] = field(default_factory=set)
 
 
 def read(text: str, file: str) -> Document:
     """The document of a YAML text.
 
-    What is wrong with single keys and values is in its `faults`. Raises ConfigError where the text is
+    What is wrong with single keys and values is in its `mistakes`. Raises ConfigError where the text is
     no YAML, or no mapping.
     """
     _refuse_characters(text, file)
@@ -70,17 +70,17 @@ def read(text: str, file: str) -> Document:
     except yaml.MarkedYAMLError as e:
         mark = e.problem_mark or e.context_mark
         line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
-        raise ConfigError.of([Fault(file, line, column, _not_yaml(e, text))]) from e
+        raise ConfigError.of([Mistake(file, line, column, _not_yaml(e, text))]) from e
     except (yaml.YAMLError, ValueError, RecursionError) as e:
         said = str(e).split("\n")[0] or "nested too deep"
-        raise ConfigError.of([Fault(file, 1, 1, f"this is not YAML: {said}")]) from e
+        raise ConfigError.of([Mistake(file, 1, 1, f"this is not YAML: {said}")]) from e
     if not isinstance(node, yaml.MappingNode):
         found = {yaml.SequenceNode: "a list", yaml.ScalarNode: "a single value"}.get(type(node), "empty")
         if isinstance(node, yaml.ScalarNode) and node.tag == _PLAIN and core(node.value) is None:
             found = "empty"
         raise ConfigError.of(
             [
-                Fault(
+                Mistake(
                     file,
                     1,
                     1,
@@ -91,10 +91,10 @@ def read(text: str, file: str) -> Document:
     reading = _Reading(file)
     values = reading.value(node, ())
     document = Document(
-        file, values if isinstance(values, dict) else {}, reading.entries, reading.faults, reading.wrong
+        file, values if isinstance(values, dict) else {}, reading.entries, reading.mistakes, reading.wrong
     )
     if reading.overflowed:
-        raise ConfigError.of(document.faults)
+        raise ConfigError.of(document.mistakes)
     return document
 
 
@@ -127,7 +127,7 @@ class _Reading:
     def __init__(self, file: str) -> None:
         self.file = file
         self.entries: dict[Steps, Entry] = {}
-        self.faults: list[Fault] = []
+        self.mistakes: list[Mistake] = []
         self.wrong: set[Steps] = set()
         self.overflowed = False
         self._count = 0
@@ -142,7 +142,7 @@ class _Reading:
         if isinstance(node, yaml.ScalarNode):
             return self._scalar(node, path)
         if id(node) in self._open:
-            self._fault(
+            self._mistake(
                 node, path, "an alias names what it stands in, so this never ends: write out what is meant"
             )
             return None
@@ -175,7 +175,7 @@ class _Reading:
                 continue
             name = self._key(key)
             if name is not None and name in own:
-                self._fault(
+                self._mistake(
                     key,
                     (*path, name),
                     f"the key {name!r} is given twice (before in line {_place(own[name][0])[0]}): keep one",
@@ -184,7 +184,7 @@ class _Reading:
                 own[name] = key, value
         for other in self._merged(merged, path):
             if id(other) in merging:
-                self._fault(node, path, "`<<` names the mapping that it stands in: write out what is meant")
+                self._mistake(node, path, "`<<` names the mapping that it stands in: write out what is meant")
                 continue
             for name, entry in self._mapping(other, path, {*merging, id(other)}).items():
                 own.setdefault(name, entry)
@@ -194,7 +194,7 @@ class _Reading:
         self._count += 1
         if self._count > MOST_VALUES and not self.overflowed:
             self.overflowed = True
-            self._fault(
+            self._mistake(
                 node,
                 path,
                 f"the aliases make more than {MOST_VALUES} values of this file: write out what is meant",
@@ -206,7 +206,7 @@ class _Reading:
             if isinstance(one, yaml.MappingNode) and one.tag == _YAML + "map":
                 yield one
             else:
-                self._fault(
+                self._mistake(
                     one,
                     path,
                     "`<<` takes a mapping, or a list of mappings: name one by its anchor, `<<: *name`",
@@ -214,14 +214,14 @@ class _Reading:
 
     def _key(self, node: yaml.Node) -> str | None:
         if not isinstance(node, yaml.ScalarNode):
-            self._fault(node, None, "a key must be a text, and this one is a list or a mapping")
+            self._mistake(node, None, "a key must be a text, and this one is a list or a mapping")
             return None
-        before = len(self.faults)
+        before = len(self.mistakes)
         value = self._scalar(node, None)
         if isinstance(value, str):
             return value
-        if len(self.faults) == before:
-            self._fault(
+        if len(self.mistakes) == before:
+            self._mistake(
                 node,
                 None,
                 f"the key {node.value or 'nothing'} is not a text to YAML: write it in quotes, '{node.value}'",
@@ -230,14 +230,14 @@ class _Reading:
 
     def _scalar(self, node: yaml.ScalarNode, path: Steps | None) -> Any:
         if why := unspelt(node.value):
-            self._fault(node, path, f"this is no text: it has {why}")
+            self._mistake(node, path, f"this is no text: it has {why}")
             return None
         if node.tag == _STR:
             return node.value
         try:
             value = core(node.value)
         except ValueError:
-            self._fault(node, path, f"a number of {len(node.value)} digits is none that can be read")
+            self._mistake(node, path, f"a number of {len(node.value)} digits is none that can be read")
             return None
         if node.tag == _PLAIN:
             return value
@@ -246,23 +246,23 @@ class _Reading:
             self._refuse_tag(node, path)
             return None
         if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
-            self._fault(
+            self._mistake(
                 node, path, f"{node.value!r} is not what its tag {_shown(node.tag)} says: leave the tag out"
             )
             return None
         return float(str(value)) if node.tag == _YAML + "float" else value
 
     def _refuse_tag(self, node: yaml.Node, path: Steps | None) -> None:
-        self._fault(
+        self._mistake(
             node,
             path,
             f"the tag {_shown(node.tag)} makes an object, and a configuration holds plain values: leave it out",
         )
 
-    def _fault(self, node: yaml.Node, path: Steps | None, message: str) -> None:
+    def _mistake(self, node: yaml.Node, path: Steps | None, message: str) -> None:
         if path is not None:
             self.wrong.add(path)
-        self.faults.append(Fault(self.file, *_place(node), message))
+        self.mistakes.append(Mistake(self.file, *_place(node), message))
 
 
 def _place(node: yaml.Node) -> tuple[int, int]:
@@ -295,4 +295,4 @@ def _refuse_characters(text: str, file: str) -> None:
             f"this is not YAML that all read alike: the character {name} cannot stand there. Write it as an escape in double "
             f'quotes, "\\u{ord(found[0]):04x}", or leave it out'
         )
-        raise ConfigError.of([Fault(file, len(before), len(before[-1]) + 1, message)])
+        raise ConfigError.of([Mistake(file, len(before), len(before[-1]) + 1, message)])

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fsm.config.document import Document, Steps
-from fsm.errors import ConfigError, Fault
+from fsm.errors import ConfigError, Mistake
 from fsm.secrets import redactor
 
 OPTIONS = {
@@ -28,7 +28,7 @@ class Draft:
         self.entries = document.entries
         self.variables: dict[Steps, tuple[str, ...]] = {}
         self.secrets: set[str] = set()
-        self._faults = list(document.faults)
+        self._mistakes = list(document.mistakes)
         self._wrong = set(document.wrong)
         self._options: dict[Steps, str] = {}
         for key, value in overrides.items():
@@ -57,18 +57,18 @@ class Draft:
         """Whether a person wrote the value there: neither a variable's nor the command line's."""
         return path not in self.variables and path not in self._options
 
-    def fault(self, path: Steps, message: str, *, at_key: bool = False) -> None:
+    def mistake(self, path: Steps, message: str, *, at_key: bool = False) -> None:
         """Note what is wrong with the value at a path, or with its key."""
         self._wrong.add(path)
         if option := self._options.get(path):
-            self._faults.append(Fault(option, 0, 0, message))
+            self._mistakes.append(Mistake(option, 0, 0, message))
             return
         known = path
         while known not in self.entries and known:
             known = known[:-1]
         entry = self.entries.get(known)
         line, column = (entry.key if at_key else entry.value) if entry else (1, 1)
-        self._faults.append(Fault(self.file, line, column, message))
+        self._mistakes.append(Mistake(self.file, line, column, message))
 
     def wrong(self, path: Steps) -> bool:
         """Whether something is known to be wrong with the value at a path, or with what it stands in."""
@@ -80,9 +80,9 @@ class Draft:
 
     def settle(self) -> None:
         """Raise ConfigError with all that is wrong, in the order of the file, without any secret's value."""
-        if not self._faults:
+        if not self._mistakes:
             return
         redact = redactor(self.secrets)
-        unique = {(f.file, f.line, f.column, redact(f.message)): None for f in self._faults}
-        faults = [Fault(*one) for one in unique]
-        raise ConfigError.of(sorted(faults, key=lambda f: (f.line, f.column)))
+        unique = {(f.file, f.line, f.column, redact(f.message)): None for f in self._mistakes}
+        mistakes = [Mistake(*one) for one in unique]
+        raise ConfigError.of(sorted(mistakes, key=lambda f: (f.line, f.column)))

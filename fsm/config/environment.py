@@ -38,14 +38,14 @@ def _filled(value: Any, draft: Draft, path: Steps) -> Any:
         name, default = match.groups()
         found = os.environ.get(name, default)
         if found is None:
-            draft.fault(
+            draft.mistake(
                 path,
                 f"{draft.dotted(path)} names the environment variable {name}, which is not set: set it, or write "
                 f"${{{name}:-default}}",
             )
             return match[0]
         if unspelt(found):  # how Python holds bytes that are not UTF-8
-            draft.fault(
+            draft.mistake(
                 path, f"{draft.dotted(path)} names the environment variable {name}, which is not UTF-8 text"
             )
             return match[0]

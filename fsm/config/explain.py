@@ -34,7 +34,7 @@ def section(draft: Draft, path: Steps, value: Any, model: Any, build: Callable[[
     if value is None:
         value = {}
     if not isinstance(value, dict):
-        draft.fault(path, f"{draft.dotted(path)} must be a mapping of keys, and is {_a(value)}")
+        draft.mistake(path, f"{draft.dotted(path)} must be a mapping of keys, and is {_a(value)}")
         return None
     shape = Shape(Any if model is None else model)
     _words(draft, path, value, shape)
@@ -62,7 +62,7 @@ def _words(draft: Draft, path: Steps, value: Any, shape: Shape) -> None:
         kinds = shape.kinds
         said = misfit(value, draft.written(path), kinds) if draft.in_file(path) else _given(value, kinds)
         if said:
-            draft.fault(path, f"{draft.dotted(path)}: {said}{_by(draft, path)}")
+            draft.mistake(path, f"{draft.dotted(path)}: {said}{_by(draft, path)}")
 
 
 def _given(value: Any, kinds: Kinds) -> str:
@@ -84,13 +84,13 @@ def _refused(draft: Draft, path: Steps, value: Any, shape: Shape, error: Validat
         full = (*path, *there)
         if one["type"] == "missing":
             name = draft.dotted((*full, str(one["loc"][-1])))
-            draft.fault((*full, str(one["loc"][-1])), f"the key {name!r} is missing", at_key=True)
+            draft.mistake((*full, str(one["loc"][-1])), f"the key {name!r} is missing", at_key=True)
         elif one["type"] == "extra_forbidden":
             inside = shape
             for step in there[:-1]:
                 inside = inside.at(step)
             message = f"unknown key {draft.dotted(full)!r}{unknown(str(full[-1]), inside.keys)}"
-            draft.fault(full, message, at_key=True)
+            draft.mistake(full, message, at_key=True)
         elif not (there and draft.wrong_within(full)):
             said.setdefault(full, []).append(_message(one))
     for full, messages in said.items():
@@ -99,7 +99,7 @@ def _refused(draft: Draft, path: Steps, value: Any, shape: Shape, error: Validat
             inside = inside.at(step)
         head = f"{draft.dotted(full)}: " if full else ""
         not_this = _not(draft, full, _at(value, full[len(path) :]), inside.kinds)
-        draft.fault(full, f"{head}{', or '.join(dict.fromkeys(messages))}{not_this}{_by(draft, full)}")
+        draft.mistake(full, f"{head}{', or '.join(dict.fromkeys(messages))}{not_this}{_by(draft, full)}")
 
 
 def _message(error: Any) -> str:

@@ -14,7 +14,7 @@ from fsm.config.draft import Draft
 from fsm.config.explain import section, unknown
 from fsm.config.model import Config, Engine, Plug
 from fsm.engine import Machine, Phase, Program, Registry, closure, nearest
-from fsm.errors import ConfigError, Fault
+from fsm.errors import ConfigError, Mistake
 from fsm.store import run_name
 from fsm.text import NotUtf8, decode
 
@@ -48,7 +48,7 @@ def load(path: Path, overrides: Mapping[str, Any] | None = None) -> Config:
     ):
         draft.settle()
         raise AssertionError(
-            "a configuration without its machines has faults"
+            "a configuration without its machines has mistakes"
         )  # all ways here have noted one
     found = closure(root, recovery, machines)
     plugged = {name: phases[name] for name in found if name in phases}
@@ -90,7 +90,7 @@ def _text(path: Path) -> str:
         return decode(content, str(path))
     except NotUtf8 as e:
         raise ConfigError.of(
-            [Fault(str(path), e.line, 1, f"the configuration {e.why}: save it as UTF-8")]
+            [Mistake(str(path), e.line, 1, f"the configuration {e.why}: save it as UTF-8")]
         ) from e
 
 
@@ -108,7 +108,7 @@ def _registry(draft: Draft, key: str, package: str, kind: type[Any]) -> Registry
     try:
         return Registry(package, kind)
     except ConfigError as e:
-        draft.fault(("plug", key), e.message)
+        draft.mistake(("plug", key), e.message)
         return None
 
 
@@ -119,7 +119,7 @@ def _name_of_run(draft: Draft, own: Mapping[str, Any]) -> None:
         try:
             run_name(name)
         except ConfigError as e:
-            draft.fault(("run", "name"), f"run.name: {e.message}")
+            draft.mistake(("run", "name"), f"run.name: {e.message}")
 
 
 def _sections(draft: Draft, phases: Registry, keys: list[str]) -> dict[str, Any]:
@@ -130,7 +130,7 @@ def _sections(draft: Draft, phases: Registry, keys: list[str]) -> dict[str, Any]
             phase = phases[key]
             values[key] = section(draft, (key,), draft.values[key], phase.config, phase.section)
         else:
-            draft.fault((key,), f"unknown key {key!r}{unknown(key, known)}", at_key=True)
+            draft.mistake((key,), f"unknown key {key!r}{unknown(key, known)}", at_key=True)
     return values
 
 
@@ -142,7 +142,7 @@ def _known_machine(draft: Draft, own: Mapping[str, Any], key: str, machines: Reg
     if name in machines:
         return name
     known = list(machines.names)
-    draft.fault(
+    draft.mistake(
         (key,),
         f"{key}: there is no machine {name!r}{nearest(name, known) or '.'} There are: {', '.join(known)}",
     )

@@ -60,10 +60,10 @@ def wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return Path("wrong.yaml")
 
 
-def test_one_error_has_all_faults_in_the_order_of_the_file(wrong: Path) -> None:
+def test_one_error_has_all_mistakes_in_the_order_of_the_file(wrong: Path) -> None:
     with pytest.raises(ConfigError) as e:
         load(wrong)
-    found = [((f.line, f.column), f.message) for f in e.value.faults]
+    found = [((f.line, f.column), f.message) for f in e.value.mistakes]
     assert [place for place, _ in found] == [place for place, _ in PLACES]
     for (_, message), (_, said) in zip(found, PLACES, strict=True):
         assert said in message
@@ -77,7 +77,7 @@ def test_check_prints_them_as_a_compiler_does(wrong: Path, capsys: pytest.Captur
     assert lines[0].startswith("wrong.yaml:1:10: error[F301]: machine: there is no machine 'piepline'")
 
 
-def test_check_gives_one_json_object_a_fault(wrong: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_check_gives_one_json_object_a_mistake(wrong: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", str(wrong), "--json"]) == 2
     found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [(f["line"], f["column"]) for f in found] == [place for place, _ in PLACES]
@@ -91,7 +91,7 @@ def test_run_tells_them_all_and_gives_the_list_in_its_json(
     out, err = capsys.readouterr()
     said = json.loads(out)
     assert said["code"] == "F301"
-    assert [(f["line"], f["column"]) for f in said["faults"]] == [place for place, _ in PLACES]
+    assert [(f["line"], f["column"]) for f in said["mistakes"]] == [place for place, _ in PLACES]
     assert len(err.splitlines()) == len(PLACES)
     assert err.startswith("fsm: wrong.yaml:1:10: machine: ")
 
@@ -99,13 +99,13 @@ def test_run_tells_them_all_and_gives_the_list_in_its_json(
 def test_what_the_command_line_gave_is_named_by_its_option(wrong: Path) -> None:
     with pytest.raises(ConfigError) as e:
         load(wrong, {"machine": "pipelin", "run.name": "a b", "store": "${NO_STORE_HERE}"})
-    given = [f for f in e.value.faults if not f.line]
+    given = [f for f in e.value.mistakes if not f.line]
     assert {(f.file, f.message.split(" ")[0]) for f in given} == {
         ("--machine", "machine:"),
         ("--run", "run.name:"),
         ("--store", "store"),
     }
-    assert not {(1, 10), (5, 9), (7, 8)} & {(f.line, f.column) for f in e.value.faults}, (
+    assert not {(1, 10), (5, 9), (7, 8)} & {(f.line, f.column) for f in e.value.mistakes}, (
         "what was replaced is not judged"
     )
 
@@ -125,9 +125,9 @@ def test_a_variable_may_hold_what_a_field_makes_of_it_but_no_infinity(
         monkeypatch.setenv("RATE", value)
         with pytest.raises(ConfigError) as e:
             load(path)
-        (fault,) = e.value.faults
-        assert said in fault.message
-        assert fault.message.endswith("(from the environment: RATE)")
+        (mistake,) = e.value.mistakes
+        assert said in mistake.message
+        assert mistake.message.endswith("(from the environment: RATE)")
 
 
 def test_a_variable_that_is_no_text_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -146,16 +146,16 @@ def test_no_message_holds_a_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     )
     with pytest.raises(ConfigError) as e:
         load(path)
-    assert len(e.value.faults) == 2
+    assert len(e.value.mistakes) == 2
     assert "hf_abcdefgh" not in str(e.value)
 
 
-def test_a_fault_of_the_text_is_not_told_twice(tmp_path: Path) -> None:
+def test_a_mistake_in_the_text_is_not_told_twice(tmp_path: Path) -> None:
     path = tmp_path / "v.yaml"
     path.write_text("machine: !x pipeline\nmachine: piepline\nrun: {seed: !y 3, sed: 1}\nrecovery: nobody\n")
     with pytest.raises(ConfigError) as e:
         load(path)
-    assert [(f.line, f.column) for f in e.value.faults] == [(1, 10), (2, 1), (3, 13), (3, 19), (4, 11)]
+    assert [(f.line, f.column) for f in e.value.mistakes] == [(1, 10), (2, 1), (3, 13), (3, 19), (4, 11)]
 
 
 def test_a_plug_that_is_not_there_is_told_with_what_else_is_wrong(tmp_path: Path) -> None:
@@ -163,4 +163,4 @@ def test_a_plug_that_is_not_there_is_told_with_what_else_is_wrong(tmp_path: Path
     path.write_text("machine: x\nplug: {machines: no_such_package}\nrun: {seed: no}\n")
     with pytest.raises(ConfigError) as e:
         load(path)
-    assert [f.message.split(" ")[0] for f in e.value.faults] == ["plug:", "run.seed:"]
+    assert [f.message.split(" ")[0] for f in e.value.mistakes] == ["plug:", "run.seed:"]

@@ -111,23 +111,23 @@ def test_a_word_means_what_the_core_schema_says(path: Path, line: str, key: str,
 def test_a_word_that_lands_where_it_does_not_belong_is_refused_with_what_to_write(
     path: Path, line: str, said: str
 ) -> None:
-    (fault,) = refused(path, f"{HEAD}  {line}\n").faults
-    assert said in fault.message
-    assert (fault.file, fault.line) == (str(path), 3)
+    (mistake,) = refused(path, f"{HEAD}  {line}\n").mistakes
+    assert said in mistake.message
+    assert (mistake.file, mistake.line) == (str(path), 3)
 
 
 def test_the_seed_is_not_guessed(path: Path) -> None:
-    (fault,) = refused(path, HEAD + "  revision: a\nrun: {seed: 010}\n").faults
-    assert (fault.line, fault.column) == (4, 13)
+    (mistake,) = refused(path, HEAD + "  revision: a\nrun: {seed: 010}\n").mistakes
+    assert (mistake.line, mistake.column) == (4, 13)
     assert (
-        fault.message
+        mistake.message
         == "run.seed: 010 is 10 to YAML 1.2 and 8 to YAML 1.1: write 10 or 8, whichever is meant"
     )
 
 
 def test_what_the_engine_passes_on_unread_is_finite_and_one_thing_too(path: Path) -> None:
     text = HEAD + "  revision: a\nstore_options: {a: .nan, b: 010, c: [{d: .inf}], e: no}\n"
-    assert [f.message.partition(":")[0] for f in refused(path, text).faults] == [
+    assert [f.message.partition(":")[0] for f in refused(path, text).mistakes] == [
         "store_options.a", "store_options.b", "store_options.c.0.d",
     ]  # fmt: skip
 
@@ -204,7 +204,7 @@ def test_a_text_that_is_no_configuration_is_refused_by_its_line(
     path: Path, text: str | bytes, line: int, said: str
 ) -> None:
     error = refused(path, text)
-    assert any(said in f.message and line in (f.line, 0) for f in error.faults), error.faults
+    assert any(said in f.message and line in (f.line, 0) for f in error.mistakes), error.mistakes
 
 
 def test_a_file_beyond_all_use_and_what_is_no_file(path: Path, tmp_path: Path) -> None:
@@ -247,7 +247,7 @@ def test_any_text_is_values_or_an_error_that_names_the_file(
     with pytest.raises(ConfigError) as e:  # none has a machine that there is
         load(path)
     assert e.value.message.startswith(str(path))
-    assert all(f.line >= 1 and f.column >= 1 for f in e.value.faults)
+    assert all(f.line >= 1 and f.column >= 1 for f in e.value.mistakes)
 
 
 @settings(max_examples=40)
