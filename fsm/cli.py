@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from fsm.arguments import of_run, of_store
+from fsm.speech import READER_GONE, emit, finished, out, say, settle, spoken, unwritten, visible
 
 Subparsers = Any  # argparse keeps the type of add_subparsers() to itself
-BROKEN_PIPE = 141  # what a shell reports for a program whose reader has gone
 
 
 def guarded(do: Callable[[argparse.Namespace], int], args: argparse.Namespace) -> int:
@@ -22,35 +21,35 @@ def guarded(do: Callable[[argparse.Namespace], int], args: argparse.Namespace) -
     from fsm.mermaid import MermaidError
 
     try:
-        return do(args)
+        code = do(args)
     except FsmError as e:
         _complain(args, e.message, e.code)
-        return e.exit_code
+        code = e.exit_code
     except MermaidError as e:
         _complain(args, str(e), "F100")
-        return 2
-    except BrokenPipeError:
-        sys.stdout = _nowhere()
-        return BROKEN_PIPE
+        code = 2
+    except OSError as e:
+        code = unwritten(e)
+    except SystemExit as e:  # a library's way to end when the reader of its output has gone
+        if not isinstance(e.__context__, BrokenPipeError):
+            raise
+        code = READER_GONE
+    return finished(code)
 
 
 def _complain(args: argparse.Namespace, message: str, code: str) -> None:
     if getattr(args, "json", False):
-        print(json.dumps({"error": message, "code": code}))
+        emit(json.dumps({"error": message, "code": code}))
     say(f"{message} [{code}]")
 
 
-def say(message: str) -> None:
-    """A paragraph for the person at the terminal, who may have closed it: that is no failure of the command."""
+def words(parser: argparse.ArgumentParser, argv: list[str] | None) -> argparse.Namespace:
+    """The arguments of a command, whose standard streams are usable from here on. Ends the process as argparse does."""
+    settle()
     try:
-        print(f"fsm: {message}", file=sys.stderr, flush=True)
-    except OSError:
-        sys.stderr = _nowhere()
-
-
-def _nowhere() -> TextIO:
-    """A stream to put in the place of one that cannot be written, so that the interpreter's own flush does not fail."""
-    return open(os.devnull, "w")  # noqa: PTH123
+        return parser.parse_args(argv)
+    except SystemExit as end:
+        raise SystemExit(finished(int(end.code or 0))) from None
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -102,7 +101,7 @@ def main(argv: list[str] | None = None) -> int:
     one.set_defaults(do=parse)
 
     _phase_commands(commands, argv if argv is not None else sys.argv[1:])
-    args = parser.parse_args(argv)
+    args = words(parser, argv)
     return guarded(args.do, args)
 
 
@@ -166,9 +165,9 @@ def check(args: argparse.Namespace) -> int:
     program = configs.load(args.config).program
     findings = checks.check(program)
     for finding in findings:
-        print(json.dumps(finding.as_json()) if args.json else finding)
+        out(json.dumps(finding.as_json()) if args.json else finding)
     if not findings and not args.json:
-        print(f"{args.config}: {len(program.machines)} machines, nothing to complain of")
+        out(f"{args.config}: {len(program.machines)} machines, nothing to complain of")
     return 2 if any(f.severity == "error" for f in findings) else 0
 
 
@@ -190,19 +189,19 @@ def parse(args: argparse.Namespace) -> int:
             continue
         for diagram in diagrams:
             if args.json:
-                print(json.dumps({"file": str(path), **mermaid.dump(diagram)}, ensure_ascii=False))
+                out(json.dumps({"file": str(path), **mermaid.dump(diagram)}, ensure_ascii=False))
                 continue
             for said in diagram.diagnostics:
-                print(f"{path}:{said.line}:{said.column}: {said.severity}: {said.message}")
-            print(f"{path}: {type(diagram).__name__} read")
+                out(f"{path}:{said.line}:{said.column}: {said.severity}: {said.message}")
+            out(f"{path}: {type(diagram).__name__} read")
     return 2 if refused else 0
 
 
 def _refused(args: argparse.Namespace, path: Path, message: str, line: int, column: int) -> None:
     if args.json:
-        print(json.dumps({"file": str(path), "error": message, "line": line, "column": column}))
+        out(json.dumps({"file": str(path), "error": message, "line": line, "column": column}))
     else:
-        print(message if line else f"{path}: {message}", file=sys.stderr)
+        spoken(sys.stderr, visible(message if line else f"{path}: {message}") + "\n")
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 What C libraries and processes below write there would tear it. It goes to a file without a name instead, and is read
 from there: a file, and not a pipe, so that a process below that outlives this one can go on writing, and so that
-nothing ever waits for a reader.
+nothing ever waits for a reader. In memory where it can be, so that a full disk is no reason to be silent.
 """
 
 from __future__ import annotations
@@ -46,16 +46,26 @@ class Spool:
         return [text.rstrip() for text in texts if text.strip()]
 
 
+def opened() -> int | None:
+    """A descriptor of a new file for a spool, in memory where the system has such files; None where there is no room."""
+    try:
+        if hasattr(os, "memfd_create"):
+            return os.memfd_create("spool")
+        with tempfile.TemporaryFile() as file:
+            return os.dup(file.fileno())
+    except OSError:
+        return None
+
+
 @contextmanager
-def spooled() -> Iterator[tuple[Spool, TextIO]]:
-    """Inside, descriptors 1 and 2 lead to the spool. Gives it, and a stream to the terminal that 2 was."""
+def spooled(spool: int) -> Iterator[tuple[Spool, TextIO]]:
+    """Inside, descriptors 1 and 2 lead to the file `spool`. Gives it, and a stream to the terminal that 2 was."""
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError):
             stream.flush()
     kept = {fd: os.dup(fd) for fd in (1, 2)}
     fatal = faulthandler.is_enabled()
-    with tempfile.TemporaryFile() as file:
-        spool = file.fileno()
+    try:
         # appending, so that a child's descriptor and an emptying agree on where the end is
         fcntl.fcntl(spool, fcntl.F_SETFL, fcntl.fcntl(spool, fcntl.F_GETFL) | os.O_APPEND)
         encoding = getattr(sys.stderr, "encoding", None) or "utf-8"
@@ -77,3 +87,5 @@ def spooled() -> Iterator[tuple[Spool, TextIO]]:
                 faulthandler.enable()
             with contextlib.suppress(OSError, ValueError):
                 terminal.close()
+    finally:
+        os.close(spool)

@@ -7,13 +7,14 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import TYPE_CHECKING, Any, TextIO
 
 from fsm.config import Config, environment_secrets
 from fsm.engine import Nobody, Observer
 from fsm.secrets import redactor
+from fsm.speech import Outlet, writer
 from fsm.view.projection import Projection
 
 if TYPE_CHECKING:
@@ -49,12 +50,18 @@ def telling(
         with stray.captured(logs.nobody()):
             yield Nobody(), logs.nobody()
         return
-    if log == "auto" and stream is sys.stderr and _can_show_a_tree(stream):
-        with _live(empty, redact) as told:
+    if log == "auto" and stream is sys.stderr and _can_show_a_tree(stream) and (file := _spool()) is not None:
+        with _live(empty, redact, file) as told:
             yield told
         return
     with _lines(empty(), redact, stream, json=log == "json") as told:
         yield told
+
+
+def _spool() -> int | None:
+    from fsm.view import spool
+
+    return spool.opened()
 
 
 @contextmanager
@@ -64,39 +71,50 @@ def _lines(
     from fsm.view import logs, stray
     from fsm.view.lines import Teller
 
-    def sink(level: str, line: str) -> None:
-        stream.write(line + "\n")
-        stream.flush()
+    form = logs.Form(redact, json, _colours(stream))
 
-    with logs.logging_to(sink, redact, json=json, colours=_colours(stream)) as logger, stray.captured(logger):
-        teller = Teller(logger, projection)
-        try:
-            yield teller, logger
-        finally:
-            teller.close()
+    def note(lines: int, why: str) -> str:
+        return form.said("warning", "lines of the log could not be written", lines=lines, why=why) + "\n"
+
+    outlet = Outlet(writer(stream), note)
+    try:
+        with (
+            logs.logging_to(lambda level, line: outlet.put(line + "\n"), form) as logger,
+            stray.captured(logger),
+        ):
+            teller = Teller(logger, projection)
+            try:
+                yield teller, logger
+            finally:
+                teller.close()
+    finally:
+        outlet.close()
 
 
 @contextmanager
-def _live(empty: Callable[[], Projection], redact: Callable[[str], str]) -> Iterator[tuple[Observer, Any]]:
-    from rich.console import Console
-
+def _live(
+    empty: Callable[[], Projection], redact: Callable[[str], str], file: int
+) -> Iterator[tuple[Observer, Any]]:
     from fsm.view import logs, spool, stray
     from fsm.view.live import Painter, Teller
 
-    with spool.spooled() as (spooled, terminal), _signals(terminal):
-        console = Console(file=terminal, force_terminal=True, highlight=False, markup=False, emoji=False)
-        painter = Painter(empty(), console, terminal, stray=spooled.lines, redact=redact)
-        with logs.logging_to(painter.line, redact, json=False, colours=_colours(terminal)) as logger:
-            teller = Teller(painter, logger, empty, _drawings)
-            painter.start()
-            try:
-                with stray.captured(logger):
-                    yield teller, logger
-            finally:
+    with spool.spooled(file) as (spooled, terminal), _signals(terminal):
+        outlet = Outlet(writer(terminal))
+        painter = Painter(empty(), terminal, outlet, stray=spooled.lines, redact=redact)
+        try:
+            with logs.logging_to(painter.line, logs.Form(redact, False, _colours(terminal))) as logger:
+                teller = Teller(painter, logger, empty, _drawings)
+                painter.start()
                 try:
-                    teller.close()
+                    with stray.captured(logger):
+                        yield teller, logger
                 finally:
-                    painter.close()
+                    try:
+                        teller.close()
+                    finally:
+                        painter.close()
+        finally:
+            outlet.close()
 
 
 def _drawings(watch: Watch) -> Mapping[str, Machine]:
@@ -118,11 +136,14 @@ def _signals(terminal: TextIO) -> Iterator[None]:
         raise SystemExit(128 + number)
 
     def halt(number: int, frame: FrameType | None) -> None:
-        terminal.write(SHOW_CURSOR + "\n")
-        terminal.flush()
+        say(SHOW_CURSOR + "\n")
         os.kill(os.getpid(), signal.SIGSTOP)
-        terminal.write(HIDE_CURSOR)  # it goes on
-        terminal.flush()
+        say(HIDE_CURSOR)  # it goes on
+
+    def say(controls: str) -> None:
+        with suppress(OSError, ValueError):
+            terminal.write(controls)
+            terminal.flush()
 
     found = {signal.SIGTERM: end, signal.SIGHUP: end, signal.SIGTSTP: halt}
     before = {number: signal.getsignal(number) for number in found}
@@ -133,7 +154,7 @@ def _signals(terminal: TextIO) -> Iterator[None]:
         yield
     finally:
         for number, was in before.items():
-            if was is signal.SIG_DFL:
+            if was is signal.SIG_DFL and signal.getsignal(number) is found[number]:
                 signal.signal(number, was)
 
 

@@ -14,6 +14,7 @@ from rich.text import Text
 from fsm.drawing import ROOT
 from fsm.engine import Machine
 from fsm.journal import RECOVERY
+from fsm.speech import one_for_one
 from fsm.view.durations import duration, elapsed
 from fsm.view.projection import Level, Progress, Projection, StateView
 
@@ -37,10 +38,11 @@ class Glyphs:
     arrow: str = "→"
     follows: str = "↳"
     more: str = "…"
+    control: str = "\ufffd"  # for a character that a terminal would obey
 
 
 UNICODE = Glyphs()
-ASCII = Glyphs("+", "-", "x", "#", "|/-\\", "#", ".", " - ", "->", ">", "~")
+ASCII = Glyphs("+", "-", "x", "#", "|/-\\", "#", ".", " - ", "->", ">", "~", "?")
 
 
 @dataclass
@@ -77,6 +79,7 @@ def tree(projection: Projection, frame: Frame, below: Sequence[Text] = ()) -> li
     rows = _fitted(_Rows(projection, frame).all(), room, frame)
     lines = [head, *_laid_out(rows, frame), *below]
     for line in lines:
+        line.plain = one_for_one(line.plain, frame.glyphs.control)
         line.no_wrap = True
         line.truncate(max(1, frame.width), overflow="ellipsis")
     return lines[: max(1, frame.height)]
