@@ -48,6 +48,7 @@ class Outlet:
         self._told = 0  # of the dropped ones
         self._done = 0  # texts written, or lost in writing
         self._lost: dict[str, int] = {}  # why -> lines, not yet said
+        self._abandoned = False  # its descriptor may be another's by now
         self._pid = os.getpid()
         self._thread = threading.Thread(target=self._speak, name="outlet", daemon=True)
         self._thread.start()
@@ -74,8 +75,9 @@ class Outlet:
         lost, self._lost = self._lost, {}
         return lost
 
-    def wait(self, patience: float = PATIENCE) -> bool:
+    def wait(self, patience: float | None = None) -> bool:
         """Wait until it is idle, or until nothing was written for `patience` seconds; returns whether it is."""
+        patience = PATIENCE if patience is None else patience
         never = threading.Event()
         step, waited, before = 0.01, 0.0, -1
         while not self.idle and waited < patience:
@@ -84,11 +86,12 @@ class Outlet:
             before = self._done
         return self.idle
 
-    def close(self, patience: float = PATIENCE) -> dict[str, int]:
+    def close(self, patience: float | None = None) -> dict[str, int]:
         """Wait for the rest, but not for ever; returns the lines that were lost and could not be said, by why.
 
         An interrupt meanwhile ends the waiting.
         """
+        patience = PATIENCE if patience is None else patience
         handed = next(self._numbers) - 1
         before = -1
         self._queue.put(None)
@@ -96,20 +99,23 @@ class Outlet:
             while self._thread.is_alive() and self._done != before:
                 before = self._done
                 self._thread.join(patience)
+        self._abandoned = self._thread.is_alive()
         lost = dict(self._lost)
-        if unread := handed - self._taken - self._told + self._thread.is_alive():  # which is at one
+        if unread := handed - self._taken - self._told + self._abandoned:  # which is at one
             lost[NOT_READ] = lost.get(NOT_READ, 0) + unread
         return lost
 
     # In the thread
 
     def _speak(self) -> None:
-        while (given := self._queue.get()) is not None:
+        while (given := self._queue.get()) is not None and not self._abandoned:
             number, text, lines = given
             self._taken += 1
             self._highest = max(self._highest, number)
             self._say(text, lines)
             self._done += 1
+        if self._abandoned:
+            return
         self._highest = next(self._numbers) - 2  # `close` took one
         with suppress(OSError, ValueError):
             self._own_up()
@@ -134,14 +140,14 @@ class Outlet:
             del self._lost[why]
 
 
-def writer(stream: TextIO) -> Write:
+def writer(stream: TextIO, errors: str = ESCAPES) -> Write:
     """What writes to a stream: to its descriptor where it has one of its own, past its buffer.
 
     A buffer would keep what could not be written and fail with it again, in the interpreter's end at the latest.
     """
     if isinstance(stream, io.TextIOWrapper):
         with suppress(OSError, ValueError):
-            return _Descriptor(stream.fileno(), stream.encoding)
+            return _Descriptor(stream.fileno(), stream.encoding, errors)
 
     def write(text: str) -> None:
         stream.write(text)
@@ -153,13 +159,14 @@ def writer(stream: TextIO) -> Write:
 class _Descriptor:
     """Writes to a descriptor. A line of which only the beginning was written is ended before the next text."""
 
-    def __init__(self, fd: int, encoding: str) -> None:
+    def __init__(self, fd: int, encoding: str, errors: str = ESCAPES) -> None:
         self._fd = fd
         self._encoding = encoding
+        self._errors = errors
         self._broken = False
 
     def __call__(self, text: str) -> None:
-        data = text.encode(self._encoding, ESCAPES)
+        data = text.encode(self._encoding, self._errors)
         if self._broken:
             data = b"\n" + data
         written = 0
@@ -185,7 +192,7 @@ class _Descriptor:
             return done
 
 
-def spoken(stream: TextIO, text: str, patience: float = PATIENCE) -> str | None:
+def spoken(stream: TextIO, text: str, patience: float | None = None) -> str | None:
     """Write one text; returns why it could not be written, or None. Waits `patience` seconds for a reader at most."""
     outlet = Outlet(writer(stream))
     outlet.put(text)

@@ -7,14 +7,26 @@ import io
 import os
 import sys
 from contextlib import suppress
-from typing import TextIO
+from typing import Any, TextIO, TypeGuard
 
 from fsm.speech.outlet import spoken
 from fsm.speech.visible import ESCAPES, visible
 
 READER_GONE = 141  # what a shell reports for a program whose reader has gone
 CANNOT_WRITE = 74  # EX_IOERR of sysexits.h
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF)
+
+
+class _Output(io.FileIO):
+    """A descriptor that remembers why it could not be written: other errors of a command look alike."""
+
+    failed: OSError | None = None
+
+    def write(self, data: Any, /) -> int:
+        try:
+            return super().write(data)
+        except OSError as e:
+            self.failed = e
+            raise
 
 
 def settle() -> None:
@@ -36,12 +48,37 @@ def settle() -> None:
     if sys.stdin is None:
         sys.stdin = open(0, closefd=False)  # noqa: SIM115
     if sys.stdout is None:  # every write to it fails
-        sys.stdout = open(os.open(os.devnull, os.O_RDONLY), "w", encoding="utf-8")  # noqa: PTH123, SIM115
+        sys.stdout = _output(os.open(os.devnull, os.O_RDONLY), "utf-8", unbuffered=False)
+    elif _is_plain(sys.stdout):
+        sys.stdout.flush()
+        sys.stdout = _output(
+            1, sys.stdout.encoding, unbuffered=sys.stdout.line_buffering or sys.stdout.write_through
+        )
     if sys.stderr is None:
         sys.stderr = open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors=ESCAPES)
+    if isinstance(sys.stderr, io.TextIOWrapper):
+        sys.stderr.reconfigure(errors=ESCAPES)
+
+
+def _is_plain(stream: TextIO) -> TypeGuard[io.TextIOWrapper]:
+    """Whether a stream is what the interpreter made of descriptor 1, and not something that took its place."""
+    return stream is sys.__stdout__ and isinstance(stream, io.TextIOWrapper) and stream.fileno() == 1
+
+
+def _output(fd: int, encoding: str, *, unbuffered: bool) -> io.TextIOWrapper:
+    raw = io.BufferedWriter(_Output(fd, "w", closefd=False))
+    return io.TextIOWrapper(raw, encoding=encoding, errors=ESCAPES, line_buffering=unbuffered)
+
+
+def _raw() -> _Output | None:
+    raw = getattr(getattr(sys.stdout, "buffer", None), "raw", None)
+    return raw if isinstance(raw, _Output) else None
+
+
+def _failure() -> OSError | None:
+    """Why standard output could not be written."""
+    raw = _raw()
+    return raw.failed if raw else None
 
 
 def say(message: str) -> None:
@@ -61,10 +98,8 @@ def emit(text: str) -> str | None:
 
 def finished(code: int) -> int:
     """The exit code of a command that has printed its last: another one where its output could not be written."""
-    try:
-        sys.stdout.flush()
-    except OSError as e:
-        code = unwritten(e)
+    if _fails(sys.stdout) or _failure():
+        code = _told(_failure())
     if _fails(sys.stderr):
         _silence(sys.stderr)
     return code
@@ -72,13 +107,19 @@ def finished(code: int) -> int:
 
 def unwritten(error: OSError) -> int:
     """The exit code for an error of writing standard output, which is told. Raises the error if it is another's."""
-    failing = _fails(sys.stdout)  # what could not be written is still in its buffer
-    if not failing and not (error.errno in FULL and error.filename is None):
+    if error is not _failure():
         raise error
+    return _told(error)
+
+
+def _told(error: OSError | None) -> int:
     _silence(sys.stdout)
-    if error.errno == errno.EPIPE:
+    if raw := _raw():
+        raw.failed = None  # told once
+    if error is not None and error.errno == errno.EPIPE:
         return READER_GONE
-    say(f"the output could not be written to its end: {error.strerror or error}.")
+    why = (error.strerror if error else None) or error or "unknown"
+    say(f"the output could not be written to its end: {why}.")
     return CANNOT_WRITE
 
 

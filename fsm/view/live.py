@@ -27,7 +27,7 @@ from rich.text import Text
 from fsm.errors import FsmError
 from fsm.speech import MOST, NOT_READ, Outlet, stripped, visible
 from fsm.view.projection import Projection, flat
-from fsm.view.tree import ASCII, UNICODE, Frame, tree
+from fsm.view.tree import ASCII, NARROW, UNICODE, Frame, tree
 
 if TYPE_CHECKING:
     from fsm.engine import Machine
@@ -105,6 +105,7 @@ class Painter:
             redirect_stderr=False,
             vertical_overflow="crop",
         )
+        self._resized()
         self._thread = threading.Thread(target=self._paint, name="terminal", daemon=True)
 
     def start(self) -> None:
@@ -156,6 +157,7 @@ class Painter:
         self._handed = 0
 
     def _draw(self, final: bool = False) -> None:
+        """Draw on the sheet: lines above, a picture below them."""
         lost = self._outlet.owed()
         if self._dropped:
             lost[NOT_READ], self._dropped = lost.get(NOT_READ, 0) + self._dropped, 0
@@ -218,7 +220,8 @@ class Painter:
 
     def _line(self, level: str, line: str) -> None:
         text = Text.from_ansi(line)
-        if level not in ("warning", "error", "critical") or "\n" in line:
+        # a line below is cut where the terminal ends; one above is not
+        if self._width < NARROW or level not in ("warning", "error", "critical") or "\n" in line:
             self._above.append(text)
             return
         self._below.append(text)

@@ -1,6 +1,7 @@
-"""The descriptors of standard output and error while a picture stands on the terminal.
+"""The descriptors of standard output and error during a run.
 
-What C libraries and processes below write there would tear it. It goes to a file without a name instead, and is read
+What C libraries and processes below write there would tear the picture on a terminal, and they would fail or wait where
+it leads to a full disk or to a pipe that nobody reads. It goes to a file without a name instead, and is read
 from there: a file, and not a pipe, so that a process below that outlives this one can go on writing, and so that
 nothing ever waits for a reader. In memory where it can be, so that a full disk is no reason to be silent.
 """
@@ -46,9 +47,14 @@ class Spool:
         return [text.rstrip() for text in texts if text.strip()]
 
 
-def opened() -> int | None:
-    """A descriptor of a new file for a spool, in memory where the system has such files; None where there is no room."""
+def opened(keep: bool = True) -> int | None:
+    """A descriptor of a new file for a spool, in memory where the system has such files; None where there is no room.
+
+    Without `keep` it is the null device.
+    """
     try:
+        if not keep:
+            return os.open(os.devnull, os.O_RDWR)
         if hasattr(os, "memfd_create"):
             return os.memfd_create("spool")
         with tempfile.TemporaryFile() as file:

@@ -14,14 +14,16 @@ from typing import TYPE_CHECKING, Any, TextIO
 from fsm.config import Config, environment_secrets
 from fsm.engine import Nobody, Observer
 from fsm.secrets import redactor
-from fsm.speech import Outlet, writer
+from fsm.speech import Outlet, stripped, writer
 from fsm.view.projection import Projection
 
 if TYPE_CHECKING:
     from fsm.engine import Machine
     from fsm.journal import Watch
+    from fsm.view.spool import Spool
 
 SHOW_CURSOR, HIDE_CURSOR = "\x1b[?25h", "\x1b[?25l"
+BETWEEN_LOOKS = 0.2  # seconds between two looks at what was written to the descriptors
 FORMS = ("auto", "console", "json", "none")
 
 
@@ -34,7 +36,7 @@ def telling(
     `log` is one of FORMS: `auto` is the live tree where `stream` (stderr) is a terminal that can show one, and lines
     otherwise; `none` is silent. Inside, what libraries print or warn becomes lines of the log; no line shows a secret.
     """
-    from fsm.view import logs
+    from fsm.view import logs, spool, stray
 
     stream = stream or sys.stderr
     redact = redactor(config.secrets | environment_secrets())
@@ -44,29 +46,42 @@ def telling(
         projection.name = config.engine.run.name
         return projection
 
+    # only a stream of the process's own: what it passes by comes from the descriptors, and they are everybody's
+    file = spool.opened(keep=log != "none") if stream is sys.stderr and _is_standard(stream) else None
     if log == "none":
-        from fsm.view import stray
-
-        with stray.captured(logs.nobody()):
+        with _aside(file), stray.captured(logs.nobody()):
             yield Nobody(), logs.nobody()
-        return
-    if log == "auto" and stream is sys.stderr and _can_show_a_tree(stream) and (file := _spool()) is not None:
+    elif log == "auto" and file is not None and _can_show_a_tree(stream):
         with _live(empty, redact, file) as told:
             yield told
-        return
-    with _lines(empty(), redact, stream, json=log == "json") as told:
-        yield told
+    else:
+        with (
+            _aside(file) as (spooled, terminal),
+            _lines(empty(), redact, terminal or stream, spooled, json=log == "json") as told,
+        ):
+            yield told
 
 
-def _spool() -> int | None:
+@contextmanager
+def _aside(file: int | None) -> Iterator[tuple[Spool | None, TextIO | None]]:
+    """Descriptors 1 and 2 lead to a file, if there is one, so that nothing below fails or waits for what it writes."""
     from fsm.view import spool
 
-    return spool.opened()
+    if file is None:
+        yield None, None
+        return
+    with spool.spooled(file) as found:
+        yield found
 
 
 @contextmanager
 def _lines(
-    projection: Projection, redact: Callable[[str], str], stream: TextIO, *, json: bool
+    projection: Projection,
+    redact: Callable[[str], str],
+    stream: TextIO,
+    spooled: Spool | None,
+    *,
+    json: bool,
 ) -> Iterator[tuple[Observer, Any]]:
     from fsm.view import logs, stray
     from fsm.view.lines import Teller
@@ -81,6 +96,7 @@ def _lines(
         with (
             logs.logging_to(lambda level, line: outlet.put(line + "\n"), form) as logger,
             stray.captured(logger),
+            _watched(spooled, logger),
         ):
             teller = Teller(logger, projection)
             try:
@@ -92,6 +108,30 @@ def _lines(
 
 
 @contextmanager
+def _watched(spooled: Spool | None, logger: Any) -> Iterator[None]:
+    """Inside, lines that were written to the descriptors become events, a moment later."""
+    if spooled is None:
+        yield
+        return
+    end = threading.Event()
+
+    def watch() -> None:
+        ending = False
+        while not ending:
+            ending = end.wait(BETWEEN_LOOKS)
+            for line in spooled.lines(last=ending):
+                logger.info(stripped(line), printed="descriptor")
+
+    thread = threading.Thread(target=watch, name="spool", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        end.set()
+        thread.join()
+
+
+@contextmanager
 def _live(
     empty: Callable[[], Projection], redact: Callable[[str], str], file: int
 ) -> Iterator[tuple[Observer, Any]]:
@@ -99,7 +139,7 @@ def _live(
     from fsm.view.live import Painter, Teller
 
     with spool.spooled(file) as (spooled, terminal), _signals(terminal):
-        outlet = Outlet(writer(terminal))
+        outlet = Outlet(writer(terminal, errors="replace"))  # as wide as it was drawn
         painter = Painter(empty(), terminal, outlet, stray=spooled.lines, redact=redact)
         try:
             with logs.logging_to(painter.line, logs.Form(redact, False, _colours(terminal))) as logger:
@@ -158,11 +198,15 @@ def _signals(terminal: TextIO) -> Iterator[None]:
                 signal.signal(number, was)
 
 
-def _can_show_a_tree(stream: TextIO) -> bool:
+def _is_standard(stream: TextIO) -> bool:
     try:
-        return stream.isatty() and stream.fileno() == 2 and not _dumb()
+        return stream.fileno() == 2
     except (OSError, ValueError):
         return False
+
+
+def _can_show_a_tree(stream: TextIO) -> bool:
+    return stream.isatty() and not _dumb()
 
 
 def _colours(stream: TextIO) -> bool:
