@@ -258,15 +258,17 @@ def ended(bakery: Any) -> bool:
 
 
 def test_a_terminal_that_is_halted_does_not_halt_the_run(bakery: Any, drive: Any) -> None:
-    terminal = drive(pause=0.05, talk=True)
+    terminal = drive(pause=0.3, talk=True)
     terminal.read(lambda: "bread" in terminal.raw)
     os.write(terminal.master, b"\x13")  # Ctrl-S, as typed
     end = time.monotonic() + 20
     while not ended(bakery):
         assert time.monotonic() < end, "the run waits for its terminal"
         time.sleep(0.02)
+    seen = len(terminal.raw)
     os.write(terminal.master, b"\x11")  # Ctrl-Q
     assert terminal.finish() == 0
+    assert terminal.raw.count("bread · bakery", seen) <= 4  # no pictures of long ago
     lines = terminal.screen.lines
     (head,) = (line for line in lines if line.startswith("bread · bakery"))
     assert head.endswith("done")

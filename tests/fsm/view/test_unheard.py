@@ -28,7 +28,8 @@ OBEYED = ("\x1b", "\x9b", "\u202e", "\x07", "\r")
 
 def environment(**more: str) -> dict[str, str]:
     """For a process that finds the toys."""
-    inherited = {k: v for k, v in os.environ.items() if k not in ("NO_COLOR", "COLUMNS", "PYTHONIOENCODING")}
+    own = ("NO_COLOR", "COLUMNS", "PYTHONIOENCODING", "PYTHONUNBUFFERED")
+    inherited = {k: v for k, v in os.environ.items() if k not in own}
     return inherited | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(HERE)]), "LC_ALL": "C.UTF-8"} | more
 
 
@@ -260,12 +261,14 @@ def test_under_nohup_a_hang_up_is_nothing(bakery: Any) -> None:
 # Other commands
 
 
-def command(bakery: Any, words: list[str], stdout: IO[Any] | int | None, **more: Any) -> tuple[int, str]:
+def command(
+    bakery: Any, words: list[str], stdout: IO[Any] | int | None, unbuffered: str = "", **more: Any
+) -> tuple[int, str]:
     """The exit code of a command, and what it said to standard error."""
     process = subprocess.Popen(
         [sys.executable, "-m", "fsm.cli", *words],
         cwd=bakery.directory,
-        env=environment(),
+        env=environment(PYTHONUNBUFFERED=unbuffered),
         stdout=stdout,
         stderr=subprocess.PIPE,
         **more,
@@ -301,10 +304,16 @@ def baked(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return made
 
 
-@pytest.mark.parametrize("words", COMMANDS, ids=lambda words: words[0])
-def test_a_command_whose_output_a_disk_does_not_take_says_so(baked: Any, words: list[str]) -> None:
+@pytest.mark.parametrize(
+    ("words", "unbuffered"),
+    [*((words, "") for words in COMMANDS), (COMMANDS[0], "1"), (COMMANDS[2], "1")],
+    ids=lambda words: words[0] if isinstance(words, list) else words,
+)
+def test_a_command_whose_output_a_disk_does_not_take_says_so(
+    baked: Any, words: list[str], unbuffered: str
+) -> None:
     with Path("/dev/full").open("w") as full:
-        code, said = command(baked, words, full)
+        code, said = command(baked, words, full, unbuffered)
     assert (code, said) == (74, "fsm: the output could not be written to its end: No space left on device.\n")
 
 
