@@ -23,6 +23,7 @@ ENGINE: Sequence[tuple[str, str]] = (
     ("store", "a directory, a bucket"),
     ("drawing", "the drawing as a statechart"),
     ("mermaid", "text to diagram"),
+    ("speech", "how text leaves the process"),
     ("faults", "what an error of a service means, and going on through it"),
     ("secrets", "what may not be written"),
     ("text", "text from outside"),

@@ -12,6 +12,7 @@ from fsm.config import Plug
 from fsm.engine import Machine, Registry, nearest
 from fsm.errors import ConfigError, FsmError, NoSuchRun
 from fsm.journal import RECOVERY
+from fsm.speech import out, say, spoken, visible
 from fsm.store import RUN_NAME, Store, open_store
 from fsm.view import diagram, report
 from fsm.view.diagram import Marked
@@ -58,9 +59,9 @@ def render(what: str, store: str, machine: str | None, output: Path | None, as_j
             f"--machine {machine}: {what} is no run, and has one drawing only. Leave --machine out, or name a run."
         )
     if found.changed:
-        print(f"fsm: {found.changed}", file=sys.stderr)
+        say(found.changed)
     for remark in diagram.plain(found.file).remarks:
-        print(f"{found.file}:{remark}", file=sys.stderr)
+        spoken(sys.stderr, visible(f"{found.file}:{remark}") + "\n")
     if output is not None:
         _write(found, output)
     if as_json:
@@ -72,11 +73,12 @@ def render(what: str, store: str, machine: str | None, output: Path | None, as_j
             "changed": found.changed or None,
             "output": str(output) if output else None,
         }
-        print(json.dumps(said | diagram.as_json(found.drawn), ensure_ascii=False))
+        out(json.dumps(said | diagram.as_json(found.drawn), ensure_ascii=False))
     elif output is None:
-        sys.stdout.write(found.drawn.text if found.drawn.text.endswith("\n") else found.drawn.text + "\n")
+        text = found.drawn.text.removesuffix("\n")
+        out(text) if sys.stdout.isatty() else sys.stdout.write(text + "\n")
     else:
-        print(output)
+        out(output)
     return 0
 
 
