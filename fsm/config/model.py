@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from fsm.engine import Program
 from fsm.secrets import redactor
@@ -30,7 +30,7 @@ class Run(_Model):
     """
 
     name: str = "run"
-    seed: int = 42
+    seed: int = Field(default=42, ge=0, lt=2**64)
     source: str | None = None
 
 
