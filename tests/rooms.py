@@ -42,6 +42,7 @@ PHASES: Sequence[tuple[str, str]] = (
     ("data_flow", "which data goes where"),
     ("convergence", "whether another epoch pays"),
     ("services", "which entry of Diagram 8 a fault enters"),
+    ("turns", "a prompt of one turn or several"),
     ("errors", "what goes wrong in them"),
 )
 """The rooms of phases/, likewise."""

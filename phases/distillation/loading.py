@@ -10,9 +10,10 @@ from typing import Any
 from fsm.engine import Context
 from fsm.errors import PhaseError
 from phases.distillation import corrections, student
-from phases.errors import EmptyDataset, InvalidStructure
+from phases.errors import EmptyDataset
 from phases.qlora_training import data
 from phases.qlora_training import job as jobs
+from phases.turns import before_answer
 
 HELD_OUT = 10  # one row in so many is taken out for eval_loss where no validation rows fit
 
@@ -58,7 +59,8 @@ def prompts(ctx: Context) -> tuple[list[str], list[str], int]:
     config = ctx.config
     drawn = _prompts(ctx, config.eval_file, "eval", config.eval_prompts)
     frozen = _prompts(ctx, config.held_out_file, "held_out", config.held_out_prompts)
-    seen = {*drawn, *(m["content"] for r in read(ctx, "distillation/seen.jsonl") for m in r["messages"])}
+    rows = read(ctx, "distillation/seen.jsonl")
+    seen = {*drawn, *(m["content"] for r in rows for m in r["messages"]), *map(before_answer, rows)}
     clean = [p for p in frozen if p not in seen]
     if not clean:
         raise EmptyDataset(
@@ -112,10 +114,5 @@ def _prompts(ctx: Context, file: str | None, kind: Any, count: int) -> list[str]
             "`messages` in each line; or name no file in distillation, and prompts are generated."
         )
     found = read_prompts(text, file)
-    if halves := [p for p in found if not data.spelt(p)]:
-        raise InvalidStructure(
-            f"{file} holds {len(halves)} prompts with half a character in them (a lone surrogate such as \\ud800); the first "
-            f"is {halves[0][:60]!a}. Write the character whole."
-        )
     random.Random(student.seed(ctx, f"prompts {kind}")).shuffle(found)
     return found[:count]
