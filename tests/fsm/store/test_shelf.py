@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
@@ -135,24 +136,54 @@ import sys
 from pathlib import Path
 from tests.fsm.store.test_shelf import LocalShelf, entry, key
 of = LocalShelf(Path(sys.argv[1]))
-for n in range(60):
-    of.put(key(n % 40), entry(f"{sys.argv[2]} {n}"))
+print("ready", flush=True)
+sys.stdin.readline()
+for n in range(150):
+    of.put(key(n), entry(f"{sys.argv[2]} {n}"))
 """
 
 
 def test_several_processes_write_one_file_and_every_entry_is_whole_and_one(tmp_path: Path) -> None:
-    running = [subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path), str(n)]) for n in range(3)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    running = [
+        subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path), str(n)], **pipes)  # type: ignore[call-overload]
+        for n in range(3)
+    ]
+    for process in running:
+        process.stdout.readline()  # all of them have been imported
+    for process in running:
+        process.stdin.write(b"go\n")
+        process.stdin.flush()
     assert [process.wait(60) for process in running] == [0, 0, 0]
     of = LocalShelf(tmp_path)
-    assert len(of.read(map(key, range(40)))) == 40
-    assert len(lines(of)) == 40
+    assert len(of.read(map(key, range(150)))) == 150
+    assert len(lines(of)) == 150
     assert of.damaged == 0
 
 
+def test_an_append_waits_for_the_one_before_it_and_a_reader_for_nobody(tmp_path: Path) -> None:
+    of = LocalShelf(tmp_path)
+    of.put(key(1), entry(1))
+    with of.path.open("ab") as another:
+        fcntl.flock(another, fcntl.LOCK_EX)
+        thread = threading.Thread(target=of.put, args=(key(2), entry(2)))
+        thread.start()
+        thread.join(0.2)
+        assert LocalShelf(tmp_path).read([key(1), key(2)]) == {key(1): entry(1)}
+    thread.join(5)
+    assert set(of.read([key(1), key(2)])) == {key(1), key(2)}
+
+
 def test_a_writer_that_is_killed_in_the_middle_leaves_what_it_was_told_is_there(tmp_path: Path) -> None:
-    told = WRITER.replace("range(60)", "range(10**6)").replace("n % 40", "n") + "    print(n, flush=True)\n"
-    process = subprocess.Popen([sys.executable, "-c", told, str(tmp_path), "w"], stdout=subprocess.PIPE)
+    told = WRITER.replace("range(150)", "range(10**6)") + "    print(n, flush=True)\n"
+    process = subprocess.Popen(
+        [sys.executable, "-c", told, str(tmp_path), "w"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert process.stdin is not None
     assert process.stdout is not None
+    process.stdin.write(b"go\n")
+    process.stdin.flush()
+    process.stdout.readline()
     acknowledged = [int(process.stdout.readline()) for _ in range(20)]
     process.send_signal(signal.SIGKILL)
     process.wait()
