@@ -94,6 +94,7 @@ def run(
     config: Config,
     *,
     fresh: bool = False,
+    retry: bool = False,
     takeover: bool = False,
     observer: Observer | None = None,
     logger: Any = None,
@@ -101,7 +102,7 @@ def run(
 ) -> Outcome:
     """Run a configuration: begin the run, or go on with the one of its name where it stands.
 
-    `takeover` replaces a runner that seems alive, in a store that has no locks.
+    `fresh` begins it anew in any case, `retry` where it has ended. `takeover` replaces a runner that seems alive, in a store that has no locks.
 
     Raises every FsmError; StopRequested where a signal stopped it.
     """
@@ -112,7 +113,7 @@ def run(
     redact = redactor(secrets) if secrets else None
     journal = Journal(run, redact=redact)
     generation = 0
-    if fresh and run.read_header() is not None:
+    if (fresh or (retry and _ended(journal))) and run.read_header() is not None:
         generation = int(journal.header().get("generation", 0)) + 1
         store.retire(run.name)
         run = store.run(run.name)  # in a bucket, other keys
@@ -145,6 +146,15 @@ def run(
             return runner.drive()
     finally:
         journal.close()
+
+
+def _ended(journal: Journal) -> bool:
+    """Whether the run has come to an end of its drawing, and there is nothing to go on with."""
+    try:
+        journal.header()
+    except NoSuchRun:
+        return False
+    return journal.load().ended is not None
 
 
 def _files(run: RunStore) -> dict[str, Any]:

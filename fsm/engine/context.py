@@ -17,7 +17,7 @@ from fsm.engine.stop import Stop
 from fsm.engine.walk import Walk
 from fsm.errors import MissingArtifact, PhaseError
 from fsm.journal import Fold, json_values
-from fsm.store import Artifact, RunStore
+from fsm.store import Artifact, RunStore, Shelf
 
 
 @dataclass(frozen=True)
@@ -72,6 +72,8 @@ class Driver(Protocol):
     ) -> Result: ...
 
     def walk(self, ctx: Context, name: str | None) -> Walk: ...
+
+    def shelf(self, name: str) -> Shelf: ...
 
     def watch(self, ctx: Context, run_name: str) -> Any: ...
 
@@ -235,6 +237,10 @@ class Context:
         path = self._runner.work / self.run_name / name
         path.mkdir(parents=True, exist_ok=True)
         return path
+
+    def shelf(self, name: str) -> Shelf:
+        """What this run's store keeps beside its runs under that name, for all of them."""
+        return self._runner.shelf(name)
 
     @property
     def failures(self) -> int:

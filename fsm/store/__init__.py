@@ -5,11 +5,11 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from fsm.errors import ConfigError
-from fsm.store.base import RUN_NAME, Artifact, RunStore, Store, Taken, run_name
+from fsm.store.base import RUN_NAME, Artifact, RunStore, Shelf, Store, Taken, run_name
 from fsm.store.local import LocalStore
 from fsm.store.s3 import S3Store
 
-__all__ = ["RUN_NAME", "Artifact", "RunStore", "Store", "Taken", "open_store", "run_name"]
+__all__ = ["RUN_NAME", "Artifact", "RunStore", "Shelf", "Store", "Taken", "open_store", "run_name"]
 
 
 def open_store(url: str, **options: Any) -> Store:

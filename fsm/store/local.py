@@ -17,6 +17,8 @@ from typing import Any, BinaryIO
 
 from fsm.errors import JournalDamaged, RunBusy, StoreError
 from fsm.store.base import Artifact, Taken, run_name
+from fsm.store.local_shelf import LocalShelf
+from fsm.store.shelf import shelf_name
 
 CHUNK = 1 << 16
 
@@ -80,6 +82,9 @@ class LocalStore:
 
     def run(self, name: str) -> LocalRun:
         return LocalRun(self.root / "runs" / run_name(name))
+
+    def shelf(self, name: str) -> LocalShelf:
+        return LocalShelf(self.root / shelf_name(name))
 
     def retire(self, name: str) -> str:
         """Raises RunBusy while a runner is alive on it."""
@@ -407,3 +412,9 @@ class LocalRun:
                     yield piece
         except OSError as e:
             raise _store_error("An artifact cannot be read:", path, e) from e
+
+    # Beside the runs
+
+    def shelf(self, name: str) -> LocalShelf:
+        """Of the store whose `runs/<run>` this directory is."""
+        return LocalShelf(self.directory.parent.parent / shelf_name(name))

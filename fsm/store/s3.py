@@ -28,6 +28,8 @@ from fsm.store.artifacts import Artifacts
 from fsm.store.base import Artifact, Taken, run_name
 from fsm.store.bucket import Boto, Bucket, Exists, Missing, S3Options, Unsure
 from fsm.store.probe import probe
+from fsm.store.s3_shelf import S3Shelf
+from fsm.store.shelf import shelf_name
 
 ALIVE = 60.0  # seconds since its last heartbeat that a runner counts as alive
 LISTED = 1000  # keys in a page of a listing, S3's most
@@ -96,6 +98,9 @@ class S3Store:
 
     def run(self, name: str) -> S3Run:
         return S3Run(self, run_name(name))
+
+    def shelf(self, name: str) -> S3Shelf:
+        return S3Shelf(self.bucket, f"{self.prefix}{shelf_name(name)}/", self.ask, self.options.parallel)
 
     def retire(self, name: str) -> str:
         """Give the run's name free: its objects stay as they are, and the next run of that name gets keys of its own.
@@ -384,3 +389,6 @@ class S3Run:
 
     def artifact_bytes(self, sha256: str) -> Iterator[bytes]:
         return self._artifacts.stream(sha256)
+
+    def shelf(self, name: str) -> S3Shelf:
+        return self.store.shelf(name)

@@ -41,7 +41,11 @@ class AskingConfig(BaseModel):
     max_retries: int = Field(default=5, ge=0)
     """Of one prompt, for throttling and stream errors."""
     backoff_base_s: float = Field(default=1.0, ge=0)
-    """The pause before retry n (from 0) is base * 2^n."""
+    """The pause before retry n (from 0) is at most base * 2^n: so much, or less, by chance."""
+    max_failed_share: float = Field(default=0.05, ge=0, le=1)
+    """Of the prompts that may stay without an answer; above it the run stops, resumable."""
+    reuse: bool = True
+    """Take answers to the same question from the store's ledger. False asks each run's prompts anew."""
 
 
 class TeacherGenerationConfig(AskingConfig):
