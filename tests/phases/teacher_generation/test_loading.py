@@ -57,7 +57,7 @@ def test_all_turns_of_a_row_are_the_prompt() -> None:
         ({"messages": [{"role": "user", "content": "a", "tool_calls": [{}]}]}, "tool calls cannot be asked"),
         ({"messages": []}, "no message of role user"),
         ({"prompt": "a", **said(("user", "b"))}, "leave one of them out"),
-        ({"prompt": "half \ud83d"}, r"half a character in it""),
+        ({"prompt": "half \ud83d"}, r"half a character in it"),
     ],
 )
 def test_what_cannot_be_asked_is_refused_by_its_line(row: dict[str, Any], why: str) -> None:
