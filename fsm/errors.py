@@ -112,6 +112,18 @@ class RunBusy(FsmError):
     code = "F405"
 
 
+class NotThatRun(FsmError):
+    """A run stands under another name than its own, or its header was changed: it can be read, not gone on with."""
+
+    code = "F407"
+
+
+class ScratchNeeded(FsmError):
+    """What would be removed is what a stopped run goes on from."""
+
+    code = "F408"
+
+
 class RunReplaced(FsmError):
     """Another runner has taken this run over; this one may not write to it any more."""
 
