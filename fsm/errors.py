@@ -129,3 +129,10 @@ class RunReplaced(FsmError):
 
     code = "F406"
     exit_code = 3
+
+
+class Unanswered(FsmError):
+    """A service that the run depends on gave no clear answer for as long as the configuration has patience."""
+
+    code = "F407"
+    exit_code = 3

@@ -34,7 +34,7 @@ class NoCredentials(PipelineError):
 
 
 class AccessDenied(PipelineError):
-    """AWS knows the caller and does not let it at the bucket, key or model."""
+    """AWS knows the caller and does not let it at the bucket, key or model, or not any more: its account, its quota."""
 
     recovery = "AccessDenied"
 

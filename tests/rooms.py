@@ -23,6 +23,7 @@ ENGINE: Sequence[tuple[str, str]] = (
     ("store", "a directory, a bucket"),
     ("drawing", "the drawing as a statechart"),
     ("mermaid", "text to diagram"),
+    ("faults", "what an error of a service means, and going on through it"),
     ("secrets", "what may not be written"),
     ("errors", "the errors, numbered"),
 )
@@ -40,6 +41,7 @@ PHASES: Sequence[tuple[str, str]] = (
     ("sagemaker_job", "a job, followed from outside"),
     ("data_flow", "which data goes where"),
     ("convergence", "whether another epoch pays"),
+    ("services", "which entry of Diagram 8 a fault enters"),
     ("errors", "what goes wrong in them"),
 )
 """The rooms of phases/, likewise."""
@@ -98,20 +100,16 @@ def targets(house: str, named: str, names: Sequence[str]) -> Iterator[str]:
 
 def drawn(house: str) -> str:
     """The house as a Mermaid flowchart: its rooms from the top, and of the arrows those that no other path implies."""
-    seen = arrows(house)
-    reach: dict[str, set[str]] = {}
-    for name in sorted(floors(house), key=lambda n: -floors(house)[n]):
-        below = {b for a, b in seen if a == name}
-        reach[name] = below.union(*(reach[b] for b in below)) if below else set()
-    lines = ["flowchart TD"]
-    lines += [f'    {name}["{name}<br/>{what}"]' for name, what in HOUSES[house]]
-    for name in floors(house):
-        under = sorted((b for a, b in seen if a == name), key=lambda b: floors(house)[b])
-        lines += [
-            f"    {name} --> {b}"
-            for b in below
-            if not any(b in reach[other] for other in below if other != b)
-        ]
+    floor = floors(house)
+    below: dict[str, set[str]] = {name: set() for name in floor}
+    for name, target in arrows(house):
+        below[name].add(target)
+    implied: dict[str, set[str]] = {}  # of each room, all that lies under the rooms it imports
+    for name in reversed(floor):
+        implied[name] = set().union(*(below[b] | implied[b] for b in below[name]))
+    lines = ["flowchart TD", *(f'    {name}["{name}<br/>{what}"]' for name, what in HOUSES[house])]
+    for name in floor:
+        lines += [f"    {name} --> {b}" for b in sorted(below[name] - implied[name], key=floor.__getitem__)]
     return "\n".join(lines)
 
 

@@ -100,6 +100,7 @@ class Chart:
     edges: tuple[Edge, ...] = field(repr=False, compare=False)
     initial: tuple[str, ...]
     out: Mapping[str, tuple[Edge, ...]] = field(repr=False, compare=False)
+    remarks: tuple[mermaid.Diagnostic, ...] = field(default=(), repr=False, compare=False)  # of the reader
 
     def moves(self, path: str) -> tuple[Edge, ...]:
         """The edges that leave a state, those only drawn a second time from outside left out."""
@@ -148,7 +149,8 @@ class Chart:
         edges = [replace(e, source=strip(e.source), target=strip(e.target)) for e in inner]
         digest = hashlib.sha256(f"{self.digest}/{path}".encode()).hexdigest()
         initial = tuple(map(strip, self.states[path].initial))
-        return _chart(name, self.file, digest, states, edges, initial)
+        part = _chart(name, self.file, digest, states, edges, initial)
+        return replace(part, remarks=self.remarks)
 
 
 def _chart(
@@ -189,7 +191,8 @@ def parse(text: str, name: str, file: str = "<text>") -> Chart:
     diagram = mermaid.parse(text, file)
     digest = hashlib.sha256(text.encode()).hexdigest()
     build = from_states if isinstance(diagram, StateDiagram) else from_flowchart
-    return build(diagram, name, digest)  # type: ignore[arg-type]
+    chart = build(diagram, name, digest)  # type: ignore[arg-type]
+    return replace(chart, remarks=diagram.diagnostics)
 
 
 def from_flowchart(diagram: Flowchart, name: str, digest: str) -> Chart:

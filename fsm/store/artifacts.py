@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fsm.errors import StoreError
+from fsm.faults import Patient
 from fsm.store.access import PRIVATE, make_directory, of_artifacts
 from fsm.store.base import Artifact
 from fsm.store.bucket import MIB, Bucket, Exists, Missing, Part, S3Options, Unsure
-from fsm.store.patience import Patient
 
 MOST_PARTS = 10_000  # of one upload, by S3's rules
 PARTS_AT_ONCE = 4  # each is held in memory while it is sent

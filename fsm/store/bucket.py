@@ -16,6 +16,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn, Protocol
 
 from fsm.errors import ConfigError, StoreError
+from fsm.faults import Fault, Kind, fault
 
 if TYPE_CHECKING:
     from botocore.exceptions import ClientError
@@ -189,10 +190,6 @@ class Bucket(Protocol):
         ...
 
 
-UNSURE = frozenset(
-    {"ConditionalRequestConflict", "OperationAborted", "InternalError", "ServiceUnavailable", "SlowDown",
-     "Throttling", "ThrottlingException", "RequestTimeout", "BandwidthLimitExceeded", "TooManyRequestsException"}
-)  # fmt: skip
 NEEDS = {
     "put_object": "s3:PutObject",
     "get_object": "s3:GetObject",
@@ -252,75 +249,81 @@ class Boto:
         return client
 
     def _call(self, operation: str, **arguments: Any) -> Any:
-        from botocore.exceptions import ClientError, ConnectionError, HTTPClientError
-        from botocore.parsers import ResponseParserError
+        from botocore.exceptions import BotoCoreError, ClientError
 
         try:
             return getattr(self._client, operation)(Bucket=self.name, **self._payer, **arguments)
         except ClientError as e:
             self._judge(operation, arguments.get("Key") or arguments.get("Prefix", ""), e)
-        except (ConnectionError, HTTPClientError, ResponseParserError, OSError) as e:
-            raise Unsure(f"{operation}: {e}") from e
         except Exception as e:
-            self._refuse(operation, e)
+            found = fault(e)
+            if found.kind is Kind.PASSING:
+                raise Unsure(f"{operation}: {e}") from e
+            if not isinstance(e, BotoCoreError | OSError):
+                raise
+            self._refuse(operation, e, found)
 
     def _judge(self, operation: str, key: str, e: ClientError) -> NoReturn:
-        """Turn an answer that is an error into what it means. A head has no body, so its code is the status alone."""
+        """Turn an answer that is an error into what it means. A head has no body, so its code is the status alone.
+
+        What the journal stands on (412, 409, 404) is decided here; everything else by the table of faults.
+        """
         error = e.response.get("Error", {})
         meta = e.response.get("ResponseMetadata", {})
         code, status = str(error.get("Code", "")), int(meta.get("HTTPStatusCode", 0))
         said = f"{code}: {error.get('Message', '')}".strip()
         if status == 412 or code == "PreconditionFailed":
             raise Exists(key) from None
-        if code == "NoSuchBucket":
+        found = fault(e)
+        if found.cause == "bucket":
             raise StoreError(
                 f"There is no bucket {self.name} ({operation}: {said}). Create it, or correct the store's URL."
             ) from e
         if code in ("NoSuchKey", "NoSuchUpload") or (status == 404 and operation != "list_objects_v2"):
             raise Missing(key) from None
-        if code in UNSURE or status == 409 or status >= 500:
+        if status == 409 or found.kind is Kind.PASSING:
             raise Unsure(f"{operation}: {status} {said}") from e
-        if code == "RequestTimeTooSkewed":
+        if found.cause == "clock":
             raise StoreError(
                 f"s3://{self.name} refuses requests, for this machine's clock is wrong by more than 15 minutes ({said}). Set the "
                 "clock (NTP) and give the same command again; nothing is lost."
             ) from e
-        where = meta.get("HTTPHeaders", {}).get("x-amz-bucket-region") or error.get("Region")
-        if code in ("PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException") or status in (301, 307):  # fmt: skip
+        if found.cause == "region":
+            where = meta.get("HTTPHeaders", {}).get("x-amz-bucket-region") or error.get("Region")
             there = f" The bucket is in {where}." if where else ""
             raise StoreError(
                 f"s3://{self.name} is in another region than {self._client.meta.region_name} ({said}).{there} Set "
                 "store_options.region to the bucket's and give the same command again."
             ) from e
-        if "kms:" in said or code.startswith("KMS"):
+        if found.cause == "key" or code.startswith("KMS"):
             raise StoreError(
                 f"{operation} on s3://{self.name}/{key} was refused by KMS ({said}). The key that encrypts the bucket"
                 f"{f' ({self.options.kms_key})' if self.options.kms_key else ''} must exist, be enabled, and allow this identity "
                 "kms:GenerateDataKey to write and kms:Decrypt to read. Mend that and give the same command again."
             ) from e
-        if status == 403 or code in ("AccessDenied", "Forbidden"):
+        if found.cause == "access":
             what = f"arn:aws:s3:::{self.name}" + ("" if "List" in NEEDS[operation] else f"/{key}")
             raise StoreError(
                 f"{operation} on s3://{self.name}/{key} was refused ({said}): this identity lacks {NEEDS[operation]} on {what}. "
                 "docs/s3.md has the least policy; add what is missing and give the same command again."
             ) from e
         raise StoreError(
-            f"{operation} on s3://{self.name}/{key} was refused ({status} {said}). See to it and give the same command again."
+            f"{operation} on s3://{self.name}/{key} was refused ({status} {said}). {found.advice} Then give the same command again; "
+            "nothing is lost."
         ) from e
 
-    def _refuse(self, operation: str, e: Exception) -> NoReturn:
-        from botocore.exceptions import BotoCoreError, NoCredentialsError, PartialCredentialsError
+    def _refuse(self, operation: str, e: Exception, found: Fault) -> NoReturn:
+        from botocore.exceptions import NoCredentialsError, PartialCredentialsError
 
         if isinstance(e, NoCredentialsError | PartialCredentialsError):
             raise StoreError(
                 f"s3://{self.name} cannot be reached: there are no AWS credentials on this machine. Set AWS_ACCESS_KEY_ID and "
                 "AWS_SECRET_ACCESS_KEY, or a profile, and give the same command again."
             ) from e
-        if isinstance(e, BotoCoreError):
-            raise StoreError(
-                f"{operation} on s3://{self.name} cannot be asked: {e}. See to it and give the same command again."
-            ) from e
-        raise e
+        raise StoreError(
+            f"{operation} on s3://{self.name} cannot be asked: {found.message.rstrip('.')}. {found.advice} Then give the same command again; "
+            "nothing is lost."
+        ) from e
 
     # Objects
 

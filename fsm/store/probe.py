@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from fsm.errors import StoreError
+from fsm.faults import Patient
 from fsm.store.bucket import Bucket, Exists, Missing
-from fsm.store.patience import Patient
 
 CONTENT = b'{"fsm":"probe"}\n'
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -22,17 +23,18 @@ from pathlib import Path
 from typing import Any
 
 from fsm.errors import ConfigError, JournalDamaged, RunBusy, StoreError
+from fsm.faults import Clock, Patient
 from fsm.store.access import PRIVATE
 from fsm.store.artifacts import Artifacts
 from fsm.store.base import Artifact, Taken, run_name
 from fsm.store.bucket import Boto, Bucket, Exists, Missing, S3Options, Unsure
-from fsm.store.patience import Clock, Patient
 from fsm.store.probe import probe
 
 ALIVE = 60.0  # seconds since its last heartbeat that a runner counts as alive
 LISTED = 1000  # keys in a page of a listing, S3's most
 MOST = 10**12 - 1  # the highest number that the keys have digits for
 READ_AT_ONCE = 2  # batches of `parallel` records, read back from the end towards the newest snapshot
+LONGEST_PAUSE = 5.0  # seconds between two attempts
 FIRST_PATIENCE = 20.0  # seconds for the first contact: whoever mistypes an endpoint learns of it soon
 
 
@@ -57,9 +59,20 @@ class S3Store:
         self.options = S3Options.read(options)
         self.bucket: Bucket = bucket or Boto(name, self.options)
         self.prefix = prefix.strip("/") + "/" if prefix.strip("/") else ""
-        self.ask = Patient(f"s3://{name}", self.options.patience, *([clock] if clock else []))
-        self._first = Patient(self.ask.what, min(FIRST_PATIENCE, self.ask.patience), self.ask.clock)
+        self._clock = clock or time
+        self.ask = self._patient(self.options.patience)
+        self._first = self._patient(min(FIRST_PATIENCE, self.options.patience))
         self._probed = False
+
+    def _patient(self, patience: float) -> Patient:
+        return Patient(
+            f"s3://{self.bucket.name}",
+            patience,
+            self._clock,
+            longest=LONGEST_PAUSE,
+            passing=lambda error: isinstance(error, Unsure),  # the bucket has told it apart
+            gives_up=StoreError,
+        )
 
     @property
     def url(self) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from fsm.faults import PATIENCE
+
 DOMAINS = ("TSN", "AVB", "CARLA")
 """The three sources in the order of Diagram 2, by the name that prompts use."""
 
@@ -32,6 +34,8 @@ class DataPreparationConfig(BaseModel):
     endpoint_url: str | None = None
     """Another S3 than AWS's, such as MinIO."""
     region: str | None = None
+    patience_seconds: float = Field(default=PATIENCE, gt=0)
+    """Seconds without any answer of a bucket, before the run stops, resumable."""
     folders: Folders = Folders()
     suffixes: tuple[str, ...] = (".c", ".h", ".cc", ".cpp", ".cxx", ".hpp", ".hh")
     max_file_bytes: int = Field(default=1_000_000, ge=1)

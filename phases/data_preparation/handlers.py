@@ -196,7 +196,17 @@ def write_val(ctx: Context) -> None:
 
 def _source(ctx: Context) -> Source:
     config: DataPreparationConfig = ctx.config
-    return open_source(config.source, endpoint_url=config.endpoint_url, region=config.region)
+
+    def tells(error: Exception, seconds: float) -> None:
+        ctx.log.warning("no answer, asking again", error=str(error), seconds=round(seconds, 1))
+
+    return open_source(
+        config.source,
+        endpoint_url=config.endpoint_url,
+        region=config.region,
+        patience=config.patience_seconds,
+        tells=tells,
+    )
 
 
 def _wanted(ctx: Context, source: Source, domain: str) -> tuple[list[Object], list[Object]]:
@@ -209,7 +219,12 @@ def _wanted(ctx: Context, source: Source, domain: str) -> tuple[list[Object], li
 
 def _list(ctx: Context, domain: str) -> str:
     files, too_long = _wanted(ctx, _source(ctx), domain)
-    listed = {"keys": [file.key for file in files], "too_long": [[file.key, file.size] for file in too_long]}
+    listed: dict[str, Any] = {
+        "keys": [file.key for file in files],
+        "too_long": [[file.key, file.size] for file in too_long],
+    }
+    if any(file.etag for file in files):  # of a bucket: what was listed is what will be read
+        listed["versions"] = [[file.size, file.etag] for file in files]
     ctx.put(f"data/raw/{domain}.json", json.dumps(listed, indent=1, ensure_ascii=False))
     ctx.data["objects"] = {**ctx.data.get("objects", {}), domain: len(files)}
     return "Objects found" if files else _LABELS[domain]
@@ -217,12 +232,14 @@ def _list(ctx: Context, domain: str) -> str:
 
 def _download(ctx: Context, domain: str) -> None:
     source = _source(ctx)
-    keys = _listed(ctx, domain)["keys"]
+    listed = _listed(ctx, domain)
+    keys = listed["keys"]
+    versions = listed.get("versions") or [None] * len(keys)
 
     def contents() -> Iterator[tuple[str, bytes]]:
-        for done, key in enumerate(keys):
+        for done, (key, version) in enumerate(zip(keys, versions, strict=True)):
             ctx.progress(done, len(keys), key)
-            yield key, source.read(key)
+            yield key, source.read(key, Object(key, *version) if version else None)
 
     path = ctx.workdir("data_preparation") / f"{domain}.tar"
     archive.pack(path, contents())

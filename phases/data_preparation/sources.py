@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 from urllib.parse import urlsplit
 
-from phases.errors import AccessDenied, EmptyDataset, NoCredentials
+from fsm.faults import PATIENCE, Clock, Patient, Tells, fault, silent
+from phases.errors import EmptyDataset, InvalidStructure
+from phases.services import asked, client
+
+T = TypeVar("T")
+READINGS = 3
+"""How often an object that does not come whole is read, before that is said."""
 
 
 @dataclass(frozen=True, order=True)
 class Object:
-    """One file of a source: its key below the root, with forward slashes, and its size in bytes."""
+    """One file of a source: its key below the root, with forward slashes, and its size in bytes.
+
+    `etag` is the bucket's word for this content and no other; empty where the source has none.
+    """
 
     key: str
     size: int
+    etag: str = ""
 
 
 class Source(Protocol):
@@ -30,8 +40,11 @@ class Source(Protocol):
     def list(self, folder: str) -> list[Object]:
         """All files below a folder, by key; none if there is no such folder."""
 
-    def read(self, key: str) -> bytes:
-        """The bytes of one file."""
+    def read(self, key: str, listed: Object | None = None) -> bytes:
+        """The bytes of one file, whole and, with `listed`, as it was then.
+
+        Raises InvalidStructure where a bucket's object is another now, or does not come whole.
+        """
 
 
 @dataclass(frozen=True)
@@ -50,17 +63,18 @@ class LocalSource:
         # by key, not by path: a path sorts by its parts, and S3 knows no parts
         return sorted(Object(path.relative_to(self.root).as_posix(), path.stat().st_size) for path in files)
 
-    def read(self, key: str) -> bytes:
+    def read(self, key: str, listed: Object | None = None) -> bytes:
         return (self.root / key).read_bytes()
 
 
 @dataclass(frozen=True)
 class S3Source:
-    """A prefix of a bucket, by a boto3 S3 client."""
+    """A prefix of a bucket, by a boto3 S3 client that does not retry: a failure that passes is asked again by `ask`."""
 
     bucket: str
     prefix: str
     client: Any
+    ask: Patient
 
     @property
     def url(self) -> str:
@@ -68,27 +82,89 @@ class S3Source:
 
     def list(self, folder: str) -> list[Object]:
         start = self._full(folder.rstrip("/") + "/")
-        pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=start)
         cut = len(start) - len(folder.rstrip("/") + "/")
-        with _aws_errors(f"listing s3://{self.bucket}/{start}"):
-            return sorted(
-                Object(entry["Key"][cut:], entry["Size"])
-                for page in pages
+        found: list[Object] = []
+        more: dict[str, str] = {}
+        while True:
+            page = self._asked(
+                lambda more=more: self.client.list_objects_v2(Bucket=self.bucket, Prefix=start, **more),  # type: ignore[misc]
+                f"listing s3://{self.bucket}/{start}",
+            )
+            found += [
+                Object(entry["Key"][cut:], entry["Size"], entry.get("ETag", ""))
                 for entry in page.get("Contents", [])
                 if not entry["Key"].endswith("/")  # consoles leave such markers for folders
-            )
+            ]
+            if not page.get("IsTruncated"):
+                return sorted(found)
+            more = {"ContinuationToken": page["NextContinuationToken"]}
 
-    def read(self, key: str) -> bytes:
-        with _aws_errors(f"reading s3://{self.bucket}/{self._full(key)}"):
-            body: bytes = self.client.get_object(Bucket=self.bucket, Key=self._full(key))["Body"].read()
-            return body
+    def read(self, key: str, listed: Object | None = None) -> bytes:
+        full = self._full(key)
+        doing = f"reading s3://{self.bucket}/{full}"
+        wrong = ""
+        for _ in range(READINGS):
+            body, wrong = self._asked(lambda: self._read(full, listed), doing)
+            if not wrong:
+                return body
+        raise InvalidStructure(
+            f"{doing}: {wrong}, each of {READINGS} times. Put the object there again, or take it out of the source, and begin the run "
+            "anew with --fresh."
+        )
+
+    def _read(self, full: str, listed: Object | None) -> tuple[bytes, str]:
+        """The body of one answer, and what is wrong with it though it came to its end; empty for nothing."""
+        from botocore.exceptions import FlexibleChecksumError
+
+        etag = listed.etag if listed else ""
+        answer = self.client.get_object(Bucket=self.bucket, Key=full, **({"IfMatch": etag} if etag else {}))
+        if etag and answer.get("ETag", etag) != etag:  # a server that ignores conditions
+            raise self._another(
+                f"reading s3://{self.bucket}/{full}", "changed", f"its ETag is {answer['ETag']}"
+            )
+        try:
+            body: bytes = answer["Body"].read()
+        except FlexibleChecksumError as error:
+            return b"", f"the bytes that came are not those of its checksum ({error})"
+        if listed and len(body) != listed.size:
+            return b"", f"{len(body)} bytes came of the {listed.size} that are listed"
+        return body, ""
 
     def _full(self, key: str) -> str:
         return f"{self.prefix}/{key}" if self.prefix else key
 
+    def _asked(self, call: Callable[[], T], doing: str) -> T:
+        """What a call returns, asked patiently; its failure as the error of Diagram 8 that it enters."""
+        from botocore.exceptions import ClientError
 
-def open_source(url: str, *, endpoint_url: str | None = None, region: str | None = None) -> Source:
+        try:
+            return asked(self.ask, call, f"{doing}, of data_preparation.source")
+        except ClientError as error:
+            cause = fault(error).cause
+            if cause not in ("conflict", "missing"):
+                raise
+            raise self._another(doing, "changed" if cause == "conflict" else "deleted", str(error)) from error
+
+    @staticmethod
+    def _another(doing: str, how: str, why: str) -> InvalidStructure:
+        return InvalidStructure(
+            f"{doing}: the object was {how} after it was listed ({why}). Let nothing write there while a run reads, and begin the run "
+            "anew with --fresh: it lists what is there now."
+        )
+
+
+def open_source(
+    url: str,
+    *,
+    endpoint_url: str | None = None,
+    region: str | None = None,
+    patience: float = PATIENCE,
+    clock: Clock = time,
+    tells: Tells = silent,
+) -> Source:
     """The source that a URL names: s3://bucket/prefix, or a directory.
+
+    A bucket that does not answer is asked again for `patience` seconds; `tells` is told of each time.
 
     Raises:
         EmptyDataset: the directory is not there, or the URL names no bucket.
@@ -106,34 +182,6 @@ def open_source(url: str, *, endpoint_url: str | None = None, region: str | None
         raise EmptyDataset(
             f"data_preparation.source is {url!r}, which names no bucket. Write s3://bucket/prefix."
         )
-    import boto3  # half a second: only where S3 is read
-
-    # a session of its own: boto3's default one keeps the credentials of whoever asked first
-    client = boto3.Session().client("s3", endpoint_url=endpoint_url, region_name=region)
-    return S3Source(parts.netloc, parts.path.strip("/"), client)
-
-
-@contextmanager
-def _aws_errors(doing: str) -> Iterator[None]:
-    """Turn what botocore raises for credentials and permissions into the entry states of Diagram 8."""
-    from botocore.exceptions import ClientError, NoCredentialsError, PartialCredentialsError
-
-    try:
-        yield
-    except (NoCredentialsError, PartialCredentialsError) as error:
-        raise NoCredentials(
-            f"No AWS credentials for {doing}: {error}. Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a profile."
-        ) from error
-    except ClientError as error:
-        code = error.response.get("Error", {}).get("Code", "")
-        if code in ("NoSuchBucket", "NoSuchKey"):
-            raise EmptyDataset(
-                f"{doing}: {code}. Check the bucket and prefix in data_preparation.source."
-            ) from error
-        if code in ("ExpiredToken", "InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidToken"):
-            raise NoCredentials(f"AWS refuses the credentials for {doing}: {code}. Renew them.") from error
-        if code in ("AccessDenied", "403"):
-            raise AccessDenied(
-                f"AWS denies {doing}. Allow s3:ListBucket and s3:GetObject there to these credentials."
-            ) from error
-        raise
+    s3 = client("s3", endpoint_url=endpoint_url, region=region)
+    ask = Patient(f"s3://{parts.netloc}", patience, clock, tells=tells)
+    return S3Source(parts.netloc, parts.path.strip("/"), s3, ask)

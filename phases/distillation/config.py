@@ -14,29 +14,29 @@ Domain = Literal["TSN", "AVB", "CARLA"]
 class CorrectionsConfig(BaseModel):
     """What the teacher is asked to correct, and what of it is learned from."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    most: int = Field(default=500, ge=0, description="`CapAt500`: the worst so many in an epoch.")
+    most: int = Field(default=500, ge=0, le=10**7, description="`CapAt500`: the worst so many in an epoch.")
     gate: bool = Field(
         default=True,
         description="A correction is taken only if it scores better than what it corrects and compiles; "
         "off gives the drawing alone.",
     )
     compiles_at: float = Field(
-        default=7.0, description="The syntax score from which a text counts as compiling."
+        default=7.0, ge=0, le=10, description="The syntax score from which a text counts as compiling."
     )
     dollars_per_million_input: float = Field(
-        default=3.0, ge=0, description="Of the teacher's tokens, for the report."
+        default=3.0, ge=0, le=10**6, description="Of the teacher's tokens, for the report."
     )
-    dollars_per_million_output: float = Field(default=15.0, ge=0)
+    dollars_per_million_output: float = Field(default=15.0, ge=0, le=10**6)
 
 
 class DistillationConfig(BaseModel):
     """The section `distillation`. How the student is trained is `qlora_training`'s, whom it asks `teacher_generation`'s."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    max_epochs: int = Field(default=10, ge=1)
+    max_epochs: int = Field(default=10, ge=1, le=10**6)
     poor_below: float = Field(default=7.0, ge=0, le=10, description="`score < 7.0`")
     restart: Literal["adapter", "base"] = Field(
         default="adapter",
@@ -51,10 +51,12 @@ class DistillationConfig(BaseModel):
         default="all", description="Both, with the teacher's answer where a prompt has two; or one of them."
     )
     eval_prompts: int = Field(
-        default=100, ge=1, description="Prompts of the set that is scored and corrected."
+        default=100, ge=1, le=10**7, description="Prompts of the set that is scored and corrected."
     )
-    held_out_prompts: int = Field(default=50, ge=1, description="Prompts of the frozen set, never corrected.")
-    domains: tuple[Domain, ...] = ("TSN", "AVB")
+    held_out_prompts: int = Field(
+        default=50, ge=1, le=10**7, description="Prompts of the frozen set, never corrected."
+    )
+    domains: tuple[Domain, ...] = Field(default=("TSN", "AVB"), min_length=1)
     eval_file: str | None = Field(
         default=None, description="JSONL rows with `prompt` or `messages`, instead."
     )

@@ -98,13 +98,12 @@ def load_eval_prompts(ctx: Context) -> None:
 
 @PHASE.state("ModelSetup.LoadGranite8B")
 def load_granite_8b(ctx: Context) -> str:
-    """Look before loading: is the GPU large enough; and make the tiny student, if that is the model."""
+    """Make the tiny student, if that is the model; and look before loading: do settings, model, rows and GPU fit."""
+    from phases.qlora_training import fitting
     from phases.student import session
 
-    config = student.training(ctx)
-    made = session.make_base(ctx, config, loading.read(ctx, "distillation/seen.jsonl"), student.BASE)
-    if made is None:
-        session.check_memory(config)
+    session.make_base(ctx, student.training(ctx), loading.read(ctx, "distillation/seen.jsonl"), student.BASE)
+    fitting.check(ctx, student.job(ctx))
     return "4-bit nf4"
 
 

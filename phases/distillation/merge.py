@@ -18,7 +18,6 @@ from fsm.errors import ConfigError
 from phases.distillation import report, revived, student
 from phases.distillation.stored import Stored
 from phases.student import merging
-from phases.student.config import QLoRAConfig
 from phases.student.generate import answers
 
 RECORD = "merge.json"
@@ -43,7 +42,7 @@ def merge(found: Stored, target: Path, base: str | None = None, say: Say = print
             making.mkdir(exist_ok=True)
         with revived.base(found, base) as directory:
             say(f"merging the adapter of epoch {epoch} into {base or revived.training(found).model}")
-            merging.merge(_at(found, directory), found.open(weights).read_bytes(), making)
+            merging.merge(revived.trained_on(found, directory), found.open(weights).read_bytes(), making)
         say("answering the frozen set")
         said = {
             "run": found.name,
@@ -71,7 +70,9 @@ def drift(found: Stored, directory: Path, epoch: int) -> dict[str, Any]:
     where = student.prefix(epoch)
     said = found.rows(f"{where}/held_out_outputs.jsonl")
     scored = found.rows(f"{where}/held_out_scores.jsonl")
-    model, tokenizer = merging.load(merging.unquantised(_at(found, str(directory)), "bfloat16"))
+    model, tokenizer = merging.load(
+        merging.unquantised(revived.trained_on(found, str(directory)), "bfloat16")
+    )
     prompts = [o["prompt"] for o in said]
     made = dict(answers(model, tokenizer, prompts, revived.sampling(found), revived.draws(found)))
     merged = [s.as_dict() for s in revived.scores(found, [made[place] for place in range(len(prompts))])]
@@ -112,8 +113,3 @@ def _free(target: Path) -> None:
         raise ConfigError(
             f"-o {target}: there is no directory {target.absolute().parent}. Make it, or choose another place."
         )
-
-
-def _at(found: Stored, directory: str) -> QLoRAConfig:
-    """The run's settings for the model in a directory."""
-    return revived.training(found).model_copy(update={"model": directory})

@@ -25,6 +25,12 @@ def training(found: Stored) -> QLoRAConfig:
     return QLoRAConfig.model_validate(section)
 
 
+def trained_on(found: Stored, base: str) -> QLoRAConfig:
+    """The same, with the base model where it is now: an id, or a directory, which has no revisions."""
+    at = {"model": base} | ({"revision": None} if Path(base).is_dir() else {})
+    return training(found).model_copy(update=at)
+
+
 def sampling(found: Stored) -> SamplingConfig:
     """How the student answered in the newest epoch; ReduceBatchSize of Diagram 8 may have halved its batch."""
     config: SamplingConfig = found.section("distillation").sampling
@@ -67,13 +73,13 @@ def student_of(found: Stored, named: str | None = None) -> Iterator[Session]:
 
     Raises what `base` raises, and the errors of loading a model; CUDAOutOfMemory before loading what does not fit.
     """
-    from phases.student import session
+    from phases.student import model, preflight
 
-    config = training(found)
     prefix, _ = adapter(found)
     with base(found, named) as directory:
-        if config.model != TINY or named:
-            session.check_memory(config.model_copy(update={"model": directory}))
+        config = trained_on(found, directory)
+        if named or training(found).model != TINY:
+            preflight.gpu(model.shape(config), config)
         made = Session(config, directory, student.derived(found.seed, "adapter"))
         yield made.use(found.open(f"{prefix}/adapter_model.safetensors"))
 

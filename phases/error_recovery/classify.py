@@ -1,43 +1,21 @@
 """Which state of Diagram 8 an exception enters.
 
-The phases' own errors name their state. What libraries raise is told by its class or code, without importing the
-library: what was never imported cannot have raised.
+The phases' own errors name their state. What a service's failure means is the table of faults' to say. Other
+libraries' errors are told by their class, without importing the library: what was never imported cannot have raised.
 """
 
 from __future__ import annotations
 
 import errno
 
-CODES = {
-    "AccessDenied": "AccessDenied",
-    "AccessDeniedException": "AccessDenied",
-    "AllAccessDisabled": "AccessDenied",
-    "403": "AccessDenied",
-    "ExpiredToken": "NoCredentials",
-    "ExpiredTokenException": "NoCredentials",
-    "InvalidAccessKeyId": "NoCredentials",
-    "InvalidClientTokenId": "NoCredentials",
-    "SignatureDoesNotMatch": "NoCredentials",
-    "UnrecognizedClientException": "NoCredentials",
-    "NoSuchEntity": "RoleNotFound",
-    "ThrottlingException": "ThrottlingException",
-    "Throttling": "ThrottlingException",
-    "TooManyRequestsException": "ThrottlingException",
-    "ServiceUnavailableException": "ThrottlingException",
-    "ModelStreamErrorException": "ModelStreamError",
-    "ResourceLimitExceeded": "ContainerError",
-}
-"""Error codes of AWS services (botocore's ClientError)."""
+from fsm.faults import fault
+from phases.services import entered
 
-CLASSES = {
-    "NoCredentialsError": "NoCredentials",
-    "PartialCredentialsError": "NoCredentials",
-    "CredentialRetrievalError": "NoCredentials",
-    "TokenRetrievalError": "NoCredentials",
-    "EventStreamError": "ModelStreamError",
-    "OutOfMemoryError": "CUDAOutOfMemory",
-}
-"""Exception classes of botocore and torch, by name."""
+CLASSES = {"OutOfMemoryError": "CUDAOutOfMemory"}
+"""Exception classes of torch, by name."""
+
+SERVICES = ("botocore", "boto3", "s3transfer")
+"""Whose exceptions are those of AWS. A connection of another library's that breaks off is not the teacher's."""
 
 
 def classify(error: BaseException) -> str | None:
@@ -45,11 +23,9 @@ def classify(error: BaseException) -> str | None:
     named = getattr(error, "recovery", None)
     if isinstance(named, str):
         return named
-    response = getattr(error, "response", None)
-    if isinstance(response, dict):
-        code = str(response.get("Error", {}).get("Code", ""))
-        if code in CODES:
-            return CODES[code]
+    if _of_a_service(error):
+        own = entered(fault(error))
+        return own.recovery if own else None
     for cls in type(error).__mro__:
         if cls.__name__ in CLASSES:
             return CLASSES[cls.__name__]
@@ -58,3 +34,9 @@ def classify(error: BaseException) -> str | None:
     if isinstance(error, UnicodeDecodeError):
         return "EncodingError"
     return None
+
+
+def _of_a_service(error: BaseException) -> bool:
+    if isinstance(getattr(error, "response", None), dict):
+        return True
+    return any(cls.__module__.partition(".")[0] in SERVICES for cls in type(error).__mro__)

@@ -97,7 +97,7 @@ def retry_invoke(ctx: Context) -> None:
 
 @PHASE.state("errors.BedrockErrors.SkipPrompt")
 def skip_prompt(ctx: Context) -> None:
-    _advise(ctx, "The teacher did not answer in all attempts: look at its quota and at the service's health.")
+    _advise(ctx, "There was no answer in all attempts: look at the quota and at the service's health.")
 
 
 # TrainingErrors

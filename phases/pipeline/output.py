@@ -5,8 +5,11 @@ from __future__ import annotations
 import hashlib
 import shutil
 from pathlib import Path
+from typing import Any
 
 from fsm.engine import Context
+from fsm.faults import Patient
+from phases.services import asked
 
 
 def save(ctx: Context, model: str, output: str) -> dict[str, str]:
@@ -19,10 +22,13 @@ def save(ctx: Context, model: str, output: str) -> dict[str, str]:
         digest = hashlib.file_digest(f, "sha256").hexdigest()
     target = f"{output.rstrip('/')}/{ctx.run_name}/model.tar.gz"
     if target.startswith("s3://"):
-        import boto3
-
         bucket, _, key = target.removeprefix("s3://").partition("/")
-        boto3.client("s3").upload_file(str(local), bucket, key, ExtraArgs={"ChecksumAlgorithm": "SHA256"})
+
+        def upload() -> None:
+            with local.open("rb") as f:  # not upload_file, whose error does not say what it was raised for
+                _s3().upload_fileobj(f, bucket, key, ExtraArgs={"ChecksumAlgorithm": "SHA256"})
+
+        asked(_patient(ctx, bucket), upload, f"saving the model to {target}")
     else:
         path = Path(target)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -36,9 +42,23 @@ def save(ctx: Context, model: str, output: str) -> dict[str, str]:
 def _fetched(ctx: Context, model: str) -> Path:
     if not model.startswith("s3://"):
         return Path(model)
-    import boto3
-
     bucket, _, key = model.removeprefix("s3://").partition("/")
     path = ctx.workdir("model") / "model.tar.gz"
-    boto3.client("s3").download_file(bucket, key, str(path))
+
+    def download() -> None:
+        with path.open("wb") as f:
+            _s3().download_fileobj(bucket, key, f)
+
+    asked(_patient(ctx, bucket), download, f"fetching the model from {model}")
     return path
+
+
+def _s3() -> Any:
+    """A client that retries by itself: what it retries is one part of gigabytes, what a Patient does is all of them."""
+    import boto3
+
+    return boto3.Session().client("s3")
+
+
+def _patient(ctx: Context, bucket: str) -> Patient:
+    return Patient(f"s3://{bucket}", ctx.section("sagemaker_job").patience_seconds)

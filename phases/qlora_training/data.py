@@ -54,10 +54,13 @@ class Bound:
 
 @dataclass(frozen=True)
 class Tokenized:
-    """A data set in tokens, and what was left out: `dropped` are the places (from 0) of rows longer than `bound`."""
+    """A data set in tokens, and what was left out: `dropped` are the places (from 0) of rows longer than `bound`, and
+    `too_long` their lengths.
+    """
 
     examples: tuple[Example, ...]
     dropped: tuple[int, ...]
+    too_long: tuple[int, ...]
     bound: Bound
 
     @property
@@ -73,6 +76,18 @@ class Tokenized:
         return (
             f"{name}: {len(self.dropped)} of {total} rows are longer than {self.bound} tokens and were dropped whole (a "
             f"row cut off would teach the student to stop in the middle). {self.bound.to_raise_it} to keep them."
+        )
+
+    def require(self, share: float, name: str) -> None:
+        """Raises InvalidStructure where more than `share` of the rows is too long, with the length that would do."""
+        total = len(self.examples) + len(self.dropped)
+        if len(self.dropped) <= share * total:
+            return
+        enough = sorted(self.too_long, reverse=True)[int(share * total)]
+        raise InvalidStructure(
+            f"{name}: {len(self.dropped)} of {total} rows ({len(self.dropped) / total:.0%}) are longer than {self.bound} tokens and would "
+            f"be dropped, and max_dropped_share allows {share:.0%}. {self.bound.to_raise_it}: {enough} tokens would be enough, "
+            f"{max(self.too_long)} would keep all; or prepare shorter rows."
         )
 
 
@@ -225,11 +240,13 @@ def tokenize(
     bound = Bound(max_length, context)
     kept: list[Example] = []
     dropped: list[int] = []
+    too_long: list[int] = []
     for number, row in enumerate(rows):
         parts = prompt_and_completion(row)
         prompt, completion = _in_tokens(tokenizer, parts["prompt"], parts["completion"])
         if len(prompt) + len(completion) > bound.tokens:
             dropped.append(number)
+            too_long.append(len(prompt) + len(completion))
             continue
         kept.append(Example((*prompt, *completion), (0,) * len(prompt) + (1,) * len(completion)))
     if not kept:
@@ -237,7 +254,7 @@ def tokenize(
             f"{name}: all {len(dropped)} rows are longer than {bound} tokens, so none is left to train on. "
             f"{bound.to_raise_it}, or prepare shorter rows."
         )
-    return Tokenized(tuple(kept), tuple(dropped), bound)
+    return Tokenized(tuple(kept), tuple(dropped), tuple(too_long), bound)
 
 
 def dataset(tokenized: Tokenized) -> Any:

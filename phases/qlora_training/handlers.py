@@ -100,12 +100,12 @@ def create_quant_config(ctx: Context) -> str:
 
 @PHASE.state("ModelLoading.LoadGranite8B")
 def load_granite_8b(ctx: Context) -> None:
-    """Look before loading: is the GPU large enough."""
+    """Look before loading: do settings, model, rows and GPU fit one another."""
+    from phases.qlora_training import fitting
     from phases.student import session
 
     job = jobs.of(ctx)
-    if job.base is None:
-        session.check_memory(job.config)
+    fitting.check(ctx, job)
     session.of(ctx, job).reach("load")
 
 
@@ -252,10 +252,10 @@ def _trainer(ctx: Context, job: Job) -> FollowedTrainer:
 
 def _tokenized(ctx: Context, job: Job, own: Session, name: str) -> Tokenized:
     from phases.qlora_training import data
+    from phases.student import model
 
-    context = getattr(own.model.config, "max_position_embeddings", None)
     rows = data.read_jsonl(ctx.open(name))
-    return data.tokenize(rows, own.tokenizer, job.config.max_length, name, context)
+    return data.tokenize(rows, own.tokenizer, job.config.max_length, name, model.context(own.model.config))
 
 
 # SaveOutputs

@@ -137,7 +137,7 @@ def own_checkpoints(ctx: Context, job: Job) -> Path:
 
 
 _WHOSE = "training.json"
-_FREE = {"offline", "min_free_gb", "checkpoints_kept"}
+_FREE = {"offline", "min_free_gb", "checkpoints_kept", "max_dropped_share"}
 """Settings that change nothing in what is trained."""
 
 

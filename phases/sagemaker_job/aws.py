@@ -1,18 +1,23 @@
 """Jobs on SageMaker, by boto3: CreateTrainingJob, DescribeTrainingJob, StopTrainingJob.
 
 The names are unique in an account and region for good, so a job found under the name is the one an interrupted
-attempt created, and is adopted.
+attempt created, and is adopted. A job goes on whether or not it is followed, so a follower passes over what passes: its
+calls are bounded by the time without any answer. boto3's own retries are off: theirs are bounded by their number.
 """
 
 from __future__ import annotations
 
+import time
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
+from fsm.faults import Clock, Kind, Patient, Tells, fault, silent
 from phases.errors import RoleNotFound
 from phases.sagemaker_job import source
 from phases.sagemaker_job.config import SageMakerJobConfig
 from phases.sagemaker_job.job import FAILED, STOPPED, Code, Job, JobRefused, JobSpec
+from phases.services import asked, client, named
 
 REFUSED = ("ValidationException", "ResourceNotFound")
 # the same bytes are there, or another launcher is putting them at this moment
@@ -22,26 +27,27 @@ THERE = ("PreconditionFailed", "ConditionalRequestConflict")
 class SageMakerProvider:
     """Rents an instance a job."""
 
-    def __init__(self, config: SageMakerJobConfig) -> None:
+    def __init__(self, config: SageMakerJobConfig, clock: Clock = time, tells: Tells = silent) -> None:
         self.config = config
+        self._ask = Patient(f"SageMaker in {config.region}", config.patience_seconds, clock, tells=tells)
+        self._ask_s3 = Patient(config.staging, config.patience_seconds, clock, tells=tells)
 
     @cached_property
     def _service(self) -> Any:
-        import boto3
-
-        return boto3.client("sagemaker", region_name=self.config.region)
+        return client("sagemaker", region=self.config.region)
 
     @cached_property
     def _s3(self) -> Any:
-        import boto3
-
-        return boto3.client("s3", region_name=self.config.region)
+        return client("s3", region=self.config.region)
 
     def create(self, spec: JobSpec) -> str:
         """Create the job, or adopt it. One of that name which failed stays, and the next number is taken.
 
-        Raises JobRefused where the request can never be met, RoleNotFound, and botocore's errors for the rest.
+        Raises JobRefused where the request can never be met; RoleNotFound; the other errors of Diagram 8 for what a
+        person has to mend; Unanswered when patience is at an end.
         """
+        from botocore.exceptions import BotoCoreError, ClientError
+
         for name, value in (("role", self.config.role), ("staging", self.config.staging)):
             if not value:
                 raise JobRefused(f"sagemaker_job.{name} is empty; a job on SageMaker needs it.")
@@ -52,11 +58,29 @@ class SageMakerProvider:
         if found is not None:
             return name
         request = self.request(spec, name, self._upload(spec), self.config.source or self._source(spec.code))
+        unsure = False
+
+        def create() -> None:
+            nonlocal unsure
+            if unsure and self._described(name) is not None:
+                return
+            try:
+                self._service.create_training_job(**request)
+            except Exception as e:
+                found = fault(e)
+                if found.kind is Kind.PASSING and found.cause != "throttling":
+                    unsure = True  # it may be there all the same
+                raise
+
         try:
-            self._service.create_training_job(**request)
-        except self._service.exceptions.ClientError as e:
+            self._ask(create)
+        except BotoCoreError as e:
+            if fault(e).cause == "request":
+                raise JobRefused(str(e)) from e
+            raise named(e, f"creating the training job {name}") from e
+        except ClientError as e:
             code, message = e.response["Error"]["Code"], e.response["Error"]["Message"]
-            if code == "ResourceInUse":  # a put that was answered too late: it is there
+            if code == "ResourceInUse":  # an attempt of before, answered too late: it is there
                 return name
             if code == "ValidationException" and "role" in message.lower():
                 raise RoleNotFound(
@@ -64,7 +88,7 @@ class SageMakerProvider:
                 ) from e
             if code in REFUSED:
                 raise JobRefused(message) from e
-            raise
+            raise named(e, f"creating the training job {name}") from e
         return name
 
     def describe(self, name: str) -> Job:
@@ -84,7 +108,11 @@ class SageMakerProvider:
         )
 
     def stop(self, name: str) -> None:
-        self._service.stop_training_job(TrainingJobName=name)
+        asked(
+            self._ask,
+            lambda: self._service.stop_training_job(TrainingJobName=name),
+            f"stopping the training job {name}",
+        )
 
     def interrupted(self, name: str) -> None:
         """A rented job does not need its follower; stopping it is a decision of its own."""
@@ -135,6 +163,10 @@ class SageMakerProvider:
         }
 
     def _find(self, name: str) -> dict[str, Any] | None:
+        return asked(self._ask, lambda: self._described(name), f"looking for the training job {name}")
+
+    def _described(self, name: str) -> dict[str, Any] | None:
+        """One DescribeTrainingJob; None where there is no such job."""
         try:
             found: dict[str, Any] = self._service.describe_training_job(TrainingJobName=name)
         except self._service.exceptions.ClientError as e:
@@ -147,11 +179,15 @@ class SageMakerProvider:
         """Pack the code and put it under its digest, once; its address."""
         archive = source.pack(code)
         bucket, key = self._staged("source", f"{archive.digest}.tar.gz")
-        try:
-            self._s3.put_object(Bucket=bucket, Key=key, Body=archive.content, IfNoneMatch="*")
-        except self._s3.exceptions.ClientError as e:
-            if e.response["Error"]["Code"] not in THERE:
-                raise
+
+        def put() -> None:
+            try:
+                self._s3.put_object(Bucket=bucket, Key=key, Body=archive.content, IfNoneMatch="*")
+            except self._s3.exceptions.ClientError as e:
+                if e.response["Error"]["Code"] not in THERE:
+                    raise
+
+        asked(self._ask_s3, put, f"putting the code to s3://{bucket}/{key}")
         return f"s3://{bucket}/{key}"
 
     def _upload(self, spec: JobSpec) -> dict[str, str]:
@@ -159,9 +195,16 @@ class SageMakerProvider:
         for channel, files in sorted(spec.channels.items()):
             bucket, key = self._staged(spec.name, "channels", channel)
             for file, path in sorted(files.items()):
-                self._s3.upload_file(str(path), bucket, f"{key}/{file}")
+                self._put(path, bucket, f"{key}/{file}")
             channels[channel] = f"s3://{bucket}/{key}"
         return channels
+
+    def _put(self, path: Path, bucket: str, key: str) -> None:
+        def put() -> None:
+            with path.open("rb") as f:  # not upload_file, whose error does not say what it was raised for
+                self._s3.upload_fileobj(f, bucket, key)
+
+        asked(self._ask_s3, put, f"putting {path.name} to s3://{bucket}/{key}")
 
     def _staged(self, *names: str) -> tuple[str, str]:
         """(bucket, key) of something under `staging`."""

@@ -6,6 +6,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from fsm.faults import PATIENCE
+
 # The drawn image (PyTorch 2.5.1) cannot resume training with any current TRL.
 IMAGE = (
     "763104351884.dkr.ecr.{region}.amazonaws.com/huggingface-pytorch-training:"
@@ -25,6 +27,7 @@ class SageMakerJobConfig(BaseModel):
     machine: str = "distillation"  # what runs in the container
     channels: dict[str, dict[str, str]] = {}  # of a job run alone: channel -> file -> path on this machine
     poll_seconds: float = Field(default=30.0, gt=0)
+    patience_seconds: float = Field(default=PATIENCE, gt=0)  # without any answer of AWS, before the run stops
     max_runtime_seconds: int = Field(default=5 * 24 * 3600, ge=1)
     grace_seconds: float = Field(default=120.0, ge=0)  # between SIGTERM and SIGKILL, as SageMaker gives
     output: str = "output"  # where model.tar.gz goes: a directory, or s3://bucket/prefix

@@ -24,7 +24,11 @@ PHASE = Phase("sagemaker_job", config=SageMakerJobConfig)
 
 def jobs(ctx: Context) -> Provider:
     """Who runs this run's jobs."""
-    return provider(ctx.section("sagemaker_job"), ctx.workdir("jobs"))
+
+    def tells(error: Exception, seconds: float) -> None:
+        ctx.log.warning("no answer, asking again", error=str(error), seconds=round(seconds, 1))
+
+    return provider(ctx.section("sagemaker_job"), ctx.workdir("jobs"), tells)
 
 
 @PHASE.state("Pending", effects=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -14,26 +14,29 @@ TINY = "tiny-granite"
 """As `model`: a tiny model of Granite's architecture that the run makes for itself (TinyStudentConfig)."""
 
 
+ModuleName = Annotated[str, Field(min_length=1)]
+
+
 class TinyStudentConfig(BaseModel):
     """The recipe of the tiny student: the shape of the model, and its base step on raw C.
 
     All of it goes into the cache key. Lengths are in tokens.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    layers: int = Field(default=2, ge=1)
-    width: int = Field(default=128, ge=8)
-    heads: int = Field(default=4, ge=1)
-    kv_heads: int = Field(default=2, ge=1)
-    feed_forward: int = Field(default=384, ge=8)
-    vocabulary: int = Field(default=1024, ge=260)
-    context: int = Field(default=1024, ge=64)
-    base_steps: int = Field(default=400, ge=0)
-    base_batch: int = Field(default=16, ge=1)
-    base_length: int = Field(default=128, ge=8)
-    base_learning_rate: float = Field(default=4e-3, gt=0)
-    seed: int = 42
+    layers: int = Field(default=2, ge=1, le=256)
+    width: int = Field(default=128, ge=8, le=16384)
+    heads: int = Field(default=4, ge=1, le=256)
+    kv_heads: int = Field(default=2, ge=1, le=256)
+    feed_forward: int = Field(default=384, ge=8, le=65536)
+    vocabulary: int = Field(default=1024, ge=260, le=10**6)
+    context: int = Field(default=1024, ge=64, le=10**6)
+    base_steps: int = Field(default=400, ge=0, le=10**7)
+    base_batch: int = Field(default=16, ge=1, le=65536)
+    base_length: int = Field(default=128, ge=8, le=10**6)
+    base_learning_rate: float = Field(default=4e-3, gt=0, le=1)
+    seed: int = Field(default=42, ge=0, lt=2**32)
 
 
 class QLoRAConfig(BaseModel):
@@ -42,13 +45,15 @@ class QLoRAConfig(BaseModel):
     Lengths are in tokens, disk in GB (10^9 bytes), intervals in optimizer steps.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, protected_namespaces=())
 
     model: str = Field(
         default=GRANITE_8B,
         description="A causal language model: an id on the Hugging Face hub, or a directory.",
     )
-    revision: str | None = None
+    revision: str | None = Field(
+        default=None, min_length=1, description="A branch, a tag or a commit of a model on the hub."
+    )
     offline: bool = Field(
         default=False, description="Never ask the hub: the model is a directory or in the local cache."
     )
@@ -61,38 +66,51 @@ class QLoRAConfig(BaseModel):
     attention: Literal["sdpa", "eager", "flash_attention_2"] = "sdpa"
     gradient_checkpointing: bool = True
 
-    lora_rank: int = Field(default=32, ge=1)
-    lora_alpha: int = Field(default=64, ge=1)
+    lora_rank: int = Field(default=32, ge=1, le=4096)
+    lora_alpha: int = Field(default=64, ge=1, le=65536)
     lora_dropout: float = Field(default=0.05, ge=0, lt=1)
-    target_modules: Literal["all-linear"] | tuple[str, ...] = "all-linear"
-
-    max_length: int = Field(default=4096, ge=8, description="Longer rows are dropped, counted and said.")
-    epochs: float = Field(default=3.0, gt=0)
-    max_steps: int = Field(default=-1, description="Overrides epochs where positive.")
-    micro_batch: int = Field(default=2, ge=1, description="Rows in one forward pass on one device.")
-    gradient_accumulation_steps: int = Field(
-        default=8, ge=1, description="Forward passes to one optimizer step: `accum == 8`."
+    target_modules: Literal["all-linear"] | Annotated[tuple[ModuleName, ...], Field(min_length=1)] = Field(
+        default="all-linear",
+        description="all-linear, or the names of the modules that get an adapter, such as [q_proj, v_proj].",
     )
-    learning_rate: float = Field(default=2e-4, gt=0)
+
+    max_length: int = Field(
+        default=4096, ge=8, le=10**7, description="Longer rows are dropped, counted and said."
+    )
+    max_dropped_share: float = Field(
+        default=0.2, ge=0, le=1, description="Training does not begin where more rows than this are too long."
+    )
+    epochs: float = Field(default=3.0, gt=0, le=10_000)
+    max_steps: int = Field(
+        default=-1, ge=-1, le=10**9, description="Overrides epochs where positive; -1 for none."
+    )
+    micro_batch: int = Field(default=2, ge=1, le=65536, description="Rows in one forward pass on one device.")
+    gradient_accumulation_steps: int = Field(
+        default=8, ge=1, le=65536, description="Forward passes to one optimizer step: `accum == 8`."
+    )
+    learning_rate: float = Field(default=2e-4, gt=0, le=1)
     schedule: Literal["linear", "cosine", "constant", "constant_with_warmup"] = "cosine"
-    warmup_steps: int = Field(default=10, ge=0)
-    weight_decay: float = Field(default=0.0, ge=0)
+    warmup_steps: int = Field(default=10, ge=0, le=10**9)
+    weight_decay: float = Field(default=0.0, ge=0, le=1)
     max_grad_norm: float = Field(
-        default=0.3, ge=0, description="0.3 as in the QLoRA paper (arXiv:2305.14314)."
+        default=0.3, ge=0, le=10**6, description="0.3 as in the QLoRA paper (arXiv:2305.14314)."
     )
     optimizer: Literal["adamw_torch", "adamw_torch_fused", "paged_adamw_8bit", "paged_adamw_32bit"] = (
         "adamw_torch"
     )
 
-    log_steps: int = Field(default=10, ge=1, description="`Every 10 steps`")
-    eval_steps: int = Field(default=50, ge=1, description="`Every 50 steps?`")
-    save_steps: int = Field(default=100, ge=1, description="`Every 100 steps`")
+    log_steps: int = Field(default=10, ge=1, le=10**9, description="`Every 10 steps`")
+    eval_steps: int = Field(default=50, ge=1, le=10**9, description="`Every 50 steps?`")
+    save_steps: int = Field(default=100, ge=1, le=10**9, description="`Every 100 steps`")
     patience: int = Field(
-        default=3, ge=1, description="`patience >= 3`: evaluations without a new best before training stops."
+        default=3,
+        ge=1,
+        le=10**6,
+        description="`patience >= 3`: evaluations without a new best before training stops.",
     )
     keep: Literal["best", "last"] = Field(default="best", description="Which weights training ends with.")
-    checkpoints_kept: int = Field(default=3, ge=1)
-    min_free_gb: float = Field(default=15.0, ge=0, description="`>= 15GB free`")
+    checkpoints_kept: int = Field(default=3, ge=1, le=10_000)
+    min_free_gb: float = Field(default=15.0, ge=0, le=10**6, description="`>= 15GB free`")
 
     packing: bool = Field(default=False, description="Several rows in one sequence; needs flash_attention_2.")
     liger: bool = Field(default=False, description="Liger's fused kernels; needs a GPU and liger-kernel.")
@@ -101,7 +119,7 @@ class QLoRAConfig(BaseModel):
     )
     tiny_student: TinyStudentConfig = TinyStudentConfig()
     threads: int | None = Field(
-        default=None, ge=1, description="CPU threads; fixed, or a resume is not exact."
+        default=None, ge=1, le=4096, description="CPU threads; fixed, or a resume is not exact."
     )
 
     @model_validator(mode="after")
@@ -116,6 +134,14 @@ class QLoRAConfig(BaseModel):
             raise ValueError(
                 f"save_steps is {self.save_steps} and eval_steps {self.eval_steps}; Diagram 5 saves a checkpoint "
                 "after evaluating, so save_steps must be a multiple of eval_steps."
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _steps_or_none(self) -> Self:
+        if self.max_steps == 0:
+            raise ValueError(
+                "max_steps is 0, which would train nothing. Give a number of steps, or -1 to go by epochs."
             )
         return self
 

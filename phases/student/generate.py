@@ -30,14 +30,16 @@ from phases.student.turns import prompt_ids
 class SamplingConfig(BaseModel):
     """How the student answers; the defaults are those drawn in Diagram 4 (Generate). Lengths in tokens."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    max_prompt_tokens: int = Field(default=4096, ge=1)
-    max_new_tokens: int = Field(default=1024, ge=1)
-    temperature: float = Field(default=0.7, ge=0, description="0 takes the likeliest token.")
+    max_prompt_tokens: int = Field(default=4096, ge=1, le=10**7)
+    max_new_tokens: int = Field(default=1024, ge=1, le=10**6)
+    temperature: float = Field(default=0.7, ge=0, le=100, description="0 takes the likeliest token.")
     top_p: float = Field(default=0.95, gt=0, le=1)
-    batch: int = Field(default=32, ge=1, description="Prompts answered at a time.")
-    bucket: int = Field(default=64, ge=1, description="Prompts are padded to a multiple of this many tokens.")
+    batch: int = Field(default=32, ge=1, le=65536, description="Prompts answered at a time.")
+    bucket: int = Field(
+        default=64, ge=1, le=10**6, description="Prompts are padded to a multiple of this many tokens."
+    )
 
 
 @dataclass(frozen=True)

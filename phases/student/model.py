@@ -58,7 +58,7 @@ def shape(config: QLoRAConfig) -> Any:
     from transformers import AutoConfig
     from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
 
-    check_directory(config.model)
+    check_directory(config.model, config.revision)
     with refusals.explained(config):
         found = AutoConfig.from_pretrained(
             config.model, revision=config.revision, local_files_only=config.offline
@@ -69,6 +69,11 @@ def shape(config: QLoRAConfig) -> Any:
             f"be trained to answer prompts. Name a causal model such as {GRANITE_8B}."
         )
     return found
+
+
+def context(shape: Any) -> int | None:
+    """How many tokens the model can look back over; None where its configuration does not say."""
+    return getattr(shape, "max_position_embeddings", None)
 
 
 def _causal(shape: Any, known: Any) -> bool:
@@ -198,8 +203,9 @@ def set_pad(tokenizer: Any, model: Any) -> None:
     model.generation_config.pad_token_id = tokenizer.pad_token_id
 
 
-def check_directory(model: str) -> None:
-    """Raises InvalidStructure when `model` is a directory that lacks a file, or has one half downloaded.
+def check_directory(model: str, revision: str | None = None) -> None:
+    """Raises InvalidStructure when `model` is a directory that lacks a file, or has one half downloaded; or one of which a
+    `revision` is wanted, which a directory has none of.
 
     An id on the hub passes: what it lacks shows when it is loaded.
     """
@@ -210,6 +216,11 @@ def check_directory(model: str) -> None:
                 f"There is no model at {model}. Correct `model` in the configuration, or put the model there."
             )
         return
+    if revision is not None:
+        raise InvalidStructure(
+            f"The configuration names revision {revision} of the model, and {model} is a directory, which has no revisions. Take "
+            "`revision` out, or name the model by its id on the hub."
+        )
     if not (path / "config.json").is_file():
         raise InvalidStructure(
             f"{model} has no config.json, so it is not a model's directory. Correct `model`."

@@ -1,4 +1,4 @@
-"""What can be known to fail before a model is loaded: disk, GPU memory, the CPU, options that are not there."""
+"""What can be known to fail before a model is loaded: disk, GPU memory, the CPU, options and layers that are not there."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from phases.errors import CUDAOutOfMemory, DiskSpaceLow, NotProvided
+from fsm.engine import nearest
+from phases.errors import CUDAOutOfMemory, DiskSpaceLow, InvalidStructure, NotProvided
 from phases.student import processor
 from phases.student.config import QLoRAConfig
 
@@ -114,19 +115,52 @@ def need(shape: Any, config: QLoRAConfig) -> Need:
     return Need(quantised * per_weight + other * 4.0, lora * 16.0, activations)
 
 
-def gpu(needed: Need, model: str) -> None:
-    """Raises CUDAOutOfMemory when the GPU has less memory than `needed`, saying by how much. Silent without a GPU."""
+def gpu(shape: Any, config: QLoRAConfig) -> None:
+    """Raises CUDAOutOfMemory when the GPU has less memory than training with one row in the micro-batch needs, the least
+    that ReduceBatchSize of Diagram 8 can come down to; says by how much. Silent without a GPU.
+    """
     import torch
 
     if not torch.cuda.is_available():
         return
+    needed = need(shape, config.model_copy(update={"micro_batch": 1}))
     has = torch.cuda.get_device_properties(torch.cuda.current_device()).total_memory
     if needed.total > has:
         raise CUDAOutOfMemory(
-            f"{model} needs about {needed.total / GB:.1f} GB of GPU memory to be trained with a single row in the micro-batch "
+            f"{config.model} needs about {needed.total / GB:.1f} GB of GPU memory to be trained with a single row in the micro-batch "
             f"({needed.weights / GB:.1f} weights, {needed.adapter / GB:.1f} adapter and optimizer, "
             f"{needed.activations / GB:.1f} activations), and {torch.cuda.get_device_name()} has {has / GB:.1f} GB: "
             f"{(needed.total - has) / GB:.1f} GB are missing. Lower max_length or lora_rank, or rent a larger GPU."
+        )
+
+
+def modules(shape: Any, config: QLoRAConfig) -> None:
+    """Raises InvalidStructure for a name in `target_modules` that no layer of the model bears which LoRA can adapt.
+
+    PEFT takes a list of which one name fits, and passes over the others in silence. A name is a layer's own or the end of
+    its path, as PEFT has it.
+    """
+    if isinstance(config.target_modules, str):
+        return
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(shape)
+    adaptable = [
+        name for name, m in model.named_modules() if isinstance(m, (torch.nn.Linear, torch.nn.Embedding))
+    ]
+    known = list(dict.fromkeys(name.rpartition(".")[2] for name in adaptable))
+    lacking = [
+        wanted
+        for wanted in config.target_modules
+        if not any(name == wanted or name.endswith(f".{wanted}") for name in adaptable)
+    ]
+    if lacking:
+        near = nearest(lacking[0], known)
+        raise InvalidStructure(
+            f"target_modules names {', '.join(lacking)}, and {config.model} has no such layer to adapt{near or '.'} It has: "
+            f"{', '.join(known)}. Name some of these, or set target_modules: all-linear."
         )
 
 

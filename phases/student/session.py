@@ -117,7 +117,7 @@ _current: dict[str, Session] = {}
 def of(ctx: Context, job: Wanted) -> Session:
     """The session for a job; the one before is let go, for two 8B models do not fit."""
     config = job.config.model_dump(mode="json", include=set(_SHAPING))
-    base = _base_directory(ctx, job)
+    base = base_directory(ctx, job)
     key = json.dumps([config, base, job.adapter_seed], sort_keys=True)
     if key not in _current:
         _current.clear()
@@ -165,19 +165,6 @@ def make_base(ctx: Context, config: QLoRAConfig, rows: list[Any], out: str) -> s
     return out
 
 
-def check_memory(config: QLoRAConfig) -> None:
-    """Before a model is loaded: does it fit the GPU with one row in the micro-batch, the least that ReduceBatchSize of
-    Diagram 8 can come down to. Raises CUDAOutOfMemory, and what model.shape raises.
-    """
-    hub.quiet(config.offline)
-    import torch
-
-    shape = model.shape(config)
-    if torch.cuda.is_available():
-        least = config.model_copy(update={"micro_batch": 1})
-        preflight.gpu(preflight.need(shape, least), config.model)
-
-
 def cache_directory() -> Path:
     """Where models made by content are kept between runs: FSM_CACHE, or the user's cache directory."""
     named = os.environ.get("FSM_CACHE")
@@ -190,7 +177,7 @@ def cache_directory() -> Path:
     return root
 
 
-def _base_directory(ctx: Context, job: Wanted) -> str:
+def base_directory(ctx: Context, job: Wanted) -> str:
     """The model's id or directory; the tiny student's artifacts are laid out in a directory of this machine."""
     if job.base is None:
         return job.config.model

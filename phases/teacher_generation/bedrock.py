@@ -11,30 +11,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from phases.errors import AccessDenied, ModelStreamError, NoCredentials, ThrottlingException
+from fsm.faults import Fault, Kind, fault
+from phases.errors import AccessDenied, ModelStreamError, NoCredentials
+from phases.services import entered
 from phases.teacher_generation.config import TeacherConfig
 from phases.teacher_generation.teacher import Response
 
 API_KEY_VARIABLE = "AWS_BEARER_TOKEN_BEDROCK"
 """Where Bedrock's documentation has API keys put."""
-
-# https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html#API_runtime_Converse_Errors
-_THROTTLED = frozenset(
-    {
-        "ThrottlingException",
-        "TooManyRequestsException",
-        "ModelNotReadyException",
-        "ServiceUnavailableException",
-    }
-)
-_BROKEN_OFF = frozenset(
-    {"ModelStreamErrorException", "ModelErrorException", "ModelTimeoutException", "InternalServerException"}
-)
-_DENIED = frozenset({"AccessDeniedException", "AccessDenied"})
-_UNKNOWN_CALLER = frozenset(
-    {"UnrecognizedClientException", "ExpiredTokenException", "InvalidSignatureException", "ExpiredToken"}
-    | {"MissingAuthenticationTokenException", "InvalidClientTokenId", "IncompleteSignature"}
-)
 
 
 @dataclass(frozen=True)
@@ -59,10 +43,10 @@ class BedrockTeacher:
             ThrottlingException: 429, or the service or model is not ready.
             ModelStreamError: the model or the connection broke off.
             NoCredentials, AccessDenied: nothing else can be asked either.
-            botocore.exceptions.BotoCoreError, ClientError: this prompt failed for its own reason.
-        """
-        from botocore import exceptions as aws
+            botocore.exceptions.BotoCoreError, ClientError: this prompt failed for its own reason, or an unknown one.
 
+        Each is raised from what botocore raised, so that `fsm.faults.fault` says the kind and the cause of it.
+        """
         try:
             response: Response = self.client.converse(
                 modelId=self.settings.model_id,
@@ -73,34 +57,41 @@ class BedrockTeacher:
                     "temperature": self.settings.temperature,
                 },
             )
-        except aws.ClientError as error:
-            raise _named(error, self.settings) from error
-        except (aws.NoCredentialsError, aws.PartialCredentialsError, aws.TokenRetrievalError) as error:
-            raise NoCredentials(f"Bedrock cannot be asked without credentials: {error}. {_SET}") from error
-        except (aws.HTTPClientError, aws.ConnectionError, aws.IncompleteReadError) as error:  # and timeouts
-            raise ModelStreamError(f"The connection to Bedrock broke off: {error}") from error
+        except Exception as error:
+            named = _named(error, self.settings)
+            if named is error:
+                raise
+            raise named from error
         return response
 
 
-_SET = f"Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile, or {API_KEY_VARIABLE}."
+def _named(error: Exception, settings: TeacherConfig) -> Exception:
+    """A failure as the error of the entry state of Diagram 8 that it belongs to, or itself where there is none."""
+    found = fault(error)
+    own = entered(found)
+    if own is None:
+        return error
+    if (
+        found.kind is Kind.EVERYBODY
+    ):  # the teacher has no bucket: whatever is not the caller's own is its access
+        own = own if own is NoCredentials else AccessDenied
+    return own(_said(found, own, settings))
 
 
-def _named(error: Any, settings: TeacherConfig) -> Exception:
-    """A ClientError as the entry state of Diagram 8 that it belongs to, or itself where there is none."""
-    code = str(error.response.get("Error", {}).get("Code", ""))
-    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
-    if code in _THROTTLED or status == 429:
-        return ThrottlingException(f"Bedrock throttles {settings.model_id}: {error}")
-    if code in _BROKEN_OFF or status in (500, 502, 503, 504):
-        return ModelStreamError(f"{settings.model_id} broke off: {error}")
-    if code in _UNKNOWN_CALLER:
-        return NoCredentials(f"Bedrock refuses the credentials: {error}. {_SET}")
-    if code in _DENIED:
-        return AccessDenied(
-            f"Bedrock does not let these credentials use {settings.model_id} in {settings.region}: {error}. Allow "
-            "bedrock:InvokeModel on the model and its inference profile, and request access to the model."
+def _said(found: Fault, own: type[Exception], settings: TeacherConfig) -> str:
+    model, why = settings.model_id, found.message.rstrip(".")
+    if found.cause == "credentials":
+        return f"Bedrock refuses the credentials, or there are none: {why}. {found.advice}"
+    if found.cause == "access":
+        return (
+            f"Bedrock does not let these credentials use {model} in {settings.region}: {why}. Allow bedrock:InvokeModel on the "
+            "model and its inference profile, and request access to the model."
         )
-    return error if isinstance(error, Exception) else RuntimeError(str(error))
+    if found.kind is Kind.EVERYBODY:
+        return f"Bedrock does not answer any request to {model} in {settings.region}: {why}. {found.advice}"
+    if found.cause == "network":
+        return f"The connection to Bedrock broke off: {why}"
+    return f"{model} broke off: {why}" if own is ModelStreamError else f"Bedrock throttles {model}: {why}"
 
 
 def has_iam_credentials() -> bool:

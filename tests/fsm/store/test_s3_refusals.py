@@ -153,7 +153,12 @@ def test_a_bucket_that_is_not_there_is_named(s3: S3) -> None:
             "in another region than us-east-1 .*Set store_options.region",
         ),
         ("301 PermanentRedirect: must be addressed elsewhere", "in another region"),
-        ("400 ExpiredToken: The provided token has expired", r"refused \(400 ExpiredToken"),
+        ("400 ExpiredToken: The provided token has expired", r"refused \(400 ExpiredToken.*Renew the credentials"),
+        ("403 InvalidAccessKeyId: does not exist in our records", r"refused \(403 Inv.*Renew the credentials"),
+        ("403 SignatureDoesNotMatch: check your key", r"refused \(403 Sig.*Renew the credentials"),
+        ("403 RequestTimeTooSkewed: the difference is too large", "this machine's clock is wrong"),
+        ("403 AccountProblem: there is a problem with your account", "See to the AWS account"),
+        ("501 NotImplemented: a header implies what is not implemented", r"refused \(501 NotImplemented"),
     ],
 )  # fmt: skip
 def test_what_only_amazon_answers_is_told_apart(s3: S3, proxied: Proxied, answer: str, said: str) -> None:

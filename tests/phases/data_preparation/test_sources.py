@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import threading
-from collections.abc import Iterator
+import zlib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 from xml.sax.saxutils import escape
 
 import pytest
 
+from fsm.errors import Unanswered
 from phases.data_preparation.archive import pack, unpack
-from phases.data_preparation.sources import LocalSource, Object, open_source
-from phases.errors import AccessDenied, EmptyDataset, NoCredentials
+from phases.data_preparation.sources import LocalSource, Object, Source, open_source
+from phases.errors import AccessDenied, EmptyDataset, InvalidStructure, NoCredentials
 
 
 @dataclass
@@ -23,8 +28,32 @@ class Bucket:
 
     objects: dict[str, bytes] = field(default_factory=dict)
     error: tuple[int, str] | None = None
+    faults: list[str] = field(default_factory=list)
+    """What happens to the next requests, and then no more: see `Answer.spoil`."""
+    etags: bool = False
+    conditions: bool = True
+    reading: Callable[[], None] = lambda: None
+    """What happens before each object is read."""
+    asked: int = 0
     page: int = 2
     url: str = ""
+
+
+def etag(content: bytes) -> str:
+    return f'"{hashlib.md5(content).hexdigest()}"'
+
+
+@dataclass
+class Clock:
+    """Time that passes only where it is slept."""
+
+    now: float = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
 
 
 @pytest.fixture
@@ -36,6 +65,9 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]:
 
     class Answer(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
+            held.asked += 1
+            if held.faults and self.spoil(held.faults.pop(0)):
+                return None
             if held.error:
                 status, code = held.error
                 return self.send(status, f"<Error><Code>{code}</Code><Message>no</Message></Error>".encode())
@@ -43,22 +75,58 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]:
             query = {name: values[0] for name, values in parse_qs(url.query).items()}
             if "list-type" in query:
                 return self.send(200, listing(query))
-            return self.send(200, held.objects[unquote(url.path).removeprefix("/raw/")])
+            held.reading()
+            key = unquote(url.path).removeprefix("/raw/")
+            if key not in held.objects:
+                return self.send(404, b"<Error><Code>NoSuchKey</Code><Message>no</Message></Error>")
+            body = held.objects[key]
+            condition = self.headers.get("If-Match") if held.conditions else None
+            if condition and condition != etag(body):
+                return self.send(412, b"<Error><Code>PreconditionFailed</Code><Message>no</Message></Error>")
+            return self.send(200, body, **({"ETag": etag(body)} if held.etags else {}))
 
-        def send(self, status: int, body: bytes) -> None:
+        def spoil(self, fault: str) -> bool:
+            """Cut the connection; answer with an error; cut the body short, or alter it; or do nothing ("")."""
+            key = unquote(urlsplit(self.path).path).removeprefix("/raw/")
+            body = held.objects.get(key, b"")
+            if fault == "cut":
+                self.close_connection = True
+            elif fault == "half":
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body[: len(body) // 2])
+                self.close_connection = True
+            elif fault == "short":
+                self.send(200, body[:-1], **({"ETag": etag(body)} if held.etags else {}))
+            elif fault == "altered":
+                whole = base64.b64encode(zlib.crc32(body).to_bytes(4, "big")).decode()
+                self.send(200, body[:-1] + b"?", **{"x-amz-checksum-crc32": whole})
+            elif fault:
+                status, code = fault.split()
+                words = f"<Error><Code>{code}</Code><Message>no</Message></Error>".encode()
+                self.send(int(status), words)
+            return bool(fault)
+
+        def send(self, status: int, body: bytes, **headers: str) -> None:
             self.send_response(status)
             self.send_header("Content-Length", str(len(body)))
+            for name, value in headers.items():
+                self.send_header(name, value)
             self.end_headers()
             self.wfile.write(body)
 
         def log_message(self, format: str, *args: object) -> None: ...
+
+    def tagged(key: str) -> str:
+        return f"<ETag>{escape(etag(held.objects[key]))}</ETag>" if held.etags else ""
 
     def listing(query: dict[str, str]) -> bytes:
         keys = [key for key in sorted(held.objects) if key.startswith(query.get("prefix", ""))]
         start = int(query.get("continuation-token", "0"))
         here, more = keys[start : start + held.page], start + held.page < len(keys)
         contents = "".join(
-            f"<Contents><Key>{escape(key)}</Key><Size>{len(held.objects[key])}</Size></Contents>"
+            f"<Contents><Key>{escape(key)}</Key><Size>{len(held.objects[key])}</Size>{tagged(key)}</Contents>"
             for key in here
         )
         token = f"<NextContinuationToken>{start + held.page}</NextContinuationToken>" if more else ""
@@ -138,6 +206,123 @@ def test_what_s3_refuses_enters_its_state_of_diagram_8(
     source = open_source("s3://raw/p", endpoint_url=bucket.url, region="us-east-1")
     with pytest.raises(raised, match="s3://raw/p/tsn/"):
         source.list("tsn")
+
+
+STORM = [
+    "cut",
+    "500 InternalError",
+    "503 SlowDown",
+    "400 RequestTimeout",
+    "cut",
+    "503 SlowDown",
+    "429 Throttling",
+]
+
+
+def opened(bucket: Bucket, clock: Clock | None = None) -> Source:
+    return open_source("s3://raw/p", endpoint_url=bucket.url, region="us-east-1", clock=clock or Clock())
+
+
+def test_listing_and_reading_go_on_through_what_passes(bucket: Bucket) -> None:
+    bucket.objects = {f"p/tsn/{n}.c": b"int x;" * n for n in range(1, 6)}  # three pages
+    calm = opened(bucket).list("tsn")
+    bucket.faults = ["", *STORM, *STORM]
+    clock = Clock()
+    source = opened(bucket, clock)
+    assert source.list("tsn") == calm
+    assert not bucket.faults
+    bucket.faults = [*STORM, "half", "half"]
+    assert [source.read(file.key, file) for file in calm] == [b"int x;" * n for n in range(1, 6)]
+    assert not bucket.faults
+    assert 0 < clock.now < 1800
+
+
+def test_a_bucket_is_asked_once_an_attempt_whatever_the_environment_says(
+    bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "7")
+    bucket.faults = ["503 SlowDown"] * 3
+    bucket.objects = {"p/tsn/a.c": b"1"}
+    told: list[str] = []
+    source = open_source(
+        "s3://raw/p",
+        endpoint_url=bucket.url,
+        region="us-east-1",
+        clock=Clock(),
+        tells=lambda error, seconds: told.append(str(error)),
+    )
+    assert source.read("tsn/a.c") == b"1"
+    assert ["SlowDown" in said for said in told] == [True] * 3
+    assert bucket.asked == 4
+
+
+def test_a_bucket_that_never_answers_ends_the_patience(bucket: Bucket) -> None:
+    bucket.error = (503, "SlowDown")
+    clock = Clock()
+    with pytest.raises(Unanswered, match=r"s3://raw gave no clear answer for 1800 seconds .*SlowDown"):
+        opened(bucket, clock).list("tsn")
+    assert clock.now > 1800 - 30
+
+
+@pytest.mark.parametrize("conditions", [True, False], ids=["conditions-held", "conditions-ignored"])
+def test_an_object_that_changed_after_it_was_listed_is_told(bucket: Bucket, conditions: bool) -> None:
+    bucket.etags, bucket.conditions = True, conditions
+    bucket.objects = {"p/tsn/a.c": b"int x;"}
+    source = opened(bucket)
+    [file] = source.list("tsn")
+    assert source.read(file.key, file) == b"int x;"
+    bucket.objects["p/tsn/a.c"] = b"int y;"
+    with pytest.raises(
+        InvalidStructure, match=r"s3://raw/p/tsn/a\.c: the object was changed after it was listed"
+    ):
+        source.read(file.key, file)
+
+
+def test_an_object_that_was_deleted_after_it_was_listed_is_told(bucket: Bucket) -> None:
+    bucket.objects = {"p/tsn/a.c": b"int x;"}
+    source = opened(bucket)
+    [file] = source.list("tsn")
+    del bucket.objects["p/tsn/a.c"]
+    with pytest.raises(InvalidStructure, match="the object was deleted after it was listed"):
+        source.read(file.key, file)
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [("short", "5 bytes came of the 6 that are listed"), ("altered", "not those of its checksum")],
+)
+def test_a_body_that_is_not_what_it_should_be_is_read_again_and_then_told(
+    bucket: Bucket, fault: str, said: str
+) -> None:
+    bucket.etags = True
+    bucket.objects = {"p/tsn/a.c": b"int x;"}
+    source = opened(bucket)
+    [file] = source.list("tsn")
+    bucket.faults = [fault, fault]
+    assert source.read(file.key, file) == b"int x;"
+    bucket.faults = [fault] * 3
+    with pytest.raises(InvalidStructure, match=f"{said}.*each of 3 times"):
+        source.read(file.key, file)
+
+
+def test_a_run_reads_what_it_listed_or_stops(
+    bucket: Bucket, finish: Callable[..., Any], tmp_path: Path
+) -> None:
+    files = {f"{folder}/a.c": f"int {folder}(int a) {{ return a; }}\n" for folder in ("tsn_data", "carla")}
+    for key, content in files.items():
+        (tmp_path / "local" / key).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "local" / key).write_text(content)
+    local = finish("data_preparation", {"source": str(tmp_path / "local")}, "local")
+    bucket.etags = True
+    bucket.objects = {f"p/{key}": content.encode() for key, content in files.items()}
+    section = {"source": "s3://raw/p", "endpoint_url": bucket.url, "region": "us-east-1"}
+    whole = finish("data_preparation", section, "whole")
+    for split in ("train", "val"):
+        assert whole.rows(f"data/splits/{split}.jsonl") == local.rows(f"data/splits/{split}.jsonl")
+    bucket.reading = lambda: bucket.objects.update({"p/tsn_data/a.c": b"int other(int a) { return 1; }\n"})
+    changed = finish("data_preparation", section, "changed")
+    assert changed.outcome.outcome == "stopped"
+    assert "tsn_data/a.c: the object was changed after it was listed" in changed.outcome.message
 
 
 def test_an_archive_holds_its_files_and_has_the_same_bytes_each_time(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import pytest
 from fsm.engine import Nobody, Outcome, Program, Runner, Stop, StopRequested
 from fsm.journal import Journal
 from fsm.store import RunStore, open_store
-from tests.phases.qlora_training.micro import RECIPE, ROWS, settings
+from tests.phases.qlora_training.micro import RECIPE, ROWS, diverged, settings
 
 MACHINES = (
     "distillation",
@@ -185,10 +185,11 @@ def test_from_the_base_each_epoch_or_on_with_the_adapter(sections: dict[str, Any
 def test_the_gate_can_be_left_open(sections: dict[str, Any], tmp_path: Path) -> None:
     def with_gate(gate: bool) -> Loop:
         said = sections["distillation"] | {
-            "corrections": {"gate": gate, "compiles_at": 11.0},
+            "corrections": {"gate": gate, "compiles_at": 10.0},
             "max_epochs": 1,
         }
-        loop = Loop(tmp_path / str(gate), {**sections, "distillation": said})
+        scoring = {"syntax": {"clean": 9.0}}  # so that nothing compiles well enough
+        loop = Loop(tmp_path / str(gate), {**sections, "distillation": said, "quality_scoring": scoring})
         loop.drive()
         return loop
 
@@ -261,13 +262,11 @@ def test_a_full_disk_loses_old_checkpoints_and_goes_on(
     assert whole.digests == roomy.digests
 
 
-def test_a_loss_that_is_no_number_halts_the_run_resumable(sections: dict[str, Any], tmp_path: Path) -> None:
-    training = sections["qlora_training"] | {
-        "learning_rate": 1e30,
-        "max_grad_norm": 0,
-        "warmup_steps": 0,
-        "epochs": 2,
-    }
+def test_a_loss_that_is_no_number_halts_the_run_resumable(
+    sections: dict[str, Any], micro: Path, tmp_path: Path
+) -> None:
+    base = diverged(micro, tmp_path / "base")
+    training = sections["qlora_training"] | {"model": str(base)}
     outcome = Loop(tmp_path / "nan", {**sections, "qlora_training": training}).drive()
     assert outcome is not None
     assert outcome.outcome == "stopped"

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import errno
 
+import botocore.exceptions
 import pytest
 
 from machines.error_recovery import MACHINE
 from phases import errors
-from phases.error_recovery.classify import CLASSES, CODES, classify
+from phases.error_recovery.classify import CLASSES, classify
+from phases.services import CAUSES, CODES, named
 
 
 class ClientError(Exception):
     """Of botocore's form."""
 
-    def __init__(self, code: str) -> None:
-        self.response = {"Error": {"Code": code, "Message": ""}}
+    def __init__(self, code: str, message: str = "") -> None:
+        super().__init__(f"An error occurred ({code}) when calling an operation: {message}")
+        self.response = {"Error": {"Code": code, "Message": message}}
 
 
 class OutOfMemoryError(RuntimeError):
@@ -29,7 +32,20 @@ class OutOfMemoryError(RuntimeError):
         (ClientError("AccessDenied"), "AccessDenied"),
         (ClientError("ExpiredToken"), "NoCredentials"),
         (ClientError("ThrottlingException"), "ThrottlingException"),
+        (ClientError("ThrottlingException", "Too many tokens per day"), "AccessDenied"),
+        (ClientError("ModelStreamErrorException"), "ModelStreamError"),
+        (ClientError("ServiceUnavailableException"), "ThrottlingException"),
+        (ClientError("InvalidAccessKeyId"), "NoCredentials"),
+        (ClientError("RequestTimeTooSkewed"), "NoCredentials"),
+        (ClientError("ResourceLimitExceeded"), "ContainerError"),
+        (ClientError("NoSuchEntity"), "RoleNotFound"),
+        (ClientError("NoSuchBucket"), "EmptyDataset"),
+        (ClientError("NoSuchKey"), None),
         (ClientError("Weather"), None),
+        (botocore.exceptions.UnauthorizedSSOTokenError(), "NoCredentials"),
+        (botocore.exceptions.ReadTimeoutError(endpoint_url="https://x"), "ModelStreamError"),
+        (TimeoutError("a compiler's"), None),
+        (ConnectionResetError("another library's"), None),
         (OutOfMemoryError("CUDA out of memory"), "CUDAOutOfMemory"),
         (OSError(errno.ENOSPC, "No space left on device"), "DiskSpaceLow"),
         (OSError(errno.ENOENT, "No such file"), None),
@@ -43,6 +59,15 @@ def test_an_exception_enters_its_state(error: BaseException, state: str | None) 
 
 def test_every_state_named_is_drawn_and_every_drawn_entry_has_an_error_of_its_own() -> None:
     entries = {path.rpartition(".")[2] for path in MACHINE.entered_at}
-    assert {*CODES.values(), *CLASSES.values()} <= entries
+    assert {*CLASSES.values(), *(c.recovery for c in (*CODES.values(), *CAUSES.values()))} <= entries
     own = {c.recovery for c in errors.PipelineError.__subclasses__()}
     assert own == entries
+
+
+def test_a_services_failure_is_said_with_what_to_do_next() -> None:
+    error = named(ClientError("NoSuchBucket", "The specified bucket does not exist"), "listing s3://b/p")
+    assert isinstance(error, errors.EmptyDataset)
+    assert str(error).startswith("listing s3://b/p: An error occurred (NoSuchBucket)")
+    assert str(error).endswith("does not exist. Create the bucket, or correct its name.")
+    own = ClientError("NoSuchKey")
+    assert named(own, "reading s3://b/k") is own

@@ -9,6 +9,7 @@ import json
 import math
 import multiprocessing
 import os
+import shutil
 import signal
 import traceback
 from collections.abc import Callable
@@ -38,6 +39,17 @@ RECIPE = TinyStudentConfig(
     base_steps=2,
     base_length=32,
 )
+
+
+def diverged(base: Path, to: Path) -> Path:
+    """A copy of a base whose weights are not all finite, as a training that diverged leaves them: no loss is a number."""
+    from safetensors.torch import load_file, save_file
+
+    shutil.copytree(base, to)
+    weights = load_file(to / "model.safetensors")
+    weights["model.norm.weight"][0] = math.inf
+    save_file(weights, to / "model.safetensors", {"format": "pt"})
+    return to
 
 
 def settings(base: Path, **changes: Any) -> QLoRAConfig:

@@ -143,7 +143,8 @@ def test_a_gpu_too_small_says_by_how_much_before_loading(monkeypatch: pytest.Mon
         vocab_size=49152, hidden_size=4096, intermediate_size=12800, num_hidden_layers=40, num_attention_heads=32,
         num_key_value_heads=8, tie_word_embeddings=True,
     )  # fmt: skip
-    needed = preflight.need(granite_8b, settings(Path("x"), quantization="nf4", gradient_checkpointing=True))
+    config = settings(Path("x"), quantization="nf4", gradient_checkpointing=True, micro_batch=1)
+    needed = preflight.need(granite_8b, config)
     assert 4.0 < needed.weights / preflight.GB < 6.0  # 8 billion weights of 4.13 bits, and the embeddings
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
@@ -151,12 +152,12 @@ def test_a_gpu_too_small_says_by_how_much_before_loading(monkeypatch: pytest.Mon
     monkeypatch.setattr(
         torch.cuda, "get_device_properties", lambda i: SimpleNamespace(total_memory=4 * preflight.GB)
     )
-    message = said("CUDAOutOfMemory", lambda: preflight.gpu(needed, "granite"))
+    message = said("CUDAOutOfMemory", lambda: preflight.gpu(granite_8b, config))
     assert f"{needed.total / preflight.GB - 4:.1f} GB are missing" in message
     monkeypatch.setattr(
         torch.cuda, "get_device_properties", lambda i: SimpleNamespace(total_memory=80 * preflight.GB)
     )
-    preflight.gpu(needed, "granite")
+    preflight.gpu(granite_8b, config)
 
 
 def test_a_disk_too_small(tmp_path: Path) -> None:

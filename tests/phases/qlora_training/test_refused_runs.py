@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.phases.qlora_training.door import Came, lines, run, training
-from tests.phases.qlora_training.micro import ROWS
+from tests.phases.qlora_training.micro import ROWS, diverged
 
 ASK = {"role": "user", "content": "Write add."}
 EMPTY = ("EmptyDataset", "CheckS3Paths")
@@ -166,8 +166,7 @@ def test_an_option_that_this_machine_cannot_carry_out(micro: Path, tmp_path: Pat
 
 
 def test_a_loss_that_is_no_number_halts(micro: Path, tmp_path: Path) -> None:
-    changes = {"learning_rate": 1e30, "max_grad_norm": 0, "warmup_steps": 0, "epochs": 2}
-    came = trained(tmp_path / "set", micro, GOOD, **changes)
+    came = trained(tmp_path / "set", diverged(micro, tmp_path / "base"), GOOD)
     assert (came.code, came.walked) == (3, ("NaNLoss", "LogCUDAMemory", "HaltTraining"))
     assert "The training loss became" in came.said
 

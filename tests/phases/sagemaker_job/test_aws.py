@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import json
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
-from botocore.exceptions import ClientError
+from botocore.exceptions import EndpointConnectionError
 from botocore.stub import ANY, Stubber
 
-from phases.errors import RoleNotFound
+from fsm.errors import Unanswered
+from phases.errors import AccessDenied, ContainerError, NoCredentials, RoleNotFound
 from phases.sagemaker_job import source
 from phases.sagemaker_job.aws import SageMakerProvider
 from phases.sagemaker_job.config import SageMakerJobConfig
@@ -127,7 +133,7 @@ def test_code_that_is_there_already_is_not_put_again(service: Any, code: str) ->
     bucket.add_client_error("put_object", code)
     assert provider._source(Code()) == CODE
     bucket.add_client_error("put_object", "AccessDenied")
-    with pytest.raises(ClientError, match="AccessDenied"):
+    with pytest.raises(AccessDenied, match=r"putting the code to s3://bucket/staging/source/5eed\.tar\.gz: "):
         provider._source(Code())
 
 
@@ -176,7 +182,7 @@ def test_after_one_that_failed_the_next_number_goes_on_from_its_checkpoints(
     [
         ("ValidationException", "Could not assume role arn:...", RoleNotFound),
         ("ValidationException", "Instance type ml.x is not supported", JobRefused),
-        ("ResourceLimitExceeded", "The account-level limit is 0", ClientError),
+        ("ResourceLimitExceeded", "The account-level limit is 0", ContainerError),
     ],
 )
 def test_what_the_service_refuses_is_told_apart(
@@ -202,3 +208,191 @@ def test_a_job_tells_its_whole_history(service: Any, spec: JobSpec) -> None:
     assert job.history == (("Starting", ""), ("Training", "in progress"))
     assert job.checkpoints == "s3://bucket/staging/x/checkpoints"
     assert not job.over
+
+
+# Faults
+
+
+@dataclass
+class Clock:
+    """Time that passes only where it is slept."""
+
+    now: float = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+@dataclass
+class Service:
+    """A server that stands for SageMaker: answers by operation, from its plan of faults first."""
+
+    url: str = ""
+    plan: dict[str, list[str]] = field(default_factory=dict)
+    jobs: dict[str, str] = field(default_factory=dict)
+    calls: list[str] = field(default_factory=list)
+
+    def answer(self, operation: str, name: str) -> tuple[int, dict[str, Any]] | None:
+        """(status, body); None for a connection that is cut."""
+        self.calls.append(operation)
+        planned = self.plan.get(operation, [])
+        fault = planned.pop(0) if planned else ""
+        if operation == "CreateTrainingJob" and fault in ("", "lost"):
+            if name in self.jobs:
+                return 400, {"__type": "ResourceInUse", "message": "Training job names must be unique"}
+            self.jobs[name] = "InProgress"
+        if fault in ("cut", "lost"):
+            return None
+        if fault:
+            status, _, code = fault.partition(" ")
+            return int(status), {"__type": code, "message": f"{code} it is"}
+        if operation == "CreateTrainingJob":
+            return 200, {"TrainingJobArn": f"arn:aws:sagemaker:us-east-1:123456789012:training-job/{name}"}
+        if name not in self.jobs:
+            return 400, {"__type": "ValidationException", "message": "Requested resource not found."}
+        return 200, described(name, self.jobs[name])
+
+
+@pytest.fixture
+def rented(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[SageMakerProvider, Service, Clock]]:
+    """A provider of unmodified boto3, the server it asks, and its clock. S3 is stubbed out: nothing is staged."""
+    held, clock = Service(), Clock()
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            operation = self.headers["X-Amz-Target"].rpartition(".")[2]
+            answer = held.answer(operation, body["TrainingJobName"])
+            if answer is None:
+                self.close_connection = True
+                return
+            status, words = answer
+            content = json.dumps(words).encode()
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, format: str, *args: object) -> None: ...
+
+    http = ThreadingHTTPServer(("127.0.0.1", 0), Answer)
+    held.url = f"http://127.0.0.1:{http.server_port}"
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "test")
+    monkeypatch.setenv("AWS_ENDPOINT_URL_SAGEMAKER", held.url)
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "5")
+    provider = SageMakerProvider(CONFIG.model_copy(update={"source": CODE}), clock)
+    monkeypatch.setattr(SageMakerProvider, "_upload", lambda self, spec: {"train": "s3://bucket/train"})
+    thread = threading.Thread(target=http.serve_forever, args=(0.01,))
+    thread.start()
+    yield provider, held, clock
+    http.shutdown()
+    thread.join()
+    http.server_close()
+
+
+Rented = tuple[SageMakerProvider, Service, Clock]
+STORM = ["cut", "500 InternalFailure", "400 ThrottlingException", "503 ServiceUnavailable", "cut"]
+
+
+def test_a_follower_passes_over_what_passes_however_often(rented: Rented) -> None:
+    provider, service, clock = rented
+    service.jobs["j"] = "InProgress"
+    service.plan["DescribeTrainingJob"] = STORM * 8
+    assert provider.describe("j").status == "InProgress"
+    assert len(service.calls) == 41  # each asked once: botocore's own retries are off
+    assert 0 < clock.now < 1800
+
+
+def test_a_follower_ends_when_there_was_no_answer_for_as_long_as_it_has_patience(rented: Rented) -> None:
+    provider, service, clock = rented
+    service.jobs["j"] = "InProgress"
+    service.plan["DescribeTrainingJob"] = ["400 ThrottlingException"] * 500
+    with pytest.raises(Unanswered, match=r"SageMaker in us-east-1 gave no clear answer for 1800 seconds"):
+        provider.describe("j")
+    assert clock.now > 1800 - 30
+
+
+def test_a_name_that_cannot_be_resolved_is_passed_over(service: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    provider, stub, _ = service
+    provider._ask.clock = Clock()
+    unresolved = [EndpointConnectionError(endpoint_url="https://api.sagemaker.us-east-1.amazonaws.com")] * 3
+    ask = provider._described
+    monkeypatch.setattr(
+        provider, "_described", lambda name: raised(unresolved.pop()) if unresolved else ask(name)
+    )
+    stub.add_response("describe_training_job", described("j", "InProgress"))
+    assert provider.describe("j").status == "InProgress"
+
+
+def raised(error: Exception) -> Any:
+    raise error
+
+
+@pytest.mark.parametrize(
+    ("fault", "error", "said"),
+    [
+        ("400 ExpiredTokenException", NoCredentials, "Renew the credentials"),
+        ("403 InvalidSignatureException", NoCredentials, "Renew the credentials"),
+        ("400 AccessDeniedException", AccessDenied, "Allow these credentials"),
+        ("400 OptInRequired", AccessDenied, "See to the AWS account"),
+    ],
+)
+def test_what_does_not_pass_ends_the_following_at_once_with_what_to_do(
+    rented: Rented, fault: str, error: type[Exception], said: str
+) -> None:
+    provider, service, clock = rented
+    service.plan["DescribeTrainingJob"] = [fault]
+    with pytest.raises(error, match=f"looking for the training job j: .*{fault.split()[1]}.* {said}"):
+        provider.describe("j")
+    assert clock.now == 0
+
+
+@pytest.mark.parametrize("times", [1, 3])
+def test_a_job_whose_creation_was_answered_by_nobody_is_looked_for_and_adopted(
+    rented: Rented, spec: JobSpec, times: int
+) -> None:
+    provider, service, _ = rented
+    service.plan = {
+        "CreateTrainingJob": ["lost"],
+        "DescribeTrainingJob": ["", *["500 InternalFailure"] * (times - 1)],
+    }
+    assert provider.create(spec) == spec.name
+    assert list(service.jobs) == [spec.name]
+    assert service.calls == ["DescribeTrainingJob", "CreateTrainingJob", *["DescribeTrainingJob"] * times]
+
+
+def test_a_job_that_was_not_created_is_created_by_the_next_attempt(rented: Rented, spec: JobSpec) -> None:
+    provider, service, _ = rented
+    service.plan["CreateTrainingJob"] = ["cut", "400 ThrottlingException", "500 InternalFailure"]
+    assert provider.create(spec) == spec.name
+    assert service.jobs == {spec.name: "InProgress"}
+    assert service.calls.count("CreateTrainingJob") == 4
+
+
+def test_a_request_that_the_services_model_does_not_take_is_refused(rented: Rented, spec: JobSpec) -> None:
+    provider, service, _ = rented
+    provider.config = provider.config.model_copy(update={"role": "r"})  # an ARN has 20 characters
+    with pytest.raises(JobRefused, match="RoleArn"):
+        provider.create(spec)
+    assert service.calls == ["DescribeTrainingJob"]
+
+
+def test_a_channel_and_the_code_are_put_through_faults(service: Any, spec: JobSpec) -> None:
+    provider, stub, bucket = service
+    provider._ask_s3.clock = Clock()
+    absent(stub)
+    for code, status in (("SlowDown", 503), ("InternalError", 500), ("RequestTimeout", 400)):
+        bucket.add_client_error("put_object", code, http_status_code=status)
+    uploaded(bucket, spec, code=False)
+    bucket.add_client_error("put_object", "SlowDown", http_status_code=503)
+    bucket.add_response(
+        "put_object", {}, {"Bucket": "bucket", "Key": ANY, "Body": b"code", "IfNoneMatch": "*"}
+    )
+    stub.add_response(
+        "create_training_job", {"TrainingJobArn": "arn:aws:sagemaker:us-east-1:123456789012:training-job/x"}
+    )
+    assert provider.create(spec) == spec.name

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import socket
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
+from fsm.faults import Kind, fault
 from phases.errors import AccessDenied, ModelStreamError, NoCredentials, ThrottlingException
 from phases.teacher_generation.asking import Call
 from phases.teacher_generation.bedrock import BedrockTeacher, runtime_client
@@ -137,3 +140,37 @@ def test_without_credentials_the_first_call_says_what_to_set(
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
     with pytest.raises(NoCredentials, match="AWS_ACCESS_KEY_ID"):
         teacher(server.url).invoke("gate?")
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "message", "raised", "said"),
+    [
+        (429, "ThrottlingException", "Too many tokens per day, please wait.", AccessDenied, "Wait until the quota"),
+        (400, "ServiceQuotaExceededException", "Over the account's quota.", AccessDenied, "Wait until the quota"),
+        (404, "ResourceNotFoundException", "This model version has reached the end of its life.", AccessDenied, "Name a model"),
+        (400, "ValidationException", "The provided model identifier is invalid.", AccessDenied, "Name a model"),
+        (400, "ValidationException", "Malformed input request: extraneous key [topk] is not permitted", AccessDenied, "Correct what"),
+        (403, "InvalidSignatureException", "Signature expired: 1 is now earlier than 2", NoCredentials, "clock"),
+        (403, "AccessDeniedException", "Authentication failed: Please make sure your API Key is valid.", NoCredentials, "AWS_BEARER_TOKEN"),
+    ],
+)  # fmt: skip
+def test_what_no_prompt_would_be_answered_for_says_so_with_what_to_do(
+    server: Any, status: int, code: str, message: str, raised: type[Exception], said: str
+) -> None:
+    server.reply = lambda prompt, attempt: (status, code, json.dumps({"message": message}).encode())
+    with pytest.raises(raised, match=said) as caught:
+        teacher(server.url).invoke("gate?")
+    assert message.rstrip(".") in str(caught.value)
+    assert fault(caught.value).kind is Kind.EVERYBODY
+    assert len(server.prompts) == 1
+
+
+def test_a_prompt_that_is_too_long_is_that_prompts_own(server: Any) -> None:
+    words = b'{"message": "Input is too long for requested model."}'
+    server.reply = lambda prompt, attempt: (400, "ValidationException", words)
+    call, slept = called(server)
+    assert slept == []
+    assert "Input is too long" in call.result.reason
+    with pytest.raises(ClientError) as caught:
+        teacher(server.url).invoke("gate?")
+    assert fault(caught.value).kind is Kind.ITEM
