@@ -112,6 +112,20 @@ def test_the_scratch_of_a_run_that_is_alive_is_not_removed(
     assert scratch(bakery).is_dir()
 
 
+def test_a_runner_that_comes_between_the_look_and_the_removal_wins(
+    bakery: Any, fsm: Fsm, quiet: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bakery.run(logger=quiet, mishap="NoGas")
+    monkeypatch.setattr("fsm.view.clean.is_alive", lambda *_: False)
+    run = LocalStore(bakery.directory).run("bread")
+    run.acquire()
+    try:
+        fsm("clean", "bread", "--force", code=2)
+    finally:
+        run.release()
+    assert scratch(bakery).is_dir()
+
+
 def test_it_is_found_from_another_directory(
     bakery: Any, fsm: Fsm, quiet: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -184,6 +184,17 @@ def test_a_run_that_has_ended_is_only_read(bakery: Any, fsm: Fsm, quiet: Any, fl
     assert tree(bakery) == before
 
 
+def test_how_a_run_ended_can_be_asked_while_its_lock_is_held(bakery: Any, quiet: Any) -> None:
+    """Reading needs no lock, and no right to write."""
+    bakery.run(logger=quiet)
+    run = LocalStore(bakery.directory).run("bread")
+    run.acquire()
+    try:
+        assert bakery.run(logger=quiet).outcome == "done"
+    finally:
+        run.release()
+
+
 def test_a_run_that_ends_while_another_runner_waits_for_it_is_only_read(
     bakery: Any, quiet: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
