@@ -82,6 +82,16 @@ class RunStore(Protocol):
         """Where the run is, as a person would look for it."""
         ...
 
+    @property
+    def place(self) -> str:
+        """The store as it is told from every other one, however it is written: for what is kept beside it by run."""
+        ...
+
+    @property
+    def access(self) -> int:
+        """The mode of directories that hold what is this run's."""
+        ...
+
     def read_header(self) -> bytes | None: ...
 
     def write_header(self, content: bytes) -> None:
@@ -107,6 +117,10 @@ class RunStore(Protocol):
 
     def check(self, seq: int) -> None:
         """Raises Taken where a record has that number by now. Where a lock is held nobody else can have written it."""
+        ...
+
+    def first(self) -> bytes | None:
+        """Record 0, which the journal begins with; None where there is none."""
         ...
 
     def tail(self, stop: Callable[[bytes], bool]) -> list[bytes]:
@@ -137,6 +151,10 @@ class RunStore(Protocol):
 
     def artifact_size(self, sha256: str) -> int | None:
         """Bytes of the artifact as it is kept; None where it is missing."""
+        ...
+
+    def artifacts_size(self) -> int:
+        """Bytes of all artifacts there are, also of those that no record names any more."""
         ...
 
     def artifact_bytes(self, sha256: str) -> Iterator[bytes]:

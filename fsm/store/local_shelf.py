@@ -16,6 +16,7 @@ from pathlib import Path
 
 from fsm.errors import StoreError
 from fsm.store import shelf
+from fsm.store.access import PRIVATE, make_directory, of_files
 
 LOOK_AGAIN = 0.1  # seconds between two looks at a key that another process holds
 
@@ -23,8 +24,9 @@ LOOK_AGAIN = 0.1  # seconds between two looks at a key that another process hold
 class LocalShelf:
     """Entries in one file, which any number of processes may read and append to."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, access: int = PRIVATE) -> None:
         self.directory = directory
+        self.access = access  # of the directory, if it is to be made
         self.path = directory / "entries.jsonl"
         self.damaged = 0
         self._where: dict[str, tuple[int, int]] = {}  # key: offset and length of its line
@@ -66,7 +68,8 @@ class LocalShelf:
         path = self.directory / "held" / key
         fd = -1
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            make_directory(self.directory, self.access)
+            make_directory(path.parent, self.access)
             while fd < 0 and not stopping():
                 fd = _locked(path)
                 if fd < 0:
@@ -87,8 +90,8 @@ class LocalShelf:
     def _opened(self) -> Iterator[int]:
         """The file, locked, and without what a writer that died left of a line."""
         new = not self.path.exists()
-        self.directory.mkdir(parents=True, exist_ok=True)
-        fd = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
+        make_directory(self.directory, self.access)
+        fd = _made(self.path, os.O_RDWR | os.O_APPEND)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX)
             if new:
@@ -150,7 +153,7 @@ class LocalShelf:
 
 def _locked(path: Path) -> int:
     """A descriptor that holds the lock on the file of that name; -1 while another one does."""
-    fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    fd = _made(path, os.O_RDWR)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if os.fstat(fd).st_ino == path.stat().st_ino:
@@ -162,6 +165,16 @@ def _locked(path: Path) -> int:
         raise
     os.close(fd)
     return -1
+
+
+def _made(path: Path, flags: int) -> int:
+    """Open a file, made if it is not there, for whom its directory is open."""
+    try:
+        fd = os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return os.open(path, flags | os.O_CREAT, 0o600)
+    os.fchmod(fd, of_files(path.parent.stat().st_mode))
+    return fd
 
 
 def _sync_directories(path: Path) -> None:
