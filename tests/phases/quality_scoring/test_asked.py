@@ -19,7 +19,7 @@ GATE = "uint32_t gate_time(uint32_t gate, uint32_t gcl)\n{\n    return gate * gc
     [
         ("Write `gate_now`.", {"gate_now"}),
         ("Write `static uint8_t gate_now(uint8_t x)` for TSN", {"gate_now"}),
-        ("Fill `struct gate_entry` in `gate_now()`", {"gate_entry", "gate_now"}),
+        ("Fill `struct gate_entry` in `gate_now()`", set()),
         ("`uint32_t`, `NULL`, `while` and `x` are words of any code", set()),
         ("Complete this:\n```c\nint `gate_now`(int x)\n```\nfor TSN", set()),
         ("Complete `this`:\n```c\nint `gate_now`", {"this"}),
