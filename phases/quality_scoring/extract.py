@@ -30,6 +30,7 @@ _MARKS = re.compile(
     re.IGNORECASE | re.MULTILINE,
 )
 _MEMBER = re.compile(r'\{\s*"[^"\n]{1,60}"\s*:')
+_LONG = 65_536  # characters, beyond which words are not looked for
 _DEEPEST = 3  # Markdown in JSON in a block of Markdown
 
 
@@ -138,7 +139,7 @@ _SHELLS = ("bash", "sh", "shell", "zsh", "console", "terminal")
 
 def _before(text: str, block: Block) -> str:
     """What stands before a fence that nothing closes, if the code is there: the fence is an end without a beginning."""
-    if block.language:
+    if block.language or len(text) > _LONG:
         return ""
     lines = text.split("\n")
     before = "\n".join(lines[: max(0, block.first - 1)])
@@ -171,6 +172,8 @@ def _listed(lines: list[str]) -> list[str]:
 def plain_code(text: str) -> str:
     """The code of a text in which nothing sets it apart: all of it where it is C, or may be meant as such."""
     text = at_margin(text)
+    if len(text) > _LONG:
+        return text
     try:
         whole = not Structure(joined(text)).faults
     except Unreadable:
@@ -181,8 +184,10 @@ def plain_code(text: str) -> str:
 def searched(text: str) -> str:
     """The code of a text that is not C as it stands: without numbers, quotes and escapes, and the words around it.
 
-    What may be meant as code stays.
+    What may be meant as code stays, and so does all of a text that is longer than any answer.
     """
+    if len(text) > _LONG:
+        return text
     bare = text.strip()
     if bare[:1] == bare[-1:] == "`":
         text = text.replace("`", "")

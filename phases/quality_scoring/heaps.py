@@ -2,13 +2,35 @@
 
 from __future__ import annotations
 
-from tree_sitter import Tree
+from tree_sitter import Parser, Tree
 
 _HEAP = 4096
+_STEPS = 50_000  # of tree-sitter's progress; a file of 70 kB takes some five hundred
 
 
 class Unreadable(ValueError):
     """A text so far from C that it is not worth the time to look into it."""
+
+
+def parse_long(parser: Parser, source: bytes) -> Tree:
+    """The tree of a long text (its nodes know their places, not their text). Raises Unreadable where the parser takes far more steps than code of this length takes.
+
+    On some texts (thousands of lines such as `1: x`) the time of tree-sitter's recovery from errors is quadratic.
+    """
+    most = min(_STEPS, 5_000 + len(source) // 2)
+    steps = 0
+
+    def stop(_offset: int, _error: bool) -> bool:
+        nonlocal steps
+        steps += 1
+        return steps > most
+
+    try:
+        return parser.parse(lambda at, _point: source[at : at + 65536], progress_callback=stop)
+    except ValueError as e:  # how it says that it was stopped
+        raise Unreadable("the grammar of C goes astray in it over and over") from e
+    finally:
+        parser.reset()
 
 
 def refuse_heaps(tree: Tree) -> None:

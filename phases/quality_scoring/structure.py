@@ -16,7 +16,7 @@ import tree_sitter_c
 from tree_sitter import Language, Node, Parser, Query, QueryCursor
 
 from phases.quality_scoring.callgraph import on_cycles
-from phases.quality_scoring.heaps import refuse_heaps
+from phases.quality_scoring.heaps import parse_long, refuse_heaps
 
 _C = Language(tree_sitter_c.language())
 
@@ -57,7 +57,7 @@ _QUERY = Query(
 )
 _FAULTS = Query(_C, "(ERROR) @error (MISSING) @missing")
 
-_SMALL = 8192  # bytes, in which nothing can take long
+_SMALL = 8192  # bytes, in which nothing can take longer than a blink
 _NEVER = 1 << 62
 
 # `typedef unsigned char uint8_t;` declares what tree-sitter takes for a word of the language.
@@ -99,10 +99,12 @@ class Structure:
 
     def __init__(self, code: str, *, macros: bool = True) -> None:
         self.source = code.encode("utf-8", "replace")
-        self._tree = Parser(_C).parse(self.source)
+        parser = Parser(_C)
+        long = len(self.source) > _SMALL
+        self._tree = parse_long(parser, self.source) if long else parser.parse(self.source)
         root = self._tree.root_node
         self._has_error = root.has_error
-        if len(self.source) > _SMALL:
+        if long:
             refuse_heaps(self._tree)
         self._nodes = QueryCursor(_QUERY).captures(root)
         self._dead = self._unread_branches()
@@ -191,7 +193,16 @@ class Structure:
         return self._declared("declares") | self._declared("global")
 
     def _declared(self, kind: str) -> frozenset[str]:
-        return frozenset(_declared_name(n).decode("utf-8", "replace") for n in self._nodes.get(kind, ()))
+        return frozenset(self._declared_name(n).decode("utf-8", "replace") for n in self._nodes.get(kind, ()))
+
+    def _declared_name(self, declarator: Node) -> bytes:
+        """The name inside pointers, arrays and parameter lists."""
+        node: Node | None = declarator
+        while node is not None and node.type not in _NAMES:
+            node = node.child_by_field_name("declarator") or (
+                node.named_child(0) if node.type == "parenthesized_declarator" else None
+            )
+        return self._text(node) if node is not None else b""
 
     def type_line(self, name: str) -> int:
         """The first line in which a type is named; 1 if only a macro does."""
@@ -246,7 +257,7 @@ class Structure:
         for node in self._nodes.get("function", ()):
             body, declarator = node.child_by_field_name("body"), node.child_by_field_name("declarator")
             if body is not None and declarator is not None:
-                name = _declared_name(declarator).decode("utf-8", "replace")
+                name = self._declared_name(declarator).decode("utf-8", "replace")
                 line = self.line(node.start_byte)
                 found.append(Function(name, node.start_byte, node.end_byte, body, line))
         return sorted(found, key=lambda f: f.start)
@@ -458,16 +469,6 @@ class Structure:
                     name, Found(f"@{name}", comment.line + comment.text.count("\n", 0, tag.start()))
                 )
         return list(first.values())
-
-
-def _declared_name(declarator: Node) -> bytes:
-    """The name inside pointers, arrays and parameter lists."""
-    node: Node | None = declarator
-    while node is not None and node.type not in _NAMES:
-        node = node.child_by_field_name("declarator") or (
-            node.named_child(0) if node.type == "parenthesized_declarator" else None
-        )
-    return (node.text or b"") if node is not None else b""
 
 
 def _without(source: bytes, start: int, end: int, holes: list[tuple[int, int]]) -> bytes:
