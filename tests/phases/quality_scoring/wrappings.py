@@ -154,6 +154,9 @@ WRAPPED: dict[str, str] = {
     "JSON with line ends in it": '{"code": "' + GOOD.replace("\\", "\\\\").replace('"', '\\"') + '"}',
     "escaped in one line": json.dumps(GOOD)[1:-1],
     "diff by git": f"diff --git a/gate.c b/gate.c\nnew file mode 100644\nindex 0000000..1234567\n{NEW_FILE}",
+    "diff of two files": fenced(
+        "diff", f"--- a/Makefile\n+++ b/Makefile\n@@ -1 +1,2 @@\n all:\n+\tcc {{\n{NEW_FILE}"
+    ),
     "diff without heads": fenced("diff", led(GOOD, "+")),
     "patch of an agent": f"*** Begin Patch\n*** Add File: gate.c\n{led(GOOD, '+')}*** End Patch\n",
     "search and replace": fenced(
@@ -162,6 +165,7 @@ WRAPPED: dict[str, str] = {
     "numbers without a fence": numbered("{:4}\t"),
     "draft of another tag": f"<scratchpad>\n{DRAFT}</scratchpad>\n<answer>\n{fenced()}</answer>\n",
     "draft that speaks of tags": f"<think> I put it in <think> tags. </think>\n{fenced()}",
+    "draft that ends twice": f"<think>\n{DRAFT}</think>\n{fenced(code=POOR)}</think>\n{fenced()}",
     "draft behind it": f"{fenced()}<reasoning>\n{DRAFT}",
     "draft of Granite 3.2": f"Here is my thought process:\n{DRAFT}Here is my response:\n{fenced()}",
     "draft of Granite 3.3": f"<think>Let me see.\n{DRAFT}</think><response>{fenced()}</response>",
