@@ -30,11 +30,12 @@ def is_patch(text: str) -> bool:
 def patched(lines: Sequence[str]) -> list[str]:
     """What a patch makes of a file: the lines it adds and those it leaves, each where it stands in the patch.
 
-    Of several files only those of C, if their names tell. Counts in the heads of hunks are not believed.
+    Of several files only those of C, if there is one by its name. Counts in the heads of hunks are not believed.
     """
     if any(line.startswith("<<<<<") for line in lines):
         return _resolved(lines)
     hunks = any(_HUNK.match(line) for line in lines) or any(line.startswith("*** ") for line in lines)
+    of_c = any((name := _NAME.match(line)) and _C_FILE.search(name[1]) for line in lines)
     inside, wanted = not hunks, True
     result = [""] * len(lines)
     for n, line in enumerate(lines):
@@ -42,7 +43,7 @@ def patched(lines: Sequence[str]) -> list[str]:
             inside = True
         elif _HEADER.match(line) and not (inside and line.startswith("--- ") and line.rstrip().endswith(";")):
             if name := _NAME.match(line):
-                wanted = name[1] == "/dev/null" or "." not in name[1] or bool(_C_FILE.search(name[1]))
+                wanted = not of_c or bool(_C_FILE.search(name[1]))
             inside = not hunks or line.startswith(("*** Add", "*** Update", "\\"))
         elif inside and wanted and line[:1] in ("+", " ", "\t"):
             result[n] = line[1:] if line[0] != "\t" else line
