@@ -165,7 +165,7 @@ WRAPPED: dict[str, str] = {
     "numbers without a fence": numbered("{:4}\t"),
     "draft of another tag": f"<scratchpad>\n{DRAFT}</scratchpad>\n<answer>\n{fenced()}</answer>\n",
     "draft that speaks of tags": f"<think> I put it in <think> tags. </think>\n{fenced()}",
-    "draft that ends twice": f"<think>\n{DRAFT}</think>\n{fenced(code=POOR)}</think>\n{fenced()}",
+    "draft that ends twice": f"{fenced(code=POOR)}<think>\n{DRAFT}</think>\n{fenced(code=POOR)}</think>\n{fenced()}",
     "draft behind it": f"{fenced()}<reasoning>\n{DRAFT}",
     "draft of Granite 3.2": f"Here is my thought process:\n{DRAFT}Here is my response:\n{fenced()}",
     "draft of Granite 3.3": f"<think>Let me see.\n{DRAFT}</think><response>{fenced()}</response>",
