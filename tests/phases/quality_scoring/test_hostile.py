@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 
 from phases.quality_scoring import QualityScoringConfig, Score, score
-from phases.quality_scoring.compiler import find_compiler
 from phases.quality_scoring.config import CompilerLimits, SyntaxConfig
+from tests.needs import needing
 
 GOOD = "int add(int left, int right)\n{\n    return left + right;\n}\n"
 LIMITS = CompilerLimits(cpu_seconds=1, wall_seconds=4.0, memory_mb=256, output_kb=256)
 CONFIG = QualityScoringConfig(syntax=SyntaxConfig(limits=LIMITS))
 BOUND = 20.0  # seconds; the limits and much for a busy machine
 
-pytestmark = pytest.mark.skipif(find_compiler("gcc") is None, reason="needs GCC")
+pytestmark = needing("gcc")
 
 
 def tower(first: str, by: str, levels: int = 12) -> str:

@@ -8,6 +8,8 @@ import signal
 import tarfile
 import time
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -16,6 +18,7 @@ from fsm.store import Scratch
 from fsm.store.local import LocalStore
 from phases.sagemaker_job.config import SageMakerJobConfig
 from phases.sagemaker_job.environment import Layout, variables
+from phases.sagemaker_job.handlers import channels
 from phases.sagemaker_job.job import Job, JobRefused, JobSpec
 from phases.sagemaker_job.local import LocalProvider, pack
 
@@ -44,6 +47,25 @@ def provider(tmp_path: Path) -> LocalProvider:
         tmp_path / "jobs",
         SageMakerJobConfig(output=str(tmp_path / "out"), grace_seconds=2, poll_seconds=0.05),
     )
+
+
+@pytest.mark.parametrize(
+    ("there", "given"),
+    [
+        ((), {}),
+        (("teacher/outputs.jsonl",), {"train": {"teacher.jsonl": "teacher/outputs.jsonl"}}),
+        (
+            ("data/processed/train.jsonl", "data/processed/val.jsonl", "data/splits/train.jsonl"),
+            {
+                "train": {"train.jsonl": "data/processed/train.jsonl"},
+                "validation": {"val.jsonl": "data/processed/val.jsonl"},
+            },
+        ),
+    ],
+)
+def test_a_job_is_given_what_the_artifacts_at_hand_give(there: tuple[str, ...], given: object) -> None:
+    ctx: Any = SimpleNamespace(has=lambda name: name in there)
+    assert channels(ctx) == given
 
 
 def finished(provider: LocalProvider, name: str, seconds: float = 60) -> Job:
