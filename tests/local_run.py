@@ -56,6 +56,10 @@ class Place:
         """Name -> digest of what a run has put."""
         return {name: f["sha256"] for r in self.records(run) for name, f in r.get("files", {}).items()}
 
+    def puts(self, run: str) -> set[tuple[str, str]]:
+        """(name, digest) of whatever a run has put; a name that it put again stands there with each digest."""
+        return {(n, f["sha256"]) for r in self.records(run) for n, f in r.get("files", {}).items()}
+
     def job_of(self, run: str) -> str:
         """The run in which the job of a run does its work."""
         jobs = [

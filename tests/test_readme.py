@@ -121,10 +121,10 @@ def alone(local_run: Place, machine: str) -> str:
 
 
 def same(local_run: Place, run: str, other: str, but: str = "") -> set[str]:
-    """The artifacts that both runs have put, but one; that each is the same, byte for byte, is asserted."""
-    one, two = local_run.artifacts(run), local_run.artifacts(other)
-    both = (one.keys() & two.keys()) - {but}
-    assert {name: one[name] for name in both} == {name: two[name] for name in both}
+    """The names that both runs have put, but one; that this one put the other's bytes under them is asserted."""
+    ours, others = local_run.puts(run), local_run.puts(other)
+    both = ({name for name, _ in ours} & {name for name, _ in others}) - {but}
+    assert {(name, sha256) for name, sha256 in ours if name in both} <= others
     return both
 
 

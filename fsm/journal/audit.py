@@ -57,14 +57,17 @@ class Audit:
 def audit(run: RunStore, *, content: bool = True) -> Audit:
     """Check a run. Without `content` artifacts are looked for, not read. Raises StoreError where it cannot be read at all."""
     findings: list[Finding] = []
+    given: frozenset[str] = frozenset()
     try:
+        header = Journal(run).header()
+        given = frozenset(file["sha256"] for file in (header.get("given") or {}).values())
         if foreign := Journal(run).foreign():
             findings.append(Finding("header", foreign))
     except StoreError:
         raise
     except FsmError as e:
         findings.append(Finding("header", e.message))
-    reading = _Reading(run, findings)
+    reading = _Reading(run, findings, given)
     for number, line in run.numbered():
         reading.take(number, line)
     total = sum(
@@ -91,6 +94,9 @@ class _Reading:
 
     run: RunStore
     findings: list[Finding]
+    given: frozenset[
+        str
+    ]  # the artifacts of the run that this one came after, which its header names; that one's to keep
     count: int = 0
     expected: int = 0
     prev: str | None = (
@@ -134,7 +140,7 @@ class _Reading:
         for name, file in (record.get("files") or {}).items():
             self.artifacts.setdefault(file["sha256"], _Named(name, file["size"], number, since))
         for name, sha256 in (record.get("reads") or {}).items():
-            if sha256 not in self.artifacts and self.fold is not None:
+            if sha256 not in self.artifacts and sha256 not in self.given and self.fold is not None:
                 self._found(
                     "artifact",
                     f"{name} was read as {sha256[:12]}, which no record before it put",

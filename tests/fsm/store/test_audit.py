@@ -129,6 +129,24 @@ def test_a_line_that_is_no_record_is_found_and_the_rest_still_read(run: LocalRun
     assert audit(run).artifacts == 1
 
 
+def test_what_the_run_before_gave_needs_no_record_and_anything_else_does(tmp_path: Path) -> None:
+    store = LocalStore(tmp_path)
+    before = store.run("before").put_artifact("data", b"content")
+    given = {"data": {"sha256": before.sha256, "size": before.size}}
+    run = store.run("after")
+    run.write_header(json.dumps({"format": 1, "given": given}).encode())
+    journal = Journal(run)
+    fold = Fold()
+    journal.open()
+    for n, sha256 in ((1, before.sha256), (2, "0" * 64)):
+        body = step(n, reads={"data": sha256})
+        fold.apply(body)
+        journal.append(body)
+    journal.close()
+    (finding,) = audit(run).findings
+    assert finding.message == "data was read as 000000000000, which no record before it put"
+
+
 @pytest.mark.parametrize("how", ["gone", "damaged", "shortened"])
 def test_an_artifact_that_is_not_whole_is_found(run: LocalRun, how: str) -> None:
     path = next((run.directory / "artifacts").iterdir())
