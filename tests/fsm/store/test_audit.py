@@ -131,6 +131,7 @@ def test_a_line_that_is_no_record_is_found_and_the_rest_still_read(run: LocalRun
 
 def test_what_the_run_before_gave_needs_no_record_and_anything_else_does(tmp_path: Path) -> None:
     store = LocalStore(tmp_path)
+    begun(store, "before").close()
     before = store.run("before").put_artifact("data", b"content")
     given = {"data": {"sha256": before.sha256, "size": before.size}}
     run = store.run("after")
