@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.common import BUILD
-from phases.quality_scoring.structure import Structure, Unreadable
+from phases.quality_scoring.heaps import Unreadable
+from phases.quality_scoring.structure import Structure
 
 SUITE = "bookworm"
 PACKAGES = {

@@ -5,10 +5,15 @@ from __future__ import annotations
 import argparse
 import json
 import os
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from fsm.speech import READER_GONE, emit, finished, say, settle, unwritten
+
+if TYPE_CHECKING:
+    from fsm.errors import Mistake
 
 
 def of_run(
@@ -24,8 +29,23 @@ def of_run(
     one: argparse.ArgumentParser = commands.add_parser(name, help=text)
     one.add_argument("run", metavar="RUN", help=run)
     of_store(one, as_json)
-    one.set_defaults(do=do)
+    one.set_defaults(do=partial(_of_a_run, do))
     return one
+
+
+def _of_a_run(do: Callable[..., int], args: argparse.Namespace) -> int:
+    """Call the command, and say before it where the run is not the one it stands as."""
+    from fsm.errors import FsmError
+    from fsm.journal import Journal
+    from fsm.store import open_store
+
+    try:
+        foreign = Journal(open_store(args.store).run(args.run)).foreign()
+    except FsmError:
+        foreign = None  # the command itself will tell
+    if foreign:
+        say(foreign)
+    return do(args)
 
 
 def of_store(parser: argparse.ArgumentParser, as_json: str = "JSON, one line an item") -> None:
@@ -41,11 +61,14 @@ def of_store(parser: argparse.ArgumentParser, as_json: str = "JSON, one line an 
 
 def guarded(do: Callable[[argparse.Namespace], int], args: argparse.Namespace) -> int:
     """Call a command; the engine's errors become one paragraph (or, with --json, one line) and an exit code."""
-    from fsm.errors import FsmError
+    from fsm.errors import ConfigError, FsmError
     from fsm.mermaid import MermaidError
 
     try:
         code = do(args)
+    except ConfigError as e:
+        _complain(args, e.message, e.code, e.mistakes)
+        code = e.exit_code
     except FsmError as e:
         _complain(args, e.message, e.code)
         code = e.exit_code
@@ -61,10 +84,12 @@ def guarded(do: Callable[[argparse.Namespace], int], args: argparse.Namespace) -
     return finished(code)
 
 
-def _complain(args: argparse.Namespace, message: str, code: str) -> None:
+def _complain(args: argparse.Namespace, message: str, code: str, mistakes: Sequence[Mistake] = ()) -> None:
     if getattr(args, "json", False):
-        emit(json.dumps({"error": message, "code": code}))
-    say(f"{message} [{code}]")
+        several = {"mistakes": [asdict(mistake) for mistake in mistakes]} if mistakes else {}
+        emit(json.dumps({"error": message, "code": code} | several))
+    for one in mistakes or (message,):
+        say(f"{one} [{code}]")
 
 
 def words(parser: argparse.ArgumentParser, argv: list[str] | None) -> argparse.Namespace:

@@ -4,7 +4,8 @@ A record is one line of JSON:
 
     {"seq", "epoch", "writer", "id", "prev", "time", "kind", ...body}
 
-`prev` is the SHA-256 of the line before (64 zeros for the first). `epoch` grows with each claim; a record of a lower
+`prev` is the SHA-256 of the line before; the first record's is that of run.json, so that a journal cannot pass for
+another run's, nor a header be changed unnoticed (64 zeros in runs of earlier versions). `epoch` grows with each claim; a record of a lower
 epoch after a claim of a higher one cannot be. What is appended is what the runner decided; what is read is text from
 outside, and is held against `Record`.
 """
@@ -69,6 +70,15 @@ def essence(record: dict[str, Any]) -> dict[str, Any]:
     return {k: v for k, v in record.items() if k not in FRAME}
 
 
+def _prev_of(line: bytes | None) -> str | None:
+    """What a record names as the one before it; None where it cannot be read, which is for others to tell."""
+    try:
+        prev = json.loads(line or b"{}")["prev"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
+    return prev if isinstance(prev, str) else None
+
+
 def _carries_snapshot(line: bytes) -> bool:
     """Whether the fold can begin with this line; one that cannot be read is for `decode` to tell of."""
     if b'"snapshot":{' not in line:
@@ -91,6 +101,7 @@ class Journal:
         self.next = 0
         self.epoch = 0
         self._prev = GENESIS
+        self._header: str | None = None  # digest of run.json
         self._over = False
         self._redact = redact
 
@@ -99,6 +110,7 @@ class Journal:
     def header(self) -> dict[str, Any]:
         """run.json. Raises NoSuchRun, NewerFormat, JournalDamaged."""
         content = self.store.read_header()
+        self._header = digest(content) if content is not None else None
         if content is None:
             raise NoSuchRun(
                 f"There is no run {self.store.name} at {self.store.url}. `fsm runs` lists those there are."
@@ -116,6 +128,33 @@ class Journal:
                 "Use the version that wrote it, or a newer one; nothing was changed."
             )
         return header  # type: ignore[no-any-return]
+
+    def foreign(self) -> str | None:
+        """What shows that this is not the run it stands as, as a paragraph; None where nothing does.
+
+        A copy under another name, or a run.json that was changed since. Such a run can be read; it is not gone on with: its
+        effects outside and its scratch are named after the run that it was. Raises what `header` does.
+        """
+        named = self.header().get("name")
+        if isinstance(named, str) and named != self.store.name:
+            return (
+                f"Run {self.store.name} at {self.store.url} is run {named} under another name: its run.json says so. It can be read, and "
+                f"not gone on with: give it the name {named} back, or begin a run of this name with --fresh."
+            )
+        prev = _prev_of(self.store.first())
+        if prev in (None, GENESIS, self._header):
+            return None
+        return (
+            f"Run {self.store.name} at {self.store.url} was begun with another run.json: its first record names {prev[:12]}, and the one "
+            f"there is {(self._header or '')[:12]} by SHA-256. It can be read, and not gone on with: put run.json back as it was, or start "
+            "anew with --fresh."
+        )
+
+    def _genesis(self) -> str:
+        """What the first record names as the one before it."""
+        if self._header is None and (content := self.store.read_header()) is not None:
+            self._header = digest(content)
+        return self._header or GENESIS
 
     def records(self, start: int = 0) -> Iterator[dict[str, Any]]:
         """The records from a number on, validated, the chain between them checked."""
@@ -153,7 +192,7 @@ class Journal:
             raise JournalDamaged(
                 f"{self.store.url}: the journal begins at record {records[0]['seq']}. Restore it from a copy, or start anew with --fresh."
             )
-        self._prev = prev or GENESIS
+        self._prev = prev or self._genesis()
         return Fold.of(records)
 
     # Writing
@@ -161,22 +200,30 @@ class Journal:
     def open(self, takeover: bool = False) -> Fold:
         """Become the writer: read the state, and append a claim with a higher epoch than any before.
 
+        A run that has ended is only read: there is nothing left to write, and nothing is claimed.
+
         Another writer may be appending meanwhile. What it put at the claim's number is read, folded, and the next number
         tried; its next put then finds the claim. A claim that came first wins. Raises RunBusy where a runner is alive
         (unless `takeover`), or where another one claims the run at this moment.
         """
         self.store.acquire(takeover)
         try:
-            return self._claim()
+            fold = self._claim()
         except BaseException:
             self.store.release()
             raise
+        if fold.ended:
+            self._over = True
+            self.store.release()
+        return fold
 
     def _claim(self) -> Fold:
         fold = self.load()
         self.epoch += 1
         claim = {"kind": "claim", "host": socket.gethostname(), "pid": os.getpid()}
         for attempt in range(CLAIM_TRIES):
+            if fold.ended:
+                return fold
             try:
                 self._append(claim)
                 return fold
@@ -193,7 +240,9 @@ class Journal:
     def _behind(self, line: bytes) -> dict[str, Any]:
         """A record that another writer put while this one was about to claim the run."""
         record = decode(line, f"{self.store.url}, record {self.next}")
-        self._fits(record, self.next, self._prev)
+        self._fits(
+            record, self.next, self._prev if self.next else None
+        )  # one of an earlier version begins otherwise
         if record["epoch"] >= self.epoch:
             raise RunBusy(
                 f"Run {self.store.name} was taken at this moment by {record['writer']} at record {record['seq']} (epoch "

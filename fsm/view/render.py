@@ -73,9 +73,9 @@ def render(
     """Draw a `.mmd` file, a machine's diagram, or a run on the diagram of one of its machines.
 
     `what` is a file where it ends in .mmd; otherwise the run of that name in the store, or else the machine. `at` is the
-    number of the record up to which a run is shown. Without
-    `output` the Mermaid text goes to standard output. As JSON one object: what, machine, run, at, diagram (the file),
-    changed (why the drawing may not fit the run, or null), output, and of a run states {path: {class, active, visits,
+    number of the record up to which a run is shown. Without `output` the Mermaid text goes to standard output. As JSON
+    one object: what, machine, run, at, diagram (the file), changed (why the drawing may not fit the run, or null), foreign
+    (why the run is not the one it stands as, or null), output, and of a run states {path: {class, active, visits,
     seconds, errors, skipped, label, failing}} and edges {"source --> target : label": times taken}, and text.
     """
     if output is not None and output.suffix.lower() not in FORMATS:
@@ -95,6 +95,9 @@ def render(
         spoken(sys.stderr, visible(f"{found.file}:{remark}") + "\n")
     if output is not None:
         _write(found, output)
+    foreign = found.reading.foreign if found.reading else None
+    if foreign:
+        say(foreign)
     if as_json:
         said: dict[str, Any] = {
             "what": what,
@@ -103,6 +106,7 @@ def render(
             "at": found.at,
             "diagram": str(found.file),
             "changed": found.changed or None,
+            "foreign": foreign,
             "output": str(output) if output else None,
         }
         out(json.dumps(said | diagram.as_json(found.drawn), ensure_ascii=False))

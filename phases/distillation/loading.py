@@ -10,9 +10,11 @@ from typing import Any
 from fsm.engine import Context
 from fsm.errors import PhaseError
 from phases.distillation import corrections, student
-from phases.errors import EmptyDataset, InvalidStructure
+from phases.errors import EmptyDataset
 from phases.qlora_training import data
 from phases.qlora_training import job as jobs
+from phases.reading import read_text
+from phases.turns import before_answer
 
 HELD_OUT = 10  # one row in so many is taken out for eval_loss where no validation rows fit
 
@@ -58,7 +60,8 @@ def prompts(ctx: Context) -> tuple[list[str], list[str], int]:
     config = ctx.config
     drawn = _prompts(ctx, config.eval_file, "eval", config.eval_prompts)
     frozen = _prompts(ctx, config.held_out_file, "held_out", config.held_out_prompts)
-    seen = {*drawn, *(m["content"] for r in read(ctx, "distillation/seen.jsonl") for m in r["messages"])}
+    rows = read(ctx, "distillation/seen.jsonl")
+    seen = {*drawn, *(m["content"] for r in rows for m in r["messages"]), *map(before_answer, rows)}
     clean = [p for p in frozen if p not in seen]
     if not clean:
         raise EmptyDataset(
@@ -105,17 +108,12 @@ def _prompts(ctx: Context, file: str | None, kind: Any, count: int) -> list[str]
     if file is None:
         return [p.text for p in generate(kind, count, ctx.run_seed, ctx.config.domains)]
     path = jobs.require(ctx, file, purpose="to judge the student by")
-    text = data.read_text(path, file)
+    text = read_text(path, file, "Write one object with `prompt` or `messages` in each line.")
     if not text.strip():
         raise EmptyDataset(
             f"{file} holds no prompts, so there is nothing to judge the student by. Write one object with `prompt` or "
             "`messages` in each line; or name no file in distillation, and prompts are generated."
         )
     found = read_prompts(text, file)
-    if halves := [p for p in found if not data.spelt(p)]:
-        raise InvalidStructure(
-            f"{file} holds {len(halves)} prompts with half a character in them (a lone surrogate such as \\ud800); the first "
-            f"is {halves[0][:60]!a}. Write the character whole."
-        )
     random.Random(student.seed(ctx, f"prompts {kind}")).shuffle(found)
     return found[:count]

@@ -19,9 +19,7 @@ from importlib.metadata import PackageNotFoundError, distribution, version
 from importlib.util import find_spec
 from pathlib import Path
 
-import yaml
-
-from fsm.config import Plug
+from fsm.config import Plug, read_values
 from fsm.engine import Machine, Registry, closure
 from phases.sagemaker_job.job import OWN, Code, JobRefused
 
@@ -49,6 +47,8 @@ LACKING = (
 )
 """What the project needs and the image lacks, or may lack. pip leaves torch, transformers and numpy as the image has
 them: `python -m tests.versions` holds it to that."""
+LOOKING_ON = ("mermaidx",)
+"""What draws diagrams for whoever looks on; a job draws none."""
 IN_THE_IMAGE = ("bitsandbytes", "boto3", "peft", "safetensors", "torch", "transformers", "trl")
 
 BESIDE = ("diagrams/*.mmd", "configs/**/*")
@@ -70,7 +70,7 @@ def code(config_text: str, machine: str, packages: Iterable[str], requirements: 
 
     The project's own, what the configuration plugs in, the modules that those packages' NAMES name, and `packages`.
     """
-    said = yaml.safe_load(config_text) or {}
+    said = read_values(config_text, "the configuration")
     plug = Plug.model_validate(said.get("plug") or {})
     modules = [*OWN, *packages, plug.machines, plug.phases]
     for package in (plug.machines, plug.phases):
