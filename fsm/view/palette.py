@@ -86,7 +86,7 @@ def style(root: str) -> str:
         f"{dark} .statediagram-cluster.statediagram-cluster rect.inner{{fill:#15181d;stroke:#9d86e0}}",
         f"{dark} .statediagram-cluster.statediagram-cluster-alt rect.inner{{fill:#1b1f26}}",
         f"{dark} .cluster rect{{fill:#1b1f26;stroke:#8f8f45}}",
-        f"{dark} .statediagram-note rect{{fill:#3a3510;stroke:#8f8f45}}",
+        f"{dark} .statediagram-note text{{fill:#000!important}}",  # notes stay yellow
         f"{dark} circle.state-start{{fill:#e6e8eb;stroke:#e6e8eb}}",
         f"{dark} path.fsm-taken{{stroke:#69db7c!important}}",
         f"{dark} g.fsm-badge rect{{fill:#0b0d10!important;stroke:#adb5bd!important}}",

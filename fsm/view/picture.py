@@ -19,7 +19,7 @@ import xml.etree.ElementTree as ET
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from math import dist
 from pathlib import Path
 from typing import Any, TypeVar
@@ -86,16 +86,20 @@ class Picture:
     _lines: Mapping[int, tuple[int, int]] = field(repr=False, default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
-        """What a page needs to mark it, the SVG aside."""
+        """What a page needs to mark it, the SVG aside: lines by their `data-id`.
+
+        {"name", "digest", "view", "states": {path: id}, "edges": {id: data-id}, "entries": {data-id: path}, "boxes": {path:
+        [x, y, width, height]}, "counts": {data-id: [x, y]}}
+        """
         return {
             "name": self.name,
             "digest": self.digest,
-            "states": dict(self.states),
-            "edges": dict(self.edges),
-            "entries": {path: list(ks) for path, ks in self.entries.items()},
-            "boxes": {path: list(box) for path, box in self.boxes.items()},
-            "counts": {str(k): list(at) for k, at in self.counts.items()},
             "view": list(self.view),
+            "states": dict(self.states),
+            "edges": {edge: f"edge{k}" for edge, k in self.edges.items()},
+            "entries": {f"edge{k}": path for path, ks in self.entries.items() for k in ks},
+            "boxes": {path: list(box) for path, box in self.boxes.items()},
+            "counts": {f"edge{k}": list(at) for k, at in self.counts.items()},
         }
 
 
@@ -154,7 +158,15 @@ def drawn(text: str, name: str, file: str = "<text>") -> str:
 
 def digest(text: str) -> str:
     """Of a text and of what draws it."""
-    return hashlib.sha256(f"{version('mermaidx')} {EDITION}\n{text}".encode()).hexdigest()
+    return hashlib.sha256(f"{package()} {EDITION}\n{text}".encode()).hexdigest()
+
+
+def package() -> str:
+    """The version of the package that draws; empty where it is not installed."""
+    try:
+        return version("mermaidx")
+    except PackageNotFoundError:
+        return ""
 
 
 def source_digest(text: str) -> str:
@@ -173,7 +185,9 @@ def _svg(path: Path, text: str) -> str:
     for place in (beside, kept):
         with contextlib.suppress(OSError, UnicodeDecodeError, pictures.NoPicture):
             svg = place.read_text("utf-8")
-            if signature(svg) == (source_digest(text), version("mermaidx"), EDITION):
+            signed = signature(svg)
+            # without the package any of its versions will do: there is nobody to draw it better
+            if signed and signed == (source_digest(text), package() or signed[1], EDITION):
                 return pictures.sieved(svg, name)
     svg = drawn(text, name, str(path))
     with contextlib.suppress(
@@ -191,7 +205,7 @@ def signature(svg: str) -> tuple[str, str, str] | None:
 
 def _signed(svg: str, text: str) -> str:
     said = (
-        f'<svg data-source-sha256="{source_digest(text)}" data-mermaidx="{version("mermaidx")}" '
+        f'<svg data-source-sha256="{source_digest(text)}" data-mermaidx="{package()}" '
         f'data-edition="{EDITION}" '
     )
     return svg.replace("<svg ", said, 1).rstrip("\n") + "\n"

@@ -197,7 +197,7 @@ def _past(store: Store, name: str, at: int) -> Reading:
     if at >= projection.records:
         there = f"records 0 to {projection.records - 1}" if projection.records else "no records yet"
         raise ConfigError(f"--at {at}: run {name} has {there}. `fsm history {name}` lists them.")
-    return Reading(name, run.url, header, projection, None, False)
+    return Reading(name, run.url, header, projection, None, False, foreign=journal.foreign())
 
 
 def _innermost(reading: Reading) -> str:

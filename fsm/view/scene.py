@@ -14,7 +14,7 @@ from fsm.view.svg import SVG
 Point = tuple[float, float]
 
 TRANSLATED = re.compile(r"translate\(\s*(-?[\d.eE+-]+)(?:[\s,]+(-?[\d.eE+-]+))?\s*\)")
-TOKEN = re.compile(r"([MLCQHVZ])|(-?\d*\.?\d+(?:e[-+]?\d+)?)", re.I)
+TOKEN = re.compile(r"([A-DF-Z])|(-?\d*\.?\d+(?:e[-+]?\d+)?)", re.I)
 STEPS = 8  # points that a curve is read at
 ROUND = 7.0  # half the size of the marks of `[*]`
 
