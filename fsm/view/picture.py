@@ -30,6 +30,7 @@ from fsm.drawing import Chart
 from fsm.engine import Machine
 from fsm.errors import FsmError
 from fsm.mermaid import Flowchart, StateDiagram
+from fsm.speech import say
 from fsm.view import diagram as diagrams
 from fsm.view import mermaid_draw, palette
 from fsm.view import svg as pictures
@@ -49,6 +50,7 @@ SIGNED = re.compile(
 GROUP = re.compile(r'<g [^>]*?\bid="([^"]*)"[^>]*?(/?)>')
 LINE = re.compile(r'<path [^>]*?\bdata-id="edge(\d+)"[^>]*?/>')
 CLASS = re.compile(r'\bclass="([^"]*)')
+LONG = 200  # lines of a drawing whose picture is waited for
 LETTER = 6.9  # points wide that a character of a number is taken for
 WORD = 8.4  # and one of the legend
 ROW = 20  # points from one line of the legend to the next
@@ -86,20 +88,16 @@ class Picture:
     _lines: Mapping[int, tuple[int, int]] = field(repr=False, default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
-        """What a page needs to mark it, the SVG aside: lines by their `data-id`.
-
-        {"name", "digest", "view", "states": {path: id}, "edges": {id: data-id}, "entries": {data-id: path}, "boxes": {path:
-        [x, y, width, height]}, "counts": {data-id: [x, y]}}
-        """
+        """What a page needs to mark it, the SVG aside: the fields above as JSON has them."""
         return {
             "name": self.name,
             "digest": self.digest,
             "view": list(self.view),
             "states": dict(self.states),
-            "edges": {edge: f"edge{k}" for edge, k in self.edges.items()},
-            "entries": {f"edge{k}": path for path, ks in self.entries.items() for k in ks},
+            "edges": dict(self.edges),
+            "entries": {path: list(ks) for path, ks in self.entries.items()},
             "boxes": {path: list(box) for path, box in self.boxes.items()},
-            "counts": {f"edge{k}": list(at) for k, at in self.counts.items()},
+            "counts": {str(k): list(at) for k, at in self.counts.items()},
         }
 
 
@@ -146,7 +144,12 @@ def drawn(text: str, name: str, file: str = "<text>") -> str:
 
     Raises MermaidError, DrawingError.
     """
-    plain = mermaid_draw.draw(text, name, file)
+    lines = text.count("\n")
+    if lines > LONG:
+        say(
+            f"Mermaid draws {file}, which may take minutes for its {lines} lines; the picture is kept for the next time."
+        )
+    plain = mermaid_draw.draw(text, name, file, mermaid_draw.SECONDS + lines)
     root = ET.fromstring(plain)
     _number(root, mermaid.parse(text, file))
     mend(root, _ends(mermaid.parse(text, file)))

@@ -113,13 +113,13 @@ def test_a_label_that_is_in_nobodys_way_stays() -> None:
 
 
 def test_the_picture_grows_where_a_label_finds_room_only_outside() -> None:
-    root = drawn(
-        composite("A", 340, 50), STATE.format(name="S", x=565, y=100), line(0, "M540,80L540,90"),
-        LABEL.format(id="edge0", x=540, y=85),
-    )  # fmt: skip
-    mend(root, [("edge0", "A", "S")])
+    root = drawn(composite("A", 350, 50), line(0, "M550,80L580,90"), LABEL.format(id="edge0", x=565, y=85))
+    mend(root, [])
     seen = scene(root)
+    assert seen.size.x1 > 600
     assert seen.size.around(seen.labels["edge0"].box)
+    assert not seen.labels["edge0"].box.shared(seen.clusters[0].box)
+    assert float(root.get("width", 0)) == seen.size.width
 
 
 def test_between_boxes_that_overlap_no_line_is_drawn() -> None:

@@ -320,7 +320,11 @@ def test_what_went_where_is_drawn_for_any_moment_of_a_run(
         return edges
 
     now, first = at(), at("--at", "0")
-    last = sum(1 for _ in Journal(open_store(runs).run("taught")).records()) - 1
+    records = list(Journal(open_store(runs).run("taught")).records())
+    last = len(records) - 1
+    asked = next(r["seq"] for r in records if r.get("counts"))
+    before, after = at("--at", str(asked - 1)), at("--at", str(asked))
+    assert before["PARALLEL --> BEDROCK"] == 0 < after["PARALLEL --> BEDROCK"]
     assert at("--at", str(last)) == now
     assert first["SPLIT --> PROCESSED"] == now["SPLIT --> PROCESSED"] == 2
     assert (first["PARALLEL --> BEDROCK"], now["PARALLEL --> BEDROCK"]) == (0, 25)
