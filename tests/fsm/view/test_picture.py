@@ -266,3 +266,28 @@ def test_in_a_shipped_picture_every_label_title_and_line_can_be_read(name: str, 
             assert not crossed, f"{data} through the title of {cluster.name}"
     for data, line in seen.lines.items():
         assert line.length > 8, f"{data} has no line"
+
+
+# Large
+
+
+def test_a_large_drawing_gets_the_time_it_takes_and_the_wait_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given_seconds: list[float] = []
+
+    def ask(request: dict[str, Any], seconds: float, what: str) -> dict[str, str]:
+        given_seconds.append(seconds)
+        return {"svg": DRAWN}
+
+    monkeypatch.setattr(mermaid_draw, "_ask", ask)
+    small, big = tmp_path / "small.mmd", tmp_path / "big.mmd"
+    small.write_text(TEXT)
+    big.write_text(TEXT + "".join(f"    B --> C{n} : {n}\n    C{n} --> B\n" for n in range(300)))
+    picture.of_file(small)
+    assert capsys.readouterr().err == ""
+    picture.of_file(big)
+    assert f"Mermaid draws {big}, which may take minutes for its 603 lines" in capsys.readouterr().err
+    assert given_seconds[1] >= given_seconds[0] + 600
+    picture.of_file(big)
+    assert capsys.readouterr().err == ""
