@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
+import xml.etree.ElementTree as ET
 from collections.abc import Callable
 from dataclasses import replace
 from fnmatch import fnmatchcase
@@ -19,9 +21,11 @@ import yaml
 
 from fsm import config as configs
 from fsm import mermaid, session
+from fsm.cli import main
 from fsm.command import guarded
 from fsm.journal import Journal
 from fsm.store import open_store
+from fsm.view import mermaid_draw
 from machines import data_flow
 from phases.data_flow import lineage
 from phases.data_flow.cli import add_parser
@@ -305,6 +309,60 @@ def test_the_text_is_written_where_it_is_asked_for(
     assert 'SPLIT -->|"2 artifacts"| PROCESSED' in text
     assert fsm_lineage("prep", "-o", str(tmp_path / "flow.pdf")) == 2
     assert ".mmd, .svg, .png" in capsys.readouterr().err
+
+
+def arrows(svg: str) -> dict[tuple[str, str], tuple[str, str]]:
+    """What a picture says of each arrow: its mark, and its words."""
+    edges = data_flow.flow().edges
+    found = re.findall(r'data-id="edge(\d+)"[^>]*><title>([^<]*)</title>', svg)
+    marks = {
+        int(e.get("data-id", "")[4:]): e.get("class", "").split()[-1]
+        for e in ET.fromstring(svg).iter("{http://www.w3.org/2000/svg}path")
+        if e.get("data-id", "").startswith("edge")
+    }
+    return {(edges[int(k)].source, edges[int(k)].target): (marks[int(k)], words) for k, words in found}
+
+
+def test_the_shipped_picture_of_the_flow_is_marked_with_what_went_where(
+    runs: str, fsm_lineage: Callable[..., int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mermaid_draw, "_ask", lambda *a: pytest.fail("Mermaid was asked"))
+    assert fsm_lineage("taught", "-o", str(tmp_path / "flow.svg")) == 0
+    svg = (tmp_path / "flow.svg").read_text()
+    told = arrows(svg)
+    assert len(told) == len(data_flow.flow().edges)
+    assert told["SPLIT", "PROCESSED"] == ("fsm-taken", "2 artifacts")
+    assert told["PARALLEL", "BEDROCK"] == ("fsm-taken", "25 calls")
+    assert told["TRAIN", "OUTPUTS"] == ("fsm-nothing", "nothing")
+    assert svg.count(">2 artifacts</text>") == 2
+    assert (
+        main(["render", "taught", "--machine", "data_flow", "-o", str(tmp_path / "x.svg"), "--store", runs])
+        == 0
+    )
+    assert arrows((tmp_path / "x.svg").read_text()) == told
+
+
+def test_what_went_where_is_drawn_for_any_moment_of_a_run(
+    runs: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What went before stays, and of the run itself it is what it had done until then."""
+
+    def at(*words: str) -> dict[str, int]:
+        capsys.readouterr()
+        assert main(["render", "taught", "--machine", "data_flow", "--json", "--store", runs, *words]) == 0
+        edges: dict[str, int] = json.loads(capsys.readouterr().out)["edges"]
+        return edges
+
+    now, first = at(), at("--at", "0")
+    records = list(Journal(open_store(runs).run("taught")).records())
+    last = len(records) - 1
+    asked = next(r["seq"] for r in records if r.get("counts"))
+    before, after = at("--at", str(asked - 1)), at("--at", str(asked))
+    assert before["PARALLEL --> BEDROCK"] == 0 < after["PARALLEL --> BEDROCK"]
+    assert at("--at", str(last)) == now
+    assert first["SPLIT --> PROCESSED"] == now["SPLIT --> PROCESSED"] == 2
+    assert (first["PARALLEL --> BEDROCK"], now["PARALLEL --> BEDROCK"]) == (0, 25)
+    assert main(["render", "taught", "--machine", "data_flow", "--at", str(last + 1), "--store", runs]) == 2
 
 
 def test_a_run_that_is_not_there_is_said_so(
