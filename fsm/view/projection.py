@@ -63,6 +63,7 @@ class Projection:
         self.began = 0.0
         self.latest = 0.0
         self.artifacts = 0
+        self.errors = 0
         self.ended: dict[str, Any] | None = None
         self.stopped: str | None = None  # why, where the last thing that happened ends the attempt
         self._recent: deque[Mapping[str, Any]] = deque(maxlen=RECENT)
@@ -164,6 +165,7 @@ class Projection:
 
     def _error(self, at: At, state: str, tally: Tally, record: Mapping[str, Any]) -> None:
         tally.errors += 1
+        self.errors += 1
         tally.failing = True
         tally.error = f"{record['error']}: {record['message']}"[:LONGEST]
         recovering = next((i for i, step in enumerate(at) if step.endswith(RECOVERY)), None)
@@ -322,10 +324,10 @@ class Projection:
         around = closed(active)
         return {path: self.view(machine, path, path in around) for path in paths}
 
-    def standing(self) -> dict[str, set[str]]:
-        """Where the run stands, by machine; composites around a place are not told."""
+    def standing(self, levels: Iterable[Level] | None = None) -> dict[str, set[str]]:
+        """Where the run stands, by machine; composites around a place are not told. `levels` are those of the stack."""
         standing: dict[str, set[str]] = {}
-        for level in self.stack():
+        for level in self.stack() if levels is None else levels:
             paths = standing.setdefault(level.machine, set())
             paths.update(level.place)
             paths.update(f"{level.state}.{inner}" for inner in level.overview)
