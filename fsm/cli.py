@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from fsm import run
-from fsm.command import guarded, of_run, of_store
+from fsm.command import guarded, of_run, of_store, words
+from fsm.speech import out, spoken, visible
 
 Subparsers = Any  # argparse keeps the type of add_subparsers() to itself
 
@@ -61,7 +62,7 @@ def main(argv: list[str] | None = None) -> int:
     one.set_defaults(do=parse)
 
     _phase_commands(commands, argv if argv is not None else sys.argv[1:])
-    args = parser.parse_args(argv)
+    args = words(parser, argv)
     return guarded(args.do, args)
 
 
@@ -121,13 +122,23 @@ def check(args: argparse.Namespace) -> int:
     """What can be proved of a configuration before anything runs."""
     from fsm import check as checks
     from fsm import config as configs
+    from fsm.errors import ConfigError
 
-    program = configs.load(args.config).program
-    findings = checks.check(program)
+    try:
+        program = configs.load(args.config).program
+    except ConfigError as e:
+        if not e.mistakes:
+            raise
+        findings = [
+            checks.Finding("error", e.code, mistake.file, mistake.line, mistake.column, mistake.message)
+            for mistake in e.mistakes
+        ]
+    else:
+        findings = checks.check(program)
     for finding in findings:
-        print(json.dumps(finding.as_json()) if args.json else finding)
-    if not findings and not args.json:
-        print(f"{args.config}: {len(program.machines)} machines, nothing to complain of")
+        out(json.dumps(finding.as_json()) if args.json else finding)
+    if not findings and not args.json:  # so there is a program
+        out(f"{args.config}: {len(program.machines)} machines, nothing to complain of")
     return 2 if any(f.severity == "error" for f in findings) else 0
 
 
@@ -149,19 +160,19 @@ def parse(args: argparse.Namespace) -> int:
             continue
         for diagram in diagrams:
             if args.json:
-                print(json.dumps({"file": str(path), **mermaid.dump(diagram)}, ensure_ascii=False))
+                out(json.dumps({"file": str(path), **mermaid.dump(diagram)}, ensure_ascii=False))
                 continue
             for said in diagram.diagnostics:
-                print(f"{path}:{said.line}:{said.column}: {said.severity}: {said.message}")
-            print(f"{path}: {type(diagram).__name__} read")
+                out(f"{path}:{said.line}:{said.column}: {said.severity}: {said.message}")
+            out(f"{path}: {type(diagram).__name__} read")
     return 2 if refused else 0
 
 
 def _refused(args: argparse.Namespace, path: Path, message: str, line: int, column: int) -> None:
     if args.json:
-        print(json.dumps({"file": str(path), "error": message, "line": line, "column": column}))
+        out(json.dumps({"file": str(path), "error": message, "line": line, "column": column}))
     else:
-        print(message if line else f"{path}: {message}", file=sys.stderr)
+        spoken(sys.stderr, visible(message if line else f"{path}: {message}") + "\n")
 
 
 if __name__ == "__main__":

@@ -5,11 +5,14 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import sys
-from collections.abc import Callable
-from typing import Any, TextIO
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
-BROKEN_PIPE = 141  # what a shell reports for a program whose reader has gone
+from fsm.speech import READER_GONE, emit, finished, say, settle, unwritten
+
+if TYPE_CHECKING:
+    from fsm.errors import Mistake
 
 
 def of_run(
@@ -42,36 +45,41 @@ def of_store(parser: argparse.ArgumentParser, as_json: str = "JSON, one line an 
 
 def guarded(do: Callable[[argparse.Namespace], int], args: argparse.Namespace) -> int:
     """Call a command; the engine's errors become one paragraph (or, with --json, one line) and an exit code."""
-    from fsm.errors import FsmError
+    from fsm.errors import ConfigError, FsmError
     from fsm.mermaid import MermaidError
 
     try:
-        return do(args)
+        code = do(args)
+    except ConfigError as e:
+        _complain(args, e.message, e.code, e.mistakes)
+        code = e.exit_code
     except FsmError as e:
         _complain(args, e.message, e.code)
-        return e.exit_code
+        code = e.exit_code
     except MermaidError as e:
         _complain(args, str(e), "F100")
-        return 2
-    except BrokenPipeError:
-        sys.stdout = _nowhere()
-        return BROKEN_PIPE
+        code = 2
+    except OSError as e:
+        code = unwritten(e)
+    except SystemExit as e:  # a library's way to end when the reader of its output has gone
+        if not isinstance(e.__context__, BrokenPipeError):
+            raise
+        code = READER_GONE
+    return finished(code)
 
 
-def _complain(args: argparse.Namespace, message: str, code: str) -> None:
+def _complain(args: argparse.Namespace, message: str, code: str, mistakes: Sequence[Mistake] = ()) -> None:
     if getattr(args, "json", False):
-        print(json.dumps({"error": message, "code": code}))
-    say(f"{message} [{code}]")
+        several = {"mistakes": [asdict(mistake) for mistake in mistakes]} if mistakes else {}
+        emit(json.dumps({"error": message, "code": code} | several))
+    for one in mistakes or (message,):
+        say(f"{one} [{code}]")
 
 
-def say(message: str) -> None:
-    """A paragraph for the person at the terminal, who may have closed it: that is no failure of the command."""
+def words(parser: argparse.ArgumentParser, argv: list[str] | None) -> argparse.Namespace:
+    """The arguments of a command, whose standard streams are usable from here on. Ends the process as argparse does."""
+    settle()
     try:
-        print(f"fsm: {message}", file=sys.stderr, flush=True)
-    except OSError:
-        sys.stderr = _nowhere()
-
-
-def _nowhere() -> TextIO:
-    """A stream to put in the place of one that cannot be written, so that the interpreter's own flush does not fail."""
-    return open(os.devnull, "w")  # noqa: PTH123
+        return parser.parse_args(argv)
+    except SystemExit as end:
+        raise SystemExit(finished(int(end.code or 0))) from None

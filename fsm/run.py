@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 EPILOG = """\
-Interrupt it (Ctrl-C, a kill, a lost machine) and give the same command again: it goes on from the state it was in.
+Interrupt it (Ctrl-C, a kill, a closed terminal, a lost machine) and give the same command again: it goes on from the state it was in.
 exit codes: 0 done; 1 the run ended in a failure edge; 2 bad input; 3 stopped and resumable"""
 
 
@@ -48,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(argv: list[str] | None = None) -> int:
     """Run a configuration; returns the exit code."""
-    from fsm.command import guarded
+    from fsm.command import guarded, words
 
     parser = argparse.ArgumentParser(
         prog="python -m fsm.run",
@@ -57,7 +57,7 @@ def main(argv: list[str] | None = None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_arguments(parser)
-    args = parser.parse_args(argv)
+    args = words(parser, argv)
     return guarded(run, args)
 
 
@@ -68,8 +68,8 @@ def run(args: argparse.Namespace) -> int:
     from fsm import config as configs
     from fsm import session
     from fsm.check import refuse
-    from fsm.command import say
     from fsm.engine import Outcome, StopRequested
+    from fsm.speech import emit, say
     from fsm.view import telling
 
     names = {
@@ -95,7 +95,9 @@ def run(args: argparse.Namespace) -> int:
             outcome = Outcome("stopped", message=f"Stopped by a signal. {again}")
     if args.json:
         said = {"run": name, "outcome": outcome.outcome, "label": outcome.label, "last": outcome.last}
-        print(json.dumps(said | ({"message": outcome.message} if outcome.message else {})))
+        why = emit(json.dumps(said | ({"message": outcome.message} if outcome.message else {})))
+        if why:  # the exit code still tells
+            say(f"run {name} {outcome.outcome}, which could not be written to standard output: {why}.")
     elif outcome.outcome == "stopped":
         say(f"run {name} stopped. {outcome.message}")
     else:

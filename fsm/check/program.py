@@ -6,6 +6,7 @@ drawings  C101 unreachable state            C102 trap: no edge leads on        C
           C104 two edges with one label     C105 fork with labelled edges      C106 composite's exit undecided
           C107 no start                     C108 unbounded cycle               C109 edge across a closed border
           C110 exit that is never taken (warning)
+          C111 what Mermaid reads or draws otherwise than it is meant (warning)
 phases    C201 state without a handler      C202 handler without a state       C203 handler never called (warning)
           C204 machine without a phase
 programs  C301 called machine missing       C302 machines call in a ring       C303 on_error names what is not there
@@ -34,8 +35,12 @@ def check(program: Program, *, phases: bool = True) -> list[Finding]:
     Without `phases`, only what the drawings and the machines say is held against each other.
     """
     found: list[Finding] = []
+    read: set[str] = set()  # the files whose remarks were told: machines may be parts of one drawing
     for name, machine in program.machines.items():
         here = [*_Drawing(machine).findings(), *_calls(program, machine)]
+        if machine.chart.file not in read:
+            read.add(machine.chart.file)
+            here += _remarks(machine)
         if phases:
             here += _handlers(machine, program.phases.get(name))
         for composite, how in machine.inside.items():
@@ -57,6 +62,13 @@ def refuse(program: Program) -> None:
             + "\n".join(map(str, errors[:SHOWN]))
             + more
         )
+
+
+def _remarks(machine: Machine) -> Iterator[Finding]:
+    """What the reader of the drawing remarked. A run does as it was read, so this stops none."""
+    for said in machine.chart.remarks:
+        if said.severity != "info":
+            yield Finding("warning", "C111", machine.chart.file, said.line, said.column, f"{said.message}.")
 
 
 class _Drawing:

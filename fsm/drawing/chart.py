@@ -18,6 +18,7 @@ from types import MappingProxyType
 from fsm import mermaid
 from fsm.errors import DiagramError
 from fsm.mermaid import Flowchart, StateDecl, StateDiagram
+from fsm.text import NotUtf8, decode
 
 END = "[*]"
 ROOT = ""
@@ -100,6 +101,7 @@ class Chart:
     edges: tuple[Edge, ...] = field(repr=False, compare=False)
     initial: tuple[str, ...]
     out: Mapping[str, tuple[Edge, ...]] = field(repr=False, compare=False)
+    remarks: tuple[mermaid.Diagnostic, ...] = field(default=(), repr=False, compare=False)  # of the reader
 
     def moves(self, path: str) -> tuple[Edge, ...]:
         """The edges that leave a state, those only drawn a second time from outside left out."""
@@ -148,7 +150,8 @@ class Chart:
         edges = [replace(e, source=strip(e.source), target=strip(e.target)) for e in inner]
         digest = hashlib.sha256(f"{self.digest}/{path}".encode()).hexdigest()
         initial = tuple(map(strip, self.states[path].initial))
-        return _chart(name, self.file, digest, states, edges, initial)
+        part = _chart(name, self.file, digest, states, edges, initial)
+        return replace(part, remarks=self.remarks)
 
 
 def _chart(
@@ -174,13 +177,13 @@ def load(path: Path, name: str | None = None) -> Chart:
     cannot be run, and DiagramError where the file cannot be read.
     """
     try:
-        text = path.read_bytes().decode("utf-8")
+        text = decode(path.read_bytes(), str(path))
     except OSError as e:
         raise DiagramError(
             f"{path}: the diagram cannot be read ({e.strerror}). Give the path of a .mmd file."
         ) from e
-    except UnicodeDecodeError as e:
-        raise DiagramError(f"{path}: the diagram is not UTF-8 (byte {e.start}). Save it as UTF-8.") from e
+    except NotUtf8 as e:
+        raise DiagramError(f"{path}:{e.line}: the diagram {e.why}. Save it as UTF-8.") from e
     return parse(text, name or path.stem, str(path))
 
 
@@ -189,7 +192,8 @@ def parse(text: str, name: str, file: str = "<text>") -> Chart:
     diagram = mermaid.parse(text, file)
     digest = hashlib.sha256(text.encode()).hexdigest()
     build = from_states if isinstance(diagram, StateDiagram) else from_flowchart
-    return build(diagram, name, digest)  # type: ignore[arg-type]
+    chart = build(diagram, name, digest)  # type: ignore[arg-type]
+    return replace(chart, remarks=diagram.diagnostics)
 
 
 def from_flowchart(diagram: Flowchart, name: str, digest: str) -> Chart:

@@ -15,32 +15,43 @@ class StopRequested(BaseException):
 
 
 class Stop:
-    """Turns SIGINT and SIGTERM into StopRequested in the main thread.
+    """Turns SIGINT, SIGTERM and SIGHUP into StopRequested in the main thread.
 
     Inside `deferred` the first signal only sets `requested`; the stop comes when it is left. A second signal stops at
-    once.
+    once, but not a hang-up: of one terminal that is closed both the kernel and the shell tell. Where hang-ups are
+    ignored (nohup) they stay so.
     """
 
     def __init__(self) -> None:
         self.requested = False
         self.depth = 0
+        self._hung_up = False
         self._old: dict[int, Any] = {}
 
     @contextmanager
     def installed(self) -> Iterator[None]:
         """Handle the signals while inside; a no-op outside the main thread, where Python allows no handlers."""
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
+            caught = [signal.SIGINT, signal.SIGTERM]
+            if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+                caught.append(signal.SIGHUP)
+            for number in caught:
                 self._old[number] = signal.signal(number, self._on_signal)
         try:
             yield
         finally:
-            for caught, old in self._old.items():
-                signal.signal(caught, old)
+            if self._hung_up:  # the second one must not end what is left to do
+                self._old[signal.SIGHUP] = signal.SIG_IGN
+            for restored, old in self._old.items():
+                signal.signal(restored, old)
             self._old.clear()
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         again, self.requested = self.requested, True
+        if number == signal.SIGHUP:
+            self._hung_up = True
+            if again:
+                return
         if again or self.depth == 0:
             raise StopRequested
 

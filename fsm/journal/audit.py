@@ -16,6 +16,7 @@ from typing import Any
 from fsm.errors import FsmError, StoreError
 from fsm.journal.fold import Fold
 from fsm.journal.journal import GENESIS, Journal, decode, digest
+from fsm.speech import out
 from fsm.store import RunStore
 
 
@@ -214,18 +215,18 @@ def report(found: Audit, as_json: bool = False) -> int:
     """Print an audit, for people or as one line of JSON a finding and one for the whole; returns the exit code."""
     if as_json:
         for finding in found.findings:
-            print(json.dumps(asdict(finding)))
-        print(json.dumps({**asdict(found), "findings": len(found.findings), "whole": found.whole}))
+            out(json.dumps(asdict(finding)))
+        out(json.dumps({**asdict(found), "findings": len(found.findings), "whole": found.whole}))
         return 0 if found.whole else 2
     for finding in found.findings:
-        print(finding)
+        out(finding)
     checked = (
         f"{found.records} records, {found.epochs} epochs, {found.artifacts} artifacts ({found.bytes:,} bytes)"
     )
     if found.whole:
-        print(f"{found.url} is whole: {checked}.")
+        out(f"{found.url} is whole: {checked}.")
         return 0
-    print(
+    out(
         f"{found.url} is not whole: {len(found.findings)} finding{'s' * (len(found.findings) > 1)} in {checked}. Restore what is "
         "missing from a copy, or start anew with --fresh."
     )

@@ -13,6 +13,7 @@ from fsm.mermaid.model import ClassDef, Diagnostic, Edge, Flowchart, Node, Sever
 from fsm.mermaid.scan import Token
 from fsm.mermaid.shapes import SHAPES
 from fsm.mermaid.source import Prepared, decode
+from fsm.mermaid.swallowed import in_flow_text
 from fsm.mermaid.yaml_text import NotYaml, braces
 
 MAX_EDGES = 500  # Mermaid refuses more unless its page is configured otherwise
@@ -86,6 +87,12 @@ class FlowBuilder:
     def say(self, severity: Severity, at: int, message: str) -> None:
         self._diagnostics.append(Diagnostic(severity, message, *self._prepared.place(at)))
 
+    def _words(self, text: str, at: int) -> None:
+        """Say what a text that stands behind `at` swallows."""
+        found = self._prepared.text.text.find(text, at)
+        for offset, message in in_flow_text(text):
+            self.say("warning", found + offset if found >= 0 else at, message)
+
     def direct(self, way: str) -> None:
         """The direction behind `flowchart`."""
         way = way.strip(SPACES)
@@ -121,6 +128,7 @@ class FlowBuilder:
             vertex = self._vertices[name] = _Vertex(name, at, name)
         if words is not None:
             label = words.text.strip(SPACES)
+            self._words(label, at)
             if label.startswith('"') and label.endswith('"'):
                 label = label[1:-1]
             if vertex.shape is not None and label != vertex.label:
@@ -165,6 +173,7 @@ class FlowBuilder:
                 "warning", link.at, "the two ends of this edge do not fit together, Mermaid draws no head"
             )
         label = link.words.text.strip(SPACES) if link.words else ""
+        self._words(label, link.at)
         if label.startswith('"') and label.endswith('"'):
             label = label[1:-1]
         line, column = self._prepared.place(link.at)
@@ -265,6 +274,9 @@ class FlowBuilder:
         """The flowchart. Call once, at the end."""
         self._remark_cycles()
         prepared = self._prepared
+        swallowed = [
+            Diagnostic("warning", said, *prepared.places.of(offset)) for offset, said in prepared.swallowed
+        ]
         return Flowchart(
             file=prepared.places.file,
             source=prepared.places.source,
@@ -277,7 +289,9 @@ class FlowBuilder:
             class_defs=tuple(self._class_defs.values()),
             acc_title=self.acc_title,
             acc_descr=self.acc_descr,
-            diagnostics=tuple(sorted(self._diagnostics, key=lambda one: (one.line, one.column))),
+            diagnostics=tuple(
+                sorted([*self._diagnostics, *swallowed], key=lambda one: (one.line, one.column))
+            ),
         )
 
     def _remark_cycles(self) -> None:

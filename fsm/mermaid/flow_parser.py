@@ -11,12 +11,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
+from fsm.mermaid.error import MermaidError
 from fsm.mermaid.flow_builder import FlowBuilder, Link, Words
 from fsm.mermaid.flow_scanner import FlowScanner
 from fsm.mermaid.javascript import SPACES, S
 from fsm.mermaid.model import Flowchart
 from fsm.mermaid.scan import END, Token
 from fsm.mermaid.source import Prepared, decode
+from fsm.mermaid.swallowed import COMMENT
 
 _ID = frozenset(
     "NUM NODE_STRING DOWN MINUS DEFAULT COMMA COLON AMP BRKT MULT UNICODE_TEXT".split()  # noqa: SIM905
@@ -67,7 +69,12 @@ def read_flowchart(prepared: Prepared) -> Flowchart:
     """The chart of a text that begins with `flowchart` or `graph`. Raises MermaidError."""
     braces = ((found.start(), found.end(), "}\n") for found in _BRACE_LINE.finditer(prepared.text.text))
     prepared = replace(prepared, text=prepared.text.edit(braces))  # Mermaid's `flowParser.ts` does so
-    return FlowParser(prepared).parse().build()
+    try:
+        return FlowParser(prepared).parse().build()
+    except MermaidError as error:
+        if error.source_line[error.column - 1 :].startswith("%%"):
+            error.message += f": {COMMENT}"
+        raise
 
 
 class _Node(NamedTuple):

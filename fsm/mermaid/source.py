@@ -21,6 +21,7 @@ _DIRECTIVE = re.compile(
     rf"%%\{{[{S}]*(?:(\w+)[{S}]*:|(\w+))[{S}]*(?:\w+|(?:(?!\}}%%)[^\n\r\u2028\u2029]|\r?\n)*)[{S}]*(?:\}}%%)?",
     re.ASCII,
 )
+_SPACED_DIRECTIVE = re.compile(r"%%[ \t]+\{[ \t]*(?:init|initialize|config|wrap)\b")
 _ENTITY = re.compile(r"#(\w+);", re.ASCII)
 _ENCODED = re.compile("ﬂ°°?([A-Za-z0-9_]+)¶ß")
 
@@ -117,6 +118,7 @@ class Prepared:
     title: str | None
     comments: tuple[Comment, ...]
     directives: tuple[int, ...]  # offsets in the author's text
+    swallowed: tuple[tuple[int, str], ...] = ()  # offsets in the author's text, and what to say there
 
     def place(self, offset: int) -> tuple[int, int]:
         """The author's (line, column) of an offset in the edited text."""
@@ -138,12 +140,22 @@ def prepare(source: str, file: str, first_line: int = 1) -> Prepared:
     title, text = _front_matter(text, places)
     directives = list(_DIRECTIVE.finditer(text.text))
     offsets = tuple(text.origin(found.start()) for found in directives)
+    swallowed = [
+        (text.origin(found.start()), f"the directive is never closed by `}}%%`; {_taken(found.group())}")
+        for found in directives
+        if not found.group().endswith("}%%")
+    ]
     text = text.edit((found.start(), found.end(), "") for found in directives)
     comments: list[Comment] = []
     spans = []
     for start, mark, end in _comment_lines(text.text):
         line, _ = places.of(text.origin(mark))
         comments.append(Comment(text.text[mark + 2 : end].strip(SPACES), line))
+        if _SPACED_DIRECTIVE.match(text.text, mark):
+            at = text.origin(mark)
+            swallowed.append(
+                (at, "this is a comment to Mermaid; a directive begins with `%%{`, without a space")
+            )
         spans.append((start, end, ""))
     text = text.edit(spans)
     text = text.edit([(0, len(text.text) - len(text.text.lstrip(SPACES)), "")])
@@ -153,7 +165,13 @@ def prepare(source: str, file: str, first_line: int = 1) -> Prepared:
         (found.start(), found.end(), _encoded(found.group(1))) for found in _ENTITY.finditer(text.text)
     )
     text = text.edit([(len(text.text), len(text.text), "\n")])
-    return Prepared(text, places, title, tuple(comments), offsets)
+    return Prepared(text, places, title, tuple(comments), offsets, tuple(swallowed))
+
+
+def _taken(directive: str) -> str:
+    lines = directive.rstrip().count("\n")
+    below = f"the {lines} lines below" if lines > 1 else "the line below"
+    return f"Mermaid swallows {below} with it" if lines else "Mermaid reads no setting in it"
 
 
 def decode(text: str) -> str:

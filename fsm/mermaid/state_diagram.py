@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from fsm.mermaid.error import MermaidError
 from fsm.mermaid.javascript import SPACES
 from fsm.mermaid.model import (
     ROOT,
@@ -36,6 +37,7 @@ from fsm.mermaid.state_parser import (
     StateParser,
     Styled,
 )
+from fsm.mermaid.swallowed import ARROW_LIKE, STEREOTYPE, hint, in_label, in_name
 
 
 @dataclass
@@ -68,7 +70,14 @@ _SHAPES = {"start": "stateStart", "end": "stateEnd", "fork": "fork", "join": "jo
 
 def read_state_diagram(prepared: Prepared) -> StateDiagram:
     """The diagram of a text that begins with `stateDiagram`. Raises MermaidError."""
-    return _Builder(prepared, StateParser(prepared).parse()).build()
+    try:
+        return _Builder(prepared, StateParser(prepared).parse()).build()
+    except MermaidError as error:
+        read = prepared.places.source.rstrip().split("\n")
+        more = hint(error.source_line or read[-1])
+        if more and more not in error.message:
+            error.message += f": {more}"
+        raise
 
 
 class _Builder:
@@ -89,6 +98,8 @@ class _Builder:
         self._ignored: list[Ignored] = []
         self._placed: list[Diagnostic] = []
         self._line_of_last = 0
+        self._alone: tuple[Mention, int] | None = None  # the last bare mention, and its line
+        self._moved: list[tuple[str, int, Severity, str]] = []  # remarks on a state of several composites
 
     def build(self) -> StateDiagram:
         # Depth first in source order, on a stack: (scope, statements, next index).
@@ -143,12 +154,22 @@ class _Builder:
                 f"{mention.id!r} is a state of its own: a name is one word, and a label stands behind a colon",
             )
         self._line_of_last = line
+        self._alone = (mention, line) if bare and mention.id != "[*]" else None
+
+    def _words(self, text: str, at: int) -> None:
+        """Say what a label or description swallows: it stands behind `at`, or in quotes before it."""
+        edited = self._prepared.text.text
+        found = edited.rfind(f'"{text}"', edited.rfind("\n", 0, at) + 1, at) + 1 or edited.find(text, at)
+        for offset, message in in_label(text):
+            self._say("warning", found + offset if found >= 0 else at, message)
 
     def _mention(self, scope: str, mention: Mention) -> tuple[str, list[Statement | _Region]] | None:
         if not mention.id and mention.body is None:
             self._say("warning", mention.at, "Mermaid draws nothing for a state without a name")
             return None
         state = self._enter(scope, mention, first=True)
+        for description in mention.descriptions:
+            self._words(description, mention.at)
         if mention.classes:
             self._say(
                 "warning",
@@ -172,6 +193,8 @@ class _Builder:
         if state is None:
             shape = _SHAPES.get(declared, None if mention.note else "rect")
             state = self._states[name] = _State(name, declared, mention.at, shape)
+            for offset, message in in_name(mention.id) if mention.id != "[*]" else ():
+                self._say("warning", mention.at + offset, message)
         elif mention.stereotype and state.kind != mention.stereotype:
             if state.kind != "composite":
                 state.kind = declared
@@ -184,16 +207,18 @@ class _Builder:
         top_first = next(iter(state.scopes), scope) == ROOT
         state.scopes[scope] = None
         if scope != ROOT:
+            moved: tuple[Severity, str] | None = None
             if state.parent not in (None, scope):
-                self._say(
+                moved = (
                     "warning",
-                    mention.at,
                     f"{name!r} stood in {state.parent!r}, from here on Mermaid draws it in {scope!r}",
                 )
             elif state.parent is None and top_first:
-                self._say(
-                    "info", mention.at, f"{name!r} stands at the top too, Mermaid draws it in {scope!r}"
-                )
+                moved = "info", f"{name!r} stands at the top too, Mermaid draws it in {scope!r}"
+            if moved:
+                self._moved.append((name, mention.at, *moved))
+            if state.parent != scope and self._within(scope, name):
+                self._say("error", mention.at, f"{name!r} is drawn inside itself")
             state.parent = scope
         elif state.parent is not None and mention.body is not None:
             self._say(
@@ -202,6 +227,16 @@ class _Builder:
         state.descriptions += mention.descriptions
         state.declared += mention.classes
         return state
+
+    def _within(self, scope: str | None, name: str) -> bool:
+        """Whether a scope is a composite or stands inside it."""
+        seen = set()
+        while scope is not None and scope not in seen:
+            if scope == name:
+                return True
+            seen.add(scope)
+            scope = self._states[scope].parent if scope in self._states else None
+        return False
 
     def _body(self, scope: str, state: _State, body: Body) -> list[Statement | _Region]:
         assert body.owner is not None
@@ -234,6 +269,12 @@ class _Builder:
         source = self._enter(scope, relation.source, first=True)
         target = self._enter(scope, relation.target, first=False)
         self._line_of_last, _ = self._prepared.place(relation.target.at)
+        if self._alone and self._alone[1] == self._prepared.place(relation.source.at)[0]:
+            alone = self._alone[0]
+            self._say("warning", alone.at, f"{alone.id!r} is a state of its own: a name is one word")
+        self._alone = None
+        if relation.label:
+            self._words(relation.label, relation.target.at)
         for end, state in ((relation.source, source), (relation.target, target)):
             if end.classes and scope == ROOT:
                 self._effective.setdefault(state.id, []).extend(end.classes)
@@ -264,6 +305,8 @@ class _Builder:
         assert mention.note is not None
         position, text = mention.note
         line, column = self._prepared.place(mention.at)
+        if "%%" in text.split("\n")[0]:
+            self._words(text.split("\n")[0], mention.at)
         side = "left of" if position == "left of" else "right of"
         self._notes.append(Note(state.id, side, text, scope, line, column))  # type: ignore[arg-type]
 
@@ -304,6 +347,9 @@ class _Builder:
     # -- the end ---------------------------------------------------------------------------------------
 
     def _closing_remarks(self) -> None:
+        self._remark_moved()
+        for offset, message in self._prepared.swallowed:
+            self._say_at("warning", self._prepared.places.of(offset), message)
         for ignored in self._ignored:
             self._remark_ignored(ignored)
         for message, at in self._parsed.remarks:
@@ -318,8 +364,6 @@ class _Builder:
                     where = (application.line, application.column)
                     self._say_at("warning", where, f"`class` names {name!r}, which is not a state")
         for state in self._states.values():
-            if state.parent == state.id:
-                self._say("error", state.at, f"{state.id!r} is drawn inside itself")
             if state.shape is None and not state.descriptions:
                 self._say(
                     "warning",
@@ -330,8 +374,6 @@ class _Builder:
                 self._say(
                     "warning", state.at, f"Mermaid draws the {state.kind} {state.id!r} as a box with its text"
                 )
-            if not any(char.isalnum() for char in state.id):
-                self._say("warning", state.at, f"Mermaid reads {state.id!r} as the name of a state")
             if state.id == ROOT:
                 self._say(
                     "error", state.at, "Mermaid draws no state named 'root', its name for the whole diagram"
@@ -341,8 +383,25 @@ class _Builder:
                     state.at, f"the composite {state.id!r} has more than one description", "one description"
                 )
 
+    def _remark_moved(self) -> None:
+        """A state of several composites is where it gives its edges; only one that Mermaid draws elsewhere is a surprise."""
+        leaving: dict[str, set[str]] = {}
+        for edge in self._transitions:
+            leaving.setdefault(edge.source, set()).add(edge.scope)
+        for name, at, severity, message in self._moved:
+            if leaving.get(name) != {self._states[name].parent}:
+                self._say(severity, at, message)
+
     def _remark_ignored(self, ignored: Ignored) -> None:
-        if ignored.what == "state":
+        if ignored.what == "state" and ARROW_LIKE.fullmatch(ignored.name):
+            self._say("warning", ignored.at, "'state' is a word of Mermaid's own and names no state")
+        elif ignored.what == "state" and STEREOTYPE.fullmatch(ignored.name):
+            self._say(
+                "warning",
+                ignored.at,
+                f"Mermaid draws nothing for {ignored.name}; there is <<fork>>, <<join>> and <<choice>>",
+            )
+        elif ignored.what == "state":
             if ignored.name not in self._states:
                 self._say(
                     "warning",

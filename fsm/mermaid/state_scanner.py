@@ -48,6 +48,8 @@ class StateScanner(Scanner):
             return self._prepared.error(
                 at, where + "give such a state a description", "-->", 'state "a-b" as ab'
             )
+        if self._modes[-1] == "NOTE_TEXT" and "\n" in self.text[at : at + 2]:
+            return self._prepared.error(at, "the note is never closed", "lines of text closed by 'end note'")
         return super()._stuck(at)
 
     # -- actions ---------------------------------------------------------------------------------------

@@ -10,12 +10,19 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from fsm.view.diagram import TAKEN
     from fsm.view.durations import duration
+    from fsm.view.render import write
     from fsm.view.report import is_alive
     from fsm.view.terminal import telling
 
-__all__ = ["TAKEN", "duration", "is_alive", "telling"]
+__all__ = ["TAKEN", "duration", "is_alive", "telling", "write"]
 
-_HOME = {"TAKEN": "diagram", "duration": "durations", "is_alive": "report", "telling": "terminal"}
+_HOME = {
+    "TAKEN": "diagram",
+    "duration": "durations",
+    "is_alive": "report",
+    "telling": "terminal",
+    "write": "render",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 import time
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -11,6 +10,7 @@ from itertools import chain
 from typing import Any
 
 from fsm.journal import Journal
+from fsm.speech import out, visible
 from fsm.store import open_store
 from fsm.view import report
 from fsm.view.durations import duration
@@ -81,7 +81,7 @@ def runs(store: str, as_json: bool) -> int:
         head = ("RUN", "MACHINE", "STATUS", "PLACE", "RECORDS", "AGE")
         _print_table([head, *(_run_row(row) for row in rows)])
     else:
-        print(f"No runs at {opened.url}. `fsm run CONFIG` begins one.")
+        out(f"No runs at {opened.url}. `fsm run CONFIG` begins one.")
     return 0
 
 
@@ -180,6 +180,7 @@ def _one_line(text: str, most: int) -> str:
 def _aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:
     if not rows:
         return []
+    rows = [tuple(visible(cell, keep="") for cell in row) for row in rows]
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     return ["  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows]
 
@@ -190,8 +191,8 @@ def _print_table(rows: Iterable[tuple[str, ...]]) -> None:
 
 def _print(lines: Iterable[str]) -> None:
     for line in lines:
-        sys.stdout.write(line + "\n")
+        out(line)
 
 
 def _print_json(value: Any) -> None:
-    sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
+    out(json.dumps(value, ensure_ascii=False))

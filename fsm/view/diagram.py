@@ -20,6 +20,7 @@ from fsm.drawing import Chart, Edge
 from fsm.engine import Machine
 from fsm.errors import DiagramError
 from fsm.mermaid import StateDiagram
+from fsm.text import NotUtf8, decode, split_lines
 from fsm.view.durations import duration
 from fsm.view.projection import Projection, StateView
 
@@ -29,7 +30,6 @@ CLASSES = {
     "failed": "fill:#ffe3e3,stroke:#c92a2a,stroke-width:3px,color:#000",
     "never": "fill:#fff,stroke:#adb5bd,color:#868e96",
 }
-LABELS = ".edgeLabel, .edgeLabel p {background-color: white !important}"
 TAKEN = "stroke:#2b8a3e,stroke-width:3px"
 
 
@@ -37,23 +37,26 @@ TAKEN = "stroke:#2b8a3e,stroke-width:3px"
 class Marked:
     """A diagram's text with a run marked on it.
 
-    `css` is what a picture needs besides (Mermaid's state diagrams have no statement for the style of an edge);
-    `titles` are tooltips by Mermaid's number of the edge; `states` and `edges` are what was marked.
+    `thick` are the edges to draw as taken, by Mermaid's number (its state diagrams have no statement for the style of an
+    edge); `titles` are tooltips by the same number; `states` and `edges` are what was marked. `remarks` are
+    the warnings of the reader.
     """
 
     name: str
     text: str
-    css: str = ""
+    thick: tuple[int, ...] = ()
     titles: dict[int, str] = field(default_factory=dict)
     states: dict[str, StateView] = field(default_factory=dict)
     edges: dict[str, int] = field(default_factory=dict)
+    remarks: tuple[mermaid.Diagnostic, ...] = ()
 
 
 def plain(path: Path) -> Marked:
     """A drawing as its file has it. Raises MermaidError, DiagramError."""
     text = _text(path)
-    mermaid.parse(text, str(path))
-    return Marked(path.stem, text)
+    read = mermaid.parse(text, str(path))
+    said = tuple(one for one in read.diagnostics if one.severity == "warning")
+    return Marked(path.stem, text, remarks=said)
 
 
 def marked(machine: Machine, projection: Projection) -> Marked:
@@ -73,10 +76,9 @@ def marked(machine: Machine, projection: Projection) -> Marked:
             i for i, t in enumerate(diagram.transitions) if not t.from_start
         ]  # those that are edges of the chart
         titles = {numbers[arrows[i]]: f"taken {_times(n)}" for i, n in taken.items() if n}
-        drawn = sorted({*titles, *(numbers[i] for i in _entries(diagram, views))})
-        css = "".join(f' path[data-id="edge{i}"]{{{_css(TAKEN)}}}' for i in drawn)
+        thick = tuple(sorted({*titles, *(numbers[i] for i in _entries(diagram, views))}))
     else:
-        css, titles = "", {}
+        thick, titles = (), {}
         if drawn := [i for i, n in taken.items() if n]:
             lines.append(f"linkStyle {','.join(map(str, drawn))} {TAKEN}")
     edges = {whole.edges[i].id: n for i, n in taken.items() if n}
@@ -84,18 +86,18 @@ def marked(machine: Machine, projection: Projection) -> Marked:
     indent = "    "
     body = text if text.endswith("\n") else text + "\n"
     body += "\n" + "".join(f"{indent}{line}\n" for line in lines)
-    return Marked(machine.name, body, css, titles, views, edges)
+    return Marked(machine.name, body, thick, titles, views, edges)
 
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text("utf-8")
+        return "\n".join(split_lines(decode(path.read_bytes(), str(path))))
     except OSError as e:
         raise DiagramError(
             f"{path}: the diagram cannot be read ({e.strerror}). Give the path of a .mmd file."
         ) from e
-    except UnicodeDecodeError as e:
-        raise DiagramError(f"{path}: the diagram is not UTF-8 (byte {e.start}). Save it as UTF-8.") from e
+    except NotUtf8 as e:
+        raise DiagramError(f"{path}:{e.line}: the diagram {e.why}. Save it as UTF-8.") from e
 
 
 def _prefix(part: Chart, whole: Chart) -> str:
@@ -162,10 +164,6 @@ def look(view: StateView) -> str:
     return view.look
 
 
-def _css(style: str) -> str:
-    return ";".join(f"{part} !important" for part in style.split(","))
-
-
 def _times(n: int) -> str:
     return "once" if n == 1 else f"{n} times"
 
@@ -173,12 +171,16 @@ def _times(n: int) -> str:
 # Pictures and pages
 
 
-def with_titles(svg: str, drawn: Marked) -> str:
-    """The picture with a tooltip on each state that was visited and each edge that was taken."""
+def with_marks(svg: str, drawn: Marked) -> str:
+    """The picture with a tooltip on each state that was visited and each edge that was taken, which is drawn thicker."""
 
     def edge(found: re.Match[str]) -> str:
-        title = drawn.titles.get(int(found[2]))
-        return f"{found[1]}>{_title(title)}</path>" if title else found[0]
+        number = int(found[2])
+        path = found[1].rstrip()
+        if number in drawn.thick:
+            path = re.sub(r' style="[^"]*"', "", path) + f' style="fill:none;{TAKEN.replace(",", ";")}"'
+        title = drawn.titles.get(number)
+        return f"{path}>{_title(title)}</path>" if title else f"{path} />"
 
     svg = re.sub(r'(<path [^>]*data-id="edge(\d+)"[^>]*?)/>', edge, svg)
     names = {path.rpartition(".")[2]: view for path, view in drawn.states.items()}
@@ -207,6 +209,7 @@ def _title(text: str) -> str:
 PAGE = """<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
 <title>{title}</title>
 <style>
 body {{font: 15px/1.4 system-ui, sans-serif; margin: 2em; background: white; color: #111}}
@@ -217,35 +220,15 @@ td.n, th.n {{text-align: right}}
 </style>
 <h1>{title}</h1>
 <p>{said}</p>
-<div id="drawing"></div>
+{svg}
 {table}
-<script>{bundle}</script>
-<script type="module">
-  mermaid.initialize({config});
-  const place = document.getElementById("drawing");
-  try {{
-    place.innerHTML = (await mermaid.render("drawn", {text})).svg;
-  }} catch (error) {{
-    place.textContent = String(error && error.message || error);
-  }}
-</script>
 </html>
 """
 
 
-def page(drawn: Marked, bundle: str, said: str) -> str:
-    """An HTML page that draws the diagram itself and needs nothing from anywhere."""
-    from fsm.view.mermaid_draw import literal
-
-    config = {"startOnLoad": False, "securityLevel": "strict", "themeCSS": LABELS + drawn.css}
-    return PAGE.format(
-        title=escape(drawn.name),
-        said=escape(said),
-        table=_table(drawn),
-        bundle=bundle.replace("</script", "<\\/script"),
-        config=literal(config),
-        text=literal(drawn.text),
-    )
+def page(drawn: Marked, svg: str, said: str) -> str:
+    """An HTML page with the picture in it, that needs nothing from anywhere and runs nothing."""
+    return PAGE.format(title=escape(drawn.name), said=escape(said), svg=svg, table=_table(drawn))
 
 
 def _table(drawn: Marked) -> str:

@@ -6,6 +6,7 @@ projection included, belongs to the painter's thread. So the terminal is put bac
 
 from __future__ import annotations
 
+import io
 import os
 import threading
 import time
@@ -24,8 +25,9 @@ from rich.segment import ControlType
 from rich.text import Text
 
 from fsm.errors import FsmError
+from fsm.speech import MOST, NOT_READ, Outlet, stripped, visible
 from fsm.view.projection import Projection, flat
-from fsm.view.tree import ASCII, UNICODE, Frame, tree
+from fsm.view.tree import ASCII, NARROW, UNICODE, Frame, tree
 
 if TYPE_CHECKING:
     from fsm.engine import Machine
@@ -39,31 +41,60 @@ WARNINGS = 3  # lines below the tree
 MARGIN = 3  # columns left free, for what a terminal echoes (^C)
 
 
+class _Sheet(io.StringIO):
+    """What a picture is drawn on before it goes to the terminal as one text."""
+
+    def __init__(self, encoding: str) -> None:
+        super().__init__()
+        self._encoding = encoding
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        return self._encoding
+
+    def take(self) -> str:
+        """The text since the last call."""
+        text = self.getvalue()
+        self.seek(0)
+        self.truncate()
+        return text
+
+
 class Painter:
-    """Draws a projection until it is closed. `spool` gives stray lines; `redact` takes secrets out of what is shown."""
+    """Draws a projection until it is closed. `stray` gives stray lines; `redact` takes secrets out of what is shown.
+
+    Pictures go to `outlet`, which leads to `terminal`, and only when it has nothing else to write: a terminal that is
+    halted or slow is shown fewer of them, and nobody waits.
+    """
 
     def __init__(
         self,
         projection: Projection,
-        console: Console,
-        terminal: TextIO | None = None,
+        terminal: TextIO,
+        outlet: Outlet,
         *,
         stray: Callable[[], list[str]] = list,
         redact: Callable[[str], str] = str,
     ) -> None:
         self._projection = projection
-        self._console = console
         self._terminal = terminal
+        self._outlet = outlet
+        self._sheet = _Sheet(terminal.encoding)
+        self._console = console = Console(
+            file=self._sheet, force_terminal=True, highlight=False, markup=False, emoji=False
+        )
         self._stray = stray
         self._redact = redact
         self._changes: SimpleQueue[Callable[[Projection], None]] = SimpleQueue()
         self._lines: SimpleQueue[tuple[str, str]] = SimpleQueue()
         self._ready = threading.Event()  # the projection has what was there before
-        self._above: list[Text] = []
+        self._above: deque[Text] = deque()
+        self._dropped = 0  # lines above that a halted terminal could not be given
         self._below: deque[Text] = deque()
         self._end = threading.Event()
         self._tick = 0
         self._troubled = False
+        self._handed = 0  # lines above the picture on the sheet
         self._drawn: list[int] = []  # cells of each line of the last picture
         self._width = 0
         self._glyphs = UNICODE if (console.encoding or "").lower().startswith("utf") else ASCII
@@ -74,6 +105,7 @@ class Painter:
             redirect_stderr=False,
             vertical_overflow="crop",
         )
+        self._resized()
         self._thread = threading.Thread(target=self._paint, name="terminal", daemon=True)
 
     def start(self) -> None:
@@ -109,17 +141,30 @@ class Painter:
         try:
             with self._live:
                 while not self._end.wait(TICK):
-                    self._step()
-                self._step(final=True)
-        except (OSError, ValueError):  # the terminal is gone; the run is not
-            while not self._end.wait(TICK):
+                    self._drain()
+                    if self._outlet.idle:  # or a picture would wait behind one that nobody has seen
+                        self._draw()
+                        self._hand_over()
                 self._drain()
+                self._outlet.wait()
+                self._draw(final=True)
         finally:
-            with suppress(OSError, ValueError):
-                self._console.show_cursor(True)
+            self._console.show_cursor(True)
+            self._hand_over()
 
-    def _step(self, final: bool = False) -> None:
-        self._drain()
+    def _hand_over(self) -> None:
+        self._outlet.put(self._sheet.take(), lines=self._handed)
+        self._handed = 0
+
+    def _draw(self, final: bool = False) -> None:
+        """Draw on the sheet: lines above, a picture below them."""
+        lost = self._outlet.owed()
+        if self._dropped:
+            lost[NOT_READ], self._dropped = lost.get(NOT_READ, 0) + self._dropped, 0
+        for why, count in lost.items():
+            if count:
+                said = f"{count} line{'s' if count > 1 else ''} of the log could not be shown: {why}."
+                self._above.appendleft(Text(said, "yellow"))
         if final:  # in full, now that nothing is to follow
             self._above.extend(self._below)
             self._below.clear()
@@ -140,8 +185,9 @@ class Painter:
         self._drawn = [line.cell_len for line in lines]
         self._live.update(Text("\n").join(lines))
         if self._above:
-            above, self._above = self._above, []
-            self._console.print(Text("\n").join(above), soft_wrap=True)
+            self._handed = len(self._above)
+            self._console.print(Text("\n").join(self._above), soft_wrap=True)
+            self._above.clear()
         else:
             self._live.refresh()
 
@@ -155,7 +201,10 @@ class Painter:
             while True:
                 self._line(*self._lines.get_nowait())
         for line in self._stray():
-            self._above.append(Text.from_ansi(self._redact(line), style="dim"))
+            self._above.append(Text(visible(self._redact(stripped(line))), style="dim"))
+        while len(self._above) > MOST:
+            self._above.popleft()
+            self._dropped += 1
 
     @contextmanager
     def _mishaps(self) -> Iterator[None]:
@@ -171,7 +220,8 @@ class Painter:
 
     def _line(self, level: str, line: str) -> None:
         text = Text.from_ansi(line)
-        if level not in ("warning", "error", "critical") or "\n" in line:
+        # a line below is cut where the terminal ends; one above is not
+        if self._width < NARROW or level not in ("warning", "error", "critical") or "\n" in line:
             self._above.append(text)
             return
         self._below.append(text)
@@ -180,8 +230,6 @@ class Painter:
 
     def _resized(self) -> None:
         """Ask how large the terminal is. One that became narrower has broken the lines that stand: go above them all."""
-        if self._terminal is None:
-            return
         try:
             width, height = os.get_terminal_size(self._terminal.fileno())
         except (OSError, ValueError):
@@ -193,7 +241,7 @@ class Painter:
             up = [(ControlType.CURSOR_UP, 1), (ControlType.ERASE_IN_LINE, 2)] * min(more, height - 1)
             if up:
                 # written past Live, which would draw its picture first
-                self._terminal.write(str(Control((ControlType.ERASE_IN_LINE, 2), *up)))
+                self._sheet.write(str(Control((ControlType.ERASE_IN_LINE, 2), *up)))
         self._width = width
         self._console.size = (width, height)
 

@@ -12,6 +12,7 @@ from fsm.config import Plug
 from fsm.engine import Machine, Registry, nearest
 from fsm.errors import ConfigError, FsmError, NoSuchRun
 from fsm.journal import RECOVERY
+from fsm.speech import out, say, spoken, visible
 from fsm.store import RUN_NAME, Store, open_store
 from fsm.view import diagram, report
 from fsm.view.diagram import Marked
@@ -48,13 +49,19 @@ def render(what: str, store: str, machine: str | None, output: Path | None, as_j
     changed (why the drawing may not fit the run, or null), output, and of a run states {path: {class, active, visits,
     seconds, errors, skipped, label, failing}} and edges {"source --> target : label": times taken}, and text.
     """
-    if output is not None and output.suffix not in FORMATS:
+    if output is not None and output.suffix.lower() not in FORMATS:
         raise ConfigError(
             f"-o {output}: a drawing is written as {', '.join(FORMATS)}. Give the file one of these endings."
         )
     found = _find(what, store, machine)
+    if machine is not None and found.reading is None:
+        raise ConfigError(
+            f"--machine {machine}: {what} is no run, and has one drawing only. Leave --machine out, or name a run."
+        )
     if found.changed:
-        print(f"fsm: {found.changed}", file=sys.stderr)
+        say(found.changed)
+    for remark in diagram.plain(found.file).remarks:
+        spoken(sys.stderr, visible(f"{found.file}:{remark}") + "\n")
     if output is not None:
         _write(found, output)
     if as_json:
@@ -66,16 +73,17 @@ def render(what: str, store: str, machine: str | None, output: Path | None, as_j
             "changed": found.changed or None,
             "output": str(output) if output else None,
         }
-        print(json.dumps(said | diagram.as_json(found.drawn), ensure_ascii=False))
+        out(json.dumps(said | diagram.as_json(found.drawn), ensure_ascii=False))
     elif output is None:
-        sys.stdout.write(found.drawn.text if found.drawn.text.endswith("\n") else found.drawn.text + "\n")
+        text = found.drawn.text.removesuffix("\n")
+        out(text) if sys.stdout.isatty() else sys.stdout.write(text + "\n")
     else:
-        print(output)
+        out(output)
     return 0
 
 
 def _find(what: str, store: str, machine: str | None) -> _Found:
-    if what.endswith(".mmd"):
+    if what.lower().endswith(".mmd"):
         return _Found(diagram.plain(Path(what)), Path(what))
     opened = open_store(store)
     if RUN_NAME.fullmatch(what) and opened.run(what).read_header() is not None:
@@ -88,6 +96,10 @@ def _find(what: str, store: str, machine: str | None) -> _Found:
     beside = Path("diagrams") / f"{what}.mmd"
     if beside.is_file():
         return _Found(diagram.plain(beside), beside)
+    if Path(what).is_file():
+        raise ConfigError(
+            f"{what} is a file that does not end in .mmd. A drawing to render is a file of its own: save it as one that does."
+        )
     known = [*opened.runs(), *names]
     raise NoSuchRun(
         f"{what!r} is no run at {opened.url}, and no machine{nearest(what, known) or '.'} Give the path of a .mmd file, the name of a "
@@ -134,29 +146,31 @@ def _innermost(reading: Reading) -> str:
 
 
 def _write(found: _Found, output: Path) -> None:
-    try:
-        if output.suffix == ".mmd":
-            output.write_text(found.drawn.text, "utf-8")
-        elif output.suffix == ".html":
-            from fsm.view.mermaid_draw import find_mermaid
+    form = output.suffix.lower()
+    if not output.parent.is_dir():
+        raise ConfigError(
+            f"-o {output}: there is no directory {output.parent}. Make it first, or choose another place."
+        )
+    if form == ".mmd":
+        content = found.drawn.text.encode("utf-8")
+    else:
+        from fsm.view import mermaid_draw
 
-            bundle = find_mermaid([found.file.parent]).read_text("utf-8")
-            output.write_text(diagram.page(found.drawn, bundle, found.said), "utf-8")
+        drawn = found.drawn
+        plain = mermaid_draw.draw(drawn.text, drawn.name, str(found.file))
+        svg = diagram.with_marks(plain, drawn)
+        if form == ".png":
+            content = mermaid_draw.photograph(svg)
         else:
-            _picture(found, output)
+            content = (svg if form == ".svg" else diagram.page(drawn, svg, found.said)).encode("utf-8")
+    write(output, content)
+
+
+def write(output: Path, content: bytes) -> None:
+    """Write a drawing where `-o` says. Raises ConfigError."""
+    try:
+        output.write_bytes(content)
     except OSError as e:
         raise ConfigError(
             f"-o {output}: it cannot be written ({e.strerror}). Choose another place for it."
         ) from e
-
-
-def _picture(found: _Found, output: Path) -> None:
-    from fsm.view import mermaid_draw
-
-    browser = mermaid_draw.find_browser()
-    bundle = mermaid_draw.find_mermaid([found.file.parent])
-    svg = mermaid_draw.draw(found.drawn.text, browser, bundle, found.drawn.name, css=found.drawn.css)
-    if output.suffix == ".png":
-        mermaid_draw.photograph(svg, browser, output)
-    else:
-        output.write_text(diagram.with_titles(svg, found.drawn), "utf-8")

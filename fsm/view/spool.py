@@ -1,8 +1,9 @@
-"""The descriptors of standard output and error while a picture stands on the terminal.
+"""The descriptors of standard output and error during a run.
 
-What C libraries and processes below write there would tear it. It goes to a file without a name instead, and is read
+What C libraries and processes below write there would tear the picture on a terminal, and they would fail or wait where
+it leads to a full disk or to a pipe that nobody reads. It goes to a file without a name instead, and is read
 from there: a file, and not a pipe, so that a process below that outlives this one can go on writing, and so that
-nothing ever waits for a reader.
+nothing ever waits for a reader. In memory where it can be, so that a full disk is no reason to be silent.
 """
 
 from __future__ import annotations
@@ -46,16 +47,31 @@ class Spool:
         return [text.rstrip() for text in texts if text.strip()]
 
 
+def opened(keep: bool = True) -> int | None:
+    """A descriptor of a new file for a spool, in memory where the system has such files; None where there is no room.
+
+    Without `keep` it is the null device.
+    """
+    try:
+        if not keep:
+            return os.open(os.devnull, os.O_RDWR)
+        if hasattr(os, "memfd_create"):
+            return os.memfd_create("spool")
+        with tempfile.TemporaryFile() as file:
+            return os.dup(file.fileno())
+    except OSError:
+        return None
+
+
 @contextmanager
-def spooled() -> Iterator[tuple[Spool, TextIO]]:
-    """Inside, descriptors 1 and 2 lead to the spool. Gives it, and a stream to the terminal that 2 was."""
+def spooled(spool: int) -> Iterator[tuple[Spool, TextIO]]:
+    """Inside, descriptors 1 and 2 lead to the file `spool`. Gives it, and a stream to the terminal that 2 was."""
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError):
             stream.flush()
     kept = {fd: os.dup(fd) for fd in (1, 2)}
     fatal = faulthandler.is_enabled()
-    with tempfile.TemporaryFile() as file:
-        spool = file.fileno()
+    try:
         # appending, so that a child's descriptor and an emptying agree on where the end is
         fcntl.fcntl(spool, fcntl.F_SETFL, fcntl.fcntl(spool, fcntl.F_GETFL) | os.O_APPEND)
         encoding = getattr(sys.stderr, "encoding", None) or "utf-8"
@@ -77,3 +93,5 @@ def spooled() -> Iterator[tuple[Spool, TextIO]]:
                 faulthandler.enable()
             with contextlib.suppress(OSError, ValueError):
                 terminal.close()
+    finally:
+        os.close(spool)

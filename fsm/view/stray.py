@@ -8,8 +8,10 @@ import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, TextIO
+
+from fsm.speech import stripped
 
 LONGEST = 1 << 16  # characters of an unfinished line
 
@@ -26,7 +28,9 @@ class Lines(io.TextIOBase):
 
     def write(self, text: str) -> int:
         if not self._open:  # a handler of a library has kept this stream past its time
-            return self._instead_of.write(text)
+            with suppress(OSError, ValueError):  # its own failure is not the run's
+                self._instead_of.write(text)
+            return len(text)
         with self._lock:
             *lines, rest = (self._rest + text).split("\n")
             self._rest = rest.rpartition("\r")[2][-LONGEST:] if not rest.endswith("\r") else rest[-LONGEST:]
@@ -35,7 +39,7 @@ class Lines(io.TextIOBase):
         return len(text)
 
     def _hand_on(self, line: str) -> None:
-        line = line.rstrip("\r").rpartition("\r")[2].rstrip()
+        line = stripped(line).rstrip("\r").rpartition("\r")[2].rstrip()
         if line:
             self._say(line)
 
@@ -46,7 +50,8 @@ class Lines(io.TextIOBase):
         self._hand_on(rest)
 
     def flush(self) -> None:
-        self._instead_of.flush()
+        with suppress(OSError, ValueError):
+            self._instead_of.flush()
 
     def writable(self) -> bool:
         return True

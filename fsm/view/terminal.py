@@ -7,20 +7,23 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import TYPE_CHECKING, Any, TextIO
 
 from fsm.config import Config, environment_secrets
 from fsm.engine import Nobody, Observer
 from fsm.secrets import redactor
+from fsm.speech import Outlet, stripped, writer
 from fsm.view.projection import Projection
 
 if TYPE_CHECKING:
     from fsm.engine import Machine
     from fsm.journal import Watch
+    from fsm.view.spool import Spool
 
 SHOW_CURSOR, HIDE_CURSOR = "\x1b[?25h", "\x1b[?25l"
+BETWEEN_LOOKS = 0.2  # seconds between two looks at what was written to the descriptors
 FORMS = ("auto", "console", "json", "none")
 
 
@@ -33,7 +36,7 @@ def telling(
     `log` is one of FORMS: `auto` is the live tree where `stream` (stderr) is a terminal that can show one, and lines
     otherwise; `none` is silent. Inside, what libraries print or warn becomes lines of the log; no line shows a secret.
     """
-    from fsm.view import logs
+    from fsm.view import logs, spool, stray
 
     stream = stream or sys.stderr
     redact = redactor(config.secrets | environment_secrets())
@@ -43,60 +46,115 @@ def telling(
         projection.name = config.engine.run.name
         return projection
 
+    # only a stream of the process's own: what it passes by comes from the descriptors, and they are everybody's
+    file = spool.opened(keep=log != "none") if stream is sys.stderr and _is_standard(stream) else None
     if log == "none":
-        from fsm.view import stray
-
-        with stray.captured(logs.nobody()):
+        with _aside(file), stray.captured(logs.nobody()):
             yield Nobody(), logs.nobody()
-        return
-    if log == "auto" and stream is sys.stderr and _can_show_a_tree(stream):
-        with _live(empty, redact) as told:
+    elif log == "auto" and file is not None and _can_show_a_tree(stream):
+        with _live(empty, redact, file) as told:
             yield told
+    else:
+        with (
+            _aside(file) as (spooled, terminal),
+            _lines(empty(), redact, terminal or stream, spooled, json=log == "json") as told,
+        ):
+            yield told
+
+
+@contextmanager
+def _aside(file: int | None) -> Iterator[tuple[Spool | None, TextIO | None]]:
+    """Descriptors 1 and 2 lead to a file, if there is one, so that nothing below fails or waits for what it writes."""
+    from fsm.view import spool
+
+    if file is None:
+        yield None, None
         return
-    with _lines(empty(), redact, stream, json=log == "json") as told:
-        yield told
+    with spool.spooled(file) as found:
+        yield found
 
 
 @contextmanager
 def _lines(
-    projection: Projection, redact: Callable[[str], str], stream: TextIO, *, json: bool
+    projection: Projection,
+    redact: Callable[[str], str],
+    stream: TextIO,
+    spooled: Spool | None,
+    *,
+    json: bool,
 ) -> Iterator[tuple[Observer, Any]]:
     from fsm.view import logs, stray
     from fsm.view.lines import Teller
 
-    def sink(level: str, line: str) -> None:
-        stream.write(line + "\n")
-        stream.flush()
+    form = logs.Form(redact, json, _colours(stream))
 
-    with logs.logging_to(sink, redact, json=json, colours=_colours(stream)) as logger, stray.captured(logger):
-        teller = Teller(logger, projection)
-        try:
-            yield teller, logger
-        finally:
-            teller.close()
+    def note(lines: int, why: str) -> str:
+        return form.said("warning", "lines of the log could not be written", lines=lines, why=why) + "\n"
+
+    outlet = Outlet(writer(stream), note)
+    try:
+        with (
+            logs.logging_to(lambda level, line: outlet.put(line + "\n"), form) as logger,
+            stray.captured(logger),
+            _watched(spooled, logger),
+        ):
+            teller = Teller(logger, projection)
+            try:
+                yield teller, logger
+            finally:
+                teller.close()
+    finally:
+        outlet.close()
 
 
 @contextmanager
-def _live(empty: Callable[[], Projection], redact: Callable[[str], str]) -> Iterator[tuple[Observer, Any]]:
-    from rich.console import Console
+def _watched(spooled: Spool | None, logger: Any) -> Iterator[None]:
+    """Inside, lines that were written to the descriptors become events, a moment later."""
+    if spooled is None:
+        yield
+        return
+    end = threading.Event()
 
+    def watch() -> None:
+        ending = False
+        while not ending:
+            ending = end.wait(BETWEEN_LOOKS)
+            for line in spooled.lines(last=ending):
+                logger.info(stripped(line), printed="descriptor")
+
+    thread = threading.Thread(target=watch, name="spool", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        end.set()
+        thread.join()
+
+
+@contextmanager
+def _live(
+    empty: Callable[[], Projection], redact: Callable[[str], str], file: int
+) -> Iterator[tuple[Observer, Any]]:
     from fsm.view import logs, spool, stray
     from fsm.view.live import Painter, Teller
 
-    with spool.spooled() as (spooled, terminal), _signals(terminal):
-        console = Console(file=terminal, force_terminal=True, highlight=False, markup=False, emoji=False)
-        painter = Painter(empty(), console, terminal, stray=spooled.lines, redact=redact)
-        with logs.logging_to(painter.line, redact, json=False, colours=_colours(terminal)) as logger:
-            teller = Teller(painter, logger, empty, _drawings)
-            painter.start()
-            try:
-                with stray.captured(logger):
-                    yield teller, logger
-            finally:
+    with spool.spooled(file) as (spooled, terminal), _signals(terminal):
+        outlet = Outlet(writer(terminal, errors="replace"))  # as wide as it was drawn
+        painter = Painter(empty(), terminal, outlet, stray=spooled.lines, redact=redact)
+        try:
+            with logs.logging_to(painter.line, logs.Form(redact, False, _colours(terminal))) as logger:
+                teller = Teller(painter, logger, empty, _drawings)
+                painter.start()
                 try:
-                    teller.close()
+                    with stray.captured(logger):
+                        yield teller, logger
                 finally:
-                    painter.close()
+                    try:
+                        teller.close()
+                    finally:
+                        painter.close()
+        finally:
+            outlet.close()
 
 
 def _drawings(watch: Watch) -> Mapping[str, Machine]:
@@ -118,11 +176,14 @@ def _signals(terminal: TextIO) -> Iterator[None]:
         raise SystemExit(128 + number)
 
     def halt(number: int, frame: FrameType | None) -> None:
-        terminal.write(SHOW_CURSOR + "\n")
-        terminal.flush()
+        say(SHOW_CURSOR + "\n")
         os.kill(os.getpid(), signal.SIGSTOP)
-        terminal.write(HIDE_CURSOR)  # it goes on
-        terminal.flush()
+        say(HIDE_CURSOR)  # it goes on
+
+    def say(controls: str) -> None:
+        with suppress(OSError, ValueError):
+            terminal.write(controls)
+            terminal.flush()
 
     found = {signal.SIGTERM: end, signal.SIGHUP: end, signal.SIGTSTP: halt}
     before = {number: signal.getsignal(number) for number in found}
@@ -133,15 +194,19 @@ def _signals(terminal: TextIO) -> Iterator[None]:
         yield
     finally:
         for number, was in before.items():
-            if was is signal.SIG_DFL:
+            if was is signal.SIG_DFL and signal.getsignal(number) is found[number]:
                 signal.signal(number, was)
 
 
-def _can_show_a_tree(stream: TextIO) -> bool:
+def _is_standard(stream: TextIO) -> bool:
     try:
-        return stream.isatty() and stream.fileno() == 2 and not _dumb()
+        return stream.fileno() == 2
     except (OSError, ValueError):
         return False
+
+
+def _can_show_a_tree(stream: TextIO) -> bool:
+    return stream.isatty() and not _dumb()
 
 
 def _colours(stream: TextIO) -> bool:

@@ -14,11 +14,13 @@ from rich.text import Text
 from fsm.drawing import ROOT
 from fsm.engine import Machine
 from fsm.journal import RECOVERY
+from fsm.speech import one_for_one
 from fsm.view.durations import duration, elapsed
 from fsm.view.projection import Level, Progress, Projection, StateView
 
 BAR = 20  # cells of a progress bar
 NARROW = 60  # columns below which names are not aligned and bars are short
+TINY = 40  # columns below which there is no room for bars
 SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 
 
@@ -37,10 +39,11 @@ class Glyphs:
     arrow: str = "→"
     follows: str = "↳"
     more: str = "…"
+    control: str = "\ufffd"  # for a character that a terminal would obey
 
 
 UNICODE = Glyphs()
-ASCII = Glyphs("+", "-", "x", "#", "|/-\\", "#", ".", " - ", "->", ">", "~")
+ASCII = Glyphs("+", "-", "x", "#", "|/-\\", "#", ".", " - ", "->", ">", "~", "?")
 
 
 @dataclass
@@ -77,26 +80,32 @@ def tree(projection: Projection, frame: Frame, below: Sequence[Text] = ()) -> li
     rows = _fitted(_Rows(projection, frame).all(), room, frame)
     lines = [head, *_laid_out(rows, frame), *below]
     for line in lines:
+        line.plain = one_for_one(line.plain, frame.glyphs.control)
         line.no_wrap = True
         line.truncate(max(1, frame.width), overflow="ellipsis")
     return lines[: max(1, frame.height)]
 
 
 def _head(p: Projection, frame: Frame) -> Text:
-    words = [p.name] if p.name else []
     stack = p.stack()
     machine = stack[0].machine if stack else next(iter(p.tallies), "")
-    if machine and machine != p.name:
-        words.append(machine)
+    dot = frame.glyphs.dot
+    middle = [machine] if machine and machine != p.name and frame.width >= TINY else []
+    if frame.height == 1 and stack:  # it is all there is room for
+        middle = [_last(stack[-1].state)]
+    tail = Text(style="bold")
     if p.began:
-        words.append(elapsed(max(0.0, (p.latest if p.ended or not stack else frame.now) - p.began)))
-    text = Text(frame.glyphs.dot.join(words), style="bold")
+        seconds = (p.latest if p.ended or not stack else frame.now) - p.began
+        tail.append(dot + elapsed(max(0.0, seconds)))
     if p.ended:
         good = p.ended["outcome"] == "done"
-        text.append(frame.glyphs.dot + p.ended["outcome"], style="bold green" if good else "bold red")
+        tail.append(dot + p.ended["outcome"], style="bold green" if good else "bold red")
     elif frame.final:
-        text.append(frame.glyphs.dot + "stopped", style="bold yellow")
-    return text
+        tail.append(dot + "stopped", style="bold yellow")
+    words = [p.name, *middle] if p.name else middle
+    text = Text(dot.join(words) if words else "", style="bold")
+    text.truncate(max(1, frame.width - tail.cell_len), overflow="ellipsis")  # the end is what changes
+    return text.append_text(tail if words else tail[len(dot) :])
 
 
 class _Rows:
@@ -243,10 +252,10 @@ def _bar(progress: Progress, frame: Frame) -> Text:
     glyphs = frame.glyphs
     text = Text()
     if progress.total > 0:
-        cells = BAR if frame.width >= NARROW else BAR // 2
+        cells = BAR if frame.width >= NARROW else BAR // 2 if frame.width >= TINY else 0
         full = round(cells * min(1.0, max(0.0, progress.done / progress.total)))
         text.append(glyphs.bar * full, style="cyan").append(glyphs.rest * (cells - full), style="dim")
-        text.append(f" {progress.done:g}/{progress.total:g}")
+        text.append(f"{' ' if cells else ''}{progress.done:g}/{progress.total:g}")
     else:
         text.append(f"{progress.done:g}")
     if progress.note:

@@ -13,6 +13,7 @@ from fsm.command import of_run
 from fsm.errors import ConfigError
 from fsm.journal import Journal
 from fsm.store import Store, open_store
+from fsm.view import write
 from machines import data_flow
 from phases.data_flow.lineage import Lineage, lineage, unit
 from phases.data_flow.picture import drawn
@@ -39,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
     As JSON one object: run, runs (those read: what it came after, itself, what ran in its job), output, arrows
     [{source, target, label, count, unit}] in the order drawn, and findings as `fsm check` gives them.
     """
-    if args.output is not None and args.output.suffix not in FORMATS:
+    if args.output is not None and args.output.suffix.lower() not in FORMATS:
         raise ConfigError(
             f"-o {args.output}: the data flow is written as {', '.join(FORMATS)}. Give the file one of these endings."
         )
@@ -66,11 +67,11 @@ def family(store: Store, name: str) -> dict[str, list[dict[str, Any]]]:
     """
     found: dict[str, list[dict[str, Any]]] = {}
     before: str | None = name
-    while before and before not in found:
+    while before is not None and before not in found:
         journal = Journal(store.run(before))
         source = journal.header().get("config", {}).get("run", {}).get("source")
         found = {before: list(journal.records()), **found}
-        before = source
+        before = source or None
     for child in dict.fromkeys(child for records in found.values() for child in _children(records)):
         if child not in found:
             begun = store.run(child).read_header() is not None
@@ -88,23 +89,13 @@ def _children(records: list[dict[str, Any]]) -> Iterator[str]:
 
 
 def _write(text: str, output: Path) -> None:
-    try:
-        if output.suffix == ".mmd":
-            output.write_text(text, "utf-8")
-            return
+    content = text.encode("utf-8")
+    if output.suffix.lower() != ".mmd":
         from fsm.view import mermaid_draw
 
-        browser = mermaid_draw.find_browser()
-        bundle = mermaid_draw.find_mermaid([Path(data_flow.flow().file).parent])
-        svg = mermaid_draw.draw(text, browser, bundle, "data_flow")
-        if output.suffix == ".png":
-            mermaid_draw.photograph(svg, browser, output)
-        else:
-            output.write_text(svg, "utf-8")
-    except OSError as e:
-        raise ConfigError(
-            f"-o {output}: it cannot be written ({e.strerror}). Choose another place for it."
-        ) from e
+        svg = mermaid_draw.draw(text, "data_flow", file=str(data_flow.flow().file))
+        content = mermaid_draw.photograph(svg) if output.suffix.lower() == ".png" else svg.encode("utf-8")
+    write(output, content)
 
 
 def _json(args: argparse.Namespace, runs: list[str], told: Lineage) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import Any
 
 from fsm.command import of_run
 from fsm.errors import ConfigError, FsmError
+from fsm.speech import out
 
 
 class StudentRefused(FsmError):
@@ -107,7 +108,8 @@ def run_chat(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(said, ensure_ascii=False))
         return 0
-    print(said["answer"]["text"])
+    text = said["answer"]["text"]
+    out(text) if sys.stdout.isatty() else print(text)  # a model may write what a terminal would obey
     for line in chat.words(said):
         print(line, file=sys.stderr)
     return 0

@@ -21,6 +21,7 @@ HEAVY = (
     "boto3",
     "botocore",
     "matplotlib",
+    "mermaidx",
     "numpy",
 )
 FOR_HELP = (*HEAVY, "pydantic", "transitions", "rich", "structlog", "yaml")

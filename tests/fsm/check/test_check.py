@@ -67,6 +67,12 @@ def test_a_finding_below_the_working_directory_is_shown_from_there() -> None:
     assert finding.as_json()["line"] == 12
 
 
+def test_what_mermaid_swallows_is_a_warning_at_its_place() -> None:
+    finding = only(found("[*] --> A\nA --> [*] : done %% the usual way"))
+    assert (finding.severity, finding.code, finding.line, finding.column) == ("warning", "C111", 3, 22)
+    assert finding.message.startswith("Mermaid takes `%%` for a part of the label")
+
+
 def test_of_an_unreachable_composite_only_the_border_is_reported() -> None:
     text = "[*] --> A\nA --> [*]\nstate Lost {\n[*] --> B\nB --> C\nC --> [*]\n}\nLost --> [*]"
     assert only(found(text)).message.startswith("Lost cannot be reached")

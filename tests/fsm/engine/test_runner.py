@@ -482,3 +482,22 @@ def test_an_error_of_the_store_is_not_the_phases_to_recover(drive: Drive, quick:
 
 def test_an_unknown_label_is_a_programming_error_with_a_number() -> None:
     assert str(UnknownLabel("x")) == "x [F201]"
+
+
+def test_a_hang_up_that_is_told_twice_stops_once() -> None:
+    stop, went_on = Stop(), []
+    before = signal.getsignal(signal.SIGHUP)
+
+    def in_the_middle() -> None:
+        with stop.installed(), stop.deferred():
+            signal.raise_signal(signal.SIGHUP)
+            signal.raise_signal(signal.SIGHUP)
+            went_on.append(True)
+
+    try:
+        with pytest.raises(StopRequested):
+            in_the_middle()
+        assert went_on
+        signal.raise_signal(signal.SIGHUP)  # the end of the run is not interrupted either
+    finally:
+        signal.signal(signal.SIGHUP, before)

@@ -86,10 +86,16 @@ def test_every_kind_of_line_end_and_a_byte_order_mark_read_alike(end: str) -> No
 
 
 def test_a_state_of_two_composites_belongs_to_the_last_and_that_is_said() -> None:
-    diagram = states(V2 + "state A {\n  x --> y\n}\nstate B {\n  y --> z\n}\n")
+    diagram = states(V2 + "state A {\n  y --> x\n}\nstate B {\n  z --> y\n}\n")
     assert diagram.state("y").parent == "B"
     assert diagram.state("y").scopes == ("A", "B")
-    assert said(diagram) == ["6:3 warning: 'y' stood in 'A', from here on Mermaid draws it in 'B'"]
+    assert said(diagram) == ["6:9 warning: 'y' stood in 'A', from here on Mermaid draws it in 'B'"]
+
+
+def test_a_state_drawn_where_it_gives_its_edges_is_no_surprise() -> None:
+    diagram = states(V2 + "a --> x\nstate A {\n  x --> y\n}\nstate B {\n  y --> z\n}\n")
+    assert (diagram.state("x").parent, diagram.state("y").parent) == ("A", "B")
+    assert said(diagram) == []
 
 
 def test_regions_are_numbered_within_their_composite() -> None:
@@ -132,6 +138,40 @@ def test_regions_are_numbered_within_their_composite() -> None:
         ("accDescr {\n A", "swallows the rest"),
         ("root", "no state named 'root'"),
         ("A\n}", "reads '}' as the name of a state"),
+        ("A --> B : go %% why", "2:14 warning: Mermaid takes `%%` for a part of the label 'go %% why'"),
+        ("A --> B : go %%", "for a part of the label"),
+        ("A : words %% why", "2:11 warning: Mermaid takes `%%`"),
+        ('state "words %% why" as A', "2:14 warning: Mermaid takes `%%`"),
+        ("A\nnote left of A : words %% why", "for a part of the label"),
+        ("A --> B : then --> C", "the arrow is a part of the label"),
+        ("A --> B : [*] again", "draws no start and no end"),
+        ("A --> B :: go", "takes the second ':' for a part"),
+        ('A --> B : "go"', "draws the quotes"),
+        ('A --> B : "go', "never closed, and Mermaid draws it"),
+        ("A --> B : two\twords", "2:14 warning: the label 'two\\twords' holds a tab"),
+        ("A --> B : two\u00a0words", "NO-BREAK SPACE"),
+        ("A\u200b --> B", "2:2 warning: the name 'A\\u200b' holds U+200B (ZERO WIDTH SPACE)"),
+        ("A —> B", "2:3 warning: Mermaid reads '—>' as the name of a state; its arrow is `-->`"),
+        ("A → B : go", "its arrow is `-->`"),
+        ("A ==> B", "its arrow is `-->`"),
+        ("A -->> B", "its arrow is `-->`"),
+        ("A --> B ： go", "a full-width colon"),
+        ("A：go", "2:2 warning: a full-width colon"),
+        ("A --> B;", "2:8 warning: the ';' is a part of the name 'B;'"),
+        ("A --> B, C", "the ',' is a part of the name"),
+        ("[x] --> A", "has no shapes"),
+        ("“A” --> B", "quotes are straight"),
+        ("(*) --> A", "start and end are written `[*]`"),
+        ("[∗] --> A", "start and end are written `[*]`"),
+        ("// A", "a comment begins with `%%`"),
+        ("/* A */", "a comment begins with `%%`"),
+        ("A two --> B", "2:1 warning: 'A' is a state of its own"),
+        ("state --> B", "is a word of Mermaid's own"),
+        ("state f <<frok>>", "there is <<fork>>, <<join>> and <<choice>>"),
+        ("%%{init: {}\nA --> B", "2:1 warning: the directive is never closed by `}%%`"),
+        ("%% {init: {}}%%\nA --> B", "2:1 warning: this is a comment to Mermaid"),
+        ("state A {\n  state B {\n    x --> A\n  }\n}", "4:11 error: 'A' is drawn inside itself"),
+        ("state A {\n  A --> A : again\n}", "3:3 error: 'A' is drawn inside itself"),
     ],
 )
 def test_what_mermaid_swallows_in_a_state_diagram_is_a_diagnostic(body: str, what: str) -> None:
@@ -151,10 +191,60 @@ def test_what_mermaid_swallows_in_a_state_diagram_is_a_diagnostic(body: str, wha
         ("class A b", "is no node before it"),
         ("style A fill:red", "is no node before it"),
         ("A e1@--> B\ne1[x]", "is the id of an edge"),
+        ('A["x %% y"]', "2:6 warning: Mermaid takes `%%` for a part of the text 'x %% y'"),
+        ("A -->|x %% y| B", "for a part of the text"),
+        ("A[x %% y]", "for a part of the text"),
+        ("A[two\twords]", "holds a tab"),
+        ("%%{init: {}\nA --> B", "the directive is never closed"),
     ],
 )
 def test_what_mermaid_swallows_in_a_flowchart_is_a_diagnostic(body: str, what: str) -> None:
     assert any(what in message for message in said(chart("flowchart LR\n" + body + "\n")))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "A --> B %% a comment behind an edge without a label",
+        "%% a comment\nA --> B",
+        "A --> B : 50% done: yes, (a-b) + c_d / e's f# {g} [h] <i> -- j",
+        "A --> B : direction",
+        "A --> B : Ünï → ≥ 3 “words”",
+        "A --> B : `a` \\n b",
+        'A --> B : say "a" and "b"',
+        "A\t-->\tB :\tgo   ",
+        "Ä_1.b --> 終わり : go",
+        "%%{init: {}}%%\nA --> B",
+        "state f <<fork>>\nA --> f\nf --> B",
+        "A --> B\nnote left of A\n  - a: b; c --> d\nend note",
+    ],
+)
+def test_words_that_mean_what_they_say_are_not_remarked(body: str) -> None:
+    assert said(states(V2 + body + "\n")) == []
+
+
+@pytest.mark.parametrize(
+    ("body", "what"),
+    [
+        ("note --> A", "'note' is a word of Mermaid's own and names no state"),
+        ("A --> state", "'state' is a word of Mermaid's own"),
+        ("class --> A : go", "'class' is a word of Mermaid's own"),
+        ("A -> B", "an arrow is `-->`"),
+        ("-- words", "a comment begins with `%%`"),
+        ("<!-- words -->", "a comment begins with `%%`"),
+        ("state “A b” as A", "quotes are straight"),
+        ("A\nnote left of A\nwords\nA --> B", "the note is never closed"),
+    ],
+)
+def test_what_a_refused_line_most_likely_wants_is_said(body: str, what: str) -> None:
+    with pytest.raises(MermaidError) as refused:
+        states(V2 + body + "\n")
+    assert what in str(refused.value)
+
+
+def test_a_comment_behind_an_edge_of_a_flowchart_is_refused_with_advice() -> None:
+    with pytest.raises(MermaidError, match="a comment stands on a line of its own"):
+        chart("flowchart LR\nA --> B %% why\n")
 
 
 def test_a_plain_diagram_has_no_diagnostics() -> None:
@@ -235,7 +325,7 @@ def test_read_takes_one_diagram_plain_or_fenced(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "what"),
     [
-        (b"stateDiagram-v2\n\xff", "not a UTF-8 text"),
+        (b"stateDiagram-v2\n\xff", r":2:1: error: the file is not UTF-8 text \(byte 0xff"),
         (b"text\n```mermaid\ngraph TD;A-->B\n", "the fence is never closed"),
         (b"# no diagram\n", "no diagram"),
     ],

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import re
-import shutil
-import sys
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -97,6 +94,14 @@ def test_a_diagram_is_printed_as_it_is(render: Any) -> None:
     assert render(str(file)).out == file.read_text()
 
 
+def test_what_mermaid_swallows_is_told_beside_the_drawing(render: Any, tmp_path: Path) -> None:
+    file = tmp_path / "x.mmd"
+    file.write_text("stateDiagram-v2\n[*] --> A\nA --> [*] : done %% the usual way\n")
+    said = render(str(file))
+    assert said.out == file.read_text()
+    assert said.err.startswith(f"{file}:3:18: warning: Mermaid takes `%%` for a part of the label")
+
+
 def test_a_drawing_that_was_changed_since_is_said_to_be(
     bakery: Any, render: Any, quiet: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -180,72 +185,72 @@ def test_mermaid_counts_the_lines_to_notes_among_the_edges() -> None:
     assert _numbers(diagram) == [0, 2, 4]
 
 
-def browser(folder: Path, svg: str) -> Path:
-    """A browser that has drawn this picture."""
-    page = f'<pre id="svg">{base64.b64encode(svg.encode()).decode()}</pre>'
-    command = folder / "chromium"
-    command.write_text(f"#!{sys.executable}\nprint({page!r})\n")
-    command.chmod(0o755)
-    return command
-
-
 @pytest.fixture
-def drawing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A browser and a bundle that are at hand; the picture has the edge 4 and the state Weigh."""
-    folder = tmp_path / "bin"
-    folder.mkdir()
+def drawn(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """Mermaid that has drawn this picture, with the edge 4 and the state Weigh; what it was asked is listed."""
     svg = (
-        '<svg viewBox="0 0 10 10"><path d="M0" data-id="edge4" class="x"/>'
-        '<path d="M0" data-id="edge5"/><g class="node" id="bakery-state-Weigh-5"><rect/></g></svg>'
+        '<svg xmlns="http://www.w3.org/2000/svg" id="my-svg" viewBox="0 0 10 10"><style>#my-svg{fill:red}</style>'
+        '<path d="M0" data-id="edge4" class="x"/><path d="M0" data-id="edge5"/>'
+        '<g class="node" id="my-svg-state-Weigh-5"><rect/></g></svg>'
     )
-    browser(folder, svg)
-    bundle = tmp_path / "mermaid.min.js"
-    bundle.write_text("var mermaid = {}; // </script>")
-    monkeypatch.setenv("PATH", str(folder))
-    monkeypatch.setenv("FSM_MERMAID_JS", str(bundle))
-    return folder
+    asked: list[dict[str, Any]] = []
+
+    def ask(request: dict[str, Any], seconds: float, what: str) -> dict[str, str]:
+        asked.append(request)
+        return {"svg": svg}
+
+    monkeypatch.setattr(mermaid_draw, "_ask", ask)
+    return asked
 
 
 def test_a_picture_tells_on_its_states_and_edges_how_often(
-    bakery: Any, render: Any, quiet: Any, drawing: Path
+    bakery: Any, render: Any, quiet: Any, drawn: list[dict[str, Any]]
 ) -> None:
     bakery.run(logger=quiet)
     target = bakery.directory / "run.svg"
     assert render("bread", "-o", str(target)).out.strip() == str(target)
     svg = target.read_text()
-    assert '<path d="M0" data-id="edge4" class="x"><title>taken once</title></path>' in svg
-    assert '<path d="M0" data-id="edge5"/>' in svg  # the sack was not empty
-    assert re.search(r'id="bakery-state-Weigh-5"><title>visited once, \d+ms</title><rect/>', svg)
+    assert re.search(
+        r'<path d="M0" data-id="edge4" class="x" style="fill:none;stroke:#2b8a3e;stroke-width:3px">'
+        "<title>taken once</title></path>",
+        svg,
+    )
+    assert re.search(r'<path d="M0" data-id="edge5" ?/>', svg)  # the sack was not empty
+    assert re.search(r'id="bakery-state-Weigh-5"><title>visited once, \d+ms</title><rect ?/>', svg)
+    assert "Weigh" in classes(drawn[0]["text"])["visited"]
 
 
-def test_a_page_holds_all_it_needs(bakery: Any, render: Any, quiet: Any, drawing: Path) -> None:
+def test_a_page_holds_all_it_needs_and_runs_nothing(
+    bakery: Any, render: Any, quiet: Any, drawn: list[dict[str, Any]]
+) -> None:
     bakery.run(logger=quiet)
     target = bakery.directory / "run.html"
     render("bread", "-o", str(target))
     html = target.read_text()
-    assert html.count("</script>") == 2  # the bundle's own is written so that it ends nothing
-    assert "http" not in html.replace("http-equiv", "")
+    assert "<script" not in html
+    assert "http" not in html.replace("http-equiv", "").replace('xmlns="http://www.w3.org/2000/svg"', "")
+    assert "default-src 'none'" in html
+    assert 'id="bakery-state-Weigh-5"><title>visited once' in html
     assert "<td>Prepare.Weigh" in html
     assert "Run bread (done), machine bakery: ended after Deliver." in html
 
 
-def test_without_a_browser_or_mermaid_it_says_what_to_install(
-    render: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_place_that_cannot_be_written_is_told_and_nothing_is_drawn(
+    render: Any, tmp_path: Path, drawn: list[dict[str, Any]]
 ) -> None:
-    monkeypatch.setenv("PATH", str(tmp_path))
-    assert (
-        "apt-get install chromium"
-        in render(str(TOYS / "oven.mmd"), "-o", str(tmp_path / "x.svg"), code=2).err
-    )
-    monkeypatch.delenv("FSM_MERMAID_JS", raising=False)
-    monkeypatch.chdir(tmp_path)
-    copy = tmp_path / "oven.mmd"
-    shutil.copy(TOYS / "oven.mmd", copy)
-    assert (
-        "npm install --prefix build/mermaid" in render(str(copy), "-o", str(tmp_path / "x.html"), code=2).err
-    )
-    monkeypatch.setenv("FSM_MERMAID_JS", str(tmp_path / "gone.js"))
-    assert "there is no such file" in render(str(copy), "-o", str(tmp_path / "x.html"), code=2).err
+    file = str(TOYS / "oven.mmd")
+    missing = tmp_path / "none" / "x.svg"
+    assert f"there is no directory {missing.parent}" in render(file, "-o", str(missing), code=2).err
+    assert drawn == []
+    (tmp_path / "folder.svg").mkdir()
+    assert "it cannot be written" in render(file, "-o", str(tmp_path / "folder.svg"), code=2).err
+
+
+def test_endings_of_files_may_be_written_large(
+    render: Any, tmp_path: Path, drawn: list[dict[str, Any]]
+) -> None:
+    render(str(TOYS / "oven.mmd"), "-o", str(tmp_path / "X.SVG"))
+    assert (tmp_path / "X.SVG").read_text().startswith("<svg")
 
 
 def test_what_is_no_run_no_machine_and_no_file_is_bad_input(render: Any, tmp_path: Path) -> None:
@@ -254,19 +259,21 @@ def test_what_is_no_run_no_machine_and_no_file_is_bad_input(render: Any, tmp_pat
     assert ".mmd, .svg, .png, .html" in render("nothing", "-o", "x.pdf", code=2).err
 
 
+def test_a_drawing_is_known_by_its_ending_and_has_no_machines(render: Any, tmp_path: Path) -> None:
+    large = tmp_path / "OVEN.MMD"
+    large.write_text((TOYS / "oven.mmd").read_text())
+    assert render(str(large)).out == large.read_text()
+    assert "is no run, and has one drawing only" in render(str(large), "--machine", "oven", code=2).err
+    document = tmp_path / "oven.md"
+    document.write_text(f"```mermaid\n{large.read_text()}```\n")
+    assert "is a file that does not end in .mmd" in render(str(document), code=2).err
+
+
 def test_a_machine_that_the_run_does_not_have_is_bad_input(bakery: Any, render: Any, quiet: Any) -> None:
     bakery.run(logger=quiet)
     assert "did you mean 'oven'?" in render("bread", "--machine", "oben", code=2).err
 
 
-def mermaid_at_hand() -> bool:
-    try:
-        return bool(mermaid_draw.find_browser() and mermaid_draw.find_mermaid([TOYS]))
-    except mermaid_draw.DrawingError:
-        return False
-
-
-@pytest.mark.skipif(not mermaid_at_hand(), reason="Chromium or Mermaid is not installed")
 def test_mermaid_itself_draws_the_run(bakery: Any, render: Any, quiet: Any) -> None:
     bakery.run(logger=quiet)
     svg, png = bakery.directory / "run.svg", bakery.directory / "run.png"
@@ -275,14 +282,3 @@ def test_mermaid_itself_draws_the_run(bakery: Any, render: Any, quiet: Any) -> N
     assert "visited 6 times</title>" in svg.read_text()
     render("bread", "--machine", "oven", "-o", str(png))
     assert png.read_bytes().startswith(b"\x89PNG")
-
-
-def test_a_bundle_is_found_above_the_diagram(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("FSM_MERMAID_JS", raising=False)
-    monkeypatch.chdir(tmp_path)
-    bundle = tmp_path / "build/mermaid/node_modules/mermaid/dist/mermaid.min.js"
-    bundle.parent.mkdir(parents=True)
-    bundle.touch()
-    deep = tmp_path / "diagrams/deep"
-    deep.mkdir(parents=True)
-    assert mermaid_draw.find_mermaid([deep]) == bundle

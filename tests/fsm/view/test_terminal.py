@@ -227,16 +227,88 @@ def test_a_terminal_without_unicode_gets_ascii(drive: Any) -> None:
     assert any(line.startswith("+ Prepare") for line in terminal.screen.lines)
 
 
-def test_a_terminal_that_goes_away_does_not_fail_the_run(bakery: Any, drive: Any) -> None:
+def test_a_terminal_that_goes_away_stops_the_run_and_another_goes_on(bakery: Any, drive: Any) -> None:
     from fsm.store.local import LocalStore
 
     terminal = drive(pause=0.1)
     terminal.read(lambda: any("Preheat" in line for line in terminal.screen.lines))
     os.close(terminal.master)  # the window is closed: SIGHUP
     os.close(terminal.slave)
-    assert terminal.process.wait(20) in (0, 3, 128 + signal.SIGHUP)  # to its end, or stopped and resumable
+    assert terminal.process.wait(20) == 3  # stopped and resumable
     run = LocalStore(bakery.directory).run("bread")
     assert not run.busy()
     live = run.read_live()
     assert live is not None
     assert live["status"] == "ended"
+    assert begun_again(drive).finish() == 0
+
+
+def begun_again(drive: Any) -> Terminal:
+    """The same run on another terminal, which shows what was done before."""
+    terminal: Terminal = drive(pause=0.1)
+    terminal.read(lambda: any("Dough ready" in line for line in terminal.screen.lines))
+    return terminal
+
+
+def ended(bakery: Any) -> bool:
+    from fsm.store.local import LocalStore
+
+    live = LocalStore(bakery.directory).run("bread").read_live()
+    return live is not None and live["status"] == "ended"
+
+
+def test_a_terminal_that_is_halted_does_not_halt_the_run(bakery: Any, drive: Any) -> None:
+    terminal = drive(pause=0.3, talk=True)
+    terminal.read(lambda: "bread" in terminal.raw)
+    os.write(terminal.master, b"\x13")  # Ctrl-S, as typed
+    end = time.monotonic() + 20
+    while not ended(bakery):
+        assert time.monotonic() < end, "the run waits for its terminal"
+        time.sleep(0.02)
+    seen = len(terminal.raw)
+    os.write(terminal.master, b"\x11")  # Ctrl-Q
+    assert terminal.finish() == 0
+    assert terminal.raw.count("bread · bakery", seen) <= 4  # no pictures of long ago
+    lines = terminal.screen.lines
+    (head,) = (line for line in lines if line.startswith("bread · bakery"))
+    assert head.endswith("done")
+    assert "flour is dusty" in terminal.raw
+
+
+def test_a_terminal_that_nobody_reads_does_not_halt_the_run(bakery: Any, drive: Any) -> None:
+    terminal = drive(pause=0.05, talk=True, size=(200, 50))
+    end = time.monotonic() + 30
+    while not ended(bakery):
+        assert time.monotonic() < end, "the run waits for its terminal"
+        time.sleep(0.02)
+    assert terminal.finish() == 0
+
+
+@pytest.mark.parametrize("size", [(20, 10), (20, 1), (1, 1), (200, 1)])
+def test_however_small_a_terminal_is_no_picture_leaves_its_lines(drive: Any, size: tuple[int, int]) -> None:
+    terminal = drive(pause=0.05, size=size)
+    assert terminal.finish() == 0
+    assert terminal.screen.cursor
+    climbs = [found[0].count("A") for found in re.finditer(r"(?:\x1b\[1A\x1b\[2K)+", terminal.raw)]
+    assert max(climbs, default=0) <= max(0, size[1] - 2)  # above that a picture would scroll away and tear
+
+
+@pytest.mark.parametrize("log", ["auto", "console"])
+def test_what_a_terminal_would_obey_does_not_reach_it(drive: Any, log: str) -> None:
+    said = "\x1b]0;mine\x07\x1b[2J\x9b31m\x1b[999;1H"
+    terminal = drive({"TOYS_SAY": said}, log, mishap=said)
+    assert terminal.finish() == 3
+    assert "mine" in terminal.raw
+    for obeyed in ("\x1b]", "\x9b", "\x07", "\x1b[2J", "\x1b[999"):
+        assert obeyed not in terminal.raw
+
+
+def test_off_a_terminal_what_processes_below_write_are_lines_without_secrets(bakery: Any) -> None:
+    file = bakery.file(talk=True)
+    env = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(HERE)]), "SHOP_TOKEN": "process below"}
+    command = [sys.executable, "-m", "toys.drive", str(file), "json"]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=True)
+    said = [line for line in done.stderr.splitlines() if "printed" in line and "from a" in line]
+    assert len(said) == 1
+    assert "from a **********" in said[0]
+    assert done.stdout == ""

@@ -103,10 +103,12 @@ def test_where_there_is_little_room_siblings_are_counted_and_the_path_stays(
         "○ Deliver",
     ]
     assert shown(in_the_oven(machines), width=20, height=3) == [
-        "bread · bakery · 5:…",
+        "bread · 5:35",
         "⠋ Bake · InOven  4:…",
-        "  ⠋ Loaves  ━━─────…",
+        "  ⠋ Loaves  3/12 lo…",
     ]
+    assert shown(in_the_oven(machines), width=40, height=1) == ["bread · Loaves · 5:35"]
+    assert shown(in_the_oven(machines), width=12, height=1) == ["brea… · 5:35"]
 
 
 @given(width=st.integers(1, 120), height=st.integers(1, 40), final=st.booleans())

@@ -278,3 +278,8 @@ def test_a_run_that_is_not_there_is_said_so(
 ) -> None:
     assert fsm_lineage("nobody") == 2
     assert "no run nobody" in capsys.readouterr().err
+
+
+def test_an_empty_name_is_no_run(fsm_lineage: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
+    assert fsm_lineage("") == 2
+    assert "'' cannot name a run" in capsys.readouterr().err

@@ -5,13 +5,14 @@ from pathlib import Path
 
 from fsm import config as configs
 from fsm import session
-from fsm.command import say
 from fsm.engine import Outcome, StopRequested
+from fsm.speech import say, settle
 from fsm.view.terminal import telling
 
 
 def main() -> int:
     """The exit code of the run."""
+    settle()
     config = configs.load(Path(sys.argv[1]))
     with telling(config, sys.argv[2] if len(sys.argv) > 2 else "auto") as (observer, logger):
         try:

@@ -72,6 +72,12 @@ def weigh(ctx: Context) -> str:
             [sys.executable, "-c", "import os; os.write(2, b'from a process below\\n')"], check=True
         )
         os.write(2, b"written to the descriptor\n")
+    if said := os.environ.get("TOYS_SAY"):
+        print(said)
+        os.write(2, f"{said}\n".encode())
+        ctx.log.warning(said, said=said, among=[said])
+        ctx.progress(0, 1, said)
+        time.sleep(0.3)
     return "Flour found" if ctx.config.flour else "Sack empty"
 
 

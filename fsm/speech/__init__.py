@@ -1,0 +1,26 @@
+"""How text leaves the process: to where nobody may listen, and without what a terminal would obey."""
+
+from fsm.speech.outlet import MOST, NOT_READ, PATIENCE, Outlet, spoken, writer
+from fsm.speech.standard import CANNOT_WRITE, READER_GONE, emit, finished, out, say, settle, unwritten
+from fsm.speech.visible import ESCAPES, one_for_one, stripped, visible
+
+__all__ = [
+    "CANNOT_WRITE",
+    "ESCAPES",
+    "MOST",
+    "NOT_READ",
+    "PATIENCE",
+    "READER_GONE",
+    "Outlet",
+    "emit",
+    "finished",
+    "one_for_one",
+    "out",
+    "say",
+    "settle",
+    "spoken",
+    "stripped",
+    "unwritten",
+    "visible",
+    "writer",
+]
