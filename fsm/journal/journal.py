@@ -52,16 +52,9 @@ def encode(record: dict[str, Any]) -> bytes:
 
 def decode(line: bytes, where: str) -> dict[str, Any]:
     """A line as a record, held against the schema. Raises JournalDamaged or NewerFormat."""
-    from fsm.journal.record import validated
+    from fsm.journal.record import read
 
-    try:
-        value = json.loads(line)
-    except (ValueError, RecursionError) as e:
-        raise JournalDamaged(
-            f"{where}: a record is not JSON ({e}). The journal was changed from outside: restore it from a copy, or start "
-            "anew with --fresh."
-        ) from e
-    return validated(value, where)
+    return read(line, where)
 
 
 def checked(value: Any, where: str) -> dict[str, Any]:

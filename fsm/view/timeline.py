@@ -43,7 +43,9 @@ CHUNK = 512  # records between two keyframes
 KEPT = 8  # chunks whose changes are kept as they were sent
 MARKS = 2000  # claims and errors that the index names at most
 UNSHOWN = frozenset(("id", "prev", "data", "value", "patch", "snapshot", "traceback"))
-APART = frozenset(("machines", "watched", "name", "_now"))  # of a projection what its records do not decide
+APART = frozenset(
+    ("machines", "watched", "name", "_now", "_overviews")
+)  # of a projection what its records do not decide
 
 Change = dict[str, Any]
 
