@@ -14,6 +14,9 @@ from fsm.journal import Journal
 from fsm.store import open_store
 from fsm.store.local import LocalRun
 from fsm.view.following import Following, State
+from tests.servers.fixtures import S3, aws_environment, s3, server
+
+__all__ = ["aws_environment", "s3", "server"]
 
 
 class Clock:
@@ -69,6 +72,34 @@ def test_a_run_that_is_followed_while_it_goes_is_told_once_and_stands_where_its_
     assert following.timeline.last == following.projection.records - 1
     assert following.reading.status == "done"
     assert (following.turn, following.poll()) == (1, [])
+
+
+def test_a_run_in_a_bucket_is_followed_likewise(bakery: Any, quiet: Any, s3: S3, clock: Clock) -> None:
+    bakery.store = f"{s3.url}?endpoint_url={s3.server.url}&path_style=true"
+    following = Following(open_store(bakery.store), "bread", past=True, clock=clock)
+    heard: list[dict[str, Any]] = []
+    states = [following.poll() or following.state]
+
+    class Looks(Nobody):
+        def entered(self, at: list[str], machine: str, state: str, visit: int) -> None:
+            clock.now += 10
+            heard.extend(following.poll())
+            states.append(following.state)
+
+    assert bakery.run(observer=Looks(), logger=quiet).outcome == "done"
+    while following.state != State.DONE:
+        clock.now += 10
+        heard += following.poll()
+    assert numbers(heard) == list(range(following.projection.records))
+    assert list(dict.fromkeys(states)) == [State.ABSENT, State.RUNNING]
+    open_store(bakery.store).retire("bread")
+    bakery.run(logger=quiet, preheats=1)
+    for _ in range(20):
+        clock.now += 10
+        following.poll()
+    assert (following.state, following.turn) == (State.DONE, 2)
+    assert following.timeline is not None
+    assert following.timeline.last == len(list(Journal(open_store(bakery.store).run("bread")).records())) - 1
 
 
 def test_a_run_that_is_not_there_is_waited_for_and_one_without_records_begins(
