@@ -157,7 +157,7 @@ class Following:
         self.caught_up = not look.more
         if look.live is not None:
             self.live = look.live
-        self._stand(look.live is not None)
+        self._stand(look.live is not None, bool(look.new) or look.live is not None)
 
     def _take(self, item: bytes | dict[str, Any]) -> dict[str, Any]:
         where = f"{self._run.url}, record {self._seen}"
@@ -182,8 +182,8 @@ class Following:
         self._prev = digest(item) if isinstance(item, bytes) else None
         return record
 
-    def _stand(self, looked: bool) -> None:
-        """How the run stands, now that all that is new was taken."""
+    def _stand(self, looked: bool, news: bool) -> None:
+        """How the run stands, now that all that is new was taken: `news`, if anything was, live.json if it was `looked` at."""
         p = self.projection
         self._alive(looked)
         self.why = ""
@@ -198,7 +198,7 @@ class Following:
         if self.caught_up:
             written = self.live.get("seq") if self.live else None
             self.missing = max(0, written + 1 - p.records) if isinstance(written, int) else 0
-            if self.live and self.alive:
+            if news and self.live and self.alive:
                 say_now(p, self.live)
             self._follow_on()
 
