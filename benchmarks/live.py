@@ -26,7 +26,7 @@ from typing import Any
 
 from benchmarks.common import cpu_time, paired
 from fsm.config import Plug
-from fsm.engine import Machine, Phase, Registry, Runner, closure
+from fsm.engine import Machine, Nobody, Phase, Registry, Runner, closure
 from fsm.journal import GENESIS, Journal, digest, encode
 from fsm.store import open_store
 from fsm.store.local import LocalStore
@@ -247,10 +247,10 @@ def requests() -> dict[str, Any]:
         run.write_header(b'{"format": 1, "machine": "loop"}')
         journal = Journal(run)
         journal.open()
-        live = session.Live(run, journal, Fold(), session.Nobody())
+        live = session.Live(run, journal, Fold(), Nobody())
         following = Following(open_store(f"s3://bucket/p?endpoint_url={proxy.url}"), "r")
         over = threading.Event()
-        seen = []
+        seen: list[float] = []
 
         def step() -> None:
             visit = 0
