@@ -30,7 +30,7 @@ from fsm.engine import Machine, Nobody, Phase, Registry, Runner, closure
 from fsm.journal import GENESIS, Journal, digest, encode
 from fsm.store import open_store
 from fsm.store.local import LocalStore
-from fsm.view.following import Following
+from fsm.view.following import Following, give_way
 from fsm.view.timeline import CHUNK, Timeline
 from tests.fsm.drawn import drawn, program
 
@@ -187,6 +187,7 @@ def follow(directory: str, name: str) -> None:
     """A follower as a face is one, with the changes for a page."""
     following = Following(LocalStore(Path(directory)), name, past=True)
     following.poll()
+    give_way()
     print("looking", flush=True)
     while following.projection.ended is None:
         if new := following.poll():

@@ -11,8 +11,10 @@ stays, and the next look may find the trouble gone. Not for several threads at o
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from enum import StrEnum
 from typing import Any
 
@@ -26,7 +28,14 @@ from fsm.view.timeline import Timeline
 
 AGAIN = 2.0  # seconds until a run that could not be read is looked at again; doubles
 SELDOMEST = 60.0  # and no longer than that
+GIVES_WAY = 10  # how much nicer than the runner a process is that only looks
 LOCK_LOOK = 0.5  # seconds between two looks whether the lock of a local run is held
+
+
+def give_way() -> None:
+    """For a process that only looks: let the runner have the processor where there is not enough of it for both."""
+    with suppress(OSError):
+        os.nice(GIVES_WAY)
 
 
 class State(StrEnum):

@@ -231,6 +231,37 @@ def test_looking_whether_a_runner_is_at_it_does_not_keep_one_from_starting(tmp_p
     run.release()
 
 
+def test_records_read_while_a_run_is_begun_anew_are_not_told_as_the_former_ones(tmp_path: Any) -> None:
+    class Swapped(LocalRun):
+        """Is begun anew between a look at what is there and the reading of it."""
+
+        swap = False
+
+        def read_live(self) -> dict[str, Any] | None:
+            if self.swap:
+                self.directory.rename(tmp_path / "aside")
+                begin(LocalRun(self.directory), b'{"format": 1, "generation": 1}', [b"new 0", b"new 1"])
+                self.swap = False
+            return None
+
+    def begin(run: LocalRun, header: bytes, lines: list[bytes]) -> None:
+        run.write_header(header)
+        run.journal.write_bytes(b"".join(line + b"\n" for line in lines))
+
+    run = Swapped(tmp_path / "r")
+    begin(run, b'{"format": 1}', [b"old 0"])
+    path = trail(run)
+    first = path.look(0)
+    assert first.new == (b"old 0",)
+    run.swap = True
+    run.journal.open("ab").write(b"old 1\n")
+    swapped = path.look(1)
+    assert (swapped.which, swapped.new, swapped.more) == (first.which, (), True)
+    again = path.look(0)
+    assert again.which != first.which
+    assert again.new == (b"new 0", b"new 1")
+
+
 def test_only_runs_of_stores_that_are_known_have_a_trail() -> None:
     with pytest.raises(TypeError):
         trail(object())  # type: ignore[arg-type]

@@ -19,6 +19,7 @@ from fsm.view import timeline as timelines
 from fsm.view.projection import Projection
 from fsm.view.timeline import NEVER, Timeline, state_json
 from tests.fsm import synthetic
+from tests.fsm.drawn import drawn
 
 
 def assigned(page: dict[str, Any], change: dict[str, Any]) -> None:
@@ -52,8 +53,8 @@ def projected(machines: dict[str, Machine], records: list[dict[str, Any]]) -> di
     for name in {*machines, *p.tallies, *p.edges, *p.standing()}:
         states = {path: state_json(view) for path, view in p.states(name).items()}
         states = {path: state for path, state in states.items() if state != NEVER}
-        drawn = machines[name].chart.edges if name in machines else ()
-        taken = {edge.id: n for edge in drawn if (n := p.taken(name, edge))}
+        edges = machines[name].chart.edges if name in machines else ()
+        taken = {edge.id: n for edge in edges if (n := p.taken(name, edge))}
         if name not in machines:
             taken = dict(p.edges.get(name, {}))
         if states or taken:
@@ -78,11 +79,11 @@ def works(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     return list(Journal(LocalRun(directory)).records())
 
 
-@pytest.mark.parametrize("drawn", [True, False])
+@pytest.mark.parametrize("known", [True, False])
 def test_a_page_that_assigns_the_changes_shows_what_a_projection_cut_there_says(
-    works: list[dict[str, Any]], drawn: bool
+    works: list[dict[str, Any]], known: bool
 ) -> None:
-    machines = synthetic.MACHINES if drawn else {}
+    machines = synthetic.MACHINES if known else {}
     timeline = Timeline(machines)
     timeline.read(works)
     assert len(works) > 3 * timelines.CHUNK
@@ -97,6 +98,60 @@ def test_a_page_that_assigns_the_changes_shows_what_a_projection_cut_there_says(
             assert shown(page)["m"] == projected(machines, works[:seen])
             assert shown(page) == shown(json.loads(json.dumps(timeline.keyframe(change["seq"]))))
     assert seen == len(works)
+
+
+def test_edges_of_forks_and_edges_drawn_a_second_time_are_counted_where_a_projection_counts_them() -> None:
+    text = """
+        [*] --> Setup
+        state Setup {
+            [*] --> Check
+            Check --> Left : half
+            Check --> Right : other half
+            Left --> Meet
+            Right --> Meet
+            Meet --> Read
+        }
+        Setup --> Load
+        state Load {
+            Read --> [*]
+        }
+        Load --> Setup : again
+        Load --> [*] : enough
+    """
+    machine = drawn(text, "m", forks=("Check",), exits={}, bounds={("Load", "again"): "two"})
+    assert [e.id for e in machine.chart.edges if e.seen_outside] == ["Setup --> Load"]
+    records = [
+        {"seq": seq, "kind": "transition", "time": float(seq), "took": 1.0, "at": [], "machine": "m", "from": source,
+         "visit": 1, "to": to, "label": None, **({"place": place} if place else {})}
+        for seq, (source, to, place) in enumerate(
+            [("Setup.Check", ["Setup.Left", "Setup.Right"], None),
+             ("Setup.Left", ["Setup.Meet", "Setup.Right"], ["Setup.Left", "Setup.Right"]),
+             ("Setup.Right", ["Setup.Meet"], None),
+             ("Setup.Meet", ["Load.Read"], None)]
+        )
+    ]  # fmt: skip
+    timeline = Timeline({"m": machine})
+    timeline.read(records)
+    loaded = json.loads(timeline.chunk(0))
+    page = loaded["key"]
+    for number, change in enumerate(loaded["changes"]):
+        assigned(page, change)
+        assert shown(page)["m"] == projected({"m": machine}, records[: number + 1])
+    assert page["m"]["m"]["e"] == {
+        "Setup.Check --> Setup.Left : half": 1,
+        "Setup.Check --> Setup.Right : other half": 1,
+        "Setup.Left --> Setup.Meet": 1,
+        "Setup.Right --> Setup.Meet": 1,
+        "Setup.Meet --> Load.Read": 1,
+        "Setup --> Load": 1,
+    }
+    assert page["m"]["m"]["s"]["Setup"] == {
+        "look": "visited",
+        "visits": 1,
+        "seconds": 4.0,
+        "seen": 4,
+        "inside": 4,
+    }
 
 
 @settings(max_examples=40, deadline=None)
