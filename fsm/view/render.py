@@ -47,7 +47,8 @@ def render(what: str, store: str, machine: str | None, output: Path | None, as_j
     `what` is a file where it ends in .mmd; otherwise the run of that name in the store, or else the machine. Without
     `output` the Mermaid text goes to standard output. As JSON one object: what, machine, run, diagram (the file),
     changed (why the drawing may not fit the run, or null), output, and of a run states {path: {class, active, visits,
-    seconds, errors, skipped, label, failing}} and edges {"source --> target : label": times taken}, and text.
+    seconds, errors, skipped, label, failing, last, error, seen, inside}} and edges {"source --> target : label": times
+    taken}, and text.
     """
     if output is not None and output.suffix.lower() not in FORMATS:
         raise ConfigError(
