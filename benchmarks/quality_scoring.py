@@ -22,9 +22,8 @@ import yaml
 
 from benchmarks.common import ROOT, Goal, machine, measure, paired, table, write
 from benchmarks.quality_scoring_texts import PACKAGES, fetch, functions
-from phases.quality_scoring import QualityScoringConfig, score, score_many
+from phases.quality_scoring import QualityScoringConfig, extract, score, score_many
 from phases.quality_scoring.config import SyntaxConfig
-from phases.quality_scoring.extract import code_blocks, has_blocks, normalise
 
 WORKERS = 2
 HEURISTIC = QualityScoringConfig(syntax=SyntaxConfig(use="heuristic"))
@@ -45,10 +44,9 @@ def real_functions(most: int) -> list[tuple[str, str]]:
 def bare(texts: list[tuple[str, str]], folder: Path) -> Callable[[], float]:
     """Texts a second of `gcc -fsyntax-only` with as many at once."""
     paths = []
-    for i, (text, _) in enumerate(texts):
-        code = normalise(text)
+    for i, (text, prompt) in enumerate(texts):
         paths.append(folder / f"{i}.c")
-        paths[-1].write_text(code_blocks(code) if has_blocks(code) else code, "utf-8")
+        paths[-1].write_text(extract.code(text, prompt), "utf-8")
 
     def read(path: Path) -> None:
         subprocess.run(["gcc", "-fsyntax-only", str(path)], stderr=subprocess.PIPE, check=False)

@@ -13,7 +13,7 @@ import statistics
 from typing import Any
 
 from benchmarks.common import RESULTS, write
-from benchmarks.quality_scoring_texts import PACKAGES, SUITE, Text, fetch, functions
+from benchmarks.quality_scoring_texts import PACKAGES, Text, fetch, functions, versions
 from phases.quality_scoring import Score, score_many
 
 SCORES = ("syntax", "protocol", "safety", "style", "overall")
@@ -29,7 +29,11 @@ def main() -> None:
     for package, files in fetch().items():
         for kind, texts in (("functions", functions(files, most)), ("files", files)):
             found[kind][package] = _scores(texts)
-    print(write("quality_scoring_real_code", [], suite=SUITE, **{k: _summary(v) for k, v in found.items()}))
+    print(
+        write(
+            "quality_scoring_real_code", [], packages=versions(), **{k: _summary(v) for k, v in found.items()}
+        )
+    )
     print(_draw(found))
 
 

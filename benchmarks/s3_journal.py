@@ -2,7 +2,7 @@
 
     python -m benchmarks.s3_journal [--records 100000] [--only NAME]
 
-Needs MiniStack (`bash tests/servers/install.sh`). Everything stays on the loopback address. Results go to
+Needs MiniStack (`python -m tests.needs`). Everything stays on the loopback address. Results go to
 benchmarks/results/s3_journal.json.
 """
 

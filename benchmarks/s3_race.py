@@ -2,7 +2,7 @@
 
     python -m benchmarks.s3_race [--seconds 60]
 
-Needs MiniStack and s3rver (`bash tests/servers/install.sh`). The same race on a server that ignores conditions must be found
+Needs MiniStack and s3rver (`python -m tests.needs`). The same race on a server that ignores conditions must be found
 out. Results go to benchmarks/results/s3_race.json.
 """
 

@@ -1,4 +1,4 @@
-"""`fsm`: run, status, history, runs, render, check, parse, audit, and the commands that phases bring."""
+"""`fsm`: run, status, history, runs, clean, render, check, parse, audit, and the commands that phases bring."""
 
 from __future__ import annotations
 
@@ -30,9 +30,20 @@ def main(argv: list[str] | None = None) -> int:
     one = of_run(commands, "history", "the records of a run: places, labels, digests of artifacts", history)
     one = of_run(commands, "audit", "prove a journal whole: chain, gaps, epochs, artifacts", audit)
 
-    one = commands.add_parser("runs", help="the runs of a store")
+    one = commands.add_parser("runs", help="the runs of a store, and what they take")
     of_store(one)
     one.set_defaults(do=runs)
+
+    one = of_run(
+        commands,
+        "clean",
+        "remove a run's scratch on this machine",
+        clean,
+        as_json="what was freed, as one JSON line",
+    )
+    one.add_argument(
+        "--force", action="store_true", help="also of a run that has stopped and could go on from it"
+    )
 
     one = commands.add_parser("render", help="draw a diagram, or a run on its diagrams")
     one.add_argument(
@@ -101,6 +112,13 @@ def runs(args: argparse.Namespace) -> int:
     from fsm.view import commands
 
     return commands.runs(args.store, args.json)
+
+
+def clean(args: argparse.Namespace) -> int:
+    """The scratch of a run, removed."""
+    from fsm.view import commands
+
+    return commands.clean(args.run, args.store, args.force, args.json)
 
 
 def render(args: argparse.Namespace) -> int:

@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from fsm.speech import READER_GONE, emit, finished, say, settle, unwritten
@@ -28,8 +29,23 @@ def of_run(
     one: argparse.ArgumentParser = commands.add_parser(name, help=text)
     one.add_argument("run", metavar="RUN", help=run)
     of_store(one, as_json)
-    one.set_defaults(do=do)
+    one.set_defaults(do=partial(_of_a_run, do))
     return one
+
+
+def _of_a_run(do: Callable[..., int], args: argparse.Namespace) -> int:
+    """Call the command, and say before it where the run is not the one it stands as."""
+    from fsm.errors import FsmError
+    from fsm.journal import Journal
+    from fsm.store import open_store
+
+    try:
+        foreign = Journal(open_store(args.store).run(args.run)).foreign()
+    except FsmError:
+        foreign = None  # the command itself will tell
+    if foreign:
+        say(foreign)
+    return do(args)
 
 
 def of_store(parser: argparse.ArgumentParser, as_json: str = "JSON, one line an item") -> None:

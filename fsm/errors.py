@@ -147,6 +147,18 @@ class RunBusy(FsmError):
     code = "F405"
 
 
+class NotThatRun(FsmError):
+    """A run stands under another name than its own, or its header was changed: it can be read, not gone on with."""
+
+    code = "F407"
+
+
+class ScratchNeeded(FsmError):
+    """What would be removed is what a stopped run goes on from."""
+
+    code = "F408"
+
+
 class RunReplaced(FsmError):
     """Another runner has taken this run over; this one may not write to it any more."""
 
@@ -157,5 +169,5 @@ class RunReplaced(FsmError):
 class Unanswered(FsmError):
     """A service that the run depends on gave no clear answer for as long as the configuration has patience."""
 
-    code = "F407"
+    code = "F409"
     exit_code = 3

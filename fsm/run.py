@@ -33,6 +33,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--fresh", action="store_true", help="start anew; the former run of that name is moved aside"
     )
     parser.add_argument(
+        "--retry-failed",
+        action="store_true",
+        help="go on with a run that stopped; begin one that has ended anew, which pays for nothing that the store keeps: "
+        "a teacher's answers are taken from its ledger, and only what has none there is asked",
+    )
+    parser.add_argument(
         "--takeover",
         action="store_true",
         help="go on with a run in a bucket though its runner was seen alive a moment ago; that one is replaced, and ends",
@@ -89,7 +95,12 @@ def run(args: argparse.Namespace) -> int:
     with telling(config, args.log) as (observer, logger):
         try:
             outcome = session.run(
-                config, fresh=args.fresh, takeover=args.takeover, observer=observer, logger=logger
+                config,
+                fresh=args.fresh,
+                retry=args.retry_failed,
+                takeover=args.takeover,
+                observer=observer,
+                logger=logger,
             )
         except StopRequested:
             outcome = Outcome("stopped", message=f"Stopped by a signal. {again}")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import socket
 import threading
 import time
@@ -17,10 +16,10 @@ from typing import Any
 
 from fsm.config import Config, environment_secrets
 from fsm.engine import Given, Nobody, Observer, Outcome, Runner, Stop
-from fsm.errors import ConfigChanged, NoSuchRun
+from fsm.errors import ConfigChanged, NoSuchRun, NotThatRun
 from fsm.journal import FORMAT, Fold, Journal, Watch, encode, stack_of
 from fsm.secrets import redactor
-from fsm.store import RunStore, Taken, open_store
+from fsm.store import RunStore, Scratch, Taken, open_store
 
 HEARTBEAT = 5.0  # seconds between two writings of live.json
 TAIL_SECONDS = 4 * HEARTBEAT  # how old the records are that live.json brings
@@ -28,7 +27,7 @@ TAIL_BYTES = 1 << 19  # how many of them at most
 
 
 class Live(Nobody):
-    """Keeps live.json: who is at the run, where it stands, how far. Passes on to the next observer.
+    """Keeps live.json: who is at the run, where it stands, how far, where its scratch is. Passes on to the next observer.
 
     Where every look is a request, in a bucket, live.json also brings the newest records (without their snapshots), so that
     who follows a fast run need not ask for each.
@@ -40,12 +39,14 @@ class Live(Nobody):
         journal: Journal,
         fold: Fold,
         then: Observer,
+        scratch: Scratch,
         redact: Callable[[str], str] | None = None,
     ) -> None:
         self._run = run
         self._journal = journal
         self._fold = fold
         self._then = then
+        self._scratch = str(scratch.path.absolute())
         self._entered: dict[str, Any] | None = None
         self._progress: dict[str, Any] = {}
         self._watching: str | None = None
@@ -108,9 +109,8 @@ class Live(Nobody):
             self._write("running")
 
     def _write(self, status: str) -> None:
-        tail = (
-            {"tail": self._newest()} if self._tail is not None else {}
-        )  # before `seq`, which then is no older
+        # before `seq`, which then is no older
+        tail = {"tail": self._newest()} if self._tail is not None else {}
         self._run.write_live(
             tail
             | {
@@ -124,6 +124,7 @@ class Live(Nobody):
                 "stack": [list(s) for s in stack_of(self._fold)] if status == "ended" else None,
                 "entered": self._entered,
                 "progress": self._progress,
+                "scratch": self._scratch,
             }
         )
 
@@ -132,6 +133,7 @@ def run(
     config: Config,
     *,
     fresh: bool = False,
+    retry: bool = False,
     takeover: bool = False,
     observer: Observer | None = None,
     logger: Any = None,
@@ -139,7 +141,8 @@ def run(
 ) -> Outcome:
     """Run a configuration: begin the run, or go on with the one of its name where it stands.
 
-    `takeover` replaces a runner that seems alive, in a store that has no locks.
+    `fresh` begins it anew in any case, `retry` where it has ended. `takeover` replaces a runner that seems alive, in a
+    store that has no locks. A run that has ended is only read.
 
     Raises every FsmError; StopRequested where a signal stopped it.
     """
@@ -150,7 +153,7 @@ def run(
     redact = redactor(secrets) if secrets else None
     journal = Journal(run, redact=redact)
     generation = 0
-    if fresh and run.read_header() is not None:
+    if (fresh or (retry and _ended(journal))) and run.read_header() is not None:
         generation = int(journal.header().get("generation", 0)) + 1
         store.retire(run.name)
         run = store.run(run.name)  # in a bucket, other keys
@@ -159,7 +162,13 @@ def run(
     header = begin(config, run, journal, generation, _files(source) if source else {})
     # what is made outside is named after the run: a bucket's run by its bucket too, for its jobs share an account
     place = engine.store.partition("?")[0] if "://" in engine.store else ""
-    fold = journal.open(takeover)
+    observer = observer or Nobody()
+    fold = journal.load()
+    if not fold.ended:
+        fold = journal.open(takeover)
+    if fold.ended:  # before, or while this runner was waiting for its turn
+        observer.opened(run, journal.next)
+        return Outcome(fold.ended["outcome"], fold.ended["label"], fold.ended["last"])
     runner = Runner(
         config.program,
         run,
@@ -168,6 +177,7 @@ def run(
         seed=engine.run.seed,
         origin=f"{place}/{header.get('generation', 0)}",
         work=Path(engine.work),
+        generation=int(header.get("generation", 0)),
         store_url=engine.store,
         store_options=engine.store_options,
         config_text=config.text,
@@ -175,14 +185,26 @@ def run(
         logger=logger,
         stop=stop,
     )
-    live = Live(run, journal, fold, observer or Nobody(), redact)
+    live = Live(run, journal, fold, observer, runner.scratch, redact)
     runner.observer = live
     live.opened(run, journal.next)
     try:
+        for left in runner.scratch.sweep():
+            runner.logger.warning("scratch of a former run is still worked in, and stays", path=str(left))
         with runner.stop.installed(), live.beating():
             return runner.drive()
     finally:
+        runner.scratch.release()
         journal.close()
+
+
+def _ended(journal: Journal) -> bool:
+    """Whether the run has come to an end of its drawing, and there is nothing to go on with."""
+    try:
+        journal.header()
+    except NoSuchRun:
+        return False
+    return journal.load().ended is not None
 
 
 def _files(run: RunStore) -> dict[str, Any]:
@@ -199,10 +221,11 @@ def begin(
     generation: int = 0,
     given: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """The header of the run, written now if it is new. Raises ConfigChanged where it was begun with other words.
+    """The header of the run, written now if it is new.
 
     `generation` counts the former runs of the name; `given` are the artifacts of the run this one comes after, as they
-    are now: later ones are not for it. A new run finds no scratch of a former one.
+    are now: later ones are not for it. Raises NotThatRun where what stands there is another run's, ConfigChanged where it
+    was begun with other words.
     """
     header = {
         "format": FORMAT,
@@ -219,12 +242,13 @@ def begin(
         found = journal.header()
     except NoSuchRun:
         content = config.redact(json.dumps(header, indent=1, sort_keys=True, ensure_ascii=False))
-        shutil.rmtree(Path(config.engine.work) / run.name, ignore_errors=True)
         try:
             run.write_header(content.encode())
             return header
         except Taken:  # another runner began it at this moment
             found = journal.header()
+    if foreign := journal.foreign():
+        raise NotThatRun(foreign)
     _same(found, json.loads(config.redact(json.dumps(header))), run)
     return found
 

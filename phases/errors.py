@@ -60,6 +60,10 @@ class ModelStreamError(PipelineError):
     recovery = "ModelStreamError"
 
 
+class AttemptsSpent(ThrottlingException):
+    """The teacher answers nobody now, in all the attempts that Diagram 3 allows: another one is for another day."""
+
+
 # TrainingErrors
 
 

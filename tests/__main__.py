@@ -1,6 +1,7 @@
 """The whole test command: `python -m tests` runs ruff, mypy and pytest, and ends with the first failure's code.
 
-Arguments go to pytest: `python -m tests tests/fsm -k kernel`.
+What the tests need beside the project's packages is set up before they run (tests/needs); what cannot be had is said, here and at
+the end, with the number of tests that were not run for it. Arguments go to pytest: `python -m tests tests/fsm -k kernel`.
 """
 
 from __future__ import annotations
@@ -9,18 +10,23 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.needs import prepare
+
 ROOT = Path(__file__).parents[1]
+WHOLE = ["-n", "2", "--dist", "loadscope"]  # as tests/conftest.py spreads them
 
 
 def main(arguments: list[str]) -> int:
-    """Run the three; returns the exit code."""
+    """Run the three, with the set-up before the last; returns the exit code."""
     steps = [
         ["ruff", "check", "."],
         ["ruff", "format", "--check", "."],
         ["mypy"],
-        ["pytest", *(arguments or ["-n", "2", "--dist", "loadfile"])],
+        ["pytest", *(arguments or WHOLE)],
     ]
     for step in steps:
+        if step[0] == "pytest":
+            prepare(lambda line: print(line, flush=True))
         print(f"$ {' '.join(step)}", flush=True)
         code = subprocess.run([sys.executable, "-m", *step], cwd=ROOT, check=False).returncode
         if code != 0:

@@ -45,6 +45,7 @@ PHASES: Sequence[tuple[str, str]] = (
     ("convergence", "whether another epoch pays"),
     ("reading", "files that users bring"),
     ("services", "which entry of Diagram 8 a fault enters"),
+    ("turns", "a prompt of one turn or several"),
     ("errors", "what goes wrong in them"),
 )
 """The rooms of phases/, likewise."""

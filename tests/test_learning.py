@@ -3,41 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
-ROOT = Path(__file__).parents[1]
+from tests.local_run import Place
 
 
 @pytest.fixture(scope="module")
-def report(tmp_path_factory: pytest.TempPathFactory) -> Any:
+def report(local_run: Place) -> Any:
     """`fsm report --json` of the distillation of configs/local.yaml."""
-    home = tmp_path_factory.mktemp("learning")
-    words = yaml.safe_load((ROOT / "configs" / "local.yaml").read_text())
-    words["data_preparation"]["source"] = str(ROOT / "configs" / "corpus")
-    (home / "local.yaml").write_text(yaml.safe_dump(words))
-    environment = os.environ | {
-        "FSM_CACHE": str(home / "cache"),
-        "PYTHONPATH": str(ROOT),
-        "OMP_NUM_THREADS": "1",
-    }
-
-    def fsm(*arguments: str) -> str:
-        command = [sys.executable, "-m", "fsm.cli", *arguments]
-        done = subprocess.run(
-            command, cwd=home, env=environment, capture_output=True, text=True, timeout=1200, check=False
-        )
-        assert done.returncode == 0, done.stderr[-3000:]
-        return done.stdout
-
-    fsm("run", "local.yaml", "--log", "none")
-    return json.loads(fsm("report", "local", "--json"))
+    done = local_run.give("fsm", "report", "local", "--json")
+    assert done.returncode == 0, done.stderr[-3000:]
+    return json.loads(done.stdout)
 
 
 def test_the_loop_ends_by_the_drawn_rule_unaided(report: Any) -> None:

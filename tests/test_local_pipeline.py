@@ -72,7 +72,7 @@ class Pipeline:
 
     def job_processes(self) -> list[int]:
         """The supervisors of the jobs, and the containers they run."""
-        locks = self.home.glob("work/local/jobs/*/job.lock")
+        locks = self.home.glob("work/local-*/jobs/*/job.lock")
         pids = [int(text) for lock in locks if (text := lock.read_text().strip())]
         for name in self.runs():
             live = open_store(str(self.home)).run(name).read_live()
@@ -162,7 +162,9 @@ def test_killed_again_and_again_it_comes_to_the_same_journal_and_the_same_bytes(
     pipeline.kill_when(lambda: pipeline.has(True, "Setup.LoadEvalPrompts"))
     # inside QLoRA training, between checkpoints
     pipeline.kill_when(
-        lambda: any(pipeline.home.glob("work/local/jobs/*/opt/ml/checkpoints/**/checkpoint-2/complete.json"))
+        lambda: any(
+            pipeline.home.glob("work/local-*/jobs/*/opt/ml/checkpoints/**/checkpoint-2/complete.json")
+        )
     )
     # the runner alone: the job goes on without it, and is adopted
     pipeline.kill_when(lambda: pipeline.has(True, "EpochN.Generate"), job=False)

@@ -17,7 +17,7 @@ from fsm.engine.stop import Stop
 from fsm.engine.walk import Walk
 from fsm.errors import MissingArtifact, PhaseError
 from fsm.journal import Fold, json_values
-from fsm.store import Artifact, RunStore
+from fsm.store import Artifact, RunStore, Scratch, Shelf
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Driver(Protocol):
     fold: Fold
     seed: int
     origin: str
-    work: Path
+    scratch: Scratch
     store_url: str
     store_options: dict[str, Any]
     config_text: str
@@ -72,6 +72,8 @@ class Driver(Protocol):
     ) -> Result: ...
 
     def walk(self, ctx: Context, name: str | None) -> Walk: ...
+
+    def shelf(self, name: str) -> Shelf: ...
 
     def watch(self, ctx: Context, run_name: str) -> Any: ...
 
@@ -232,9 +234,11 @@ class Context:
 
     def workdir(self, name: str) -> Path:
         """A directory of this run on this machine: survives a kill, may be lost with the machine."""
-        path = self._runner.work / self.run_name / name
-        path.mkdir(parents=True, exist_ok=True)
-        return path
+        return self._runner.scratch.directory(name)
+
+    def shelf(self, name: str) -> Shelf:
+        """What this run's store keeps beside its runs under that name, for all of them."""
+        return self._runner.shelf(name)
 
     @property
     def failures(self) -> int:

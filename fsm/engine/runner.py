@@ -19,7 +19,7 @@ from fsm.engine.stop import Stop
 from fsm.engine.walk import Walk
 from fsm.errors import FsmError, PhaseError, RunReplaced, StoreError
 from fsm.journal import RECOVERY, Fold, Frame, Journal, Watch, copied, json_values, new_frame, opened
-from fsm.store import RunStore, open_store
+from fsm.store import RunStore, Scratch, Shelf, open_store
 from fsm.text import spelt
 
 MOST_TRIES = 100  # of one state in one visit, whatever the recovery machine says
@@ -101,6 +101,7 @@ class Runner:
         seed: int,
         origin: str = "",
         work: Path = Path("work"),
+        generation: int = 0,
         store_url: str = "",
         store_options: Mapping[str, Any] | None = None,
         config_text: str = "",
@@ -115,7 +116,7 @@ class Runner:
         self.fold = fold
         self.seed = seed
         self.origin = origin
-        self.work = work
+        self.scratch = Scratch(work, run, generation)
         self.store_url = store_url
         self.store_options = dict(store_options or {})
         self.config_text = config_text
@@ -123,6 +124,7 @@ class Runner:
         self.observer: Observer = observer or Nobody()
         self.stop = stop or Stop()
         self._logger = logger
+        self._shelves: dict[str, Shelf] = {}
 
     @property
     def logger(self) -> Any:
@@ -374,6 +376,12 @@ class Runner:
         return (
             Walk(whole.counted_inside(inside), phase, prefix=inside + ".") if inside else Walk(whole, phase)
         )
+
+    def shelf(self, name: str) -> Shelf:
+        """One object for the whole drive: what it has learned of the store it need not ask again."""
+        if name not in self._shelves:
+            self._shelves[name] = self.run.shelf(name)
+        return self._shelves[name]
 
     def _declared(self, ctx: Context, call: str) -> None:
         if call not in self.program.machine(ctx.machine).calls.get(ctx.state, ()):

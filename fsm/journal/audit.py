@@ -15,7 +15,7 @@ from typing import Any
 
 from fsm.errors import FsmError, StoreError
 from fsm.journal.fold import Fold
-from fsm.journal.journal import GENESIS, Journal, decode, digest
+from fsm.journal.journal import Journal, decode, digest
 from fsm.speech import out
 from fsm.store import RunStore
 
@@ -58,7 +58,8 @@ def audit(run: RunStore, *, content: bool = True) -> Audit:
     """Check a run. Without `content` artifacts are looked for, not read. Raises StoreError where it cannot be read at all."""
     findings: list[Finding] = []
     try:
-        Journal(run).header()
+        if foreign := Journal(run).foreign():
+            findings.append(Finding("header", foreign))
     except StoreError:
         raise
     except FsmError as e:
@@ -92,7 +93,9 @@ class _Reading:
     findings: list[Finding]
     count: int = 0
     expected: int = 0
-    prev: str | None = GENESIS  # of the line before; None after a gap
+    prev: str | None = (
+        None  # of the line before; None after a gap, and before the first, which names the header
+    )
     epoch: int = 0
     writer: str = ""
     fold: Fold | None = field(default_factory=Fold)  # None from a gap to the next snapshot

@@ -4,7 +4,8 @@ A record is one line of JSON:
 
     {"seq", "epoch", "writer", "id", "prev", "time", "kind", ...body}
 
-`prev` is the SHA-256 of the line before (64 zeros for the first). `epoch` grows with each claim; a record of a lower
+`prev` is the SHA-256 of the line before; the first record's is that of run.json, so that a journal cannot pass for
+another run's, nor a header be changed unnoticed (64 zeros in runs of earlier versions). `epoch` grows with each claim; a record of a lower
 epoch after a claim of a higher one cannot be. What is appended is what the runner decided; what is read is text from
 outside, and is held against `Record`.
 """
@@ -16,7 +17,7 @@ import json
 import os
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pydantic_core import to_json
@@ -81,9 +82,37 @@ def header_of(content: bytes, run: RunStore) -> dict[str, Any]:
     return header  # type: ignore[no-any-return]
 
 
+def foreign(
+    name: str, url: str, header: Mapping[str, Any], header_digest: str, prev: str | None
+) -> str | None:
+    """What shows that a run is not the one it stands as (`Journal.foreign`); `prev` is what its first record names."""
+    named = header.get("name")
+    if isinstance(named, str) and named != name:
+        return (
+            f"Run {name} at {url} is run {named} under another name: its run.json says so. It can be read, and "
+            f"not gone on with: give it the name {named} back, or begin a run of this name with --fresh."
+        )
+    if prev in (None, GENESIS, header_digest):
+        return None
+    return (
+        f"Run {name} at {url} was begun with another run.json: its first record names {prev[:12]}, and the one "
+        f"there is {header_digest[:12]} by SHA-256. It can be read, and not gone on with: put run.json back as it was, or start "
+        "anew with --fresh."
+    )
+
+
 def essence(record: dict[str, Any]) -> dict[str, Any]:
     """The record without what differs between two runs that did the same: times, writers, chain, tracebacks."""
     return {k: v for k, v in record.items() if k not in FRAME}
+
+
+def _prev_of(line: bytes | None) -> str | None:
+    """What a record names as the one before it; None where it cannot be read, which is for others to tell."""
+    try:
+        prev = json.loads(line or b"{}")["prev"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
+    return prev if isinstance(prev, str) else None
 
 
 def _carries_snapshot(line: bytes) -> bool:
@@ -108,6 +137,7 @@ class Journal:
         self.next = 0
         self.epoch = 0
         self._prev = GENESIS
+        self._header: str | None = None  # digest of run.json
         self._over = False
         self._redact = redact
 
@@ -116,11 +146,29 @@ class Journal:
     def header(self) -> dict[str, Any]:
         """run.json. Raises NoSuchRun, NewerFormat, JournalDamaged."""
         content = self.store.read_header()
+        self._header = digest(content) if content is not None else None
         if content is None:
             raise NoSuchRun(
                 f"There is no run {self.store.name} at {self.store.url}. `fsm runs` lists those there are."
             )
         return header_of(content, self.store)
+
+    def foreign(self) -> str | None:
+        """What shows that this is not the run it stands as, as a paragraph; None where nothing does.
+
+        A copy under another name, or a run.json that was changed since. Such a run can be read; it is not gone on with: its
+        effects outside and its scratch are named after the run that it was. Raises what `header` does.
+        """
+        header = self.header()
+        return foreign(
+            self.store.name, self.store.url, header, self._header or "", _prev_of(self.store.first())
+        )
+
+    def _genesis(self) -> str:
+        """What the first record names as the one before it."""
+        if self._header is None and (content := self.store.read_header()) is not None:
+            self._header = digest(content)
+        return self._header or GENESIS
 
     def records(self, start: int = 0) -> Iterator[dict[str, Any]]:
         """The records from a number on, validated, the chain between them checked."""
@@ -158,7 +206,7 @@ class Journal:
             raise JournalDamaged(
                 f"{self.store.url}: the journal begins at record {records[0]['seq']}. Restore it from a copy, or start anew with --fresh."
             )
-        self._prev = prev or GENESIS
+        self._prev = prev or self._genesis()
         return Fold.of(records)
 
     # Writing
@@ -166,22 +214,30 @@ class Journal:
     def open(self, takeover: bool = False) -> Fold:
         """Become the writer: read the state, and append a claim with a higher epoch than any before.
 
+        A run that has ended is only read: there is nothing left to write, and nothing is claimed.
+
         Another writer may be appending meanwhile. What it put at the claim's number is read, folded, and the next number
         tried; its next put then finds the claim. A claim that came first wins. Raises RunBusy where a runner is alive
         (unless `takeover`), or where another one claims the run at this moment.
         """
         self.store.acquire(takeover)
         try:
-            return self._claim()
+            fold = self._claim()
         except BaseException:
             self.store.release()
             raise
+        if fold.ended:
+            self._over = True
+            self.store.release()
+        return fold
 
     def _claim(self) -> Fold:
         fold = self.load()
         self.epoch += 1
         claim = {"kind": "claim", "host": socket.gethostname(), "pid": os.getpid()}
         for attempt in range(CLAIM_TRIES):
+            if fold.ended:
+                return fold
             try:
                 self._append(claim)
                 return fold
@@ -198,7 +254,9 @@ class Journal:
     def _behind(self, line: bytes) -> dict[str, Any]:
         """A record that another writer put while this one was about to claim the run."""
         record = decode(line, f"{self.store.url}, record {self.next}")
-        self._fits(record, self.next, self._prev)
+        self._fits(
+            record, self.next, self._prev if self.next else None
+        )  # one of an earlier version begins otherwise
         if record["epoch"] >= self.epoch:
             raise RunBusy(
                 f"Run {self.store.name} was taken at this moment by {record['writer']} at record {record['seq']} (epoch "

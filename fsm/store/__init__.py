@@ -5,9 +5,10 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from fsm.errors import ConfigError
-from fsm.store.base import RUN_NAME, Artifact, RunStore, Store, Taken, run_name
+from fsm.store.base import RUN_NAME, Artifact, RunStore, Shelf, Store, Taken, run_name
 from fsm.store.local import LocalStore
 from fsm.store.s3 import S3Store
+from fsm.store.scratch import Scratch, held
 from fsm.store.trail import Look, Silent, Trail, trail
 
 __all__ = [
@@ -15,10 +16,13 @@ __all__ = [
     "Artifact",
     "Look",
     "RunStore",
+    "Scratch",
+    "Shelf",
     "Silent",
     "Store",
     "Taken",
     "Trail",
+    "held",
     "open_store",
     "run_name",
     "trail",
@@ -37,7 +41,7 @@ def open_store(url: str, **options: Any) -> Store:
         return S3Store(place, **(options | given))
     if "://" in url and not url.startswith("file://"):
         raise ConfigError(f"No store speaks {url!r}. Give a directory or s3://bucket/prefix.")
-    return LocalStore(Path(url.removeprefix("file://")))
+    return LocalStore(Path(url.removeprefix("file://")), **options)
 
 
 def _word(value: str) -> str | int | bool:

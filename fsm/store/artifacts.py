@@ -14,6 +14,7 @@ from pathlib import Path
 
 from fsm.errors import StoreError
 from fsm.faults import Patient
+from fsm.store.access import PRIVATE, make_directory, of_artifacts
 from fsm.store.base import Artifact
 from fsm.store.bucket import MIB, Bucket, Exists, Missing, Part, S3Options, Unsure
 
@@ -244,7 +245,8 @@ class Artifacts:
         """Put content into the cache, if it is what it should be."""
         path = self._cached(sha256)
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            make_directory(path.parent.parent, PRIVATE)
+            make_directory(path.parent, PRIVATE)
             fd, temporary = tempfile.mkstemp(dir=path.parent, prefix=".")
             try:
                 digest = hashlib.sha256()
@@ -252,12 +254,12 @@ class Artifacts:
                     for piece in pieces:
                         digest.update(piece)
                         f.write(piece)
+                    os.fchmod(f.fileno(), of_artifacts(PRIVATE))
                 if digest.hexdigest() != sha256:
                     raise StoreError(
                         f"Artifact {sha256[:12]} of {self.where} is not whole: what comes back has the SHA-256 {digest.hexdigest()}. Restore "
                         "the object from a copy, or start anew with --fresh."
                     )
-                Path(temporary).chmod(0o444)
                 Path(temporary).replace(path)
             finally:
                 Path(temporary).unlink(missing_ok=True)

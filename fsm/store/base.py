@@ -4,12 +4,14 @@ runs/<run>/run.json              written once
 runs/<run>/journal...            numbered from 0 without gaps, appended by one writer
 runs/<run>/artifacts/<sha256>    by content
 runs/<run>/live.json             advisory
+<shelf>/...                      entries that belong to the store and not to a run, by key
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -37,6 +39,39 @@ class Taken(Exception):
         self.line = line
 
 
+class Shelf(Protocol):
+    """Entries by key that belong to the store, not to a run: each is written once and stays. For any number of threads
+    and of runs at once.
+
+    A key is a SHA-256 in hex, an entry a JSON text on one line. `damaged` counts the entries that were found altered:
+    they are as good as not there, and may be put anew.
+    """
+
+    damaged: int
+
+    @property
+    def url(self) -> str: ...
+
+    def read(self, keys: Iterable[str]) -> dict[str, bytes]:
+        """The entries of those keys that are there and whole. Raises StoreError."""
+        ...
+
+    def put(self, key: str, entry: bytes) -> bytes:
+        """Keep an entry; durable on return. Where the key has one already it stays: returned is the one that is kept.
+
+        Raises StoreError.
+        """
+        ...
+
+    def held(self, key: str, stopping: Callable[[], bool]) -> AbstractContextManager[bool]:
+        """Wait until nobody else holds the key, or `stopping()`, and hold it; a process that dies lets go.
+
+        Gives whether it is worth reading the key once more now. A store that cannot tell who else is at it lets everybody
+        in at once, and gives False.
+        """
+        ...
+
+
 class RunStore(Protocol):
     """One run."""
 
@@ -45,6 +80,16 @@ class RunStore(Protocol):
     @property
     def url(self) -> str:
         """Where the run is, as a person would look for it."""
+        ...
+
+    @property
+    def place(self) -> str:
+        """The store as it is told from every other one, however it is written: for what is kept beside it by run."""
+        ...
+
+    @property
+    def access(self) -> int:
+        """The mode of directories that hold what is this run's."""
         ...
 
     def read_header(self) -> bytes | None: ...
@@ -72,6 +117,10 @@ class RunStore(Protocol):
 
     def check(self, seq: int) -> None:
         """Raises Taken where a record has that number by now. Where a lock is held nobody else can have written it."""
+        ...
+
+    def first(self) -> bytes | None:
+        """Record 0, which the journal begins with; None where there is none."""
         ...
 
     def tail(self, stop: Callable[[bytes], bool]) -> list[bytes]:
@@ -104,8 +153,16 @@ class RunStore(Protocol):
         """Bytes of the artifact as it is kept; None where it is missing."""
         ...
 
+    def artifacts_size(self) -> int:
+        """Bytes of all artifacts there are, also of those that no record names any more."""
+        ...
+
     def artifact_bytes(self, sha256: str) -> Iterator[bytes]:
         """The artifact as it is kept, in pieces, not verified. Raises StoreError where it is missing."""
+        ...
+
+    def shelf(self, name: str) -> Shelf:
+        """A shelf of the store that the run is in."""
         ...
 
 
@@ -120,6 +177,10 @@ class Store(Protocol):
         ...
 
     def run(self, name: str) -> RunStore: ...
+
+    def shelf(self, name: str) -> Shelf:
+        """Entries of the store's own, beside its runs."""
+        ...
 
     def retire(self, name: str) -> str:
         """Move a run out of the way for a fresh one of the same name; says where it is now."""

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from botocore.exceptions import ClientError
 
 MIB = 1 << 20
+ENCRYPTIONS = ("AES256", "aws:kms", "aws:kms:dsse")
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,9 @@ class S3Options:
     region         of the bucket; default: what the AWS configuration says
     profile        of the AWS configuration
     path_style     the bucket in the path instead of the host name; default: with an endpoint_url
-    kms_key        encrypt every object with this KMS key (id, alias or ARN)
+    sse            encrypt every object: AES256, aws:kms or aws:kms:dsse; default: aws:kms with a kms_key, otherwise as the
+                   bucket does
+    kms_key        the KMS key to encrypt with (id, alias or ARN); default: the account's key for S3
     request_payer  pay for the requests to somebody else's bucket
     cache          where downloaded artifacts are kept, by digest; default: ~/.cache/fsm/artifacts
     patience       seconds to go on trying a request whose outcome is not known, before the run stops (resumable)
@@ -46,6 +49,7 @@ class S3Options:
     region: str | None = None
     profile: str | None = None
     path_style: bool | None = None
+    sse: str | None = None
     kms_key: str | None = None
     request_payer: bool = False
     cache: str | None = None
@@ -79,7 +83,24 @@ class S3Options:
             raise ConfigError(
                 f"store_options.part_size: {read.part_size} MiB; S3 takes parts of 5 MiB or more. Correct the configuration."
             )
+        if read.sse not in (None, *ENCRYPTIONS):
+            raise ConfigError(
+                f"store_options.sse: {read.sse!r} is no encryption that S3 does; there are: {', '.join(ENCRYPTIONS)}. Correct the "
+                "configuration."
+            )
+        if read.sse == "AES256" and read.kms_key:
+            raise ConfigError(
+                "store_options: sse AES256 encrypts with a key of S3's own, and kms_key names one of KMS. Give `sse: aws:kms` for that "
+                "key, or leave kms_key out."
+            )
         return read
+
+    @property
+    def encryption(self) -> dict[str, str]:
+        """What a request that begins an object says of its encryption; nothing where the bucket decides."""
+        sse = self.sse or ("aws:kms" if self.kms_key else None)
+        said = {"ServerSideEncryption": sse} if sse else {}
+        return said | ({"SSEKMSKeyId": self.kms_key} if self.kms_key else {})
 
 
 class Exists(Exception):
@@ -195,9 +216,7 @@ class Boto:
         self.name = name
         self.options = options
         self._payer = {"RequestPayer": "requester"} if options.request_payer else {}
-        self._encrypted = (
-            {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": options.kms_key} if options.kms_key else {}
-        )
+        self._encrypted = options.encryption
 
     @cached_property
     def _client(self) -> Any:

@@ -8,15 +8,22 @@ import hashlib
 import json
 import os
 import shutil
+import stat
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import fields
+from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from fsm.errors import JournalDamaged, RunBusy, StoreError
+from fsm.errors import ConfigError, JournalDamaged, RunBusy, StoreError
+from fsm.store.access import PRIVATE, make_directory, mode_of, of_artifacts, of_files, open_to_group
 from fsm.store.base import Artifact, Taken, run_name
+from fsm.store.bucket import S3Options
+from fsm.store.local_shelf import LocalShelf
+from fsm.store.shelf import shelf_name
 
 CHUNK = 1 << 16
 LOCK_TRIES = 5
@@ -43,16 +50,16 @@ def _sync_directory(path: Path) -> None:
         os.close(fd)
 
 
-def _write_whole(path: Path, content: bytes, *, sync: bool = True) -> None:
-    """Write a file so that no one ever sees a part of it."""
+def _write_whole(path: Path, content: bytes, mode: int, *, sync: bool = True) -> None:
+    """Write a file so that no one ever sees a part of it, and nobody whom the mode excludes any of it."""
     fd, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(fd, "wb") as f:
             f.write(content)
             f.flush()
+            os.fchmod(f.fileno(), mode)
             if sync:
                 os.fsync(f.fileno())
-        Path(temporary).chmod(0o644)
         Path(temporary).replace(path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
@@ -62,10 +69,21 @@ def _write_whole(path: Path, content: bytes, *, sync: bool = True) -> None:
 
 
 class LocalStore:
-    """All runs below a directory."""
+    """All runs below a directory.
 
-    def __init__(self, root: Path) -> None:
+    `mode` says who may read the runs that are begun here: `private`, the user alone, or `group`, the members of the
+    directory's group too. A run that is there keeps the mode of its directory. Raises ConfigError.
+    """
+
+    def __init__(self, root: Path, *, mode: str = "private", **others: Any) -> None:
         self.root = root.expanduser()
+        self.access = mode_of(mode)
+        # those of a bucket say nothing here, where a configuration for one is run with --store DIRECTORY
+        buckets = {f.name for f in fields(S3Options)}
+        for key in others.keys() - buckets:
+            raise ConfigError(
+                f"store_options: a store in a directory has no option {key!r}; it has: mode. Correct the configuration."
+            )
 
     @property
     def url(self) -> str:
@@ -81,7 +99,10 @@ class LocalStore:
             raise _store_error("The runs cannot be listed:", directory, e) from e
 
     def run(self, name: str) -> LocalRun:
-        return LocalRun(self.root / "runs" / run_name(name))
+        return LocalRun(self.root / "runs" / run_name(name), self.access)
+
+    def shelf(self, name: str) -> LocalShelf:
+        return LocalShelf(self.root / shelf_name(name), self.access)
 
     def retire(self, name: str) -> str:
         """Raises RunBusy while a runner is alive on it."""
@@ -102,10 +123,11 @@ class LocalStore:
 
 
 class LocalRun:
-    """One run in a directory of its own."""
+    """One run in a directory of its own. `access` is the mode of that directory, where it is made."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, access: int = PRIVATE) -> None:
         self.directory = directory
+        self._begun_with = access
         self.name = directory.name
         self.journal = directory / "journal.jsonl"
         self._fd = -1
@@ -117,6 +139,17 @@ class LocalRun:
     @property
     def url(self) -> str:
         return str(self.directory)
+
+    @cached_property
+    def place(self) -> str:
+        return str(self.directory.absolute().parents[1].resolve())
+
+    @property
+    def access(self) -> int:
+        try:
+            return self.directory.stat().st_mode & 0o7777
+        except OSError:
+            return self._begun_with
 
     # The header
 
@@ -131,10 +164,13 @@ class LocalRun:
     def write_header(self, content: bytes) -> None:
         path = self.directory / "run.json"
         try:
-            (self.directory / "artifacts").mkdir(parents=True, exist_ok=True)
+            runs = self.directory.parent
+            for directory in (runs.parent, runs, self.directory, self.directory / "artifacts"):
+                make_directory(directory, self._begun_with)
+            open_to_group(runs, self._begun_with)
             if path.exists():
                 raise Taken(-1, path.read_bytes())
-            _write_whole(path, content)
+            _write_whole(path, content, of_files(self.access))
             _sync_directory(self.directory.parent)
         except OSError as e:
             raise _store_error("The run cannot be written:", self.directory, e) from e
@@ -147,7 +183,8 @@ class LocalRun:
         Who holds the lock is alive, so it cannot be taken over: it can be stopped.
         """
         try:
-            self._fd = os.open(self.journal, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
+            self._fd = os.open(self.journal, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
+            self._opened_first()
         except OSError as e:
             raise _store_error("The journal cannot be opened for writing:", self.journal, e) from e
         try:
@@ -191,6 +228,12 @@ class LocalRun:
                     raise
                 time.sleep(LOCK_PAUSE)
 
+    def _opened_first(self) -> None:
+        """Give a journal without a record its mode, which the umask had a say in when it was made just now."""
+        found = os.fstat(self._fd)
+        if stat.S_ISREG(found.st_mode) and not found.st_size and found.st_uid == os.geteuid():
+            os.fchmod(self._fd, of_files(self.access))
+
     def release(self) -> None:
         self._close()
 
@@ -211,6 +254,16 @@ class LocalRun:
 
     def check(self, seq: int) -> None:
         """The lock is held: no one else can have written."""
+
+    def first(self) -> bytes | None:
+        try:
+            with self.journal.open("rb") as f:
+                line = f.readline()
+        except FileNotFoundError:
+            return None
+        except OSError as e:
+            raise _store_error("The journal cannot be read:", self.journal, e) from e
+        return line[:-1] if line.endswith(b"\n") else None
 
     def tail(self, stop: Callable[[bytes], bool]) -> list[bytes]:
         lines: list[bytes] = []
@@ -327,7 +380,8 @@ class LocalRun:
 
     def write_live(self, live: dict[str, Any]) -> None:
         with suppress(OSError):  # advisory: a full disk is the journal's to report
-            _write_whole(self.directory / "live.json", json.dumps(live).encode(), sync=False)
+            content = json.dumps(live).encode()
+            _write_whole(self.directory / "live.json", content, of_files(self.access), sync=False)
 
     def busy(self) -> bool:
         """Whether a runner holds the lock now."""
@@ -358,10 +412,9 @@ class LocalRun:
             if target.exists() and target.stat().st_size == size:
                 return Artifact(name, digest, size)
             if isinstance(content, bytes):
-                _write_whole(target, content)
+                _write_whole(target, content, of_artifacts(self.access))
             else:
                 self._copy(content, target, digest)
-            target.chmod(0o444)
         except OSError as e:
             raise _store_error(f"Artifact {name} cannot be written to", directory, e) from e
         return Artifact(name, digest, size)
@@ -372,6 +425,7 @@ class LocalRun:
             with os.fdopen(fd, "wb") as out, source.open("rb") as f:
                 shutil.copyfileobj(f, out, 1 << 20)
                 out.flush()
+                os.fchmod(out.fileno(), of_artifacts(self.access))
                 os.fsync(out.fileno())
             with Path(temporary).open("rb") as f:
                 if hashlib.file_digest(f, "sha256").hexdigest() != digest:
@@ -412,6 +466,20 @@ class LocalRun:
         except OSError as e:
             raise _store_error("An artifact cannot be read:", self.directory / "artifacts" / sha256, e) from e
 
+    def artifacts_size(self) -> int:
+        total = 0
+        directory = self.directory / "artifacts"
+        try:
+            with os.scandir(directory) as found:
+                for entry in found:
+                    with suppress(FileNotFoundError):  # a temporary one
+                        total += entry.stat(follow_symlinks=False).st_size
+        except FileNotFoundError:
+            return 0
+        except OSError as e:
+            raise _store_error("The artifacts cannot be listed:", directory, e) from e
+        return total
+
     def artifact_bytes(self, sha256: str) -> Iterator[bytes]:
         path = self.directory / "artifacts" / sha256
         try:
@@ -420,3 +488,9 @@ class LocalRun:
                     yield piece
         except OSError as e:
             raise _store_error("An artifact cannot be read:", path, e) from e
+
+    # Beside the runs
+
+    def shelf(self, name: str) -> LocalShelf:
+        """Of the store whose `runs/<run>` this directory is."""
+        return LocalShelf(self.directory.parent.parent / shelf_name(name))

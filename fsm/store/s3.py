@@ -24,10 +24,13 @@ from typing import Any
 
 from fsm.errors import ConfigError, JournalDamaged, RunBusy, StoreError
 from fsm.faults import Clock, Patient
+from fsm.store.access import PRIVATE
 from fsm.store.artifacts import Artifacts
 from fsm.store.base import Artifact, Taken, run_name
 from fsm.store.bucket import Boto, Bucket, Exists, Missing, S3Options, Unsure
 from fsm.store.probe import probe
+from fsm.store.s3_shelf import S3Shelf
+from fsm.store.shelf import shelf_name
 
 ALIVE = 60.0  # seconds since its last heartbeat that a runner counts as alive
 LISTED = 1000  # keys in a page of a listing, S3's most
@@ -96,6 +99,9 @@ class S3Store:
 
     def run(self, name: str) -> S3Run:
         return S3Run(self, run_name(name))
+
+    def shelf(self, name: str) -> S3Shelf:
+        return S3Shelf(self.bucket, f"{self.prefix}{shelf_name(name)}/", self.ask, self.options.parallel)
 
     def retire(self, name: str) -> str:
         """Give the run's name free: its objects stay as they are, and the next run of that name gets keys of its own.
@@ -180,6 +186,14 @@ class S3Run:
     def url(self) -> str:
         return f"s3://{self.bucket.name}/{self.prefix}".rstrip("/")
 
+    @property
+    def place(self) -> str:
+        return f"{self.store.url} at {self.store.options.endpoint_url or 'AWS'}"
+
+    @property
+    def access(self) -> int:
+        return PRIVATE  # of what is kept on this machine; in the bucket its policies decide
+
     def _record(self, seq: int) -> str:
         return f"{self.prefix}journal/{seq:012}.json"
 
@@ -260,6 +274,12 @@ class S3Run:
         self._replaced = True
         raise Taken(seq, there)
 
+    def first(self) -> bytes | None:
+        try:
+            return self.ask(lambda: self.bucket.get(self._record(0))).body
+        except Missing:
+            return None
+
     def tail(self, stop: Callable[[bytes], bool]) -> list[bytes]:
         lines: list[bytes] = []
         last = self._last()
@@ -306,9 +326,8 @@ class S3Run:
     def several(self, numbers: range) -> list[bytes]:
         """The records of these numbers up to the first that is not there, asked for at once."""
         found: list[bytes] = []
-        for line in (
-            self._pool.map(self._perhaps, numbers) if len(numbers) > 1 else map(self._perhaps, numbers)
-        ):
+        every = self._pool.map if len(numbers) > 1 else map
+        for line in every(self._perhaps, numbers):
             if line is None:
                 break
             found.append(line)
@@ -399,5 +418,17 @@ class S3Run:
     def artifact_size(self, sha256: str) -> int | None:
         return self._artifacts.size(sha256)
 
+    def artifacts_size(self) -> int:
+        base, after, total = f"{self.prefix}artifacts/", "", 0
+        while True:
+            page = self.ask(lambda after=after: self.bucket.list(base, after=after))  # type: ignore[misc]
+            total += sum(size for _, size in page.keys)
+            if not page.more:
+                return total
+            after = page.keys[-1][0]
+
     def artifact_bytes(self, sha256: str) -> Iterator[bytes]:
         return self._artifacts.stream(sha256)
+
+    def shelf(self, name: str) -> S3Shelf:
+        return self.store.shelf(name)

@@ -1,4 +1,4 @@
-"""`fsm status`, `history`, `runs`: what a store says, as text or as JSON. Each returns the exit code."""
+"""`fsm status`, `history`, `runs`, `clean`: what a store says, as text or as JSON. Each returns the exit code."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ from itertools import chain
 from typing import Any
 
 from fsm.journal import Journal
-from fsm.speech import out, visible
+from fsm.speech import out, say, visible
 from fsm.store import open_store
+from fsm.view import clean as cleaning
 from fsm.view import report
 from fsm.view.durations import duration
 from fsm.view.projection import flat
 from fsm.view.report import Reading
+from fsm.view.sizes import size
 
 SHOWN = 5  # newest records in the text of a status
 
@@ -36,6 +38,7 @@ def status(run: str, store: str, as_json: bool) -> int:
         runner     {writer, host, pid, time} of the process that is at it, or null
         recent     the newest records, as `history --json` prints them
         watching   the same object of the run that this one follows, or null
+        foreign    why it is not the run that it stands as (a copy, a changed header), or null
         next       what to do now
     """
     reading = report.read(open_store(store), run)
@@ -50,10 +53,13 @@ def history(run: str, store: str, as_json: bool) -> int:
     """The records of a run, oldest first.
 
     As JSON one line a record, as `fsm.view.projection.flat` describes it: seq, kind, time, place, machine, from, label,
-    to, visit, took, artifacts {name: sha256}, and what belongs to errors and verdicts.
+    to, visit, took, artifacts {name: sha256}, and what belongs to errors and verdicts. Before them, of a run that is not
+    the one it stands as, a line {"foreign": why}.
     """
     journal = Journal(open_store(store).run(run))
-    journal.header()
+    foreign = journal.foreign()
+    if foreign and as_json:
+        _print_json({"foreign": foreign})
     rows = (flat(record) for record in journal.records())
     if as_json:
         for row in rows:
@@ -68,7 +74,9 @@ def runs(store: str, as_json: bool) -> int:
     """The runs of a store, the one last written to first.
 
     As JSON one line a run: run, machine, status (running, stopped, done, failed), label, place, records, artifacts,
-    created, updated, age (seconds since `updated`); of one that cannot be read only run and problem.
+    artifact_bytes (of all that are kept), scratch (its directories on this machine), scratch_bytes, generation, created,
+    updated, age (seconds since `updated`), foreign (why it is not the run that it stands as, or null); of one that cannot
+    be read only run and problem.
     """
     opened = open_store(store)
     now = time.time()
@@ -78,10 +86,28 @@ def runs(store: str, as_json: bool) -> int:
         for row in rows:
             _print_json(row)
     elif rows:
-        head = ("RUN", "MACHINE", "STATUS", "PLACE", "RECORDS", "AGE")
+        head = ("RUN", "MACHINE", "STATUS", "PLACE", "RECORDS", "ARTIFACTS", "SCRATCH", "AGE")
         _print_table([head, *(_run_row(row) for row in rows)])
     else:
         out(f"No runs at {opened.url}. `fsm run CONFIG` begins one.")
+    for row in rows:
+        if row.get("foreign"):
+            say(row["foreign"])
+    return 0
+
+
+def clean(run: str, store: str, force: bool, as_json: bool) -> int:
+    """Remove the scratch of a run on this machine.
+
+    As JSON one object: run, removed (directories), freed (bytes).
+    """
+    done = cleaning.clean(open_store(store), run, force)
+    if as_json:
+        _print_json({"run": done.run, "removed": list(done.removed), "freed": done.freed})
+    elif done.removed:
+        out(f"Run {run}: {size(done.freed)} freed; removed {', '.join(done.removed)}.")
+    else:
+        out(f"Run {run} has no scratch on this machine.")
     return 0
 
 
@@ -162,10 +188,11 @@ def _what(row: dict[str, Any]) -> str:
 
 def _run_row(row: dict[str, Any]) -> tuple[str, ...]:
     if "problem" in row:
-        return row["run"], "?", "unreadable", _one_line(row["problem"], 100), "", ""
+        return row["run"], "?", "unreadable", _one_line(row["problem"], 100), "", "", "", ""
     place = row["place"] + (f" ({row['label']})" if row["label"] else "")
     age = f"{duration(max(0.0, row['age']))} ago" if row["age"] is not None else "never begun"
-    return row["run"], row["machine"], row["status"], place, str(row["records"]), age
+    takes = size(row["artifact_bytes"]), size(row["scratch_bytes"])
+    return row["run"], row["machine"], row["status"], place, str(row["records"]), *takes, age
 
 
 def _local_time(iso: str) -> str:

@@ -20,7 +20,7 @@ from typing import Any
 
 from fsm.engine import Machine
 from fsm.errors import FsmError, JournalDamaged, NewerFormat
-from fsm.journal import checked, decode, digest, header_of
+from fsm.journal import checked, decode, digest, foreign, header_of
 from fsm.store import Silent, Store, trail
 from fsm.view.projection import Projection
 from fsm.view.report import DEEPEST, Reading, changed, drawings, is_alive, say_now
@@ -64,6 +64,7 @@ class Following:
     turn        counts the runs of the name that were seen: it grows when the run is begun anew
     caught_up   whether the last look went to the end of the journal
     missing     records that are known to have been written and are not there
+    foreign     why the run is not the one that it stands as, where it is not
     changed     machines whose drawings are not those that the run was begun with
     """
 
@@ -102,6 +103,8 @@ class Following:
         self.timeline = Timeline(machines) if self.past else None
         self.projection = self.timeline.projection if self.timeline else Projection(machines)
         self.projection.name = self.name
+        self.foreign: str | None = None
+        self._header_digest = ""
         self.changed = changed(header, machines) if header else ()
         self.live: dict[str, Any] | None = None
         self.alive = False
@@ -152,6 +155,7 @@ class Following:
             self._which = None
             header = header_of(look.header or b"", self._run)
             self._begin(header)
+            self._header_digest = digest(look.header or b"")
             self._which = look.which
             self.turn += 1
             if seen:  # these records were read on from the end of the former run
@@ -187,6 +191,8 @@ class Following:
             raise JournalDamaged(
                 f"{where}: it cannot follow from the records before it ({type(e).__name__}: {e}). `fsm audit {self.name}` says more."
             ) from e
+        if self._seen == 0:
+            self.foreign = foreign(self.name, self._url, self.header, self._header_digest, record["prev"])
         self._seen += 1
         # live.json brings a record without its snapshot, so what the next one calls it is not known
         self._prev = digest(item) if isinstance(item, bytes) else None
@@ -269,4 +275,5 @@ class Following:
             self.alive,
             self.missing,
             self.watching.reading if self.watching else None,
+            self.foreign,
         )

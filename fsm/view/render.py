@@ -46,9 +46,9 @@ def render(what: str, store: str, machine: str | None, output: Path | None, as_j
 
     `what` is a file where it ends in .mmd; otherwise the run of that name in the store, or else the machine. Without
     `output` the Mermaid text goes to standard output. As JSON one object: what, machine, run, diagram (the file),
-    changed (why the drawing may not fit the run, or null), output, and of a run states {path: {class, active, visits,
-    seconds, errors, skipped, label, failing, last, error, seen, inside}} and edges {"source --> target : label": times
-    taken}, and text.
+    changed (why the drawing may not fit the run, or null), foreign (why the run is not the one it stands as, or null),
+    output, and of a run states {path: {class, active, visits, seconds, errors, skipped, label, failing, last, error, seen,
+    inside}} and edges {"source --> target : label": times taken}, and text.
     """
     if output is not None and output.suffix.lower() not in FORMATS:
         raise ConfigError(
@@ -65,6 +65,9 @@ def render(what: str, store: str, machine: str | None, output: Path | None, as_j
         spoken(sys.stderr, visible(f"{found.file}:{remark}") + "\n")
     if output is not None:
         _write(found, output)
+    foreign = found.reading.foreign if found.reading else None
+    if foreign:
+        say(foreign)
     if as_json:
         said: dict[str, Any] = {
             "what": what,
@@ -72,6 +75,7 @@ def render(what: str, store: str, machine: str | None, output: Path | None, as_j
             "run": found.reading.name if found.reading else None,
             "diagram": str(found.file),
             "changed": found.changed or None,
+            "foreign": foreign,
             "output": str(output) if output else None,
         }
         out(json.dumps(said | diagram.as_json(found.drawn), ensure_ascii=False))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from fsm.config import Plug
@@ -12,7 +13,7 @@ from fsm.engine import Machine, Registry, closure
 from fsm.errors import FsmError, StoreError
 from fsm.journal import Journal
 from fsm.session import HEARTBEAT
-from fsm.store import RunStore, Store
+from fsm.store import RunStore, Scratch, Store
 from fsm.view.projection import Level, Projection, moment
 
 DEEPEST = 4  # runs watched by runs watched by runs
@@ -20,7 +21,10 @@ DEEPEST = 4  # runs watched by runs watched by runs
 
 @dataclass(frozen=True)
 class Reading:
-    """A run, read once. `missing` records are known to have been written and are not in the journal."""
+    """A run, read once. `missing` records are known to have been written and are not in the journal.
+
+    `foreign` says why it is not the run that it stands as, where it is not.
+    """
 
     name: str
     url: str
@@ -30,6 +34,7 @@ class Reading:
     alive: bool
     missing: int = 0
     watching: Reading | None = None
+    foreign: str | None = None
 
     @property
     def status(self) -> str:
@@ -45,6 +50,8 @@ class Reading:
     @property
     def advice(self) -> str:
         """What to do next."""
+        if self.foreign:
+            return self.foreign
         if self.missing:
             return f"Restore the journal of {self.name} from a copy: `fsm audit {self.name}` says what is missing."
         if self.status == "running":
@@ -61,6 +68,7 @@ def read(store: Store, name: str, depth: int = 0) -> Reading:
     run = store.run(name)
     journal = Journal(run)
     header = journal.header()
+    foreign = journal.foreign()
     projection = Projection(drawings(header))
     projection.name = name
     live = run.read_live()  # before the records: what it says was written must then be among them
@@ -77,7 +85,7 @@ def read(store: Store, name: str, depth: int = 0) -> Reading:
         if levels := projection.stack():
             projection.watch(levels[-1].at, levels[-1].state, watching.projection)
     missing = max(0, written - projection.records)
-    return Reading(name, run.url, header, projection, live, alive, missing, watching)
+    return Reading(name, run.url, header, projection, live, alive, missing, watching, foreign)
 
 
 def drawings(header: Mapping[str, Any]) -> dict[str, Machine]:
@@ -157,6 +165,7 @@ def status_json(reading: Reading) -> dict[str, Any]:
         "runner": _runner_json(reading) if reading.alive else None,
         "recent": list(p.recent),
         "watching": status_json(reading.watching) if reading.watching else None,
+        "foreign": reading.foreign,
         "next": reading.advice,
     }
     return said
@@ -182,6 +191,23 @@ def _runner_json(reading: Reading) -> dict[str, Any] | None:
     return {k: live.get(k) for k in ("writer", "host", "pid", "time")} if live else {}
 
 
+def scratches(run: RunStore, header: Mapping[str, Any], live: Mapping[str, Any] | None) -> Iterator[Scratch]:
+    """Where the run's scratch may be on this machine: this generation's first, then those before it.
+
+    Where its last runner said, and where the run's configuration says, seen from this directory. What is there belongs to
+    the run only if its marker says so.
+    """
+    said = (live or {}).get("scratch")
+    configured = header.get("config", {}).get("work")
+    bases = [Path(said).parent] if isinstance(said, str) else []
+    bases += [Path(configured)] if isinstance(configured, str) else []
+    generation = header.get("generation", 0)
+    for base in {b.absolute(): b for b in reversed(bases)}.values():
+        scratch = Scratch(base, run, generation if isinstance(generation, int) else 0)
+        yield scratch
+        yield from scratch.former()
+
+
 def summary(store: Store, name: str, now: float) -> dict[str, Any]:
     """A run in one row, by its newest records only; `problem` says why, where it cannot be read."""
     row: dict[str, Any] = {"run": name}
@@ -189,6 +215,7 @@ def summary(store: Store, name: str, now: float) -> dict[str, Any]:
         run = store.run(name)
         journal = Journal(run)
         header = journal.header()
+        foreign = journal.foreign()
         fold = journal.load()
     except StoreError:
         raise
@@ -202,6 +229,7 @@ def summary(store: Store, name: str, now: float) -> dict[str, Any]:
     updated = newest[-1] if newest else None
     words = " > ".join(place[0] for _, place in stack_of(fold))
     ended = fold.ended
+    there = [s for s in scratches(run, header, live) if s.there]
     return row | {
         "machine": header["machine"],
         "status": ended["outcome"] if ended else "running" if alive else "stopped",
@@ -209,9 +237,14 @@ def summary(store: Store, name: str, now: float) -> dict[str, Any]:
         "place": words or (ended["last"] if ended else ""),
         "records": journal.next,
         "artifacts": len(fold.files),
+        "artifact_bytes": run.artifacts_size(),
+        "scratch": [str(s.path) for s in there],
+        "scratch_bytes": sum(s.size() for s in there),
+        "generation": header.get("generation", 0),
         "created": header["created"],
         "updated": moment(updated) if updated else None,
         "age": round(now - updated, 3) if updated else None,
+        "foreign": foreign,
     }
 
 

@@ -63,7 +63,8 @@ def run(args: argparse.Namespace) -> int:
 def family(store: Store, name: str) -> dict[str, list[dict[str, Any]]]:
     """The records of a run by its name; before them those of the runs it came after, behind them those in its job.
 
-    A run in the job may have no records yet. Raises NoSuchRun, for a run that another one came after too.
+    What ran in the jobs of the runs before is no part of it: `--from` brings what those runs themselves put. A run in the
+    job may have no records yet. Raises NoSuchRun, for a run that another one came after too.
     """
     found: dict[str, list[dict[str, Any]]] = {}
     before: str | None = name
@@ -72,7 +73,7 @@ def family(store: Store, name: str) -> dict[str, list[dict[str, Any]]]:
         source = journal.header().get("config", {}).get("run", {}).get("source")
         found = {before: list(journal.records()), **found}
         before = source or None
-    for child in dict.fromkeys(child for records in found.values() for child in _children(records)):
+    for child in dict.fromkeys(_children(found[name])):
         if child not in found:
             begun = store.run(child).read_header() is not None
             found[child] = list(Journal(store.run(child)).records()) if begun else []

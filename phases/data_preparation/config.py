@@ -34,13 +34,13 @@ class DataPreparationConfig(BaseModel):
     endpoint_url: str | None = None
     """Another S3 than AWS's, such as MinIO."""
     region: str | None = None
-    patience_seconds: float = Field(default=PATIENCE, gt=0)
+    patience_seconds: float = Field(default=PATIENCE, gt=0, le=7 * 24 * 3600)
     """Seconds without any answer of a bucket, before the run stops, resumable."""
     folders: Folders = Folders()
     suffixes: tuple[str, ...] = (".c", ".h", ".cc", ".cpp", ".cxx", ".hpp", ".hh")
-    max_file_bytes: int = Field(default=1_000_000, ge=1)
+    max_file_bytes: int = Field(default=1_000_000, ge=1, le=2**31)
     """A longer file is generated or data, not somebody's code; it is skipped and said so."""
-    min_completion_chars: int = Field(default=200, ge=0)
+    min_completion_chars: int = Field(default=200, ge=0, le=10**9)
     """A file without functions must be longer than this to become a completion example."""
-    shuffle_seed: int = 42
+    shuffle_seed: int = Field(default=42, ge=0, lt=2**64)
     train_percent: int = Field(default=90, ge=1, le=99)

@@ -16,8 +16,8 @@ from fsm.engine import Context
 from phases.distillation import corrections, loading, student
 from phases.distillation.corrections import Poor, Refused
 from phases.distillation.phase import PHASE
-from phases.errors import ModelStreamError
 from phases.teacher_generation.teacher import digest
+from phases.turns import words
 
 ANSWERS = "distillation/answers.jsonl"
 
@@ -43,9 +43,11 @@ def cap_at_500(ctx: Context) -> None:
 def parallel_teacher_calls(ctx: Context) -> None:
     """Ask for what has not been answered before, by the code that Diagram 3 asks with.
 
-    Raises ModelStreamError where no call came through: epochs without a correction would be paid for and lost.
+    Raises AttemptsSpent where more failed for a passing reason than may: an epoch would be trained without what a resume
+    can still ask for. What the teacher will not answer at all is refused by FormatAsTraining, with its reason.
     """
-    from phases.teacher_generation.asking import Kept, ask
+    from phases.teacher_generation import failures
+    from phases.teacher_generation.asking import ask, desk
     from phases.teacher_generation.teachers import make_teacher
 
     section = loading.section(ctx, "teacher_generation")
@@ -57,16 +59,17 @@ def parallel_teacher_calls(ctx: Context) -> None:
             make_teacher(section.teacher, section.workers),
             asked,
             asking=section,
-            kept=Kept(ctx.workdir("teacher_answers")),
+            desk=desk(ctx, section, ctx.effect_name("answers")),
             walk=ctx.walk("teacher_generation:ParallelExecution.ProcessFuture").run,
             stopping=ctx.stopping,
             progress=lambda done, total: ctx.progress(done, total, "corrections"),
+            log=ctx.log,
         )
-    if results and all(not r.answered and r.retries >= section.max_retries for r in results):
-        raise ModelStreamError(
-            f"The teacher answered none of {len(results)} prompts in {section.max_retries + 1} attempts each; the first one "
-            f"failed with: {results[0].reason}"
-        )
+    if causes := failures.by_cause(results):
+        ctx.log.warning(f"corrections without an answer: {failures.said(causes)}", asked=len(results))
+    passing = [r for r in results if r.passing]
+    if not failures.within(len(passing), len(results), section.max_failed_share):
+        raise failures.not_corrected(passing, len(results), section.max_failed_share)
     fresh = {
         digest(r.prompt): {"digest": digest(r.prompt), "answer": r.text, "reason": r.reason} for r in results
     }
@@ -118,7 +121,7 @@ def _gated(ctx: Context, pairs: list[tuple[Poor, str]]) -> tuple[list[tuple[Poor
 
     config: Any = loading.section(ctx, "quality_scoring")
     walk = ctx.walk("quality_scoring")
-    scores = score_many([(answer, p.prompt) for p, answer in pairs], config, walk=walk)
+    scores = score_many([(answer, words(p.prompt)) for p, answer in pairs], config, walk=walk)
     taken, refused = [], []
     for (p, answer), score in zip(pairs, scores, strict=True):
         no = corrections.gate(p, answer, score.overall, score.syntax, ctx.config.corrections.compiles_at)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from phases.teacher_generation.teacher import digest
+from phases.turns import before_answer, turns
 
 _SPACE = re.compile(r"\s+")
 
@@ -56,8 +57,8 @@ def gate(found: Poor, answer: str, overall: float, syntax: float, compiles_at: f
 
 def row(prompt: str, answer: str, epoch: int) -> dict[str, Any]:
     """FormatAsTraining: a correction as a training row, with the epoch it is of."""
-    turns = [{"role": "user", "content": prompt}, {"role": "assistant", "content": answer}]
-    return {"messages": turns, "correction_of_epoch": epoch}
+    said = [*turns(prompt), {"role": "assistant", "content": answer}]
+    return {"messages": said, "correction_of_epoch": epoch}
 
 
 def append(
@@ -73,7 +74,7 @@ def append(
     for correction in corrections:
         identity = _identity(correction)
         if identity in seen:
-            duplicates.append(Refused(_turn(correction, -2), "the set holds it already"))
+            duplicates.append(Refused(before_answer(correction), "the set holds it already"))
             continue
         seen.add(identity)
         grown.append(correction)
@@ -82,18 +83,14 @@ def append(
 
 def merge(raw: Sequence[Mapping[str, Any]], teacher: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """Both sets as one: the teacher's row where both have a prompt, duplicates once, in a fixed order."""
-    answered = {_turn(r, -2) for r in teacher}
-    return append([], [*(r for r in raw if _turn(r, -2) not in answered), *teacher])[0]
+    answered = {before_answer(r) for r in teacher}
+    return append([], [*(r for r in raw if before_answer(r) not in answered), *teacher])[0]
 
 
 def copied(answers: Iterable[str], rows: Sequence[Mapping[str, Any]]) -> int:
     """How many answers are a training row's, word for word, white space aside: a score they earned by heart."""
-    known = {_SPACE.sub(" ", _turn(r, -1)).strip() for r in rows}
+    known = {_SPACE.sub(" ", str(r["messages"][-1]["content"])).strip() for r in rows}
     return sum(_SPACE.sub(" ", answer).strip() in known for answer in answers)
-
-
-def _turn(row: Mapping[str, Any], place: int) -> str:
-    return str(row["messages"][place]["content"])
 
 
 def _identity(row: Mapping[str, Any]) -> str:

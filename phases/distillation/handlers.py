@@ -21,6 +21,7 @@ from fsm.engine import Context
 from phases.distillation import loading, report, student
 from phases.distillation.phase import PHASE
 from phases.qlora_training import job as jobs
+from phases.turns import words
 
 SETS = {
     "drawn": ("eval_prompts", "outputs", "scores"),
@@ -220,7 +221,7 @@ def evaluate(ctx: Context) -> str:
     averages = {}
     for name, (_, outputs, scores) in SETS.items():
         rows = loading.read(ctx, f"{student.prefix(epoch)}/{outputs}.jsonl")
-        found = score_many([(r["text"], r["prompt"]) for r in rows], config, walk=walk)
+        found = score_many([(r["text"], words(r["prompt"])) for r in rows], config, walk=walk)
         scored = [{"prompt": r["prompt"], **s.as_dict()} for r, s in zip(rows, found, strict=True)]
         ctx.put(f"{student.prefix(epoch)}/{scores}.jsonl", loading.lines(scored))
         averages[name] = round(sum(s.overall for s in found) / len(found), 6)

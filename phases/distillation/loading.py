@@ -14,6 +14,7 @@ from phases.errors import EmptyDataset
 from phases.qlora_training import data
 from phases.qlora_training import job as jobs
 from phases.reading import read_text
+from phases.turns import before_answer
 
 HELD_OUT = 10  # one row in so many is taken out for eval_loss where no validation rows fit
 
@@ -59,7 +60,8 @@ def prompts(ctx: Context) -> tuple[list[str], list[str], int]:
     config = ctx.config
     drawn = _prompts(ctx, config.eval_file, "eval", config.eval_prompts)
     frozen = _prompts(ctx, config.held_out_file, "held_out", config.held_out_prompts)
-    seen = {*drawn, *(m["content"] for r in read(ctx, "distillation/seen.jsonl") for m in r["messages"])}
+    rows = read(ctx, "distillation/seen.jsonl")
+    seen = {*drawn, *(m["content"] for r in rows for m in r["messages"]), *map(before_answer, rows)}
     clean = [p for p in frozen if p not in seen]
     if not clean:
         raise EmptyDataset(

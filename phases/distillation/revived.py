@@ -15,6 +15,7 @@ from phases.errors import InvalidStructure
 from phases.student.config import TINY, QLoRAConfig
 from phases.student.generate import SamplingConfig
 from phases.student.session import BASE_FILES, Session
+from phases.turns import words
 
 FINAL = "distillation/model"
 
@@ -114,4 +115,4 @@ def scores(found: Stored, answered: list[Any]) -> list[Any]:
     """Diagram 6 for every answer, by the run's settings."""
     from phases.quality_scoring import score_many
 
-    return score_many([(o.text, o.prompt) for o in answered], found.section("quality_scoring"))
+    return score_many([(o.text, words(o.prompt)) for o in answered], found.section("quality_scoring"))

@@ -10,5 +10,5 @@ class ErrorRecoveryConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    base_seconds: float = Field(default=1.0, ge=0)
-    max_attempts: int = Field(default=5, ge=1)
+    base_seconds: float = Field(default=1.0, ge=0, le=3600)
+    max_attempts: int = Field(default=5, ge=1, le=20)

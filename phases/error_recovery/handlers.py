@@ -82,7 +82,8 @@ def deploy_cloud_formation(ctx: Context) -> None:
 def exponential_backoff(ctx: Context) -> str:
     """Sleep base * 2^attempt seconds and allow another call, or give the item up."""
     attempt = ctx.data["error"]["attempt"]
-    if attempt >= ctx.config.max_attempts:
+    spent = ctx.data["error"]["error"] == errors.AttemptsSpent.__name__  # by the calls themselves
+    if spent or attempt >= ctx.config.max_attempts:
         return "attempt >= 5"
     seconds = ctx.config.base_seconds * 2**attempt
     ctx.log.info("waiting before the call is made again", seconds=seconds)
@@ -97,7 +98,8 @@ def retry_invoke(ctx: Context) -> None:
 
 @PHASE.state("errors.BedrockErrors.SkipPrompt")
 def skip_prompt(ctx: Context) -> None:
-    _advise(ctx, "There was no answer in all attempts: look at the quota and at the service's health.")
+    action = "There was no answer in all attempts: look at the quota and at the service's health."
+    _advise(ctx, "" if ctx.data["error"]["error"] == errors.AttemptsSpent.__name__ else action)
 
 
 # TrainingErrors

@@ -9,7 +9,7 @@ from phases.errors import ContainerError, MaxRuntimeExceeded, SpotInterruption
 from phases.pipeline import validation
 from phases.pipeline.config import PipelineConfig
 from phases.pipeline.output import save
-from phases.sagemaker_job.handlers import jobs
+from phases.sagemaker_job.handlers import channels, jobs
 from phases.sagemaker_job.job import JobRefused
 
 PHASE = Phase("pipeline", config=PipelineConfig)
@@ -148,11 +148,7 @@ def iterative_distillation(ctx: Context) -> str:
 
 def _distillation(ctx: Context) -> dict[str, Any]:
     """What the job is to run, and the channels it reads."""
-    train = {"train.jsonl": "data/processed/train.jsonl"}
-    if ctx.has("teacher/outputs.jsonl"):
-        train["teacher.jsonl"] = "teacher/outputs.jsonl"
-    channels = {"train": train, "validation": {"val.jsonl": "data/processed/val.jsonl"}}
-    return {"machine": "distillation", "channels": channels}
+    return {"machine": "distillation", "channels": channels(ctx)}
 
 
 @PHASE.state("Complete", effects=True)

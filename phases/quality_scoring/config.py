@@ -5,11 +5,17 @@ from __future__ import annotations
 import math
 import re
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 _WARNING_FLAG = re.compile(r"-W[a-z][a-z0-9=+-]*")
+
+
+Level = Annotated[float, Field(ge=0, le=10)]
+"""A score."""
+Points = Annotated[float, Field(ge=-10, le=10)]
+"""What is added to a score, or taken off."""
 
 
 class _Section(BaseModel):
@@ -45,11 +51,16 @@ AVB = Domain(
 class CompilerLimits(_Section):
     """What the compiler may use on one text; a text that needs more is scored as one it cannot read."""
 
-    cpu_seconds: int = Field(default=5, ge=1)
-    wall_seconds: float = Field(default=10.0, gt=0, description="Then its whole process group is killed.")
-    memory_mb: int = Field(default=512, ge=64, description="Address space, in MiB.")
+    cpu_seconds: int = Field(default=5, ge=1, le=3600)
+    wall_seconds: float = Field(
+        default=10.0, gt=0, le=3600, description="Then its whole process group is killed."
+    )
+    memory_mb: int = Field(default=512, ge=64, le=10**6, description="Address space, in MiB.")
     output_kb: int = Field(
-        default=1024, ge=1, description="Diagnostics read, in KiB; then it is killed and what came counts."
+        default=1024,
+        ge=1,
+        le=10**6,
+        description="Diagnostics read, in KiB; then it is killed and what came counts.",
     )
 
 
@@ -70,24 +81,27 @@ class SyntaxConfig(_Section):
         description="What code out of its project may use undeclared; the prelude.h beside this file by default.",
     )
 
-    clean: float = 10.0
-    one_warning: float = 9.0
-    many_warnings: float = 7.0
-    one_error: float = 6.0
-    many_errors: float = 5.0
+    clean: Level = 10.0
+    one_warning: Level = 9.0
+    many_warnings: Level = 7.0
+    one_error: Level = 6.0
+    many_errors: Level = 5.0
     each_more: float = Field(
-        default=-0.5, le=0, description="Each warning (error) after the first, down to the lower number."
+        default=-0.5,
+        ge=-10,
+        le=0,
+        description="Each warning (error) after the first, down to the lower number.",
     )
     critical_errors: int = Field(
-        default=3, ge=1, description="So many errors of grammar are `Multiple critical errors`."
+        default=3, ge=1, le=10**6, description="So many errors of grammar are `Multiple critical errors`."
     )
-    critical: float = 0.0
+    critical: Level = 0.0
 
-    heuristic: float = 7.0
-    braces: float = -2.0
-    parens: float = -2.0
-    semicolon: float = -0.5
-    semicolons: float = Field(default=-2.0, description="The most that missing semicolons take off.")
+    heuristic: Level = 7.0
+    braces: Points = -2.0
+    parens: Points = -2.0
+    semicolon: Points = -0.5
+    semicolons: Points = Field(default=-2.0, description="The most that missing semicolons take off.")
 
     @field_validator("warnings")
     @classmethod
@@ -104,20 +118,20 @@ class ProtocolConfig(_Section):
     """ProtocolCheck."""
 
     domains: dict[str, Domain] = {"TSN": TSN, "AVB": AVB}
-    full: float = 10.0
-    enough: int = Field(default=3, ge=1, description="Distinct keywords that make the full score.")
-    missing: float = -1.5
-    unknown: float = 6.0
+    full: Level = 10.0
+    enough: int = Field(default=3, ge=1, le=1000, description="Distinct keywords that make the full score.")
+    missing: Points = -1.5
+    unknown: Level = 6.0
 
 
 class SafetyConfig(_Section):
     """SafetyCheck. Each violation names the functions that it looks for."""
 
-    base: float = 7.0
-    goto: float = -3.0
-    malloc: float = -2.0
+    base: Level = 7.0
+    goto: Points = -3.0
+    malloc: Points = -2.0
     malloc_functions: tuple[str, ...] = ("malloc", "calloc", "realloc", "aligned_alloc")
-    setjmp: float = -3.0
+    setjmp: Points = -3.0
     setjmp_functions: tuple[str, ...] = (
         "setjmp",
         "sigsetjmp",
@@ -126,30 +140,30 @@ class SafetyConfig(_Section):
         "siglongjmp",
         "_longjmp",
     )
-    abort: float = -1.5
+    abort: Points = -1.5
     abort_functions: tuple[str, ...] = ("abort", "exit", "_Exit", "_exit", "quick_exit")
-    fixed_width: float = 0.5
-    static_const: float = 0.3
-    volatile: float = 0.2
-    recursion: float = -1.5
-    infinite_loop: float = -2.0
+    fixed_width: Points = 0.5
+    static_const: Points = 0.3
+    volatile: Points = 0.2
+    recursion: Points = -1.5
+    infinite_loop: Points = -2.0
 
 
 class StyleConfig(_Section):
     """StyleCheck."""
 
-    many: int = Field(default=5, ge=2, description="So many comments are Score8.")
-    many_comments: float = 8.0
-    some_comments: float = 7.0
-    no_comments: float = 5.0
-    doxygen: float = Field(
+    many: int = Field(default=5, ge=2, le=10**6, description="So many comments are Score8.")
+    many_comments: Level = 8.0
+    some_comments: Level = 7.0
+    no_comments: Level = 5.0
+    doxygen: Points = Field(
         default=0.5, description="A Doxygen comment, and each of @brief, @param, @return in one."
     )
-    doxygen_most: float = 2.0
-    single_letters: int = Field(default=5, ge=0, description="Single-letter names that pass.")
-    names: float = -1.0
-    indentation: float = -0.5
-    repetition: float = Field(
+    doxygen_most: Level = 2.0
+    single_letters: int = Field(default=5, ge=0, le=10**6, description="Single-letter names that pass.")
+    names: Points = -1.0
+    indentation: Points = -0.5
+    repetition: Points = Field(
         default=-1.0, description="Each copy of a function that stands in the text already."
     )
 
@@ -165,9 +179,11 @@ class QualityScoringConfig(_Section):
         default={"syntax": 0.30, "protocol": 0.30, "safety": 0.25, "style": 0.15},
         description="By score; a scorer of one's own is a state in the drawing, a handler and a weight here.",
     )
-    acceptable: float = Field(default=7.0, description="An overall score below it needs correction.")
-    max_chars: int = Field(default=500_000, ge=1, description="A longer text is not read; its score says so.")
-    workers: int = Field(default=2, ge=1, description="Texts scored at once.")
+    acceptable: Level = Field(default=7.0, description="An overall score below it needs correction.")
+    max_chars: int = Field(
+        default=500_000, ge=1, le=10**8, description="A longer text is not read; its score says so."
+    )
+    workers: int = Field(default=2, ge=1, le=1000, description="Texts scored at once.")
 
     @field_validator("weights")
     @classmethod

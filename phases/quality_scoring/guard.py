@@ -3,7 +3,7 @@
 What is not to be read must not be named: an `#include` may name a header of the system, literally, and nothing
 else. The check does not follow comments and strings, for whatever decides what a comment is can be deceived (raw
 strings, digraphs, unbalanced quotes): it looks at every `#` in the text. A directive that a comment hides is then
-made harmless for nothing, which costs nothing. Spliced lines must have been joined before (`extract.normalise`).
+made harmless for nothing, which costs nothing. Spliced lines must have been joined before (`extract.joined`).
 
 `_Pragma` and `__has_include` can be pasted together by macros and are taken away by the compiler's own options
 (see `compiler`).

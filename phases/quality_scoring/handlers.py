@@ -25,24 +25,27 @@ _MOST_SHOWN = 20  # reasons of one rule; the others are one
 
 @PHASE.state("ExtractCode.CheckMarkdown")
 def check_markdown(item: Scoring) -> str:
-    """Whether the answer is Markdown with fenced code."""
+    """Whether something in the answer sets the code apart: a fence, a tag, an escape, a patch."""
     if len(item.text) > item.config.max_chars:
         item.refuse(f"{len(item.text)} characters are more than {item.config.max_chars}")
         item.text = ""
-    item.text = extract.normalise(item.text)
-    return "Has ``` blocks" if extract.has_blocks(item.text) else "No markdown"
+    item.text = extract.clean(item.text)
+    return "Has ``` blocks" if extract.is_marked(item.text) else "No markdown"
 
 
 @PHASE.state("ExtractCode.ParseCodeBlocks")
 def parse_code_blocks(item: Scoring) -> None:
-    """The blocks are the code."""
-    item.take(extract.code_blocks(item.text))
+    """What is set apart is the code."""
+    item.take(extract.joined(extract.marked_code(item.text, item.prompt)))
 
 
 @PHASE.state("ExtractCode.UseRawText")
 def use_raw_text(item: Scoring) -> None:
-    """All of the text is the code."""
-    item.take(item.text)
+    """All of the text is the code, but for words around it."""
+    text = extract.at_margin(item.text)
+    item.take(extract.joined(text))
+    if item.structure.faults and (code := extract.searched(text)) != text:
+        item.take(extract.joined(code))
 
 
 # SyntaxCheck

@@ -8,7 +8,8 @@ from typing import Any
 from phases.quality_scoring.asked import named
 from phases.quality_scoring.config import QualityScoringConfig
 from phases.quality_scoring.diagnosis import NOTHING_WRONG, Diagnosis
-from phases.quality_scoring.structure import Structure, Unreadable
+from phases.quality_scoring.heaps import Unreadable
+from phases.quality_scoring.structure import Structure
 
 DEFAULT = QualityScoringConfig()
 

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import tree_sitter_c
-from tree_sitter import Language, Node, Parser, Query, QueryCursor, Tree
+from tree_sitter import Language, Node, Parser, Query, QueryCursor
 
 from phases.quality_scoring.callgraph import on_cycles
+from phases.quality_scoring.heaps import parse_long, refuse_heaps
 
 _C = Language(tree_sitter_c.language())
 
@@ -50,12 +51,13 @@ _QUERY = Query(
     (preproc_if condition: (number_literal) @zero)
     [(field_declaration) (enumerator) (initializer_list) (init_declarator)] @data
     [(if_statement) (assignment_expression) (update_expression)] @work
+    (translation_unit [(expression_statement) (if_statement) (for_statement) (while_statement) (do_statement)
+        (switch_statement) (return_statement) (goto_statement)] @loose)
     """,
 )
 _FAULTS = Query(_C, "(ERROR) @error (MISSING) @missing")
 
-_SMALL = 8192  # bytes, in which nothing can take long
-_HEAP = 4096
+_SMALL = 8192  # bytes, in which nothing can take longer than a blink
 _NEVER = 1 << 62
 
 # `typedef unsigned char uint8_t;` declares what tree-sitter takes for a word of the language.
@@ -89,10 +91,6 @@ class Function:
     line: int
 
 
-class Unreadable(ValueError):
-    """A text so far from C that it is not worth the time to look into it."""
-
-
 class Structure:
     """What a text is, as C code. Offsets are bytes of its UTF-8 form; lines count from 1.
 
@@ -101,11 +99,13 @@ class Structure:
 
     def __init__(self, code: str, *, macros: bool = True) -> None:
         self.source = code.encode("utf-8", "replace")
-        self._tree = Parser(_C).parse(self.source)
+        parser = Parser(_C)
+        long = len(self.source) > _SMALL
+        self._tree = parse_long(parser, self.source) if long else parser.parse(self.source)
         root = self._tree.root_node
         self._has_error = root.has_error
-        if len(self.source) > _SMALL:
-            _refuse_heaps(self._tree)
+        if long:
+            refuse_heaps(self._tree)
         self._nodes = QueryCursor(_QUERY).captures(root)
         self._dead = self._unread_branches()
         if self._dead:
@@ -193,7 +193,16 @@ class Structure:
         return self._declared("declares") | self._declared("global")
 
     def _declared(self, kind: str) -> frozenset[str]:
-        return frozenset(_declared_name(n).decode("utf-8", "replace") for n in self._nodes.get(kind, ()))
+        return frozenset(self._declared_name(n).decode("utf-8", "replace") for n in self._nodes.get(kind, ()))
+
+    def _declared_name(self, declarator: Node) -> bytes:
+        """The name inside pointers, arrays and parameter lists."""
+        node: Node | None = declarator
+        while node is not None and node.type not in _NAMES:
+            node = node.child_by_field_name("declarator") or (
+                node.named_child(0) if node.type == "parenthesized_declarator" else None
+            )
+        return self._text(node) if node is not None else b""
 
     def type_line(self, name: str) -> int:
         """The first line in which a type is named; 1 if only a macro does."""
@@ -248,10 +257,15 @@ class Structure:
         for node in self._nodes.get("function", ()):
             body, declarator = node.child_by_field_name("body"), node.child_by_field_name("declarator")
             if body is not None and declarator is not None:
-                name = _declared_name(declarator).decode("utf-8", "replace")
+                name = self._declared_name(declarator).decode("utf-8", "replace")
                 line = self.line(node.start_byte)
                 found.append(Function(name, node.start_byte, node.end_byte, body, line))
         return sorted(found, key=lambda f: f.start)
+
+    @property
+    def loose(self) -> bool:
+        """Whether statements stand outside functions: a piece of a function's inside."""
+        return bool(self._nodes.get("loose"))
 
     @cached_property
     def recursive(self) -> list[Function]:
@@ -455,39 +469,6 @@ class Structure:
                     name, Found(f"@{name}", comment.line + comment.text.count("\n", 0, tag.start()))
                 )
         return list(first.values())
-
-
-def _refuse_heaps(tree: Tree) -> None:
-    """Raises Unreadable for thousands of bare tokens in a row, or of levels: a query's time is quadratic in both.
-
-    tree-sitter 0.26: at every node, `ts_tree_cursor_current_status` looks through the siblings for a named one, and
-    `ts_query_cursor__advance` through the states of all levels above.
-    """
-    cursor = tree.walk()
-    runs = [0]
-    while True:
-        runs[-1] = 0 if cursor.node is None or cursor.node.is_named else runs[-1] + 1
-        if runs[-1] > _HEAP:
-            raise Unreadable(f"{_HEAP} signs in a row that belong to nothing")
-        if cursor.goto_first_child():
-            runs.append(0)
-            if len(runs) > _HEAP:
-                raise Unreadable(f"more than {_HEAP} levels, one in another")
-            continue
-        while not cursor.goto_next_sibling():
-            runs.pop()
-            if not cursor.goto_parent():
-                return
-
-
-def _declared_name(declarator: Node) -> bytes:
-    """The name inside pointers, arrays and parameter lists."""
-    node: Node | None = declarator
-    while node is not None and node.type not in _NAMES:
-        node = node.child_by_field_name("declarator") or (
-            node.named_child(0) if node.type == "parenthesized_declarator" else None
-        )
-    return (node.text or b"") if node is not None else b""
 
 
 def _without(source: bytes, start: int, end: int, holes: list[tuple[int, int]]) -> bytes:

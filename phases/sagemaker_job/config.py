@@ -26,20 +26,24 @@ class SageMakerJobConfig(BaseModel):
     provider: Literal["local", "sagemaker"] = "local"
     machine: str = "distillation"  # what runs in the container
     channels: dict[str, dict[str, str]] = {}  # of a job run alone: channel -> file -> path on this machine
-    poll_seconds: float = Field(default=30.0, gt=0)
-    patience_seconds: float = Field(default=PATIENCE, gt=0)  # without any answer of AWS, before the run stops
-    max_runtime_seconds: int = Field(default=5 * 24 * 3600, ge=1)
-    grace_seconds: float = Field(default=120.0, ge=0)  # between SIGTERM and SIGKILL, as SageMaker gives
+    poll_seconds: float = Field(default=30.0, gt=0, le=3600)
+    patience_seconds: float = Field(
+        default=PATIENCE, gt=0, le=7 * 24 * 3600
+    )  # without any answer of AWS, before the run stops
+    max_runtime_seconds: int = Field(default=5 * 24 * 3600, ge=1, le=28 * 24 * 3600)
+    grace_seconds: float = Field(
+        default=120.0, ge=0, le=3600
+    )  # between SIGTERM and SIGKILL, as SageMaker gives
     output: str = "output"  # where model.tar.gz goes: a directory, or s3://bucket/prefix
 
     region: str = "us-east-1"
     role: str = ""
     image: str = IMAGE
     instance_type: str = "ml.g5.2xlarge"
-    instance_count: int = Field(default=1, ge=1)
-    volume_gb: int = Field(default=200, ge=1)
+    instance_count: int = Field(default=1, ge=1, le=1000)
+    volume_gb: int = Field(default=200, ge=1, le=16384)
     spot: bool = True
-    max_wait_seconds: int = Field(default=6 * 24 * 3600, ge=1)
+    max_wait_seconds: int = Field(default=6 * 24 * 3600, ge=1, le=56 * 24 * 3600)
     source: str = (
         ""  # s3:// of an archive that is there; empty: the launcher packs the code and puts it under staging
     )
@@ -57,4 +61,4 @@ class SmokeConfig(BaseModel):
 
     dependencies: list[str] = ["pytest", "hypothesis"]
     tests: list[str] = ["tests"]
-    timeout_seconds: float = Field(default=3600.0, gt=0)
+    timeout_seconds: float = Field(default=3600.0, gt=0, le=28 * 24 * 3600)

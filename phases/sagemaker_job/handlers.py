@@ -1,7 +1,8 @@
 """The states of Diagram 10, seen from outside: the job is created or adopted, and followed by what it tells.
 
 `inputs`: {"job", "run"} to follow a job that is there; or {"machine", "channels"} (channel -> file -> artifact) to
-create one, with {"run"} where it is to go on with a run that an earlier job began. Durable data: {"job", "run", "model", "failure", "walked"}.
+create one, with {"run"} where it is to go on with a run that an earlier job began. Run alone, it creates one that reads
+what the artifacts at hand give (`channels`). Durable data: {"job", "run", "model", "failure", "walked"}.
 """
 
 from __future__ import annotations
@@ -65,6 +66,19 @@ def stopped(ctx: Context) -> None:
     ctx.log.warning("the job was stopped; its checkpoints are kept", job=ctx.data["job"])
 
 
+def channels(ctx: Context) -> dict[str, dict[str, str]]:
+    """What a distillation's job reads of the artifacts at hand, as far as they are there: channel -> file -> artifact."""
+    wanted = {
+        "train": {"train.jsonl": "data/processed/train.jsonl", "teacher.jsonl": "teacher/outputs.jsonl"},
+        "validation": {"val.jsonl": "data/processed/val.jsonl"},
+    }
+    there = {
+        channel: {file: artifact for file, artifact in files.items() if ctx.has(artifact)}
+        for channel, files in wanted.items()
+    }
+    return {channel: files for channel, files in there.items() if files}
+
+
 def _next(ctx: Context) -> str:
     """Wait until the job has left the present state; the label of the edge it took."""
     here = ctx.state
@@ -104,17 +118,18 @@ def _job(ctx: Context) -> Job:
 def _spec(ctx: Context, machine: str, run: str) -> JobSpec:
     config = ctx.workdir("job") / "pipeline.yaml"
     config.write_text(ctx.config_text, "utf-8")
-    channels: dict[str, dict[str, Path]] = {
+    given = ctx.inputs["channels"] if "channels" in ctx.inputs else channels(ctx)
+    opened = {
         channel: {file: ctx.open(artifact) for file, artifact in files.items()}
-        for channel, files in sorted(ctx.inputs.get("channels", {}).items())
+        for channel, files in sorted(given.items())
     }
     for channel, paths in sorted(ctx.config.channels.items()):
-        channels.setdefault(channel, {}).update({file: Path(path) for file, path in paths.items()})
+        opened.setdefault(channel, {}).update({file: Path(path) for file, path in paths.items()})
     store = ctx.store_url if "://" in ctx.store_url else str(Path(ctx.store_url).absolute())
     words = {"machine": machine, "run": run, "store": store, "seed": str(ctx.run_seed)}
     return JobSpec(
         run,
-        {**channels, "config": {"pipeline.yaml": config}},
+        {**opened, "config": {"pipeline.yaml": config}},
         {name: shlex.quote(word) for name, word in words.items()},
         _environment(ctx),
         source.code(ctx.config_text, machine, ctx.config.packages, ctx.config.requirements),

@@ -24,6 +24,7 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
+from fsm.store import held as holding_scratch
 from phases.sagemaker_job.config import SageMakerJobConfig
 from phases.sagemaker_job.environment import Layout, variables, write_input_config
 from phases.sagemaker_job.job import COMPLETED, FAILED, IN_PROGRESS, STOPPED, Job, JobRefused, JobSpec
@@ -355,7 +356,7 @@ def main(home: Path) -> int:
     held = _lock(home)
     if held is None:
         return 0  # another supervisor is at it
-    with held:
+    with held, holding_scratch(home):  # which outlives the run that follows the job, and its name
         held.truncate(0)
         held.write(str(os.getpid()))
         held.flush()

@@ -25,6 +25,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from phases.errors import InvalidStructure
 from phases.student.turns import prompt_ids
+from phases.turns import turns
 
 
 class SamplingConfig(BaseModel):
@@ -91,7 +92,7 @@ def encode(tokenizer: Any, prompts: Sequence[str], limit: int) -> list[Encoded]:
     tail = ends[0][len(ends[0]) - _common_suffix(*ends) :]  # what the template writes after any prompt
     found = []
     for prompt in prompts:
-        ids = prompt_ids(tokenizer, [{"role": "user", "content": prompt}])
+        ids = prompt_ids(tokenizer, turns(prompt))
         cut = len(ids) > limit
         if cut:
             ids = ids[: max(0, limit - len(tail))] + tail

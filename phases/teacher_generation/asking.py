@@ -1,29 +1,47 @@
-"""Asking a teacher: many prompts, several workers, retries as drawn, every answer kept.
+"""Asking a teacher: many prompts, several workers, retries as drawn, every answer in the ledger before it is used.
 
 Diagram 3's ProcessFuture is the way of one `Call`. Teacher generation and distillation both ask through here.
 """
 
 from __future__ import annotations
 
-import json
-import os
+import random
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import asdict, dataclass, field
 from typing import Any
+from weakref import WeakKeyDictionary
 
+from fsm.engine import Context
+from fsm.faults import Fault, Kind
+from fsm.store import Shelf
 from fsm.text import spelt
 from phases.errors import AccessDenied, ModelStreamError, NoCredentials, ThrottlingException
 from phases.teacher_generation.config import AskingConfig
-from phases.teacher_generation.teacher import Answer, NoText, Response, Teacher, digest, parse_response
+from phases.teacher_generation.ledger import SHELF, Entry, Ledger, Refusal
+from phases.teacher_generation.policy import Everybodys, judged, retry_after, stopping
+from phases.teacher_generation.teacher import (
+    Answer,
+    NoText,
+    Response,
+    Teacher,
+    is_response,
+    parse_response,
+)
+
+LONGEST_WAIT = (
+    900.0  # seconds that a service may ask one call to wait for; who asks for more is asked another time
+)
 
 
 @dataclass(frozen=True)
 class Result:
-    """What became of one prompt: an answer, or the reason why there is none."""
+    """What became of one prompt: an answer, or the reason why there is none, its cause in a word, and whose it is.
+
+    `kind` is passing (asked again when the run goes on), item (the prompt's own), or unknown (taken for its own).
+    """
 
     prompt: str
     teacher: str
@@ -32,14 +50,21 @@ class Result:
     retries: int = 0
     input_tokens: int = 0
     output_tokens: int = 0
+    cause: str = ""
+    kind: str = ""
 
     @property
     def answered(self) -> bool:
         return not self.reason
 
+    @property
+    def passing(self) -> bool:
+        return self.kind == Kind.PASSING.name.lower()
+
     def row(self) -> dict[str, Any]:
-        """The result as a JSON object."""
-        return asdict(self)
+        """The result as a JSON object; of cause and kind an answer has none."""
+        row = asdict(self)
+        return {k: v for k, v in row.items() if v or k not in ("cause", "kind")}
 
     @classmethod
     def from_row(cls, row: dict[str, Any]) -> Result:
@@ -47,36 +72,89 @@ class Result:
         return cls(**row)
 
 
+def full_jitter(bound: float) -> float:
+    """Any pause up to the drawn one, so that workers that were turned away together do not come back together. It
+    decides only how long to wait. (Brooker, Exponential Backoff and Jitter, 2015.)"""
+    return _JITTER.uniform(0.0, bound)
+
+
+_JITTER = random.Random()
+
+
 @dataclass
 class Call:
-    """One prompt on its way through ProcessFuture. Its methods are the states; what they return are labels."""
+    """One prompt on its way through ProcessFuture. Its methods are the states; what they return are labels.
+
+    With an entry of the ledger it goes the way that led to that answer, without a call or a pause.
+    """
 
     prompt: str
     teacher: Teacher
     asking: AskingConfig
     sleep: Callable[[float], None] = time.sleep
+    jitter: Callable[[float], float] = full_jitter
+    entered: Entry | None = None
+    keep: Callable[[Entry], Entry] = lambda entry: entry
     attempt: int = 0
     response: Response | None = None
     answer: Answer | None = None
     reason: str = ""
+    fault: Fault | None = None
+    _tries: list[str] = field(default_factory=list)
+    _failing: str = ""
+    _asked_to_wait: float = 0.0
 
     def invoke(self) -> str:
-        """Try once. A caller that AWS does not know or does not let in is an error of all prompts: it is raised."""
+        """Try once. What is everybody's is raised: NoCredentials, AccessDenied, AttemptsSpent."""
+        if self.entered is not None:
+            return self._as_entered(self.entered)
         try:
-            self.response = self.teacher.invoke(self.prompt)
-        except (ThrottlingException, ModelStreamError) as error:
-            self.reason = f"{error.recovery} after {self.attempt} retries: {error}"
-            return error.recovery if self.attempt < self.asking.max_retries else "MaxRetries exceeded"
-        except (NoCredentials, AccessDenied):
-            raise
-        except Exception as error:  # of whatever library: the prompt has failed, not the run
-            self.reason = spelt(f"{type(error).__name__}: {error}")
-            return "Other error"
+            response = self.teacher.invoke(self.prompt)
+        except Exception as error:  # of whatever library
+            return self._failed(error)
+        if is_response(response):
+            self.entered = self.keep(Entry(response, tries=tuple(self._tries)))
+            response = self.entered.response or response
+        self.response = response
         return "200 OK"
 
+    def _as_entered(self, entry: Entry) -> str:
+        if self.attempt < len(entry.tries):
+            return entry.tries[self.attempt]
+        if entry.refusal:
+            said, self.reason = entry.refusal, entry.refusal.message
+            self.fault = Fault(Kind.ITEM, said.code, said.cause, "", said.message)
+            return "Other error"
+        self.response = entry.response
+        return "200 OK"
+
+    def _failed(self, error: Exception) -> str:
+        found = self.fault = judged(error)
+        if found.kind is Kind.EVERYBODY:
+            if isinstance(error, NoCredentials | AccessDenied):
+                raise error
+            raise stopping(found, self.teacher.name) from error
+        if found.kind is Kind.PASSING:
+            throttled = found.cause == "throttling" or isinstance(error, ThrottlingException)
+            self._failing = (ThrottlingException if throttled else ModelStreamError).recovery
+            self.reason = f"{self._failing} after {self.attempt} retries: {error}"
+            self._asked_to_wait = retry_after(error)
+            if self._asked_to_wait > LONGEST_WAIT:
+                self.reason += f" (it asks to wait {self._asked_to_wait:.0f} seconds)"
+                return "MaxRetries exceeded"
+            return self._failing if self.attempt < self.asking.max_retries else "MaxRetries exceeded"
+        self.reason = spelt(f"{type(error).__name__}: {error}")
+        if found.kind is Kind.ITEM:
+            refusal = Refusal(found.code, found.cause, self.reason)
+            self.entered = self.keep(Entry(refusal=refusal, tries=tuple(self._tries)))
+        return "Other error"
+
     def back_off(self) -> None:
-        """Sleep base * 2^attempt seconds."""
-        self.sleep(self.asking.backoff_base_s * 2**self.attempt)
+        """Sleep up to base * 2^attempt seconds, and as long as the service asks for; not where it was slept already."""
+        if self.entered is None:
+            pause = self.jitter(self.asking.backoff_base_s * 2**self.attempt)
+            self.sleep(max(pause, self._asked_to_wait))
+            self._tries.append(self._failing)
         self.attempt += 1
 
     def parse(self) -> str:
@@ -86,12 +164,14 @@ class Call:
             self.answer = parse_response(self.response)
         except NoText as error:
             self.reason = f"no text: {error}"
+            kind = Kind.ITEM if is_response(self.response) else Kind.UNKNOWN
+            self.fault = Fault(kind, error.cause, error.cause, "", str(error))
             return "No text in response"
         return "Text extracted"
 
     def succeed(self) -> None:
         """Forget the failures on the way."""
-        self.reason = ""
+        self.reason, self.fault = "", None
 
     def fail(self) -> None:
         """Keep no text of a call that failed."""
@@ -108,37 +188,32 @@ class Call:
             self.attempt,
             answer.input_tokens,
             answer.output_tokens,
+            self.fault.cause if self.fault else "",
+            self.fault.kind.name.lower() if self.fault else "",
         )
 
 
-class Kept:
-    """Answers on this machine's disk by the digest of teacher and prompt: what was answered is not paid for again.
+@dataclass(eq=False)
+class Desk:
+    """Where one run asks its teacher: the ledger, and what its calls have shown of the teacher so far."""
 
-    An answer is there, whole, as soon as it is had, so that a killed batch does not ask it once more. Failures
-    are not kept: they may be tried again.
-    """
+    ledger: Ledger
+    everybodys: Everybodys
+    damaged: int = 0
 
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
-        directory.mkdir(parents=True, exist_ok=True)
+    def at(self, scope: str) -> Desk:
+        """The same, among the answers of a scope alone."""
+        return Desk(Ledger(self.ledger.shelf, scope), self.everybodys, self.damaged)
 
-    def find(self, teacher: str, prompt: str) -> Result | None:
-        """The answer that was kept, if there is one and it can be read."""
-        try:
-            row = json.loads(self._path(teacher, prompt).read_text("utf-8"))
-            return Result.from_row(row)
-        except (FileNotFoundError, ValueError, TypeError):  # a machine that lost power may leave half a file
-            return None
 
-    def keep(self, result: Result) -> None:
-        """Keep an answer; one of a name is replaced as a whole."""
-        path = self._path(result.teacher, result.prompt)
-        part = path.with_name(f"{path.name}.{os.getpid()}.{threading.get_ident()}")
-        part.write_text(json.dumps(result.row(), ensure_ascii=False), "utf-8")
-        part.replace(path)
+_desks: WeakKeyDictionary[Shelf, Desk] = WeakKeyDictionary()
 
-    def _path(self, teacher: str, prompt: str) -> Path:
-        return self._directory / f"{digest(teacher + chr(0) + prompt)}.json"
+
+def desk(ctx: Context, asking: AskingConfig, scope: str) -> Desk:
+    """The desk of this run in this process; where answers are not to be reused, among those of `scope` alone."""
+    shelf = ctx.shelf(SHELF)
+    found = _desks.setdefault(shelf, Desk(Ledger(shelf), Everybodys(asking.workers)))
+    return found if asking.reuse else found.at(scope)
 
 
 def ask(
@@ -146,20 +221,23 @@ def ask(
     prompts: Sequence[str],
     *,
     asking: AskingConfig,
-    kept: Kept,
+    desk: Desk,
     walk: Callable[[Call], object],
     stopping: Callable[[], bool] = lambda: False,
     sleep: Callable[[float], None] | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    log: Any = None,
 ) -> list[Result]:
     """The results for all prompts, in their order. A prompt that stands there twice is asked once.
 
-    `walk` takes each Call through ProcessFuture, in one of `asking.workers` threads. An answer that was kept is walked
-    too, and answered from the disk. Once `stopping()` is true no further call begins, pauses end early, and the results are those there are:
+    `walk` takes each Call through ProcessFuture, in one of `asking.workers` threads. What is in the ledger is walked too,
+    and not asked. Once `stopping()` is true no further call begins, pauses end early, and the results are those there are:
     fewer than the prompts, so leave `ctx.deferring_stop()` before you use them.
 
     Raises:
-        NoCredentials, AccessDenied: the caller may ask nothing; what was answered before is kept.
+        NoCredentials, AccessDenied, AttemptsSpent: what fails fails for everybody; calls under way have ended, and what
+            was answered is in the ledger.
+        StoreError: the ledger cannot be read or written.
     """
     asked = list(dict.fromkeys(prompts))
     over = threading.Event()
@@ -167,7 +245,10 @@ def ask(
     def ending() -> bool:
         return over.is_set() or stopping()
 
-    pool = _Pool(teacher, asking, kept, walk, ending, over.set, sleep or _Sleeper(ending).sleep)
+    keys = {prompt: desk.ledger.key(teacher, prompt) for prompt in asked}
+    there = desk.ledger.find(key for key in keys.values() if key)
+    _tell(log, desk, len(there))
+    pool = _Pool(teacher, asking, desk, keys, there, walk, ending, over.set, sleep or _Sleeper(ending).sleep)
     results: dict[str, Result] = {}
     with ThreadPoolExecutor(asking.workers, thread_name_prefix="teacher") as threads:
         futures = [threads.submit(pool.one, prompt) for prompt in asked]
@@ -181,6 +262,18 @@ def ask(
         if not future.cancelled() and (result := future.result()) is not None:
             results[result.prompt] = result
     return [results[prompt] for prompt in prompts if prompt in results]
+
+
+def _tell(log: Any, desk: Desk, found: int) -> None:
+    """To the screen alone: a record says the same of an answer wherever it is from."""
+    if log is None:
+        return
+    where = desk.ledger.shelf.url
+    if found:
+        log.info("answers taken from the ledger", answers=found, ledger=where)
+    if (damaged := desk.ledger.shelf.damaged) > desk.damaged:
+        log.warning("entries of the ledger are altered, and are asked anew", entries=damaged, ledger=where)
+        desk.damaged = damaged
 
 
 class _Stopped(Exception):
@@ -202,35 +295,14 @@ class _Sleeper:
 
 
 @dataclass(frozen=True)
-class _KeptTeacher:
-    """Answers from the disk where it can, and passes on to the teacher otherwise."""
-
-    teacher: Teacher
-    kept: Kept
-
-    @property
-    def name(self) -> str:
-        return self.teacher.name
-
-    @property
-    def note(self) -> str:
-        return self.teacher.note
-
-    def invoke(self, prompt: str) -> Response:
-        found = self.kept.find(self.name, prompt)
-        if found is None:
-            return self.teacher.invoke(prompt)
-        usage = {"inputTokens": found.input_tokens, "outputTokens": found.output_tokens}
-        return {"output": {"message": {"content": [{"text": found.text}]}}, "usage": usage}
-
-
-@dataclass(frozen=True)
 class _Pool:
     """What all workers share."""
 
     teacher: Teacher
     asking: AskingConfig
-    kept: Kept
+    desk: Desk
+    keys: dict[str, str | None]
+    there: dict[str, Entry]
     walk: Callable[[Call], object]
     stopping: Callable[[], bool]
     halt: Callable[[], None]
@@ -240,17 +312,37 @@ class _Pool:
         """The result for one prompt; None where a stop came first."""
         if self.stopping():
             return None
-        call = Call(prompt, _KeptTeacher(self.teacher, self.kept), self.asking, self.sleep)
+        key = self.keys[prompt]
         try:
-            self.walk(call)
+            if entry := self.there.get(key or ""):
+                return self._walked(prompt, key, entry)
+            with self.desk.ledger.held(key, self.stopping) as look_again:
+                if self.stopping():
+                    return None
+                entry = self.desk.ledger.find([key]).get(key) if key and look_again else None
+                return self._walked(prompt, key, entry)
         except _Stopped:
             return None
         except BaseException:
             self.halt()  # here, for the thread that waits may wake after this one has begun another call
             raise
-        if call.result.answered:
-            self.kept.keep(call.result)
+
+    def _walked(self, prompt: str, key: str | None, entry: Entry | None) -> Result:
+        def keep(said: Entry) -> Entry:
+            return self.desk.ledger.keep(key, said)
+
+        call = Call(prompt, self.teacher, self.asking, self.sleep, entered=entry, keep=keep)
+        self.walk(call)
+        if entry is None:
+            self._learn(call)
         return call.result
+
+    def _learn(self, call: Call) -> None:
+        """What a call that was made shows of the teacher: that it answers, or that it fails like others before."""
+        if call.fault is None or (call.response is not None and is_response(call.response)):
+            self.desk.everybodys.answered()
+        elif call.fault.kind is not Kind.ITEM:
+            self.desk.everybodys.failed(call.fault, self.teacher.name, self.halt)
 
 
 def _wait(futures: Iterable[Future[Any]], total: int, progress: Callable[[int, int], None]) -> None:

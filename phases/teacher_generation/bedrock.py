@@ -16,6 +16,7 @@ from phases.errors import AccessDenied, ModelStreamError, NoCredentials
 from phases.services import entered
 from phases.teacher_generation.config import TeacherConfig
 from phases.teacher_generation.teacher import Response
+from phases.turns import turns
 
 API_KEY_VARIABLE = "AWS_BEARER_TOKEN_BEDROCK"
 """Where Bedrock's documentation has API keys put."""
@@ -36,6 +37,27 @@ class BedrockTeacher:
     def note(self) -> str:
         return f"The teacher is {self.settings.model_id} on Bedrock in {self.settings.region}."
 
+    def question(self, prompt: str) -> dict[str, Any]:
+        """The model, the system turns, the turns, and how the answer is drawn."""
+        return {"kind": "bedrock", "model": self.settings.model_id, **self._asked(prompt)}
+
+    def _asked(self, prompt: str) -> dict[str, Any]:
+        """What Converse is asked. A prompt's own system turns stand in the place of the configured one."""
+        said = turns(prompt)
+        system = [t["content"] for t in said if t["role"] == "system"] or [self.settings.system]
+        return {
+            "system": [{"text": text} for text in system if text],
+            "messages": [
+                {"role": t["role"], "content": [{"text": t["content"]}]}
+                for t in said
+                if t["role"] != "system"
+            ],
+            "inferenceConfig": {
+                "maxTokens": self.settings.max_tokens,
+                "temperature": self.settings.temperature,
+            },
+        }
+
     def invoke(self, prompt: str) -> Response:
         """The Converse response to one prompt.
 
@@ -48,15 +70,7 @@ class BedrockTeacher:
         Each is raised from what botocore raised, so that `fsm.faults.fault` says the kind and the cause of it.
         """
         try:
-            response: Response = self.client.converse(
-                modelId=self.settings.model_id,
-                system=[{"text": self.settings.system}] if self.settings.system else [],
-                messages=[{"role": "user", "content": [{"text": prompt}]}],
-                inferenceConfig={
-                    "maxTokens": self.settings.max_tokens,
-                    "temperature": self.settings.temperature,
-                },
-            )
+            response: Response = self.client.converse(modelId=self.settings.model_id, **self._asked(prompt))
         except Exception as error:
             named = _named(error, self.settings)
             if named is error:

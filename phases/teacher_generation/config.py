@@ -24,11 +24,11 @@ class TeacherConfig(BaseModel):
         "You write C code for automotive Ethernet (TSN, AVB). Answer with one complete, self-contained C function "
         "and nothing else: fixed-width types, MISRA-C style, doxygen comments, no dynamic memory."
     )
-    max_tokens: int = Field(default=1024, ge=1)
+    max_tokens: int = Field(default=1024, ge=1, le=10**6)
     temperature: float = Field(default=0.2, ge=0.0, le=1.0)
     """Sonnet 4.5 takes a temperature or a top_p, not both."""
-    connect_timeout_s: float = Field(default=10.0, gt=0)
-    read_timeout_s: float = Field(default=300.0, gt=0)
+    connect_timeout_s: float = Field(default=10.0, gt=0, le=3600)
+    read_timeout_s: float = Field(default=300.0, gt=0, le=3600)
     """An answer comes in one piece, so this is the time for all of it."""
 
 
@@ -38,25 +38,29 @@ class AskingConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     workers: int = Field(default=10, ge=1, le=100)
-    max_retries: int = Field(default=5, ge=0)
+    max_retries: int = Field(default=5, ge=0, le=20)
     """Of one prompt, for throttling and stream errors."""
-    backoff_base_s: float = Field(default=1.0, ge=0)
-    """The pause before retry n (from 0) is base * 2^n."""
+    backoff_base_s: float = Field(default=1.0, ge=0, le=3600)
+    """The pause before retry n (from 0) is at most base * 2^n: so much, or less, by chance."""
+    max_failed_share: float = Field(default=0.05, ge=0, le=1)
+    """Of the prompts that may stay without an answer; above it the run stops, resumable."""
+    reuse: bool = True
+    """Take answers to the same question from the store's ledger. False asks each run's prompts anew."""
 
 
 class TeacherGenerationConfig(AskingConfig):
     """The section `teacher_generation`."""
 
     teacher: TeacherConfig = TeacherConfig()
-    checkpoint_every: int = Field(default=10, ge=1)
+    checkpoint_every: int = Field(default=10, ge=1, le=10**6)
     prompts: str | None = "data/splits/train.jsonl"
     """A JSONL file of this run, or else on this machine; its rows hold `messages` or `prompt`. None for no file."""
-    generated: int = Field(default=0, ge=0)
+    generated: int = Field(default=0, ge=0, le=10**7)
     """So many prompts of the `train` split of prompts.py are asked besides."""
     domains: tuple[Domain, ...] = ("TSN", "AVB")
     """The domains of the generated prompts."""
-    limit: int | None = Field(default=None, ge=1)
+    limit: int | None = Field(default=None, ge=1, le=10**9)
     """At most so many prompts, the first ones."""
     test: bool = False
     """--test: a few prompts of its own instead of a file."""
-    test_prompts: int = Field(default=4, ge=1)
+    test_prompts: int = Field(default=4, ge=1, le=10_000)

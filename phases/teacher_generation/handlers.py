@@ -4,6 +4,9 @@ teacher/loaded.jsonl       rows as they were found       teacher/prompts.jsonl  
 teacher/results/<n>.jsonl  one batch of results          teacher/checkpoint.json how far it is
 teacher/outputs.jsonl      answers as training rows, in the order of the prompts
 teacher/failures.jsonl     prompts without an answer, with the reason
+teacher/summary.json       how many were asked, answered and failed, by reason
+
+The answers themselves are in the store's ledger (ledger.py) before any of that is written.
 """
 
 from __future__ import annotations
@@ -15,13 +18,14 @@ from typing import Any
 from fsm.engine import Context, Phase
 from phases.errors import EmptyDataset, NoCredentials
 from phases.reading import read_text
-from phases.teacher_generation import bedrock
-from phases.teacher_generation.asking import Call, Kept, Result, ask
+from phases.teacher_generation import bedrock, failures
+from phases.teacher_generation.asking import Call, Result, ask, desk
 from phases.teacher_generation.config import TeacherGenerationConfig
-from phases.teacher_generation.loading import read_prompts
+from phases.teacher_generation.loading import read_lines, read_prompts
 from phases.teacher_generation.offline import generate
 from phases.teacher_generation.teacher import Teacher, digest
 from phases.teacher_generation.teachers import make_teacher
+from phases.turns import shown, turns
 
 PHASE = Phase("teacher_generation", config=TeacherGenerationConfig)
 
@@ -105,31 +109,53 @@ def submit_futures(ctx: Context) -> None:
     """Begin with the first prompt; the next batch always is the first that has no results yet."""
     ctx.data["done"] = 0
     ctx.data["batches"] = 0
+    if not ctx.config.reuse:
+        ctx.data["scope"] = ctx.effect_name("answers")
 
 
 @PHASE.state("ParallelExecution.ProcessFuture")
 def process_futures(ctx: Context) -> str:
-    """Ask the next ten prompts. Batches go by the prompts' order, so that a resumed run makes the same ones."""
+    """Ask the next ten prompts. Batches go by the prompts' order, so that a resumed run makes the same ones.
+
+    Where the run goes on after it stopped here, what failed before for a passing reason is asked again. At the end too many
+    failures stop it: after a checkpoint, which tells of them. Raises AttemptsSpent, InvalidStructure; what `ask` raises.
+    """
     prompts = _prompts(ctx)
     start = ctx.data["done"]
     batch = prompts[start : start + ctx.config.checkpoint_every]
+    again = [result.prompt for result in _results(ctx) if result.passing] if ctx.failures else []
+    if asked := again + batch:
+        results = _asked(ctx, asked, start + len(batch), len(prompts))
+        _put_results(ctx, results)
+        failed = ctx.data.pop("failed", 0) - len(again) + sum(not result.answered for result in results)
+        if failed:
+            ctx.data["failed"] = failed
+        ctx.data["done"] = start + len(batch)
+    if ctx.data["done"] < len(prompts):
+        return "Every 10 results"
+    if failures.within(ctx.data.get("failed", 0), len(prompts), ctx.config.max_failed_share):
+        return "All complete"
+    if asked:
+        return "Every 10 results"
+    raise failures.too_many(_results(ctx), ctx.config.max_failed_share, *_lines(ctx))
+
+
+def _asked(ctx: Context, prompts: list[str], done: int, total: int) -> list[Result]:
     with ctx.deferring_stop():  # calls under way are paid for: their answers are kept before the run stops
         results = ask(
             _teacher(ctx),
-            batch,
+            prompts,
             asking=ctx.config,
-            kept=Kept(ctx.workdir("teacher_answers")),
+            desk=desk(ctx, ctx.config, ctx.data.get("scope", "")),
             walk=ctx.walk().run,
             stopping=ctx.stopping,
-            progress=lambda done, _: ctx.progress(start + done, len(prompts)),
+            progress=lambda now, of: ctx.progress(done - of + now, total),
+            log=ctx.log,
         )
-    ctx.put(_batch_name(ctx.data["batches"]), "".join(_line(result.row()) for result in results))
     for result in results:
         if not result.answered:
             ctx.log.warning("prompt failed", digest=digest(result.prompt)[:12], reason=result.reason)
-    ctx.data["batches"] += 1
-    ctx.data["done"] = start + len(batch)
-    return "All complete" if ctx.data["done"] >= len(prompts) else "Every 10 results"
+    return results
 
 
 @PHASE.state("ParallelExecution.ProcessFuture.InvokeModel")
@@ -163,23 +189,21 @@ def checkpoint_write(ctx: Context) -> None:
     names = [_batch_name(number) for number in range(ctx.data["batches"])]
     progress = {"done": ctx.data["done"], "of": ctx.data["prompts"], "results": names}
     ctx.put("teacher/checkpoint.json", json.dumps(progress, indent=1))
+    if (
+        ctx.data["done"] >= ctx.data["prompts"]
+    ):  # the run is about to stop: here are the failures that stop it
+        results = _results(ctx)
+        _put_failures(ctx, results)
+        ctx.put("teacher/summary.json", json.dumps(_summary(ctx, results), indent=1))
 
 
 @PHASE.state("SortAndSave")
 def sort_and_save(ctx: Context) -> None:
-    place = {prompt: number for number, prompt in enumerate(_prompts(ctx))}
-    results = sorted(_results(ctx), key=lambda result: place[result.prompt])
+    results = _results(ctx)
     ctx.put("teacher/outputs.jsonl", "".join(_line(_output(r)) for r in results if r.answered))
-    ctx.put("teacher/failures.jsonl", "".join(_line(_failure(r)) for r in results if not r.answered))
-    ctx.data["summary"] = {
-        "teacher": ctx.data["teacher"],
-        "prompts": len(results),
-        "answered": sum(result.answered for result in results),
-        "failed": sum(not result.answered for result in results),
-        "retries": sum(result.retries for result in results),
-        "input_tokens": sum(result.input_tokens for result in results),
-        "output_tokens": sum(result.output_tokens for result in results),
-    }
+    _put_failures(ctx, results)
+    ctx.data["summary"] = _summary(ctx, results)
+    ctx.put("teacher/summary.json", json.dumps(ctx.data["summary"], indent=1))
 
 
 @PHASE.state("PrintSummary")
@@ -188,10 +212,16 @@ def print_summary(ctx: Context) -> None:
     summary = ctx.data["summary"]
     ctx.log.info("teacher outputs generated", **summary)
     if not summary["answered"]:
-        first = Result.from_row(json.loads(ctx.open(_batch_name(0)).read_text("utf-8").split("\n")[0]))
+        first = next(iter(_results(ctx)))
         raise EmptyDataset(
             f"{ctx.data['teacher']} answered none of {summary['prompts']} prompts; the first one failed with: "
             f"{first.reason}. See teacher/failures.jsonl, put that right and start anew with --fresh."
+        )
+    if summary["failed"]:
+        ctx.log.warning(
+            f"{summary['failed']} of {summary['prompts']} prompts have no answer ({failures.said(summary['failures'])}): fewer than "
+            "teacher_generation.max_failed_share stops for. See teacher/failures.jsonl; `fsm run CONFIG --retry-failed` asks again "
+            "what failed for a passing reason, and pays for nothing else."
         )
 
 
@@ -211,7 +241,7 @@ def _prompt_file(ctx: Context, name: str) -> str:
 
 
 def _keep_prompts(ctx: Context, prompts: list[str]) -> None:
-    ctx.put("teacher/prompts.jsonl", "".join(_line({"prompt": prompt}) for prompt in prompts))
+    ctx.put("teacher/prompts.jsonl", "".join(_line(shown(prompt)) for prompt in prompts))
     ctx.data["prompts"] = len(prompts)
 
 
@@ -219,26 +249,61 @@ def _prompts(ctx: Context) -> list[str]:
     return read_prompts(ctx.open("teacher/prompts.jsonl").read_text("utf-8"), "teacher/prompts.jsonl")
 
 
+def _lines(ctx: Context) -> tuple[dict[str, int], str]:
+    """The lines of the prompts in what was loaded, and what that is called."""
+    loaded = ctx.has("teacher/loaded.jsonl")
+    name = "teacher/loaded.jsonl" if loaded else "teacher/prompts.jsonl"
+    where = f"{ctx.config.prompts} ({name})" if loaded and ctx.config.prompts else name
+    return read_lines(ctx.open(name).read_text("utf-8"), where), where
+
+
 def _batch_name(number: int) -> str:
     return f"teacher/results/{number:05d}.jsonl"
 
 
+def _put_results(ctx: Context, results: list[Result]) -> None:
+    ctx.put(_batch_name(ctx.data["batches"]), "".join(_line(result.row()) for result in results))
+    ctx.data["batches"] += 1
+
+
 def _results(ctx: Context) -> list[Result]:
+    """The newest result of each prompt that has one, in the order of the prompts."""
     texts = (ctx.open(_batch_name(number)).read_text("utf-8") for number in range(ctx.data["batches"]))
-    return [Result.from_row(json.loads(line)) for text in texts for line in text.split("\n") if line]
+    rows = (json.loads(line) for text in texts for line in text.split("\n") if line)
+    newest = {row["prompt"]: Result.from_row(row) for row in rows}
+    return [newest[prompt] for prompt in _prompts(ctx) if prompt in newest]
+
+
+def _summary(ctx: Context, results: list[Result]) -> dict[str, Any]:
+    causes = failures.by_cause(results)
+    return {
+        "teacher": ctx.data["teacher"],
+        "prompts": len(results),
+        "answered": sum(result.answered for result in results),
+        "failed": sum(causes.values()),
+        "retries": sum(result.retries for result in results),
+        "input_tokens": sum(result.input_tokens for result in results),
+        "output_tokens": sum(result.output_tokens for result in results),
+    } | ({"failures": causes} if causes else {})
 
 
 def _output(result: Result) -> dict[str, Any]:
-    """An answer as a training row."""
-    turns = [{"role": "user", "content": result.prompt}, {"role": "assistant", "content": result.text}]
-    return {"messages": turns, "teacher": result.teacher, "digest": digest(result.prompt)}
+    """An answer as a training row: all turns of the prompt, and the answer."""
+    said = [*turns(result.prompt), {"role": "assistant", "content": result.text}]
+    return {"messages": said, "teacher": result.teacher, "digest": digest(result.prompt)}
+
+
+def _put_failures(ctx: Context, results: list[Result]) -> None:
+    """The prompts without an answer, in rows that may be asked as they are."""
+    ctx.put("teacher/failures.jsonl", "".join(_line(_failure(r)) for r in results if not r.answered))
 
 
 def _failure(result: Result) -> dict[str, Any]:
-    return {
-        "prompt": result.prompt,
+    return shown(result.prompt) | {
         "teacher": result.teacher,
         "reason": result.reason,
+        "cause": result.cause,
+        "kind": result.kind,
         "retries": result.retries,
     }
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from fsm.text import NotJsonText, blank, json_value, split_lines
 from phases.errors import EmptyDataset, InvalidStructure
+from phases.turns import ROLES, spell
 
 SHOWN = 5
 
 
-class Message(BaseModel):
+class Turn(BaseModel):
     """One turn of a conversation."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
@@ -20,9 +22,26 @@ class Message(BaseModel):
     role: str
     content: str
 
+    @model_validator(mode="before")
+    @classmethod
+    def _only_text(cls, turn: Any) -> Any:
+        if isinstance(turn, dict):
+            if (
+                turn.get("tool_calls")
+                or turn.get("function_call")
+                or turn.get("role") in ("tool", "function")
+            ):
+                raise ValueError("tool calls cannot be asked: a turn is text")
+            if turn.get("role") not in ROLES and isinstance(turn.get("role"), str):
+                raise ValueError(f"the role {turn['role']!r} is not one of {', '.join(ROLES)}")
+        return turn
+
 
 class PromptRow(BaseModel):
-    """A row that holds a prompt: the first user message of `messages`, or `prompt` itself."""
+    """A row that holds a prompt: all turns of `messages`, or `prompt` itself.
+
+    A row of one exchange is a training row: its answer is the one to be replaced, and no part of what is asked.
+    """
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
@@ -31,34 +50,40 @@ class PromptRow(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _from_messages(cls, row: Any) -> Any:
-        if isinstance(row, dict) and "prompt" not in row and "messages" in row:
-            turns = [Message.model_validate(turn) for turn in row["messages"]]
-            asked = [turn.content for turn in turns if turn.role == "user"]
-            if not asked:
-                raise ValueError("no message of role user")
-            return {**row, "prompt": asked[0]}
+        if not isinstance(row, dict):
+            return row
+        if "prompt" in row:
+            if "messages" in row:
+                raise ValueError("it has a prompt and messages: leave one of them out")
+            if isinstance(row["prompt"], str) and not row["prompt"].strip():
+                raise ValueError("the prompt is blank")
+            said = [{"role": "user", "content": row["prompt"]}]
+            return {"prompt": spell(said) if isinstance(row["prompt"], str) else row["prompt"]}
+        if "messages" in row:
+            if not isinstance(row["messages"], list):
+                raise ValueError("messages is not a list")
+            return {"prompt": spell(_asked([Turn.model_validate(turn) for turn in row["messages"]]))}
         return row
-
-    @model_validator(mode="after")
-    def _not_blank(self) -> PromptRow:
-        if not self.prompt.strip():
-            raise ValueError("the prompt is blank")
-        return self
 
 
 def read_prompts(text: str, where: str) -> list[str]:
-    """The prompts of a JSONL text, in order, each once. `where` names the text in messages.
+    """The prompts of a JSONL text, in order, each once, as `phases.turns` spells them. `where` names the text in messages.
 
     Raises:
-        InvalidStructure: lines are not JSON as `fsm.text` takes it, or hold neither `messages` nor `prompt`.
+        InvalidStructure: lines are not JSON as `fsm.text` takes it, or hold no turns that can be asked.
         EmptyDataset: there is no prompt.
     """
-    prompts: dict[str, None] = {}
+    return list(read_lines(text, where))
+
+
+def read_lines(text: str, where: str) -> dict[str, int]:
+    """The prompts, and the number of the line where each stands first. Raises what `read_prompts` raises."""
+    prompts: dict[str, int] = {}
     wrong: list[str] = []
     for number, line in enumerate(split_lines(text), 1):
         if not blank(line):
             try:
-                prompts[PromptRow.model_validate(json_value(line)).prompt] = None
+                prompts.setdefault(PromptRow.model_validate(json_value(line)).prompt, number)
             except NotJsonText as error:
                 wrong.append(f"line {number}: {error.why}")
             except (ValidationError, TypeError) as error:
@@ -66,19 +91,50 @@ def read_prompts(text: str, where: str) -> list[str]:
     if wrong:
         shown = "; ".join(wrong[:SHOWN]) + (f"; and {len(wrong) - SHOWN} more" if len(wrong) > SHOWN else "")
         raise InvalidStructure(
-            f"{len(wrong)} rows of {where} hold no prompt: {shown}. A row is a JSON object with a `messages` list that "
-            "has a message of role user, or with a `prompt`. Nothing was asked yet; correct the file."
+            f"{len(wrong)} rows of {where} hold no prompt: {shown}. A row is a JSON object with a `prompt`, or with "
+            "`messages`: a system turn or none, then user and assistant in turns, the user's the last. Nothing was asked yet; "
+            "correct the file."
         )
     if not prompts:
         raise EmptyDataset(
             f"{where} holds no prompt, so there is nothing to ask the teacher. Put one in each line."
         )
-    return list(prompts)
+    return prompts
+
+
+def _asked(row: Sequence[Turn]) -> list[dict[str, str]]:
+    """The turns to be asked. Raises ValueError where they cannot be."""
+    said = list(row)
+    spoken = [turn.role for turn in said if turn.role != "system"]
+    if "user" not in spoken:
+        raise ValueError("no message of role user")
+    if spoken == ["user", "assistant"] and said[-1].role == "assistant":
+        said.pop()
+    elif said[-1].role != "user":
+        raise ValueError(
+            f"the last turn is not the user's but of role {said[-1].role}: leave it out to have it answered"
+        )
+    before = ""
+    for number, turn in enumerate(said, 1):
+        expected = (
+            ("system", "user")
+            if before in ("", "system")
+            else ("assistant",)
+            if before == "user"
+            else ("user",)
+        )
+        if turn.role not in expected:
+            raise ValueError(f"turn {number} is of role {turn.role}, where {' or '.join(expected)} should be")
+        if not turn.content.strip():
+            raise ValueError(f"turn {number}, of role {turn.role}, is blank")
+        before = turn.role
+    return [{"role": turn.role, "content": turn.content} for turn in said]
 
 
 def _reason(error: Exception) -> str:
     if isinstance(error, ValidationError):
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))
-        return f"{place}: {first['msg']}" if place else str(first["msg"])
+        said = str(first["msg"]).removeprefix("Value error, ")
+        return f"{place}: {said}" if place else said
     return str(error)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -33,17 +34,49 @@ class Teacher(Protocol):
     def note(self) -> str:
         """One sentence for the screen that says who answers."""
 
+    def question(self, prompt: str) -> Mapping[str, Any] | None:
+        """All that an answer depends on: who is asked, every turn, how the answer is drawn; JSON values.
+
+        None where an answer costs nothing and is always the same.
+        """
+
     def invoke(self, prompt: str) -> Response:
-        """The response to one prompt, tried once.
+        """The response to one prompt (`phases.turns` spells it), tried once.
 
         Raises:
             ThrottlingException, ModelStreamError: the same call may succeed later.
-            Exception: any other failure is this prompt's own.
+            Exception: any other failure; `policy.judged` says whose it is.
         """
 
 
 class NoText(Exception):
-    """A response that carries no text to learn from; the message says what it was instead."""
+    """A response that carries no text to learn from; the message says what it was instead, `cause` in one word.
+
+    truncated   cut off at max_tokens or at the model's context       filtered   withheld by a guardrail or a filter
+    refused     the model declined to answer                          unfinished another stop, such as a tool call
+    empty       no text                                               malformed  not a Converse response at all
+    """
+
+    def __init__(self, message: str, cause: str) -> None:
+        super().__init__(message)
+        self.cause = cause
+
+
+_STOPS = {
+    "max_tokens": "truncated",
+    "model_context_window_exceeded": "truncated",
+    "guardrail_intervened": "filtered",
+    "content_filtered": "filtered",
+    "refusal": "refused",
+}
+"""Stop reasons of https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html, and the models' own."""
+
+_DECLINED = re.compile(
+    r"\s*(?:I['\u2019]?m sorry|I am sorry|Sorry|I apologi[sz]e|Unfortunately)?[\s,.:;-]*(?:but\s+|however,?\s+)?"
+    r"I(?:['\u2019]m| am)?\s*(?:can(?:not|['\u2019]t| not)|won['\u2019]t|will not|(?:not |un)able to|must decline|decline|"
+    r"have to decline|not going to)\b",
+    re.IGNORECASE,
+)
 
 
 def parse_response(response: Response) -> Answer:
@@ -51,28 +84,37 @@ def parse_response(response: Response) -> Answer:
 
     Raises:
         NoText: the response is not of Converse's form, its text is empty or none that can be written down, or it was
-            cut off or withheld.
+            cut off, withheld or declined.
     """
     try:
         parts = response["output"]["message"]["content"]
         text = "".join(part["text"] for part in parts if "text" in part)
     except (KeyError, TypeError) as error:
-        raise NoText(f"the response has no output.message.content list ({error!r})") from None
+        raise NoText(f"the response has no output.message.content list ({error!r})", "malformed") from None
     stop = response.get("stopReason", "end_turn")
-    if not text.strip():
-        raise NoText(f"the response holds no text (stop reason {stop})")
     if stop not in ("end_turn", "stop_sequence"):
         # half a function teaches half functions
-        raise NoText(f"the answer is not whole (stop reason {stop}); raise max_tokens if it was cut off")
+        cause = _STOPS.get(stop, "unfinished")
+        advice = "; raise max_tokens if it was cut off" if cause == "truncated" else ""
+        raise NoText(f"the answer is not whole (stop reason {stop}){advice}", cause)
+    if not text.strip():
+        raise NoText(f"the response holds no text (stop reason {stop})", "empty")
     if why := unspelt(text):
         # neither a journal nor a training row can hold it, and mended it would be another answer
-        raise NoText(f"the answer is no text: it has {why}")
+        raise NoText(f"the answer is no text: it has {why}", "malformed")
+    if _DECLINED.match(text) and not any(mark in text for mark in ("{", "```")):
+        raise NoText(f"the teacher declines: {' '.join(text.split())[:120]}", "refused")
     usage = response.get("usage") or {}
     return Answer(text, _count(usage, "inputTokens"), _count(usage, "outputTokens"))
 
 
+def is_response(response: Any) -> bool:
+    """Whether it is an answer of a model at all, whatever it is worth: not what a proxy in between may say."""
+    return isinstance(response, Mapping) and bool({"stopReason", "usage"} & response.keys())
+
+
 def digest(prompt: str) -> str:
-    """The name under which a prompt's answer is kept: SHA-256 of its text, in hex."""
+    """The name of a prompt: SHA-256 of it, all its turns, in hex."""
     return hashlib.sha256(prompt.encode()).hexdigest()
 
 

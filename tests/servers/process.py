@@ -11,10 +11,6 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import pytest
-
-ROOT = Path(__file__).parents[2]
-SERVERS = ROOT / "build" / "servers"
 HOST = "127.0.0.1"
 
 
@@ -22,14 +18,6 @@ def free_port() -> int:
     with socket.socket() as s:
         s.bind((HOST, 0))
         return int(s.getsockname()[1])
-
-
-def missing(tool: str) -> None:
-    """Skip where a server cannot be had; in CI, where it must be, fail."""
-    reason = f"{tool} is not installed; `bash tests/servers/install.sh` installs it"
-    if os.environ.get("CI"):
-        pytest.fail(reason)
-    pytest.skip(reason)
 
 
 def _die_with_parent() -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Any
 
-from tests.servers.process import HOST, SERVERS, Server, free_port, missing
+from tests.needs import require
+from tests.needs.installers import node
+from tests.needs.where import PYTHON, S3RVER
+from tests.servers.process import HOST, Server, free_port
 
 REGION = "us-east-1"
 KEYS = {"aws_access_key_id": "testing", "aws_secret_access_key": "testing-secret"}
@@ -14,9 +16,7 @@ KEYS = {"aws_access_key_id": "testing", "aws_secret_access_key": "testing-secret
 
 def ministack(directory: Path, *, auth: bool = False) -> Server:
     """MiniStack, keeping everything below `directory`, so that a `kill -9` loses nothing; with `auth`, IAM decides."""
-    python = SERVERS / "python" / "bin" / "python"
-    if not python.exists():
-        missing("MiniStack")
+    require("ministack")
     directory.mkdir(parents=True, exist_ok=True)
     port = free_port()
     env = {
@@ -33,27 +33,23 @@ def ministack(directory: Path, *, auth: bool = False) -> Server:
         "LOG_LEVEL": "ERROR",
         "AUTH": "true" if auth else "false",
     }
-    return Server([str(python), "-m", "ministack"], port, directory / "ministack.log", env)
+    return Server([str(PYTHON / "bin" / "python"), "-m", "ministack"], port, directory / "ministack.log", env)
 
 
 def rclone(directory: Path) -> Server:
-    binary = SERVERS / "python" / "bin" / "rclone"
-    if not binary.exists():
-        missing("rclone")
+    require("rclone")
     port = free_port()
     (directory / "data" / "bucket").mkdir(parents=True)
-    command = [str(binary), "serve", "s3", "--addr", f"{HOST}:{port}", "--auth-key", ",".join(KEYS.values()), str(directory / "data")]  # fmt: skip
+    command = [str(PYTHON / "bin" / "rclone"), "serve", "s3", "--addr", f"{HOST}:{port}", "--auth-key", ",".join(KEYS.values()), str(directory / "data")]  # fmt: skip
     return Server(command, port, directory / "rclone.log")
 
 
 def s3rver(directory: Path) -> Server:
-    script = SERVERS / "s3rver" / "node_modules" / "s3rver" / "bin" / "s3rver.js"
-    node = shutil.which("node")
-    if not script.exists() or node is None:
-        missing("s3rver")
+    require("s3rver")
+    script = S3RVER / "node_modules" / "s3rver" / "bin" / "s3rver.js"
     port = free_port()
     directory.mkdir(parents=True, exist_ok=True)
-    command = [str(node), str(script), "--address", HOST, "--port", str(port), "--directory", str(directory), "--configure-bucket", "bucket"]  # fmt: skip
+    command = [str(node()), str(script), "--address", HOST, "--port", str(port), "--directory", str(directory), "--configure-bucket", "bucket"]  # fmt: skip
     return Server(command, port, directory.with_suffix(".log"))
 
 

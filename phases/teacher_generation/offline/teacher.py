@@ -17,6 +17,7 @@ from typing import Any
 from phases.quality_scoring.asked import common
 from phases.teacher_generation.offline.shapes import SHAPES, UNITS, Shape, words
 from phases.teacher_generation.teacher import digest
+from phases.turns import words as words_of
 
 _NAMES = (
     re.compile(r"`(?:[^`(]*\W)?([A-Za-z_]\w{2,})\s*(?:\([^`]*)?`"),  # `name`, `uint32_t name(void)`
@@ -38,10 +39,14 @@ class OfflineTeacher:
         "words of each prompt."
     )
 
+    def question(self, prompt: str) -> None:
+        """Nothing is paid for an answer, and none differs from the one before."""
+
     def invoke(self, prompt: str) -> dict[str, Any]:
         """The function, in the form of a Converse response, so that one reader serves all teachers."""
+        text = write_function(words_of(prompt))
         return {
-            "output": {"message": {"role": "assistant", "content": [{"text": write_function(prompt)}]}},
+            "output": {"message": {"role": "assistant", "content": [{"text": text}]}},
             "stopReason": "end_turn",
             "usage": {},
         }

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from fsm.engine import Runner
 from fsm.errors import FsmError, JournalDamaged, NewerFormat, NoSuchRun, RunReplaced, StoreError
-from fsm.journal import GENESIS, Fold, Journal, decode, digest, encode, essence
+from fsm.journal import Fold, Journal, decode, digest, encode, essence
 from fsm.journal.journal import FRAME
 from fsm.store import Taken
 from fsm.store.local import LocalRun
@@ -51,7 +51,7 @@ def journal_of(tmp_path: Path) -> JournalOf:
 def test_a_record_names_its_writer_its_place_and_the_one_before(lines: list[bytes]) -> None:
     records = [decode(one, "here") for one in lines]
     assert [r["seq"] for r in records] == list(range(len(records)))
-    assert records[0]["prev"] == GENESIS
+    assert records[0]["prev"] == digest(b'{"format": 1}')  # its run.json
     assert all(r["prev"] == digest(before) for r, before in zip(records[1:], lines, strict=False))
     assert len({r["id"] for r in records}) == len(records)
     assert all(r["id"].startswith(r["writer"]) for r in records)

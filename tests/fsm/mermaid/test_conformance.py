@@ -23,20 +23,21 @@ def conformance(name: str) -> list[dict[str, Any]]:
     return cases
 
 
-@pytest.mark.skipif(not CASES.is_dir(), reason="the conformance cases do not come with a clone")
-@pytest.mark.parametrize("name", ["state", "flowchart"])
-def test_every_strict_case_reads_as_mermaid_reads_it(name: str) -> None:
-    cases = [case for case in conformance(name) if case.get("strict", True)]
-    assert cases
-    wrong = []
-    for case in cases:
-        try:
-            seen = dump(parse(case["source"]))
-        except MermaidError:
-            seen = None
-        if seen != (case["expected"] if case["parse_ok"] else None):
-            wrong.append(case["id"])
-    assert wrong == []
+if CASES.is_dir():  # they do not come with a clone
+
+    @pytest.mark.parametrize("name", ["state", "flowchart"])
+    def test_every_strict_case_reads_as_mermaid_reads_it(name: str) -> None:
+        cases = [case for case in conformance(name) if case.get("strict", True)]
+        assert cases
+        wrong = []
+        for case in cases:
+            try:
+                seen = dump(parse(case["source"]))
+            except MermaidError:
+                seen = None
+            if seen != (case["expected"] if case["parse_ok"] else None):
+                wrong.append(case["id"])
+        assert wrong == []
 
 
 def pictured(source: str) -> dict[str, Any]:

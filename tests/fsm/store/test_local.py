@@ -286,7 +286,7 @@ def test_an_artifact_is_kept_by_content_once(tmp_path: Path) -> None:
         assert (artifact.name, artifact.sha256, artifact.size) == ("greeting.txt", digest, 5)
     path = run.artifact(digest)
     assert path.read_bytes() == b"hello"
-    assert path.stat().st_mode & 0o777 == 0o444
+    assert path.stat().st_mode & 0o777 == 0o400
     assert [p.name for p in path.parent.iterdir()] == [digest]
 
 

@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
-from fsm.errors import StoreError
+from fsm.errors import ConfigError, StoreError
+from fsm.store import open_store
 from fsm.store.artifacts import source
-from fsm.store.bucket import MIB
+from fsm.store.bucket import MIB, S3Options
 from tests.servers.fixtures import S3
 from tests.servers.proxy import Proxy, Request, stormy
 
@@ -156,6 +157,37 @@ def test_an_artifact_that_is_not_whole_is_refused(s3: S3, how: str, tmp_path: Pa
     elsewhere = s3.store(cache=str(tmp_path / "elsewhere")).run("run")
     with pytest.raises(StoreError, match="is missing" if how == "missing" else "is not whole"):
         elsewhere.artifact(put.sha256)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({}, {}),
+        ({"sse": "AES256"}, {"ServerSideEncryption": "AES256"}),
+        ({"sse": "aws:kms"}, {"ServerSideEncryption": "aws:kms"}),
+        ({"kms_key": "alias/k"}, {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": "alias/k"}),
+        (
+            {"sse": "aws:kms:dsse", "kms_key": "alias/k"},
+            {"ServerSideEncryption": "aws:kms:dsse", "SSEKMSKeyId": "alias/k"},
+        ),
+    ],
+)
+def test_how_objects_are_encrypted_is_said_once(options: dict[str, str], said: dict[str, str]) -> None:
+    assert S3Options.read(options).encryption == said
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"sse": "AES256", "kms_key": "alias/k"}, "kms_key names one of KMS"),
+        ({"sse": "aes256"}, "no encryption that S3 does; there are: AES256, aws:kms, aws:kms:dsse"),
+        ({"sse": "kms"}, "no encryption that S3 does"),
+        ({"sse": True}, "is not a str"),
+    ],
+)
+def test_encryptions_that_cannot_be_are_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        open_store("s3://bucket/prefix", **options)
 
 
 def test_encryption_and_payer_are_asked_for(s3: S3, large: Path) -> None:

@@ -16,8 +16,9 @@ from fsm.journal import Journal
 from fsm.store.local import LocalRun
 from fsm.store.s3 import S3Store
 from tests.fsm.store.test_s3_journal import begun, step
+from tests.needs.where import ROOT
 from tests.servers.fixtures import S3
-from tests.servers.process import ROOT, Server
+from tests.servers.process import Server
 from tests.servers.proxy import Proxy
 from tests.servers.s3 import REGION, client, ministack
 

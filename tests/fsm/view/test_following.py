@@ -299,3 +299,17 @@ def test_a_drawing_that_was_changed_since_is_named(bakery: Any, quiet: Any, foll
     following.poll()
     assert following.changed == ("oven",)
     assert following.projection.states("oven")["Preheat"].visits
+
+
+def test_a_copy_under_another_name_is_told_and_shown(bakery: Any, quiet: Any, clock: Clock) -> None:
+    bakery.run("job", logger=quiet)
+    runs = Path(bakery.directory) / "runs"
+    shutil.copytree(runs / "job", runs / "bread")
+    copied = Following(open_store(bakery.store), "bread", clock=clock)
+    copied.poll()
+    assert copied.state == State.DONE
+    assert copied.foreign is not None
+    assert "is run job under another name" in copied.foreign
+    own = Following(open_store(bakery.store), "job", clock=clock)
+    own.poll()
+    assert own.foreign is None

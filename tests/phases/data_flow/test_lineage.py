@@ -46,6 +46,11 @@ WENT = {
     ("Container", "TRAIN"): 8,
     ("Container", "GEN"): 8,
     ("Container", "CORRECT"): 1,
+    ("Container", "EVAL"): 0,  # before the first report the corrections had grown the training set
+    (
+        "CORRECT",
+        "EVAL",
+    ): 5,  # the set that was grown last; after the epoch in which nothing was poor, once more
     ("TRAIN", "GEN"): 6,  # the adapter of each epoch
     ("GEN", "EVAL"): 12,  # the answers to both sets of each
     ("EVAL", "CORRECT"): 5,  # in one epoch nothing was poor
@@ -79,6 +84,20 @@ def test_a_loop_that_the_scores_did_not_end_hands_out_its_result_after_the_corre
     assert found.findings == ()
     assert found.counts[("EVAL", "OUTPUTS")] == 0
     assert found.counts[("CORRECT", "OUTPUTS")] == WENT[("EVAL", "OUTPUTS")]
+
+
+def test_a_report_before_any_correction_holds_the_answers_against_the_first_training_set(
+    recorded: list[Record],
+) -> None:
+    """Where the first epoch's answers are all good, what they are compared with is what the job began with."""
+    report = next(r for r in recorded if r["from"].endswith("CheckThreshold"))
+    put = next(r for r in recorded if "distillation/train.jsonl" in r.get("files", {}))
+    first = put["files"]["distillation/train.jsonl"]["sha256"]
+    reads = {name: sha256 for name, sha256 in report["reads"].items() if not name.endswith("/dataset.jsonl")}
+    until = [r for r in recorded[: recorded.index(report)] if "RequestCorrections" not in r["from"]]
+    found = lineage([*until, {**report, "reads": reads | {"distillation/train.jsonl": first}}])
+    assert found.findings == ()
+    assert (found.counts[("Container", "EVAL")], found.counts[("CORRECT", "EVAL")]) == (1, 0)
 
 
 def test_what_is_read_again_has_not_gone_there_twice(recorded: list[Record]) -> None:
@@ -234,9 +253,24 @@ def test_a_job_whose_work_has_not_begun_is_told_of(
     assert 'RAW -->|"nothing"| DOWNLOAD' in printed.out
 
 
-def launch(store: str, child: str) -> None:
-    """A run `whole` whose job does its work as another run."""
-    run = open_store(store).run("whole")
+def test_the_work_of_a_job_of_the_run_before_is_no_part_of_it(
+    runs: str, fsm_lineage: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    launch(runs, "taught", "before")
+    run = open_store(runs).run("after")
+    config = {"run": {"name": "after", "source": "before"}}
+    run.write_header(json.dumps({"format": 1, "machine": "distillation", "config": config}).encode())
+    assert fsm_lineage("before", "--json") == 0
+    assert counts(capsys.readouterr().out)[("PARALLEL", "BEDROCK")] == 25
+    assert fsm_lineage("after", "--json") == 0
+    printed = capsys.readouterr().out
+    assert json.loads(printed)["runs"] == ["before", "after"]
+    assert counts(printed) == {}
+
+
+def launch(store: str, child: str, name: str = "whole") -> None:
+    """A run whose job does its work as another run."""
+    run = open_store(store).run(name)
     run.write_header(json.dumps({"format": 1, "machine": "pipeline"}).encode())
     journal = Journal(run)
     journal.open()

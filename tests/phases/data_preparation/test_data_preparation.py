@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.needs import needing
 
 CORPUS = Path(__file__).parents[3] / "configs" / "corpus"
 Prepare = Callable[..., Any]
@@ -132,9 +133,8 @@ def test_a_file_that_is_too_long_is_skipped_and_said_so(prepare: Prepare, source
     assert "max_file_bytes is 120" in skipped["reason"]
 
 
+@needing("gcc")
 def test_the_shipped_corpus_compiles_without_a_warning() -> None:
-    if shutil.which("gcc") is None:
-        pytest.skip("no gcc here")
     files = [path for path in sorted(CORPUS.glob("*/*.c")) if path.name != "capture.c"]
     flags = ["-std=c99", "-Wall", "-Wextra", "-Wshadow", "-Wconversion", "-fsyntax-only"]
     done = subprocess.run(["gcc", *flags, *files], capture_output=True, text=True, check=False)

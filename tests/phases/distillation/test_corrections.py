@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from phases.distillation import corrections
 from phases.distillation.corrections import Poor
+from phases.turns import spell
 
 scores = st.floats(0, 10).map(lambda x: round(x, 1))
 texts = st.text(" ab\n", max_size=6)
@@ -69,6 +70,17 @@ def test_the_teachers_answer_is_learned_where_a_prompt_has_two() -> None:
         ("a", "raw"),
         ("b", "teacher"),
         ("c", "teacher"),
+    ]
+
+
+def test_a_prompt_of_several_turns_keeps_them_and_is_another_than_its_last_turn() -> None:
+    several = [{"role": "system", "content": "C99."}, {"role": "user", "content": "b"}]
+    correction = row(spell(several), "teacher")
+    assert correction["messages"] == [*several, {"role": "assistant", "content": "teacher"}]
+    merged = corrections.merge([row("b", "raw"), row(spell(several), "raw")], [correction])
+    assert [(len(r["messages"]), r["messages"][-1]["content"]) for r in merged] == [
+        (2, "raw"),
+        (3, "teacher"),
     ]
 
 

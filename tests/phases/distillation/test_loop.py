@@ -14,6 +14,8 @@ import pytest
 from fsm.engine import Nobody, Outcome, Program, Runner, Stop, StopRequested
 from fsm.journal import Journal
 from fsm.store import RunStore, open_store
+from phases.errors import ModelStreamError
+from phases.turns import turns
 from tests.phases.qlora_training.micro import RECIPE, ROWS, diverged, settings
 
 MACHINES = (
@@ -99,7 +101,7 @@ class _StopAfter(Nobody):
 def _teacher() -> Any:
     from phases.teacher_generation.config import TeacherConfig, TeacherGenerationConfig
 
-    return TeacherGenerationConfig(teacher=TeacherConfig(kind="offline"))
+    return TeacherGenerationConfig(teacher=TeacherConfig(kind="offline"), backoff_base_s=0)
 
 
 @pytest.fixture
@@ -271,3 +273,54 @@ def test_a_loss_that_is_no_number_halts_the_run_resumable(
     assert outcome is not None
     assert outcome.outcome == "stopped"
     assert "The training loss became" in outcome.message
+
+
+class _Stumbling:
+    """A teacher that says of a prompt's last turn that it answers it, once it is well; and counts its calls."""
+
+    name, note = "stumbling", "A teacher for tests."
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.well = False
+
+    def question(self, prompt: str) -> dict[str, Any]:
+        return {"kind": "stumbling", "prompt": prompt}
+
+    def invoke(self, prompt: str) -> dict[str, Any]:
+        self.asked.append(prompt)
+        if not self.well and "larger" in prompt:
+            raise ModelStreamError("cut off")
+        text = f"int larger(void);  /* {turns(prompt)[-1]['content']} */"
+        return {"output": {"message": {"content": [{"text": text}]}}, "stopReason": "end_turn"}
+
+
+def test_corrections_keep_their_turns_and_those_that_failed_in_passing_are_asked_again(
+    sections: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    several = [
+        {"role": "user", "content": "Write a TSN queue."},
+        {"role": "assistant", "content": "struct queue { int n; };"},
+        {"role": "user", "content": "Now make it larger."},
+    ]
+    asked = [{"messages": several}, {"prompt": "Write a gate."}, {"prompt": "Write an AVB stream."}]
+    (tmp_path / "asked.jsonl").write_text("".join(json.dumps(row) + "\n" for row in asked))
+    teacher = _Stumbling()
+    monkeypatch.setattr("phases.teacher_generation.teachers.make_teacher", lambda *_: teacher)
+    said = {"eval_file": str(tmp_path / "asked.jsonl"), "max_epochs": 1, "corrections": {"gate": False}}
+    loop = Loop(tmp_path / "turns", {**sections, "distillation": sections["distillation"] | said})
+    stopped = loop.drive()
+    assert stopped is not None
+    assert stopped.outcome == "stopped"
+    assert "left 1 of 3 prompts without a correction" in stopped.message
+    assert len(teacher.asked) == 2 + 6
+    teacher.well = True
+    done = loop.drive()
+    assert done is not None
+    assert done.outcome == "done"
+    assert len(teacher.asked) == 2 + 6 + 1
+    rows = [row["messages"] for row in loop.rows("distillation/epoch-1/corrections.jsonl")]
+    (kept,) = [messages for messages in rows if len(messages) > 2]
+    assert kept[:-1] == several
+    assert kept[-1]["content"].endswith("/* Now make it larger. */")
+    assert len(rows) == 3

@@ -13,6 +13,7 @@ from phases.quality_scoring.compiler import Compiler, find_compiler
 from phases.quality_scoring.config import CompilerLimits, SyntaxConfig
 from phases.quality_scoring.prelude import read_prelude
 from phases.quality_scoring.structure import Structure
+from tests.needs import needing
 
 GOOD = "int add(int left, int right) { return left + right; }\n"
 
@@ -116,10 +117,10 @@ def test_a_users_own_prelude_takes_its_place(tmp_path: Path) -> None:
         read_prelude(mine)
 
 
+@needing("gcc")
 def test_the_headers_of_the_prelude_are_read_without_a_word() -> None:
     compiler = find_compiler("gcc")
-    if compiler is None:
-        pytest.skip("needs GCC")
+    assert compiler is not None
     prelude = read_prelude()
     headers = [f"#include <{h}>" for h in sorted(prelude.headers) if compiler.available(h)]
     found = compiler.read("\n".join(['# 1 "code.c"', *headers, ""]), ("-Wall",), CompilerLimits())
@@ -128,10 +129,10 @@ def test_the_headers_of_the_prelude_are_read_without_a_word() -> None:
         assert Structure(text).faults == [], text
 
 
+@needing("gcc")
 def test_the_declarations_of_the_prelude_compile_together() -> None:
     compiler = find_compiler("gcc")
-    if compiler is None:
-        pytest.skip("needs GCC")
+    assert compiler is not None
     prelude = read_prelude()
     texts = dict.fromkeys(t for t in prelude.names.values() if t not in prelude.headers)
     found = compiler.read("\n".join(['# 1 "code.c"', *texts, ""]), ("-Wall",), CompilerLimits())

@@ -5,13 +5,13 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from phases.quality_scoring.compiler import find_compiler
 from phases.quality_scoring.extract import normalise
 from phases.quality_scoring.guard import guard
+from tests.needs import needing
 
 PIECES = [
     *(
@@ -60,7 +60,7 @@ PIECES = [
 ]
 
 
-@pytest.mark.skipif(find_compiler("gcc") is None, reason="needs GCC")
+@needing("gcc")
 @settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(pieces=st.lists(st.sampled_from(PIECES), max_size=24))
 def test_the_preprocessor_never_opens_a_file_outside(pieces: list[str], tmp_path: Path) -> None:

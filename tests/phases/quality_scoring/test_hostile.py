@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 
 from phases.quality_scoring import QualityScoringConfig, Score, score
-from phases.quality_scoring.compiler import find_compiler
 from phases.quality_scoring.config import CompilerLimits, SyntaxConfig
+from tests.needs import needing
 
 GOOD = "int add(int left, int right)\n{\n    return left + right;\n}\n"
 LIMITS = CompilerLimits(cpu_seconds=1, wall_seconds=4.0, memory_mb=256, output_kb=256)
 CONFIG = QualityScoringConfig(syntax=SyntaxConfig(limits=LIMITS))
 BOUND = 20.0  # seconds; the limits and much for a busy machine
 
-pytestmark = pytest.mark.skipif(find_compiler("gcc") is None, reason="needs GCC")
+pytestmark = needing("gcc")
 
 
 def tower(first: str, by: str, levels: int = 12) -> str:
@@ -155,3 +155,48 @@ def test_an_include_of_a_file_is_refused_by_name(path: str) -> None:
     result = quickly(f'#include "{path}"\n{GOOD}')
     assert f'refused: #include "{path}"' in said(result)
     assert result.syntax == 6.0
+
+
+SIZES = (60_000, 150_000)  # characters: short enough to be searched for words, and beyond that
+
+
+@pytest.mark.parametrize(
+    "unit",
+    [
+        *(
+            "`",
+            "```\n",
+            "```c\n",
+            "~~~\n",
+            "<think>\n",
+            "</think>",
+            "<code>\n",
+            '{"a":',
+            '{"a":"x',
+            '{\\"a\\":',
+            "&lt;",
+        ),
+        *(
+            "@@ -1 +1 @@\n",
+            "> ",
+            "- ",
+            "word ",
+            "here is my thought process:\n",
+            "<<<<<<< a\n",
+            "cat <<EOF a.c\n",
+        ),
+        *("1 | x\n", "'a", '"""\n', "\ud800", "\0", "[", "```c\nint f(void){return 1;}\n```\n"),
+    ],
+    ids=repr,
+)
+@pytest.mark.parametrize("size", SIZES)
+def test_a_wrapping_without_an_end_comes_to_one(unit: str, size: int) -> None:
+    quickly(unit * (size // len(unit)))
+
+
+def test_ten_megabytes_of_backticks_are_refused_by_name() -> None:
+    assert "characters are more than 500000" in said(quickly("`" * 10_000_000))
+
+
+def test_lines_on_which_the_grammar_goes_astray_are_refused_by_name() -> None:
+    assert "goes astray" in said(quickly("int x;\n" + "".join(f"{n}: x\n" for n in range(8_000))))

@@ -8,11 +8,17 @@ import signal
 import tarfile
 import time
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from fsm.errors import RunBusy
+from fsm.store import Scratch
+from fsm.store.local import LocalStore
 from phases.sagemaker_job.config import SageMakerJobConfig
 from phases.sagemaker_job.environment import Layout, variables
+from phases.sagemaker_job.handlers import channels
 from phases.sagemaker_job.job import Job, JobRefused, JobSpec
 from phases.sagemaker_job.local import LocalProvider, pack
 
@@ -41,6 +47,25 @@ def provider(tmp_path: Path) -> LocalProvider:
         tmp_path / "jobs",
         SageMakerJobConfig(output=str(tmp_path / "out"), grace_seconds=2, poll_seconds=0.05),
     )
+
+
+@pytest.mark.parametrize(
+    ("there", "given"),
+    [
+        ((), {}),
+        (("teacher/outputs.jsonl",), {"train": {"teacher.jsonl": "teacher/outputs.jsonl"}}),
+        (
+            ("data/processed/train.jsonl", "data/processed/val.jsonl", "data/splits/train.jsonl"),
+            {
+                "train": {"train.jsonl": "data/processed/train.jsonl"},
+                "validation": {"val.jsonl": "data/processed/val.jsonl"},
+            },
+        ),
+    ],
+)
+def test_a_job_is_given_what_the_artifacts_at_hand_give(there: tuple[str, ...], given: object) -> None:
+    ctx: Any = SimpleNamespace(has=lambda name: name in there)
+    assert channels(ctx) == given
 
 
 def finished(provider: LocalProvider, name: str, seconds: float = 60) -> Job:
@@ -104,6 +129,29 @@ def test_a_killed_job_is_started_again(provider: LocalProvider, spec: JobSpec, t
         time.sleep(0.01)
     os.killpg(int(lock.read_text()), signal.SIGKILL)
     assert finished(provider, name).status == "Completed"
+
+
+def test_the_scratch_that_a_job_works_in_is_not_removed_before_it_is_over(
+    spec: JobSpec, tmp_path: Path
+) -> None:
+    """The run that follows the job may have gone, and its name been begun anew."""
+    run = LocalStore(tmp_path / "store").run("outer")
+    run.write_header(b"{}")
+    scratch = Scratch(tmp_path / "work", run)
+    provider = LocalProvider(scratch.directory("jobs"), SageMakerJobConfig(output=str(tmp_path / "out")))
+    name = provider.create(spec)
+    lock = scratch.path / "jobs" / name / "job.lock"
+    deadline = time.monotonic() + 20
+    while not lock.exists() or not lock.read_text():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    with pytest.raises(RunBusy):
+        scratch.remove()
+    assert finished(provider, name).status == "Completed"
+    while alive(lock.read_text()):
+        assert time.monotonic() < deadline + 60
+        time.sleep(0.01)
+    assert scratch.remove()
 
 
 def alive(pid: str) -> bool:

@@ -26,9 +26,9 @@ def converse(text: str, stop: str = "end_turn") -> Reply:
     return 200, "", json.dumps(body).encode()
 
 
-def failure(status: int, code: str) -> Reply:
+def failure(status: int, code: str, message: str = "") -> Reply:
     """An error as Bedrock writes it."""
-    return status, code, json.dumps({"message": f"{code} it is"}).encode()
+    return status, code, json.dumps({"message": message or f"{code} it is"}).encode()
 
 
 @dataclass
@@ -41,6 +41,8 @@ class Bedrock:
     headers: list[dict[str, str]] = field(default_factory=list)
     bodies: list[dict[str, Any]] = field(default_factory=list)
     paths: list[str] = field(default_factory=list)
+    extra: dict[str, str] = field(default_factory=dict)
+    """More headers of every reply."""
     lock: Any = field(default_factory=threading.Lock)
 
 
@@ -66,6 +68,8 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bedrock]:
             self.send_response(status)
             if code:
                 self.send_header("x-amzn-ErrorType", code)
+            for name, value in held.extra.items():
+                self.send_header(name, value)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(content)))
             self.end_headers()
@@ -85,7 +89,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bedrock]:
 
 @pytest.fixture
 def replies() -> Any:
-    """`replies.converse(text)` and `replies.failure(status, code)`."""
+    """`replies.converse(text, stop)` and `replies.failure(status, code, message)`."""
 
     class Replies:
         converse = staticmethod(converse)

@@ -15,6 +15,7 @@ from phases.teacher_generation.asking import Call
 from phases.teacher_generation.bedrock import BedrockTeacher, runtime_client
 from phases.teacher_generation.config import AskingConfig, TeacherConfig
 from phases.teacher_generation.teacher import parse_response
+from phases.turns import spell
 from tests.phases.teacher_generation.future import walk
 
 
@@ -36,6 +37,51 @@ def test_a_prompt_is_sent_as_converse_wants_it_and_the_answer_read(server: Any) 
         }
     ]
     assert server.headers[0]["Authorization"].startswith("AWS4-HMAC-SHA256")
+
+
+def test_all_turns_are_sent_and_a_prompts_own_system_turn_in_the_place_of_the_configured_one(
+    server: Any,
+) -> None:
+    said = [
+        {"role": "system", "content": "Answer in C99."},
+        {"role": "user", "content": "A ring."},
+        {"role": "assistant", "content": "struct ring;"},
+        {"role": "user", "content": "Lock-free."},
+    ]
+    asked = teacher(server.url, system="C only.")
+    asked.invoke(spell(said))
+    assert server.bodies[0]["system"] == [{"text": "Answer in C99."}]
+    assert server.bodies[0]["messages"] == [
+        {"role": turn["role"], "content": [{"text": turn["content"]}]} for turn in said[1:]
+    ]
+
+
+def test_a_question_is_all_that_an_answer_depends_on_and_nothing_else() -> None:
+    one = TeacherConfig(max_tokens=77)
+    asked = BedrockTeacher(one, None).question("gate?")
+    for same in ({"region": "eu-west-1"}, {"read_timeout_s": 5.0}, {"endpoint_url": "http://x"}):
+        assert BedrockTeacher(one.model_copy(update=same), None).question("gate?") == asked
+    for other in ({"model_id": "m"}, {"max_tokens": 78}, {"temperature": 0.3}, {"system": ""}):
+        assert BedrockTeacher(one.model_copy(update=other), None).question("gate?") != asked
+    assert BedrockTeacher(one, None).question("Gate?") != asked
+
+
+def test_as_long_as_the_service_asks_for_is_waited(server: Any, replies: Any) -> None:
+    server.reply = lambda prompt, attempt: (
+        replies.failure(429, "ThrottlingException") if attempt < 2 else replies.converse("int x;")
+    )
+    server.extra = {"Retry-After": "7"}
+    call, slept = called(server)
+    assert slept == [7, 7]
+    assert call.result.retries == 2
+
+
+def test_who_asks_to_wait_for_an_hour_is_asked_another_time(server: Any, replies: Any) -> None:
+    server.reply = lambda prompt, attempt: replies.failure(503, "ServiceUnavailableException")
+    server.extra = {"Retry-After": "3600"}
+    call, slept = called(server)
+    assert (slept, call.result.kind) == ([], "passing")
+    assert "asks to wait 3600 seconds" in call.result.reason
 
 
 def test_an_api_key_goes_into_the_header_and_needs_no_iam(
@@ -73,7 +119,7 @@ def test_an_error_is_named_as_diagram_8_names_it_and_the_client_tries_once(
 
 def called(server: Any, **settings: Any) -> tuple[Call, list[float]]:
     slept: list[float] = []
-    call = Call("gate?", teacher(server.url, **settings), AskingConfig(), slept.append)
+    call = Call("gate?", teacher(server.url, **settings), AskingConfig(), slept.append, lambda bound: bound)
     walk(call)
     return call, slept
 

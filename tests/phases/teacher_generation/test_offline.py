@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from phases.teacher_generation.offline.prompts import Split, generate
 from phases.teacher_generation.offline.shapes import SHAPES, words
 from phases.teacher_generation.offline.teacher import OfflineTeacher, choose_shape, write_function
 from phases.teacher_generation.teacher import parse_response
+from tests.needs import needing
 
 KEYWORDS = {
     "TSN": {"pcp", "vlan", "timestamp", "gate", "priority", "qbv", "qav", "shaper", "gcl", "schedule"},
@@ -29,9 +29,8 @@ def test_there_are_several_dozen_shapes_and_no_two_of_a_kind() -> None:
     assert len({shape.kind for _, shape in ALL}) == len({shape.does for _, shape in ALL}) == len(ALL)
 
 
+@needing("gcc")
 def test_every_shape_compiles_without_a_warning(tmp_path: Path) -> None:
-    if shutil.which("gcc") is None:
-        pytest.skip("no gcc here")
     headers = "#include <stdbool.h>\n#include <stddef.h>\n#include <stdint.h>\n"
     texts = [
         shape.write(f"f_{shape.kind}_{number}", number, unit)

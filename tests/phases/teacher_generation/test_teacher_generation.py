@@ -154,7 +154,9 @@ def test_a_prompt_file_that_is_not_there_says_where_it_comes_from(finish: Finish
 def test_an_interrupted_run_asks_nothing_twice_and_ends_with_the_same_bytes(
     finish: Finish, server: Any, prompts: str
 ) -> None:
-    whole = finish("teacher_generation", bedrock(server, prompts), name="whole")
+    """Each run pays for its own answers here, so that the second one has something to ask."""
+    anew = bedrock(server, prompts, workers=2, reuse=False)
+    whole = finish("teacher_generation", anew, name="whole")
     server.prompts.clear()
     interrupted, reply = Stop(), server.reply
 
@@ -164,11 +166,11 @@ def test_an_interrupted_run_asks_nothing_twice_and_ends_with_the_same_bytes(
 
     server.reply = stop_at_the_fifteenth
     with pytest.raises(StopRequested):
-        finish("teacher_generation", bedrock(server, prompts, workers=2), name="cut", stop=interrupted)
+        finish("teacher_generation", anew, name="cut", stop=interrupted)
     paid = set(server.prompts)
     assert 15 <= len(paid) < 24
     server.reply = reply
-    resumed = finish("teacher_generation", bedrock(server, prompts, workers=2), name="cut")
+    resumed = finish("teacher_generation", anew, name="cut")
     assert sorted(server.prompts) == sorted(set(server.prompts))
     assert len(server.prompts) == 24
     assert resumed.fold.files == whole.fold.files
@@ -188,3 +190,172 @@ def test_a_run_that_is_not_let_in_keeps_what_it_paid_for(
     server.reply = reply
     assert finish("teacher_generation", bedrock(server, prompts, workers=1)).outcome.outcome == "done"
     assert len(server.prompts) == 6 + 24 - 5
+
+
+# What is paid for, and what fails
+
+
+def unanswered(replies: Any, broken: dict[int, tuple[int, str, str]]) -> Callable[[str, int], Any]:
+    """Refuses the prompts of some numbers: status, code, message; those of no status are cut off at max_tokens."""
+
+    def reply(prompt: str, attempt: int) -> Any:
+        said = broken.get(int(prompt.split("_")[1].split("`")[0]))
+        if said is None:
+            return replies.converse(f"int f(void);  /* {prompt} */")
+        return replies.failure(*said) if said[0] else replies.converse("int f(", "max_tokens")
+
+    return reply
+
+
+DOWN, LONG, CUT = (
+    (500, "InternalServerException", "boo"),
+    (400, "ValidationException", "Input is too long for requested model."),
+    (0, "", ""),
+)
+
+
+def test_a_renamed_run_pays_for_nothing_and_leaves_the_same_bytes(
+    finish: Finish, server: Any, replies: Any, prompts: str
+) -> None:
+    """Also of what it took to get an answer, so that a run killed in mid-batch is resumed to the same journal."""
+    reply = server.reply
+    server.reply = lambda prompt, attempt: (
+        replies.failure(429, "ThrottlingException")
+        if attempt == 0 and "_7`" in prompt
+        else reply(prompt, attempt)
+    )
+    first = finish("teacher_generation", bedrock(server, prompts), name="first")
+    assert len(server.prompts) == 25
+    second = finish("teacher_generation", bedrock(server, prompts, workers=3), name="second")
+    assert len(server.prompts) == 25
+    assert second.data["summary"]["retries"] == 1
+    assert second.fold.files == first.fold.files
+    assert second.data | {"workers": 10} == first.data
+    assert second.counts == first.counts
+
+
+def test_where_answers_are_not_to_be_reused_each_run_asks_for_its_own(
+    finish: Finish, server: Any, prompts: str
+) -> None:
+    anew = bedrock(server, prompts, reuse=False)
+    for name in ("first", "second"):
+        finish("teacher_generation", anew, name=name)
+    assert len(server.prompts) == 48
+    finish("teacher_generation", bedrock(server, prompts), name="third")
+    assert len(server.prompts) == 72  # theirs are no answers for others
+
+
+def test_the_offline_teacher_has_no_ledger(finish: Finish, prompts: str, tmp_path: Path) -> None:
+    finish("teacher_generation", OFFLINE | {"prompts": prompts})
+    assert not (tmp_path / "store" / "teacher").exists()
+
+
+def test_a_run_within_the_share_ends_and_says_how_many_failed_for_which_reason(
+    finish: Finish, server: Any, replies: Any, prompts: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server.reply = unanswered(replies, {7: LONG, 8: CUT, 9: CUT})
+    done = finish("teacher_generation", bedrock(server, prompts, max_failed_share=0.125))
+    assert done.outcome.outcome == "done"
+    summary = json.loads(done.text("teacher/summary.json"))
+    assert summary == done.data["summary"]
+    assert (summary["failed"], summary["failures"]) == (3, {"truncated": 2, "length": 1})
+    assert "3 of 24 prompts have no answer (truncated 2, length 1)" in capsys.readouterr().out
+    assert [row["cause"] for row in done.rows("teacher/failures.jsonl")] == [
+        "length",
+        "truncated",
+        "truncated",
+    ]
+
+
+def test_over_the_share_it_stops_and_a_resume_asks_what_failed_in_passing_and_only_that(
+    finish: Finish, server: Any, replies: Any, prompts: str
+) -> None:
+    section = bedrock(server, prompts, max_failed_share=0.05, max_retries=1)
+    server.reply = unanswered(replies, {3: DOWN, 7: LONG, 12: DOWN, 23: DOWN})
+    stopped = finish("teacher_generation", section)
+    assert stopped.outcome.outcome == "stopped"
+    assert "answered 20 of 24 prompts; 4 have no answer" in stopped.outcome.message
+    assert "service 3, length 1" in stopped.outcome.message
+    assert "lines 4, 8, 13, 24 of" in stopped.outcome.message
+    assert [row["kind"] for row in stopped.rows("teacher/failures.jsonl")] == [
+        "passing",
+        "item",
+        "passing",
+        "passing",
+    ]
+    assert json.loads(stopped.text("teacher/summary.json"))["failed"] == 4
+    server.prompts.clear()
+    server.reply = unanswered(replies, {7: LONG})
+    done = finish("teacher_generation", section)
+    assert sorted(server.prompts) == [f"Write `gate_{n}` for TSN." for n in (12, 23, 3)]
+    assert done.outcome.outcome == "done"
+    rows = done.rows("teacher/outputs.jsonl")
+    assert [row["messages"][0]["content"] for row in rows] == [
+        f"Write `gate_{n}` for TSN." for n in range(24) if n != 7
+    ]
+
+
+def test_where_the_prompts_own_failures_are_too_many_a_resume_asks_nothing_and_names_their_lines(
+    finish: Finish, server: Any, replies: Any, prompts: str
+) -> None:
+    section = bedrock(server, prompts)
+    server.reply = unanswered(replies, {3: CUT, 7: LONG, 12: DOWN})
+    assert finish("teacher_generation", section).outcome.outcome == "stopped"
+    server.reply = unanswered(replies, {3: CUT, 7: LONG})
+    server.prompts.clear()
+    for _ in range(2):
+        stopped = finish("teacher_generation", section)
+        assert stopped.outcome.outcome == "stopped"
+        assert "lines 4, 8 of" in stopped.outcome.message
+        assert "raise teacher_generation.max_failed_share" in stopped.outcome.message
+        assert server.prompts == ["Write `gate_12` for TSN."]
+
+
+def test_the_number_that_may_fail_is_exact(finish: Finish, server: Any, replies: Any, prompts: str) -> None:
+    server.reply = unanswered(replies, {3: CUT, 7: LONG, 20: LONG})
+    assert (
+        finish("teacher_generation", bedrock(server, prompts, max_failed_share=0.125)).outcome.outcome
+        == "done"
+    )
+    stricter = bedrock(server, prompts, max_failed_share=0.124)
+    assert finish("teacher_generation", stricter, name="stricter").outcome.outcome == "stopped"
+
+
+def test_all_turns_are_asked_and_stay_in_the_training_row(
+    finish: Finish, server: Any, replies: Any, tmp_path: Path
+) -> None:
+    said = [
+        {"role": "system", "content": "Answer in C99."},
+        {"role": "user", "content": "Write a ring buffer."},
+        {"role": "assistant", "content": "struct ring { int n; };"},
+        {"role": "user", "content": "Now make it lock-free."},
+    ]
+    other = [said[1], said[2], {"role": "user", "content": "Now make it larger."}]
+    path = tmp_path / "turns.jsonl"
+    path.write_text("".join(json.dumps({"messages": turns}) + "\n" for turns in (said, other, said)))
+    server.reply = lambda prompt, attempt: replies.converse("int f(void);")
+    done = finish("teacher_generation", bedrock(server, str(path)))
+    assert len(server.bodies) == 2
+    assert {json.dumps(body["messages"][-1]["content"]) for body in server.bodies} == {
+        json.dumps([{"text": turns[-1]["content"]}]) for turns in (said, other)
+    }
+    rows = done.rows("teacher/outputs.jsonl")
+    assert [row["messages"] for row in rows] == [
+        [*turns, {"role": "assistant", "content": "int f(void);"}] for turns in (said, other)
+    ]
+    assert len({row["digest"] for row in rows}) == 2
+    assert done.rows("teacher/prompts.jsonl") == [{"messages": said}, {"messages": other}]
+
+
+def test_a_prompt_of_several_turns_that_failed_can_be_asked_as_its_row_stands(
+    finish: Finish, server: Any, replies: Any, tmp_path: Path
+) -> None:
+    said = [{"role": "system", "content": "C99."}, {"role": "user", "content": "A ring."}]
+    path = tmp_path / "turns.jsonl"
+    path.write_text(json.dumps({"messages": said}) + "\n" + json.dumps({"prompt": "A queue."}) + "\n")
+    server.reply = lambda prompt, attempt: (
+        replies.converse("", "content_filtered") if prompt == "A ring." else replies.converse("int x;")
+    )
+    done = finish("teacher_generation", bedrock(server, str(path), max_failed_share=0.5))
+    (row,) = done.rows("teacher/failures.jsonl")
+    assert (row["messages"], row["cause"]) == (said, "filtered")

@@ -1,0 +1,109 @@
+"""Whose failure it is: the prompt's own, a passing one, or everybody's, which stops the run.
+
+What a single error means is the table's to say (`fsm.faults`). What it leaves open, calls decide together: a failure
+that repeats, with no answer in between, is everybody's.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from email.utils import parsedate_to_datetime
+
+from fsm.faults import Fault, Kind, fault
+from phases.errors import (
+    AccessDenied,
+    AttemptsSpent,
+    ModelStreamError,
+    NoCredentials,
+    PipelineError,
+    ThrottlingException,
+)
+from phases.services import entered
+
+KEPT = "What was answered is kept, and is not paid for again."
+_OF_ONE_CALL = re.compile(r"\b[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}\b")
+"""A request's id, which some messages carry: two of them are no two reasons."""
+
+
+def judged(error: BaseException) -> Fault:
+    """What an error of a teacher means: by the service's own words where it was raised from them."""
+    if not isinstance(error, PipelineError):
+        return fault(error)
+    if error.__cause__ and (said := fault(error.__cause__)).kind is not Kind.UNKNOWN:
+        return said
+    kind, cause = {
+        ThrottlingException.recovery: (Kind.PASSING, "throttling"),
+        ModelStreamError.recovery: (Kind.PASSING, "network"),
+        NoCredentials.recovery: (Kind.EVERYBODY, "credentials"),
+        AccessDenied.recovery: (Kind.EVERYBODY, "access"),
+    }.get(error.recovery, (Kind.UNKNOWN, "unknown"))
+    return Fault(kind, type(error).__name__, cause, "", str(error))
+
+
+def stopping(found: Fault, teacher: str, why: str = "") -> PipelineError:
+    """The error that stops a run, by the entry state of Diagram 8 that fits: one paragraph."""
+    cls: type[PipelineError] = AccessDenied
+    if found.kind is Kind.PASSING:
+        cls = AttemptsSpent
+    elif entered(found) is NoCredentials:
+        cls = NoCredentials
+    why = why or "what is refused is refused to every prompt alike, so no other is asked"
+    said = " ".join(
+        [f"{teacher} gives no answers ({found.cause}): {found.message.rstrip('.')}.", found.advice]
+    )
+    return cls(f"{said.strip()} {why[0].upper()}{why[1:]}. {KEPT}")
+
+
+class Everybodys:
+    """Over the calls of one run, from any thread: whether a failure repeats, with no answer since, as often as there are
+    workers (twice at least: one call repeats nothing)."""
+
+    def __init__(self, workers: int) -> None:
+        self.most = max(2, workers)
+        self._lock = threading.Lock()
+        self._since: Counter[tuple[str, str]] = Counter()
+
+    def answered(self) -> None:
+        """The teacher has answered somebody just now."""
+        with self._lock:
+            self._since.clear()
+
+    def failed(self, found: Fault, teacher: str, halt: Callable[[], None]) -> None:
+        """A call has failed for good, for a reason that may be everybody's. Raises the error that stops the run.
+
+        `halt` sees to it that no other call begins: at once, before the next one that ends can look.
+        """
+        passing = found.kind is Kind.PASSING  # and was tried again: what matters is that nobody came through
+        key = ("", "") if passing else (found.code, _OF_ONE_CALL.sub("", found.message))
+        with self._lock:
+            self._since[key] += 1
+            times = self._since[key]
+            if times >= self.most:
+                self._since.clear()  # a resume begins to count anew
+                halt()
+        if times >= self.most:
+            raise stopping(found, teacher, f"{times} prompts failed like that, with no answer in between")
+
+
+def retry_after(error: BaseException) -> float:
+    """The seconds that the service asks to wait for; 0 where it does not say."""
+    for e in (error, error.__cause__):
+        response = getattr(e, "response", None)
+        meta = response.get("ResponseMetadata") if isinstance(response, dict) else None
+        headers = meta.get("HTTPHeaders") if isinstance(meta, dict) else None
+        said = str(headers.get("retry-after", "")) if isinstance(headers, dict) else ""
+        if not said:
+            continue
+        try:
+            return max(0.0, float(said))
+        except ValueError:
+            pass
+        try:
+            return max(0.0, parsedate_to_datetime(said).timestamp() - time.time())
+        except (ValueError, OverflowError):
+            pass
+    return 0.0
