@@ -17,7 +17,7 @@ import json
 import os
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pydantic_core import to_json
@@ -53,16 +53,52 @@ def encode(record: dict[str, Any]) -> bytes:
 
 def decode(line: bytes, where: str) -> dict[str, Any]:
     """A line as a record, held against the schema. Raises JournalDamaged or NewerFormat."""
+    from fsm.journal.record import read
+
+    return read(line, where)
+
+
+def checked(value: Any, where: str) -> dict[str, Any]:
+    """A value, if it is a record. Raises JournalDamaged."""
     from fsm.journal.record import validated
 
-    try:
-        value = json.loads(line)
-    except (ValueError, RecursionError) as e:
-        raise JournalDamaged(
-            f"{where}: a record is not JSON ({e}). The journal was changed from outside: restore it from a copy, or start "
-            "anew with --fresh."
-        ) from e
     return validated(value, where)
+
+
+def header_of(content: bytes, run: RunStore) -> dict[str, Any]:
+    """What a run's run.json says. Raises NewerFormat, JournalDamaged."""
+    try:
+        header = json.loads(content)
+        version = int(header["format"])
+    except (ValueError, KeyError, TypeError) as e:
+        raise JournalDamaged(
+            f"{run.url}/run.json is not the header of a run ({e!r}). Restore it from a copy, or start anew with --fresh."
+        ) from e
+    if version > FORMAT:
+        raise NewerFormat(
+            f"Run {run.name} at {run.url} was written in format {version}; this version reads up to {FORMAT}. "
+            "Use the version that wrote it, or a newer one; nothing was changed."
+        )
+    return header  # type: ignore[no-any-return]
+
+
+def foreign(
+    name: str, url: str, header: Mapping[str, Any], header_digest: str, prev: str | None
+) -> str | None:
+    """What shows that a run is not the one it stands as (`Journal.foreign`); `prev` is what its first record names."""
+    named = header.get("name")
+    if isinstance(named, str) and named != name:
+        return (
+            f"Run {name} at {url} is run {named} under another name: its run.json says so. It can be read, and "
+            f"not gone on with: give it the name {named} back, or begin a run of this name with --fresh."
+        )
+    if prev in (None, GENESIS, header_digest):
+        return None
+    return (
+        f"Run {name} at {url} was begun with another run.json: its first record names {prev[:12]}, and the one "
+        f"there is {header_digest[:12]} by SHA-256. It can be read, and not gone on with: put run.json back as it was, or start "
+        "anew with --fresh."
+    )
 
 
 def essence(record: dict[str, Any]) -> dict[str, Any]:
@@ -115,19 +151,7 @@ class Journal:
             raise NoSuchRun(
                 f"There is no run {self.store.name} at {self.store.url}. `fsm runs` lists those there are."
             )
-        try:
-            header = json.loads(content)
-            version = int(header["format"])
-        except (ValueError, KeyError, TypeError) as e:
-            raise JournalDamaged(
-                f"{self.store.url}/run.json is not the header of a run ({e!r}). Restore it from a copy, or start anew with --fresh."
-            ) from e
-        if version > FORMAT:
-            raise NewerFormat(
-                f"Run {self.store.name} at {self.store.url} was written in format {version}; this version reads up to {FORMAT}. "
-                "Use the version that wrote it, or a newer one; nothing was changed."
-            )
-        return header  # type: ignore[no-any-return]
+        return header_of(content, self.store)
 
     def foreign(self) -> str | None:
         """What shows that this is not the run it stands as, as a paragraph; None where nothing does.
@@ -135,19 +159,9 @@ class Journal:
         A copy under another name, or a run.json that was changed since. Such a run can be read; it is not gone on with: its
         effects outside and its scratch are named after the run that it was. Raises what `header` does.
         """
-        named = self.header().get("name")
-        if isinstance(named, str) and named != self.store.name:
-            return (
-                f"Run {self.store.name} at {self.store.url} is run {named} under another name: its run.json says so. It can be read, and "
-                f"not gone on with: give it the name {named} back, or begin a run of this name with --fresh."
-            )
-        prev = _prev_of(self.store.first())
-        if prev in (None, GENESIS, self._header):
-            return None
-        return (
-            f"Run {self.store.name} at {self.store.url} was begun with another run.json: its first record names {prev[:12]}, and the one "
-            f"there is {(self._header or '')[:12]} by SHA-256. It can be read, and not gone on with: put run.json back as it was, or start "
-            "anew with --fresh."
+        header = self.header()
+        return foreign(
+            self.store.name, self.store.url, header, self._header or "", _prev_of(self.store.first())
         )
 
     def _genesis(self) -> str:

@@ -26,6 +26,8 @@ from fsm.store.local_shelf import LocalShelf
 from fsm.store.shelf import shelf_name
 
 CHUNK = 1 << 16
+LOCK_TRIES = 5
+LOCK_PAUSE = 0.01  # seconds between two of them
 
 
 def _store_error(what: str, path: Path, e: OSError) -> StoreError:
@@ -186,7 +188,7 @@ class LocalRun:
         except OSError as e:
             raise _store_error("The journal cannot be opened for writing:", self.journal, e) from e
         try:
-            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._lock()
         except BlockingIOError:
             self._close()
             live = self.read_live() or {}
@@ -214,6 +216,17 @@ class LocalRun:
         except JournalDamaged:
             self._close()
             raise
+
+    def _lock(self) -> None:
+        """Take the lock. Who looks whether it is held (`busy`) holds it too, for microseconds: so more than once."""
+        for left in reversed(range(LOCK_TRIES)):
+            try:
+                fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+            except BlockingIOError:
+                if not left:
+                    raise
+                time.sleep(LOCK_PAUSE)
 
     def _opened_first(self) -> None:
         """Give a journal without a record its mode, which the umask had a say in when it was made just now."""

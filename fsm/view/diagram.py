@@ -137,11 +137,7 @@ def _class_lines(views: dict[str, StateView], whole: Chart) -> Iterable[str]:
 
 def look(view: StateView) -> str:
     """Which of LOOKS a state has."""
-    if view.failing:
-        return "failed"
-    if view.active:
-        return "active"
-    return "visited" if view.visits else "never"
+    return view.look
 
 
 def times(n: int) -> str:

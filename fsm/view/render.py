@@ -76,7 +76,7 @@ def render(
     number of the record up to which a run is shown. Without `output` the Mermaid text goes to standard output. As JSON
     one object: what, machine, run, at, diagram (the file), changed (why the drawing may not fit the run, or null), foreign
     (why the run is not the one it stands as, or null), output, and of a run states {path: {class, active, visits,
-    seconds, errors, skipped, label, failing}} and edges {"source --> target : label": times taken}, and text.
+    seconds, errors, skipped, label, failing, last, error, seen, inside}} and edges {"source --> target : label": times taken}, and text.
     """
     if output is not None and output.suffix.lower() not in FORMATS:
         raise ConfigError(
