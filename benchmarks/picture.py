@@ -1,6 +1,6 @@
 """What a moment of a run costs as a picture: marking a base, beside having Mermaid draw the whole anew.
 
-    python -m benchmarks.picture [--rounds 200] [--largest 500] [--no-drawing]
+    python -m benchmarks.picture [--rounds 200] [--largest 100] [--no-drawing]
 
 Of each drawing, and of one of as many states as `--largest` says, which Mermaid draws once. Times are of one process on a
 machine that does other things too; `mark` is the median and the 95th percentile of the rounds, each with other counts.
@@ -75,7 +75,7 @@ def row(path: Path, rounds: int, anew: bool) -> dict[str, Any]:
     drawn = None
     if anew:
         began = time.perf_counter()
-        mermaid_draw.draw(text, path.stem, path.name, seconds=600)
+        mermaid_draw.draw(text, path.stem, path.name, seconds=3600)
         drawn = time.perf_counter() - began
     return {
         "drawing": path.stem,
@@ -91,7 +91,7 @@ def row(path: Path, rounds: int, anew: bool) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description="Marking a picture, beside drawing it anew.")
     parser.add_argument("--rounds", type=int, default=200)
-    parser.add_argument("--largest", type=int, default=500)
+    parser.add_argument("--largest", type=int, default=100)
     parser.add_argument("--no-drawing", action="store_true", help="leave out drawing anew")
     chosen = parser.parse_args()
     rows = [

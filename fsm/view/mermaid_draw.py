@@ -84,7 +84,7 @@ def _ask(request: dict[str, Any], seconds: float, what: str) -> dict[str, str]:
     try:
         done = subprocess.run(
             [sys.executable, "-I", str(ENGINE)],
-            input=json.dumps(request),
+            input=json.dumps(request | {"seconds": seconds}),
             capture_output=True,
             text=True,
             encoding="utf-8",

@@ -2,8 +2,8 @@
 
 A script and no module of the program: `fsm.view.mermaid_draw` starts it with a request in JSON on its standard input,
 
-    {"do": "svg", "text": ..., "config": {...}}    the diagram as Mermaid draws it
-    {"do": "png", "svg": ...}                      a picture as pixels, on white
+    {"do": "svg", "seconds": ..., "text": ..., "config": {...}}    the diagram as Mermaid draws it
+    {"do": "png", "seconds": ..., "svg": ...}                      a picture as pixels, on white
 
 and it answers on standard output with one line of JSON, {"svg": ...}, {"png": base64} or {"error": ...}.
 """
@@ -13,6 +13,8 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
+import math
+import signal
 import sys
 from typing import Any
 
@@ -32,6 +34,11 @@ def answer(request: dict[str, Any]) -> dict[str, str]:
 
 
 if __name__ == "__main__":
+    asked = json.load(sys.stdin)
+    if hasattr(
+        signal, "alarm"
+    ):  # a layout that never ends outlives nobody, not even a program that was killed
+        signal.alarm(math.ceil(asked["seconds"]) + 1)
     with contextlib.redirect_stdout(sys.stderr):  # what the engine says is no answer
-        said = answer(json.load(sys.stdin))
+        said = answer(asked)
     json.dump(said, sys.stdout)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
+import signal
+import subprocess
+import sys
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
@@ -171,6 +175,15 @@ def test_a_drawing_that_never_ends_is_an_error(monkeypatch: pytest.MonkeyPatch, 
     engine(monkeypatch, tmp_path, "while True: pass")
     with pytest.raises(DrawingError, match=r"did not finish x.mmd within 0.2 s. The diagram as text"):
         draw("stateDiagram-v2\nA --> B\n", file="x.mmd", seconds=0.2)
+
+
+def test_a_drawing_that_never_ends_does_not_outlive_a_program_that_was_killed() -> None:
+    """Nobody waits for the engine here, as when its program is gone: it ends by itself."""
+    frozen = "stateDiagram-v2\n[*] --> A\nstate A {\n  A --> A : again\n}\n"
+    asked = json.dumps({"do": "svg", "seconds": 0.1, "text": frozen, "config": mermaid_draw.CONFIG})
+    command = [sys.executable, "-I", str(mermaid_draw.ENGINE)]
+    done = subprocess.run(command, input=asked, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (-signal.SIGALRM, "")
 
 
 def test_an_engine_that_dies_is_an_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
