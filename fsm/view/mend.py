@@ -20,7 +20,7 @@ Ends = tuple[str, str, str]  # the `data-id` of a line, and the states that it l
 
 OFF = 6.0  # points that the end of a line may be off the border of a composite
 CLEAR = 5.0  # points that are kept free around titles and labels
-ASIDE = 9.0  # points between a title and a line beside it
+ASIDE = (9.0, 5.0, 2.0)  # points between a title and a line beside it; as many as there is room for
 MARGIN = 60.0  # points that the picture may grow for a label
 HIDDEN = 0.35  # share of a line that its label may hide
 SHARES = (0.5, 0.42, 0.58, 0.34, 0.66, 0.26, 0.74, 0.18, 0.82)  # where along its line a label may stand
@@ -105,13 +105,19 @@ def _clear_title(cluster: Cluster, drawn: Scene) -> None:
     title, words, bar = cluster.title, cluster.words, cluster.bar
     if title is None or words is None or bar is None:
         return
-    half = words.width / 2 + ASIDE
     taken = [
         (x, x) for line in drawn.lines.values() for x, y in line.dots(3.0) if bar.grown(-2.0).holds((x, y))
     ]
     taken += [(label.box.x0, label.box.x1) for label in drawn.labels.values() if label.box.shared(bar)]
-    if bar.width < 2 * half:
-        return
+    for aside in ASIDE:
+        if (x := _free(bar, words.width / 2 + aside, taken)) is not None:
+            _move(title, x - words.middle[0], 0.0)
+            cluster.words = words.moved(x - words.middle[0], 0.0)
+            return
+
+
+def _free(bar: Box, half: float, taken: Sequence[tuple[float, float]]) -> float | None:
+    """The place nearest to the middle of the bar where nothing is taken for `half` on either side."""
     middle = bar.middle[0]
     edges = [bar.x0, *(x for span in taken for x in span), bar.x1]
     places = [middle, *(x + half for x in edges), *(x - half for x in edges)]
@@ -122,10 +128,7 @@ def _clear_title(cluster: Cluster, drawn: Scene) -> None:
         and x + half <= bar.x1
         and not any(a < x + half and b > x - half for a, b in taken)
     ]
-    if free:
-        dx = min(free, key=lambda x: (abs(x - middle), x)) - words.middle[0]
-        _move(title, dx, 0.0)
-        cluster.words = words.moved(dx, 0.0)
+    return min(free, key=lambda x: (abs(x - middle), x), default=None)
 
 
 # Labels
