@@ -122,12 +122,22 @@ def check(args: argparse.Namespace) -> int:
     """What can be proved of a configuration before anything runs."""
     from fsm import check as checks
     from fsm import config as configs
+    from fsm.errors import ConfigError
 
-    program = configs.load(args.config).program
-    findings = checks.check(program)
+    try:
+        program = configs.load(args.config).program
+    except ConfigError as e:
+        if not e.mistakes:
+            raise
+        findings = [
+            checks.Finding("error", e.code, mistake.file, mistake.line, mistake.column, mistake.message)
+            for mistake in e.mistakes
+        ]
+    else:
+        findings = checks.check(program)
     for finding in findings:
         out(json.dumps(finding.as_json()) if args.json else finding)
-    if not findings and not args.json:
+    if not findings and not args.json:  # so there is a program
         out(f"{args.config}: {len(program.machines)} machines, nothing to complain of")
     return 2 if any(f.severity == "error" for f in findings) else 0
 

@@ -5,10 +5,14 @@ from __future__ import annotations
 import argparse
 import json
 import os
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
 from fsm.speech import READER_GONE, emit, finished, say, settle, unwritten
+
+if TYPE_CHECKING:
+    from fsm.errors import Mistake
 
 
 def of_run(
@@ -41,11 +45,14 @@ def of_store(parser: argparse.ArgumentParser, as_json: str = "JSON, one line an 
 
 def guarded(do: Callable[[argparse.Namespace], int], args: argparse.Namespace) -> int:
     """Call a command; the engine's errors become one paragraph (or, with --json, one line) and an exit code."""
-    from fsm.errors import FsmError
+    from fsm.errors import ConfigError, FsmError
     from fsm.mermaid import MermaidError
 
     try:
         code = do(args)
+    except ConfigError as e:
+        _complain(args, e.message, e.code, e.mistakes)
+        code = e.exit_code
     except FsmError as e:
         _complain(args, e.message, e.code)
         code = e.exit_code
@@ -61,10 +68,12 @@ def guarded(do: Callable[[argparse.Namespace], int], args: argparse.Namespace) -
     return finished(code)
 
 
-def _complain(args: argparse.Namespace, message: str, code: str) -> None:
+def _complain(args: argparse.Namespace, message: str, code: str, mistakes: Sequence[Mistake] = ()) -> None:
     if getattr(args, "json", False):
-        emit(json.dumps({"error": message, "code": code}))
-    say(f"{message} [{code}]")
+        several = {"mistakes": [asdict(mistake) for mistake in mistakes]} if mistakes else {}
+        emit(json.dumps({"error": message, "code": code} | several))
+    for one in mistakes or (message,):
+        say(f"{one} [{code}]")
 
 
 def words(parser: argparse.ArgumentParser, argv: list[str] | None) -> argparse.Namespace:

@@ -6,7 +6,9 @@ searched for; `exit_code` is what the command line ends with (2 bad input, 3 sto
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Self
 
 
 class FsmError(Exception):
@@ -69,10 +71,43 @@ class NotJson(FsmError):
     exit_code = 3
 
 
+@dataclass(frozen=True)
+class Mistake:
+    """One thing that is wrong with a configuration.
+
+    `file` is the file, or the option of the command line (`--seed`) that said it. `line` and `column` count from 1; they are
+    0 where no place in the file can be named.
+    """
+
+    file: str
+    line: int
+    column: int
+    message: str
+
+    def __str__(self) -> str:
+        return (
+            f"{self.file}:{self.line}:{self.column}: {self.message}"
+            if self.line
+            else f"{self.file}: {self.message}"
+        )
+
+
 class ConfigError(FsmError):
-    """The configuration cannot be read, or says something it may not say."""
+    """The configuration cannot be read, or says something it may not say.
+
+    `mistakes` are all the things that are wrong with a file, in its order, and the message has one in each line; empty for
+    what is wrong elsewhere.
+    """
 
     code = "F301"
+    mistakes: tuple[Mistake, ...] = ()
+
+    @classmethod
+    def of(cls, mistakes: Sequence[Mistake]) -> Self:
+        """The error that says all of them."""
+        error = cls("\n".join(map(str, mistakes)))
+        error.mistakes = tuple(mistakes)
+        return error
 
 
 class ConfigChanged(FsmError):

@@ -26,6 +26,7 @@ ENGINE: Sequence[tuple[str, str]] = (
     ("speech", "how text leaves the process"),
     ("faults", "what an error of a service means, and going on through it"),
     ("secrets", "what may not be written"),
+    ("text", "text from outside"),
     ("errors", "the errors, numbered"),
 )
 """The rooms of fsm/, from the top: each imports only from rooms below it."""
@@ -42,6 +43,7 @@ PHASES: Sequence[tuple[str, str]] = (
     ("sagemaker_job", "a job, followed from outside"),
     ("data_flow", "which data goes where"),
     ("convergence", "whether another epoch pays"),
+    ("reading", "files that users bring"),
     ("services", "which entry of Diagram 8 a fault enters"),
     ("errors", "what goes wrong in them"),
 )

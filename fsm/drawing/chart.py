@@ -18,6 +18,7 @@ from types import MappingProxyType
 from fsm import mermaid
 from fsm.errors import DiagramError
 from fsm.mermaid import Flowchart, StateDecl, StateDiagram
+from fsm.text import NotUtf8, decode
 
 END = "[*]"
 ROOT = ""
@@ -176,13 +177,13 @@ def load(path: Path, name: str | None = None) -> Chart:
     cannot be run, and DiagramError where the file cannot be read.
     """
     try:
-        text = path.read_bytes().decode("utf-8")
+        text = decode(path.read_bytes(), str(path))
     except OSError as e:
         raise DiagramError(
             f"{path}: the diagram cannot be read ({e.strerror}). Give the path of a .mmd file."
         ) from e
-    except UnicodeDecodeError as e:
-        raise DiagramError(f"{path}: the diagram is not UTF-8 (byte {e.start}). Save it as UTF-8.") from e
+    except NotUtf8 as e:
+        raise DiagramError(f"{path}:{e.line}: the diagram {e.why}. Save it as UTF-8.") from e
     return parse(text, name or path.stem, str(path))
 
 

@@ -20,6 +20,7 @@ from fsm.engine.walk import Walk
 from fsm.errors import FsmError, PhaseError, RunReplaced, StoreError
 from fsm.journal import RECOVERY, Fold, Frame, Journal, Watch, copied, json_values, new_frame, opened
 from fsm.store import RunStore, open_store
+from fsm.text import spelt
 
 MOST_TRIES = 100  # of one state in one visit, whatever the recovery machine says
 
@@ -254,13 +255,13 @@ class Runner:
         body = level.record("error", state) | {
             "recovery": entry,
             "error": type(error).__name__,
-            "message": _spelt(error.message if isinstance(error, FsmError) else str(error)),
-            "traceback": _spelt("".join(traceback.format_exception(error))),
+            "message": spelt(error.message if isinstance(error, FsmError) else str(error)),
+            "traceback": spelt("".join(traceback.format_exception(error))),
         }
         if entry:
             body["by"] = recovery
         if (item := getattr(error, "item", None)) is not None:
-            body["item"] = _spelt(str(item))
+            body["item"] = spelt(str(item))
         self._append(body)
         where = " > ".join([*level.at, state])
         if entry is None:
@@ -388,11 +389,6 @@ class Runner:
 
     def on_progress(self, at: list[str], state: str, done: float, total: float, note: str) -> None:
         self.observer.progress(at, state, done, total, note)
-
-
-def _spelt(text: str) -> str:
-    """The text with what UTF-8 cannot spell as escapes: exceptions quote names of files as they are."""
-    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _patch(before: dict[str, Any], ctx: Context) -> dict[str, Any] | None:

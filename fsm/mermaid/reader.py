@@ -11,6 +11,7 @@ from fsm.mermaid.javascript import SPACES, S
 from fsm.mermaid.model import Diagram
 from fsm.mermaid.source import prepare
 from fsm.mermaid.state_diagram import read_state_diagram
+from fsm.text import NotUtf8, decode
 
 # What may stand before the keyword: white space and comment lines (those that `prepare` leaves).
 _HEAD = re.compile(rf"(?:[{S}]|%%(?!\{{)[^\n]*\n)*")
@@ -62,10 +63,10 @@ def read_all(path: str | Path) -> list[Diagram]:
     """
     path = Path(path)
     try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        message = f"not a UTF-8 text: {error.reason} at byte {error.start}"
-        raise MermaidError(message, file=str(path), expected=("UTF-8",)) from None
+        text = decode(path.read_bytes(), str(path))
+    except NotUtf8 as error:
+        message = f"the file {error.why}"
+        raise MermaidError(message, file=str(path), line=error.line, expected=("UTF-8",)) from None
     fenced = path.suffix.lower() in (".md", ".markdown") or _FENCE.match(text.lstrip(SPACES).split("\n")[0])
     bodies = _fences(text, str(path)) if fenced else []
     if not bodies:

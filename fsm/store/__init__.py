@@ -8,8 +8,21 @@ from fsm.errors import ConfigError
 from fsm.store.base import RUN_NAME, Artifact, RunStore, Store, Taken, run_name
 from fsm.store.local import LocalStore
 from fsm.store.s3 import S3Store
+from fsm.store.trail import Look, Silent, Trail, trail
 
-__all__ = ["RUN_NAME", "Artifact", "RunStore", "Store", "Taken", "open_store", "run_name"]
+__all__ = [
+    "RUN_NAME",
+    "Artifact",
+    "Look",
+    "RunStore",
+    "Silent",
+    "Store",
+    "Taken",
+    "Trail",
+    "open_store",
+    "run_name",
+    "trail",
+]
 
 
 def open_store(url: str, **options: Any) -> Store:

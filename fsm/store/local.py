@@ -19,6 +19,8 @@ from fsm.errors import JournalDamaged, RunBusy, StoreError
 from fsm.store.base import Artifact, Taken, run_name
 
 CHUNK = 1 << 16
+LOCK_TRIES = 5
+LOCK_PAUSE = 0.01  # seconds between two of them
 
 
 def _store_error(what: str, path: Path, e: OSError) -> StoreError:
@@ -149,7 +151,7 @@ class LocalRun:
         except OSError as e:
             raise _store_error("The journal cannot be opened for writing:", self.journal, e) from e
         try:
-            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._lock()
         except BlockingIOError:
             self._close()
             live = self.read_live() or {}
@@ -177,6 +179,17 @@ class LocalRun:
         except JournalDamaged:
             self._close()
             raise
+
+    def _lock(self) -> None:
+        """Take the lock. Who looks whether it is held (`busy`) holds it too, for microseconds: so more than once."""
+        for left in reversed(range(LOCK_TRIES)):
+            try:
+                fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+            except BlockingIOError:
+                if not left:
+                    raise
+                time.sleep(LOCK_PAUSE)
 
     def release(self) -> None:
         self._close()

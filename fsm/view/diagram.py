@@ -20,6 +20,7 @@ from fsm.drawing import Chart, Edge
 from fsm.engine import Machine
 from fsm.errors import DiagramError
 from fsm.mermaid import StateDiagram
+from fsm.text import NotUtf8, decode, split_lines
 from fsm.view.durations import duration
 from fsm.view.projection import Projection, StateView
 
@@ -90,13 +91,13 @@ def marked(machine: Machine, projection: Projection) -> Marked:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text("utf-8")
+        return "\n".join(split_lines(decode(path.read_bytes(), str(path))))
     except OSError as e:
         raise DiagramError(
             f"{path}: the diagram cannot be read ({e.strerror}). Give the path of a .mmd file."
         ) from e
-    except UnicodeDecodeError as e:
-        raise DiagramError(f"{path}: the diagram is not UTF-8 (byte {e.start}). Save it as UTF-8.") from e
+    except NotUtf8 as e:
+        raise DiagramError(f"{path}:{e.line}: the diagram {e.why}. Save it as UTF-8.") from e
 
 
 def _prefix(part: Chart, whole: Chart) -> str:

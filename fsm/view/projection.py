@@ -63,11 +63,13 @@ class Projection:
         self.began = 0.0
         self.latest = 0.0
         self.artifacts = 0
+        self.errors = 0
         self.ended: dict[str, Any] | None = None
         self.stopped: str | None = None  # why, where the last thing that happened ends the attempt
         self._recent: deque[Mapping[str, Any]] = deque(maxlen=RECENT)
         self._left_by: dict[str, dict[str, set[str]]] = {}  # of the counted edges those out of a state
         self._gone: dict[str, list[str]] = {}  # states that the drawing no longer has
+        self._overviews: dict[tuple[int, tuple[str, ...]], tuple[str, ...]] = {}
         self._frames: dict[At, _Frame] = {}
         self._now: dict[At, _Now] = {}
 
@@ -164,6 +166,7 @@ class Projection:
 
     def _error(self, at: At, state: str, tally: Tally, record: Mapping[str, Any]) -> None:
         tally.errors += 1
+        self.errors += 1
         tally.failing = True
         tally.error = f"{record['error']}: {record['message']}"[:LONGEST]
         recovering = next((i for i, step in enumerate(at) if step.endswith(RECOVERY)), None)
@@ -226,6 +229,13 @@ class Projection:
             return None
         return machine, composite, how
 
+    def _seen_above(self, how: Detail, place: tuple[str, ...]) -> tuple[str, ...]:
+        """Where a place of the detail is in the overview; looked up once, for every record asks."""
+        known = self._overviews.get((id(how), place))
+        if known is None:
+            known = self._overviews[id(how), place] = overview_states(how, place)
+        return known
+
     def _overview(
         self, at: At, before: tuple[str, ...], after: tuple[str, ...], took: float, label: str | None
     ) -> None:
@@ -234,7 +244,7 @@ class Projection:
         if detail is None:
             return
         machine, composite, how = detail
-        was, is_ = overview_states(how, before), overview_states(how, after)
+        was, is_ = self._seen_above(how, before), self._seen_above(how, after)
         if was:
             self._tally(machine.name, f"{composite}.{was[0]}").seconds += took
         if was != is_:
@@ -271,9 +281,8 @@ class Projection:
         machine = self.machines.get(found.machine)
         how = machine.inside.get(found.state) if machine else None
         if isinstance(how, Detail):
-            return replace(
-                found, overview=overview_states(how, self._detail_stands((*at, found.state), how.machine))
-            )
+            stands = self._detail_stands((*at, found.state), how.machine)
+            return replace(found, overview=self._seen_above(how, stands))
         return found
 
     def _detail_stands(self, at: At, machine: str) -> tuple[str, ...]:
@@ -322,10 +331,10 @@ class Projection:
         around = closed(active)
         return {path: self.view(machine, path, path in around) for path in paths}
 
-    def standing(self) -> dict[str, set[str]]:
-        """Where the run stands, by machine; composites around a place are not told."""
+    def standing(self, levels: Iterable[Level] | None = None) -> dict[str, set[str]]:
+        """Where the run stands, by machine; composites around a place are not told. `levels` are those of the stack."""
         standing: dict[str, set[str]] = {}
-        for level in self.stack():
+        for level in self.stack() if levels is None else levels:
             paths = standing.setdefault(level.machine, set())
             paths.update(level.place)
             paths.update(f"{level.state}.{inner}" for inner in level.overview)
@@ -335,19 +344,26 @@ class Projection:
         """One state; `active` is whether it is, or is around, one that the run stands in."""
         tallies = self.tallies.get(machine, {})
         own = tallies.get(path, NONE)
-        inside = [tally for p in self._within(machine, path) if (tally := tallies.get(p))]
+        visits = max(own.visits, self._left(machine, path), self._crossed(machine, path))
+        seconds, errors, skipped, failing = 0.0, own.errors, own.skipped, own.failing
+        for inner in self._within(machine, path):
+            if tally := tallies.get(inner):
+                seconds += tally.seconds
+                errors += tally.errors
+                skipped += tally.skipped
+                failing = failing or tally.failing
         innermost = self._innermost(machine, path)
         return StateView(
             path,
             active,
-            visits=max(own.visits, self._left(machine, path), self._crossed(machine, path)),
-            seconds=own.seconds or sum(t.seconds for t in inside),
-            errors=own.errors + sum(t.errors for t in inside),
-            skipped=own.skipped + sum(t.skipped for t in inside),
-            label=own.label,
-            failing=own.failing or any(t.failing for t in inside),
-            last=own.last,
-            error=own.error,
+            visits,
+            own.seconds or seconds,
+            errors,
+            skipped,
+            own.label,
+            failing,
+            own.last,
+            own.error,
             seen=sum(self._visited(machine, p) for p in innermost),
             inside=len(innermost),
         )

@@ -7,6 +7,7 @@ that nobody types. Bytes that would decode to such characters are not text, in e
 
 from __future__ import annotations
 
+import codecs
 import re
 
 _CONTROLS = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x9f]")  # tab, line ends, form feed are text
@@ -22,6 +23,9 @@ def decode_utf8(content: bytes) -> str:
     Raises:
         NotText: a byte sequence is not UTF-8, or stands for a control character.
     """
+    for mark in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+        if content.startswith(mark):
+            raise NotText("its byte-order mark says UTF-16")
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:

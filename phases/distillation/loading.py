@@ -10,9 +10,10 @@ from typing import Any
 from fsm.engine import Context
 from fsm.errors import PhaseError
 from phases.distillation import corrections, student
-from phases.errors import EmptyDataset, InvalidStructure
+from phases.errors import EmptyDataset
 from phases.qlora_training import data
 from phases.qlora_training import job as jobs
+from phases.reading import read_text
 
 HELD_OUT = 10  # one row in so many is taken out for eval_loss where no validation rows fit
 
@@ -105,17 +106,12 @@ def _prompts(ctx: Context, file: str | None, kind: Any, count: int) -> list[str]
     if file is None:
         return [p.text for p in generate(kind, count, ctx.run_seed, ctx.config.domains)]
     path = jobs.require(ctx, file, purpose="to judge the student by")
-    text = data.read_text(path, file)
+    text = read_text(path, file, "Write one object with `prompt` or `messages` in each line.")
     if not text.strip():
         raise EmptyDataset(
             f"{file} holds no prompts, so there is nothing to judge the student by. Write one object with `prompt` or "
             "`messages` in each line; or name no file in distillation, and prompts are generated."
         )
     found = read_prompts(text, file)
-    if halves := [p for p in found if not data.spelt(p)]:
-        raise InvalidStructure(
-            f"{file} holds {len(halves)} prompts with half a character in them (a lone surrogate such as \\ud800); the first "
-            f"is {halves[0][:60]!a}. Write the character whole."
-        )
     random.Random(student.seed(ctx, f"prompts {kind}")).shuffle(found)
     return found[:count]

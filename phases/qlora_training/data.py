@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from phases.errors import EmptyDataset, EncodingError, InvalidStructure
+from fsm.text import unspelt
+from phases.errors import EmptyDataset, InvalidStructure
+from phases.reading import read_rows
 from phases.student.turns import ids, rendered, require_template
 
 Row = Mapping[str, Any]
@@ -94,9 +96,9 @@ class Tokenized:
 def read_jsonl(path: Path, name: str = "") -> list[Any]:
     """The rows of a JSON-lines file, called `name` in messages; blank lines and a byte order mark are passed over.
 
-    Raises EncodingError for a line that is not UTF-8, InvalidStructure for one that is not JSON, naming it.
+    Raises EncodingError for a line that is not UTF-8 text, InvalidStructure for one that is not JSON, naming it.
     """
-    return [row for _, row in _rows(path, name or path.name)]
+    return [row for _, row in read_rows(path, name or path.name, _WANTED)]
 
 
 def read_valid(path: Path, name: str, *, required: bool = True) -> list[Any]:
@@ -104,46 +106,11 @@ def read_valid(path: Path, name: str, *, required: bool = True) -> list[Any]:
 
     What is wrong is named by its line in the file.
     """
-    found = list(_rows(path, name))
+    found = list(read_rows(path, name, _WANTED))
     if not found and not required:
         return []
     validate([row for _, row in found], name, [number for number, _ in found])
     return [row for _, row in found]
-
-
-def read_text(path: Path, name: str) -> str:
-    """The file's text, without a byte order mark. Raises EncodingError for a line that is not UTF-8, naming it."""
-    return "".join(line for _, line in _lines(path, name))
-
-
-def _rows(path: Path, name: str) -> Iterator[tuple[int, Any]]:
-    """(line from 1, row)."""
-    for number, line in _lines(path, name):
-        if not line.strip():
-            continue
-        try:
-            yield number, json.loads(line)
-        except (ValueError, RecursionError) as e:  # so deeply nested that the reader gives up
-            raise InvalidStructure(
-                f"{name}, line {number} is not JSON ({e}). {_WANTED}", item=f"{name}:{number}"
-            ) from e
-
-
-def _lines(path: Path, name: str) -> Iterator[tuple[int, str]]:
-    with path.open("rb") as file:
-        for number, line in enumerate(file, 1):
-            text = _text(line, f"{name}, line {number}")
-            yield number, text.removeprefix("\ufeff") if number == 1 else text
-
-
-def _text(line: bytes, where: str) -> str:
-    try:
-        return line.decode("utf-8")
-    except UnicodeDecodeError as e:
-        raise EncodingError(
-            f"{where} is not UTF-8 text (byte 0x{line[e.start]:02x} at its place {e.start + 1}). Write the file anew as "
-            "UTF-8, or prepare the data again."
-        ) from e
 
 
 _WANTED = (
@@ -204,22 +171,13 @@ def _fault(row: Any) -> str:
     for message in messages:
         if not isinstance(message, Mapping) or not isinstance(message.get("content"), str):
             return "has a turn without text in `content`"
-        if not spelt(message["content"]):
-            return "has a turn with half a character in it (a lone surrogate such as \\ud800)"
+        if why := unspelt(message["content"]):
+            return f"has a turn with {why}"
         if message.get("role") not in ROLES:
             return f"has a turn with the role {message.get('role')!r}"
     if messages[-1]["role"] != "assistant":
         return f"ends with the turn of {messages[-1]['role']!r}"
     return ""
-
-
-def spelt(text: str) -> bool:
-    """Whether the text can be written down; JSON can name halves of characters, which no encoding has."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def prompt_and_completion(row: Row) -> dict[str, list[dict[str, str]]]:

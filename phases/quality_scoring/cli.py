@@ -11,6 +11,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from phases.data_preparation.decoding import NotText, decode_latin1, decode_utf8
 from phases.quality_scoring.config import QualityScoringConfig
 from phases.quality_scoring.scorer import score_many
 from phases.quality_scoring.scoring import DEFAULT, Score
@@ -38,10 +39,10 @@ def run(args: argparse.Namespace, config: QualityScoringConfig = DEFAULT) -> int
             texts.append((name, _read(name, config.max_chars)))
         except OSError as e:
             failed = 2
-            print(
-                f"{name}: cannot be read: {e.strerror}. Name a file of C code, or - for stdin.",
-                file=sys.stderr,
-            )
+            _say(f"{name}: cannot be read: {e.strerror}. Name a file of C code, or - for stdin.")
+        except NotText as e:
+            failed = 2
+            _say(f"{name}: is no text: {e}. Name a file of C code, in UTF-8.")
     scores = score_many([(text, args.prompt) for _, text in texts], config)
     for (name, _), result in zip(texts, scores, strict=True):
         if args.json:
@@ -52,11 +53,31 @@ def run(args: argparse.Namespace, config: QualityScoringConfig = DEFAULT) -> int
 
 
 def _read(name: str, most: int) -> str:
-    """The text, no further than it takes to see that it is too long: four bytes a character at most."""
+    """The text as data preparation reads sources, UTF-8 and then Latin-1, which is said.
+
+    It is read no further than it takes to see that it is too long: four bytes a character at most. Raises NotText.
+    """
+    enough = 4 * most + 1
     if name == "-":
-        return sys.stdin.buffer.read(4 * most + 1).decode("utf-8", "replace")
-    with Path(name).open("rb") as file:
-        return file.read(4 * most + 1).decode("utf-8", "replace")
+        content = sys.stdin.buffer.read(enough)
+    else:
+        with Path(name).open("rb") as file:
+            content = file.read(enough)
+    if len(content) == enough:  # it will be refused for its length, and may be cut within a character
+        return content.decode("utf-8", "replace")
+    try:
+        return decode_utf8(content)
+    except NotText as e:
+        try:
+            text = decode_latin1(content)
+        except NotText:
+            raise e from None
+        _say(f"{name}: is not UTF-8 ({e}); it was read as Latin-1.")
+        return text
+
+
+def _say(message: str) -> None:
+    print(message, file=sys.stderr)
 
 
 def _show(name: str, result: Score) -> None:

@@ -103,7 +103,7 @@ def _job(ctx: Context) -> Job:
 
 def _spec(ctx: Context, machine: str, run: str) -> JobSpec:
     config = ctx.workdir("job") / "pipeline.yaml"
-    config.write_text(ctx.config_text)
+    config.write_text(ctx.config_text, "utf-8")
     channels: dict[str, dict[str, Path]] = {
         channel: {file: ctx.open(artifact) for file, artifact in files.items()}
         for channel, files in sorted(ctx.inputs.get("channels", {}).items())

@@ -19,9 +19,7 @@ from importlib.metadata import PackageNotFoundError, distribution, version
 from importlib.util import find_spec
 from pathlib import Path
 
-import yaml
-
-from fsm.config import Plug
+from fsm.config import Plug, read_values
 from fsm.engine import Machine, Registry, closure
 from phases.sagemaker_job.job import OWN, Code, JobRefused
 
@@ -70,7 +68,7 @@ def code(config_text: str, machine: str, packages: Iterable[str], requirements: 
 
     The project's own, what the configuration plugs in, the modules that those packages' NAMES name, and `packages`.
     """
-    said = yaml.safe_load(config_text) or {}
+    said = read_values(config_text, "the configuration")
     plug = Plug.model_validate(said.get("plug") or {})
     modules = [*OWN, *packages, plug.machines, plug.phases]
     for package in (plug.machines, plug.phases):

@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from fsm.text import spelt
 from phases.errors import AccessDenied, ModelStreamError, NoCredentials, ThrottlingException
 from phases.teacher_generation.config import AskingConfig
 from phases.teacher_generation.teacher import Answer, NoText, Response, Teacher, digest, parse_response
@@ -69,7 +70,7 @@ class Call:
         except (NoCredentials, AccessDenied):
             raise
         except Exception as error:  # of whatever library: the prompt has failed, not the run
-            self.reason = f"{type(error).__name__}: {error}"
+            self.reason = spelt(f"{type(error).__name__}: {error}")
             return "Other error"
         return "200 OK"
 

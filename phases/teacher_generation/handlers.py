@@ -14,6 +14,7 @@ from typing import Any
 
 from fsm.engine import Context, Phase
 from phases.errors import EmptyDataset, NoCredentials
+from phases.reading import read_text
 from phases.teacher_generation import bedrock
 from phases.teacher_generation.asking import Call, Kept, Result, ask
 from phases.teacher_generation.config import TeacherGenerationConfig
@@ -199,16 +200,14 @@ def _teacher(ctx: Context) -> Teacher:
 
 
 def _prompt_file(ctx: Context, name: str) -> str:
-    if ctx.has(name):
-        return ctx.open(name).read_text("utf-8")
-    path = Path(name)
+    path = ctx.open(name) if ctx.has(name) else Path(name)
     if not path.is_file():
         raise EmptyDataset(
             f"teacher_generation.prompts names {name!r}, which neither this run has made (data_preparation makes "
             f"data/splits/train.jsonl) nor is a file below {Path.cwd()}. Name a JSONL file with prompts, or give "
             "teacher_generation.test: true."
         )
-    return path.read_text("utf-8")
+    return read_text(path, name, "Nothing was asked yet; correct the file.")
 
 
 def _keep_prompts(ctx: Context, prompts: list[str]) -> None:

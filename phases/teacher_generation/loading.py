@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
+from fsm.text import NotJsonText, blank, json_value, split_lines
 from phases.errors import EmptyDataset, InvalidStructure
 
 SHOWN = 5
@@ -50,17 +50,17 @@ def read_prompts(text: str, where: str) -> list[str]:
     """The prompts of a JSONL text, in order, each once. `where` names the text in messages.
 
     Raises:
-        InvalidStructure: lines are not JSON, or hold neither `messages` nor `prompt`.
+        InvalidStructure: lines are not JSON as `fsm.text` takes it, or hold neither `messages` nor `prompt`.
         EmptyDataset: there is no prompt.
     """
     prompts: dict[str, None] = {}
     wrong: list[str] = []
-    for number, line in enumerate(text.split("\n"), 1):
-        if line.strip():
+    for number, line in enumerate(split_lines(text), 1):
+        if not blank(line):
             try:
-                prompts[PromptRow.model_validate(json.loads(line)).prompt] = None
-            except json.JSONDecodeError as error:
-                wrong.append(f"line {number}: not JSON ({error.msg})")
+                prompts[PromptRow.model_validate(json_value(line)).prompt] = None
+            except NotJsonText as error:
+                wrong.append(f"line {number}: {error.why}")
             except (ValidationError, TypeError) as error:
                 wrong.append(f"line {number}: {_reason(error)}")
     if wrong:

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from fsm.text import unspelt
+
 Response = Mapping[str, Any]
 """What a model returns for a prompt, in the form of Bedrock's Converse API."""
 
@@ -48,11 +50,12 @@ def parse_response(response: Response) -> Answer:
     """Read the text of a Converse response.
 
     Raises:
-        NoText: the response is not of Converse's form, its text is empty, or it was cut off or withheld.
+        NoText: the response is not of Converse's form, its text is empty or none that can be written down, or it was
+            cut off or withheld.
     """
     try:
         parts = response["output"]["message"]["content"]
-        text = "".join(str(part["text"]) for part in parts if "text" in part)
+        text = "".join(part["text"] for part in parts if "text" in part)
     except (KeyError, TypeError) as error:
         raise NoText(f"the response has no output.message.content list ({error!r})") from None
     stop = response.get("stopReason", "end_turn")
@@ -61,6 +64,9 @@ def parse_response(response: Response) -> Answer:
     if stop not in ("end_turn", "stop_sequence"):
         # half a function teaches half functions
         raise NoText(f"the answer is not whole (stop reason {stop}); raise max_tokens if it was cut off")
+    if why := unspelt(text):
+        # neither a journal nor a training row can hold it, and mended it would be another answer
+        raise NoText(f"the answer is no text: it has {why}")
     usage = response.get("usage") or {}
     return Answer(text, _count(usage, "inputTokens"), _count(usage, "outputTokens"))
 

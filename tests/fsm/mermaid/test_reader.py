@@ -325,7 +325,7 @@ def test_read_takes_one_diagram_plain_or_fenced(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "what"),
     [
-        (b"stateDiagram-v2\n\xff", "not a UTF-8 text"),
+        (b"stateDiagram-v2\n\xff", r":2:1: error: the file is not UTF-8 text \(byte 0xff"),
         (b"text\n```mermaid\ngraph TD;A-->B\n", "the fence is never closed"),
         (b"# no diagram\n", "no diagram"),
     ],

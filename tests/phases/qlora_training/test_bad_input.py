@@ -204,6 +204,11 @@ def test_hyperparameters_of_the_job_change_the_configuration_or_are_refused() ->
         "InvalidStructure", lambda: with_hyperparameters(QLoRATrainingConfig(), wrong)
     )
 
+    endless = {"SM_HPS": json.dumps({"learning_rate": "inf"})}
+    assert "learning_rate does not fit" in said(
+        "InvalidStructure", lambda: with_hyperparameters(QLoRATrainingConfig(), endless)
+    )
+
 
 def test_the_drawn_numbers_are_the_defaults() -> None:
     drawn = QLoRATrainingConfig()

@@ -48,7 +48,7 @@ def test_a_sound_one_is_plugged_together(path: Path) -> None:
         (SOUND + "sed: 3\n", "unknown key 'sed'"),
         (SOUND + "teacher_genration: {}\n", "did you mean 'teacher_generation'"),
         (SOUND + "run: {sede: 3}\n", "unknown key 'run.sede'; did you mean 'seed'"),
-        (SOUND + "run: {seed: many}\n", "run.seed: input should be a valid integer"),
+        (SOUND + "run: {seed: many}\n", "run.seed: 'many' is a text, and this key takes a whole number"),
         (SOUND + "run: 7\n", "run"),
         ("machine: teacher_generation\nteacher_generation: {worker: 3}\n", "did you mean 'workers'"),
         (
