@@ -68,7 +68,8 @@ def runs(store: str, as_json: bool) -> int:
     """The runs of a store, the one last written to first.
 
     As JSON one line a run: run, machine, status (running, stopped, done, failed), label, place, records, artifacts,
-    created, updated, age (seconds since `updated`); of one that cannot be read only run and problem.
+    created, updated, age (seconds since `updated`), progress (how many of the outermost states were left, of how many, or
+    null); of one that cannot be read only run and problem.
     """
     opened = open_store(store)
     now = time.time()
