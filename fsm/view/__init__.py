@@ -13,14 +13,16 @@ if TYPE_CHECKING:
     from fsm.view.render import write
     from fsm.view.report import is_alive
     from fsm.view.terminal import telling
+    from fsm.view.web.beside import watching
 
-__all__ = ["TAKEN", "duration", "is_alive", "telling", "write"]
+__all__ = ["TAKEN", "duration", "is_alive", "telling", "watching", "write"]
 
 _HOME = {
     "TAKEN": "diagram",
     "duration": "durations",
     "is_alive": "report",
     "telling": "terminal",
+    "watching": "web.beside",
     "write": "render",
 }
 

@@ -8,6 +8,7 @@ import secrets
 import socket
 import sys
 import threading
+import time
 from contextlib import suppress
 from urllib.parse import quote
 
@@ -55,7 +56,7 @@ def serve(
         say("Who has this address can read the runs of the store; the connection is not encrypted.")
     if attached:
         threading.Thread(target=_until_input_ends, args=(server,), daemon=True).start()
-    elif browse:
+    if browse:
         threading.Thread(target=_browse, args=(address,), daemon=True).start()
     with suppress(KeyboardInterrupt):
         server.run(sockets=[listening])
@@ -129,8 +130,6 @@ def _browse(address: str) -> None:
 
 
 def _until_input_ends(server: object) -> None:
-    import time
-
     while os.read(0, 4096):
         pass
     time.sleep(AFTERWARDS)

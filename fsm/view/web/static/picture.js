@@ -63,10 +63,9 @@ export class Picture {
       if (e.localName === "path") paths.set(e.dataset.id, e);
       else if (e.classList.contains("label")) labels.set(e.dataset.id, e.parentNode);
     }
-    for (const [path, id] of Object.entries(drawn.states)) {
-      const group = byId.get(id);
-      if (group) this.state(path, group);
-    }
+    const place = new Map([...byId.values()].map((e, n) => [e, n])); // keys go through them as they stand in the picture
+    const groups = Object.entries(drawn.states).map(([path, id]) => [path, byId.get(id)]).filter(([, group]) => group);
+    for (const [path, group] of groups.sort((a, b) => place.get(a[1]) - place.get(b[1]))) this.state(path, group);
     for (const [id, name] of Object.entries(drawn.edges)) {
       const [source, target, words] = this.chart.edges[id] ?? ["", "", ""];
       if (paths.has(name)) this.edges.set(id, { path: paths.get(name), label: labels.get(name), source, target, words, count: null });

@@ -23,7 +23,7 @@ export class RunPage {
     this.badge = el("span", { role: "status" });
     this.where = el("span", { class: "where" });
     this.line = el("span", { class: "line", role: "status" });
-    fill(trail, source.live && el("a", { href: "#" }, "Runs"), el("span", { "aria-current": "page", class: "run-name" }, source.name), this.badge, this.where, this.line);
+    fill(trail, source.live && el("a", { href: "#" }, "Runs"), el("h1", { class: "run-name" }, source.name), this.badge, this.where, this.line);
     this.notice = el("div", { class: "notice", role: "alert", hidden: true });
     this.tabs = el("div", { class: "tabs", role: "tablist", "aria-label": "Machines" });
     this.stage = el("div", { class: "stage", role: "tabpanel", id: "stage", "aria-label": "Diagram" });
@@ -94,7 +94,7 @@ export class RunPage {
   }
 
   later() {
-    if (!this.closed && this.source.live) this.again = setTimeout(() => this.start(), 1000);
+    if (!this.closed && this.source.live) this.again = setTimeout(() => this.start(), 400);
   }
 
   listen() {
@@ -208,7 +208,8 @@ export class RunPage {
     if (!this.shown) return;
     if (this.seq === null) this.shown = this.tip;
     if (this.follow) this.turnSoon();
-    this.picture?.mark(this.shown, this.seq === null ? this.beyond.m[this.machine]?.s : undefined);
+    if (this.picture) this.picture.mark(this.shown, this.seq === null ? this.beyond.m[this.machine]?.s : undefined);
+    else if (this.machine) this.showOutline();
     const standing = this.standing();
     const key = standing.join(" ");
     if (this.follow && this.picture && key && key !== this.stood) this.picture.follow(standing);
@@ -274,14 +275,16 @@ export class RunPage {
     this.showTabs();
     let picture = this.pictures.get(machine);
     if (!picture) {
-      fill(this.stage, el("p", { class: "quiet loading" }, `Drawing ${machine}…`));
+      this.unpictured = el("p", { class: "quiet", role: "status" }, `Drawing ${machine}…`);
+      this.showOutline();
       try {
         picture = new Picture(machine, await this.source.picture(machine), this.header.machines[machine], (path) => this.choose(path));
         picture.canvas.moved = () => this.follow && this.following(false);
         this.pictures.set(machine, picture);
       } catch (e) {
-        if (machine === this.machine) fill(this.stage, this.outline(machine, e.message));
-        return undefined;
+        if (machine !== this.machine) return undefined;
+        this.unpictured = el("p", { class: "trouble", role: "alert" }, `There is no picture of ${machine}: ${e.message}`);
+        return this.showOutline();
       }
     }
     if (machine !== this.machine) return undefined;
@@ -299,10 +302,12 @@ export class RunPage {
     if (this.state && !this.follow) this.picture?.reveal(this.state);
   }
 
-  /** Without a picture: the states as a list. */
-  outline(machine, why) {
-    const states = this.header.machines[machine].states;
-    return el("div", { class: "outline" }, el("p", { class: "trouble", role: "alert" }, `There is no picture of ${machine}: ${why}`), el("ul", {}, ...states.map((path) => el("li", {}, el("button", { type: "button", class: "link", onclick: () => this.choose(path) }, path), " ", badge(this.shown.state(machine, path).look)))));
+  /** Without a picture, or until it is there: the states as a list. */
+  showOutline() {
+    const states = this.header.machines[this.machine].states;
+    const beyond = this.seq === null ? this.beyond.m[this.machine]?.s : undefined;
+    const item = (path) => el("li", {}, el("button", { type: "button", class: "link", "data-key": path, onclick: () => this.choose(path) }, path), " ", badge((beyond?.[path] ?? this.shown.state(this.machine, path)).look));
+    fill(this.stage, el("div", { class: "outline" }, this.unpictured, el("ul", {}, ...states.map(item))));
   }
 
   showTabs() {
@@ -403,7 +408,7 @@ export class RunPage {
       this.stack.length ? el("ol", { class: "stack" }, ...this.stack.map((l) => this.level(l))) : null,
       this.watching && this.seq === null && el("p", {}, "It follows run ", el("a", { href: `#run=${encodeURIComponent(this.watching.run)}` }, this.watching.run), ` (${this.watching.state}${this.watching.place ? `: ${this.watching.place}` : ""})`),
       el("dl", { class: "facts" }, ...[["records", seq + 1], ["artifacts", facts.artifacts], ["errors", facts.errors], ["begun", facts.began && clock(facts.began)], ["since then", facts.began && duration(this.shown.t - facts.began)], ["runner", this.seq === null && this.status.runner && `process ${this.status.runner.pid} on ${this.status.runner.host}`]].filter(([, v]) => v || v === 0).map(([k, v]) => el("div", {}, el("dt", {}, k), el("dd", {}, v)))),
-      el("h3", {}, "Newest records"),
+      el("h2", {}, "Newest records"),
       el("ol", { class: "records" }, ...rows.toReversed().map((row) => el("li", { class: row.kind }, el("button", { type: "button", class: "seq", "data-key": row.seq, "aria-label": `Go to record ${row.seq}`, onclick: () => this.seek(row.seq) }, `#${row.seq}`), row.place ? el("span", { class: "place" }, ` ${row.place} `) : " ", what(row), el("small", { class: "quiet" }, ` ${clock(row.time)}`)))),
     ];
     fill(this.nowPanel, ...said);
