@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
+from pathlib import Path
 from typing import Any, Protocol
 
 from fsm.faults import Patient
@@ -73,6 +74,7 @@ class LocalTrail:
         self._run = run
         self._which: object | None = None
         self._header: bytes | None = None
+        self._last: object | None = None  # what the files were before they were read to the end
 
     def look(self, seen: int, *, ended: bool = False) -> Look:
         which = self._there()
@@ -80,10 +82,14 @@ class LocalTrail:
             self._which, self._header = which, self._run.read_header() if which else None
         if which is None:
             return Look(None)
+        files = (seen, which, *map(_told_by, (self._run.journal, self._run.directory / "live.json")))
+        if files == self._last:
+            return Look(which, self._header)
         live = self._run.read_live()  # before the records, which then are no older
         new = tuple(islice(self._run.records(seen), MOST))
         if self._there() != which:  # begun anew meanwhile: of which run these are is not known
             return Look(which, self._header, more=True)
+        self._last = (seen + len(new), *files[1:]) if len(new) < MOST else None
         return Look(which, self._header, new, live, len(new) == MOST)
 
     def _there(self) -> object | None:
@@ -94,6 +100,15 @@ class LocalTrail:
         except OSError:
             return self._run.read_header()  # says what is wrong
         return found.st_dev, found.st_ino, found.st_mtime_ns
+
+
+def _told_by(path: Path) -> object | None:
+    """What changes when a file does; None where it cannot be looked at."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_size, found.st_mtime_ns
 
 
 @dataclass

@@ -76,6 +76,7 @@ class Following:
         self._clock = clock
         self._depth = depth
         self._run = store.run(name)
+        self._url = f"{store.url}/runs/{name}"
         self._trail = trail(self._run, clock)
         self.turn = 0
         self.why = ""
@@ -157,19 +158,19 @@ class Following:
         self.caught_up = not look.more
         if look.live is not None:
             self.live = look.live
-        self._stand(look.live is not None)
+        self._stand(look.live is not None, bool(look.new) or look.live is not None)
 
     def _take(self, item: bytes | dict[str, Any]) -> dict[str, Any]:
-        where = f"{self._run.url}, record {self._seen}"
+        """Hold one more against the schema and the chain, and fold it. Raises JournalDamaged, which says the record's number."""
+        where = self._where
         record = checked(item, where) if isinstance(item, dict) else decode(item, where)
         if record["seq"] != self._seen:
             raise JournalDamaged(
-                f"{self._run.url}: record {self._seen} is missing; {record['seq']} stands in its place. `fsm audit {self.name}` says more."
+                f"{where}: it is missing; {record['seq']} stands in its place. `fsm audit {self.name}` says more."
             )
         if self._prev is not None and record["prev"] != self._prev:
             raise JournalDamaged(
-                f"{self._run.url}: record {self._seen} does not follow from the record before it: one of the two was changed. "
-                f"`fsm audit {self.name}` says more."
+                f"{where}: it does not follow from the record before it: one of the two was changed. `fsm audit {self.name}` says more."
             )
         try:
             (self.timeline or self.projection).apply(record)
@@ -182,8 +183,12 @@ class Following:
         self._prev = digest(item) if isinstance(item, bytes) else None
         return record
 
-    def _stand(self, looked: bool) -> None:
-        """How the run stands, now that all that is new was taken."""
+    @property
+    def _where(self) -> str:
+        return f"{self._url}, record {self._seen}"
+
+    def _stand(self, looked: bool, news: bool) -> None:
+        """How the run stands, now that all that is new was taken: `news`, if anything was, live.json if it was `looked` at."""
         p = self.projection
         self._alive(looked)
         self.why = ""
@@ -198,7 +203,7 @@ class Following:
         if self.caught_up:
             written = self.live.get("seq") if self.live else None
             self.missing = max(0, written + 1 - p.records) if isinstance(written, int) else 0
-            if self.live and self.alive:
+            if news and self.live and self.alive:
                 say_now(p, self.live)
             self._follow_on()
 
@@ -248,7 +253,7 @@ class Following:
         """The run as `fsm status` reads it."""
         return Reading(
             self.name,
-            self._run.url,
+            self._url,
             self.header,
             self.projection,
             self.live,

@@ -8,7 +8,7 @@ progress and a few last records, so its size is that of the drawings and not tha
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -55,8 +55,12 @@ class Projection:
     def __init__(self, machines: Mapping[str, Machine] | None = None) -> None:
         self.machines: Mapping[str, Machine] = machines or {}
         self.tallies: dict[str, dict[str, Tally]] = {}
-        self.moves: dict[str, Counter[tuple[str, str | None]]] = {}  # taken by a state's handler
-        self.edges: dict[str, Counter[str]] = {}  # by id: counted, left with a composite, or an overview's
+        self.moves: defaultdict[str, Counter[tuple[str, str | None]]] = defaultdict(
+            Counter
+        )  # taken by a state's handler
+        self.edges: defaultdict[str, Counter[str]] = defaultdict(
+            Counter
+        )  # by id: counted, left with a composite, or an overview's
         self.watched: dict[At, Projection] = {}  # the run that a state follows, by place
         self.name = ""
         self.records = 0
@@ -69,7 +73,8 @@ class Projection:
         self._recent: deque[Mapping[str, Any]] = deque(maxlen=RECENT)
         self._left_by: dict[str, dict[str, set[str]]] = {}  # of the counted edges those out of a state
         self._gone: dict[str, list[str]] = {}  # states that the drawing no longer has
-        self._overviews: dict[tuple[int, tuple[str, ...]], tuple[str, ...]] = {}
+        self._overviews: dict[tuple[int, tuple[str, ...]], tuple[str, ...]] = {}  # what was looked up
+        self._ways: dict[tuple[Any, ...], list[str]] = {}  # likewise
         self._frames: dict[At, _Frame] = {}
         self._now: dict[At, _Now] = {}
 
@@ -198,7 +203,9 @@ class Projection:
             del self._now[key]
 
     def _tally(self, machine: str, state: str) -> Tally:
-        tallies = self.tallies.setdefault(machine, {})
+        tallies = self.tallies.get(machine)
+        if tallies is None:
+            tallies = self.tallies[machine] = {}
         found = tallies.get(state)
         if found is None:
             found = tallies[state] = Tally()
@@ -207,12 +214,16 @@ class Projection:
         return found
 
     def _count(self, machine: str, edge: str, n: int) -> None:
-        self.edges.setdefault(machine, Counter())[edge] += n
+        self.edges[machine][edge] += n
         source = edge.partition(" --> ")[0]
-        self._left_by.setdefault(machine, {}).setdefault(source, set()).add(edge)
+        left = self._left_by.setdefault(machine, {})
+        if source in left:
+            left[source].add(edge)
+        else:
+            left[source] = {edge}
 
     def _move(self, machine: str, state: str, label: str | None) -> None:
-        self.moves.setdefault(machine, Counter())[state, label] += 1
+        self.moves[machine][state, label] += 1
 
     # The overview of a detail
 
@@ -248,8 +259,11 @@ class Projection:
         if was:
             self._tally(machine.name, f"{composite}.{was[0]}").seconds += took
         if was != is_:
-            for edge in path_between(machine.chart, composite, was, is_, label):
-                self._count(machine.name, edge.id, 1)
+            way = (machine.name, composite, was, is_, label)
+            if way not in self._ways:
+                self._ways[way] = [e.id for e in path_between(machine.chart, composite, was, is_, label)]
+            for edge in self._ways[way]:
+                self._count(machine.name, edge, 1)
 
     # What faces read
 

@@ -72,6 +72,11 @@ class Timeline:
         """The number of the newest record; -1 before the first."""
         return self.projection.records - 1
 
+    @property
+    def size(self) -> int:
+        """Bytes that the past takes, besides the records of the open chunk."""
+        return sum(map(len, self._packed)) + sum(map(len, self._checkpoints))
+
     # What happens
 
     def apply(self, record: Mapping[str, Any]) -> None:
