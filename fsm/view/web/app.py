@@ -128,7 +128,7 @@ class _Server:
         return StreamingResponse(stream, media_type="text/event-stream")
 
     async def picture(self, request: Request) -> Response:
-        """The base picture, and which of its elements are which: {"svg", "states", "edges", "entries"}."""
+        """The base picture, and which of its elements are which: as `pictures.drawn` says."""
         watched, name = self._run(request), request.path_params["machine"]
         machine = watched.following.projection.machines.get(name)
         if machine is None:

@@ -30,7 +30,8 @@ function adopted(text) {
 export class Picture {
   /**
    * @param {string} machine
-   * @param {{svg: string, states: Record<string, string>, edges: Record<string, string>, entries: Record<string, string>}} drawn
+   * @param {{svg: string, states: Record<string, string>, edges: Record<string, number>, entries: Record<string, number[]>,
+   *   boxes: Record<string, number[]>, counts: Record<string, [number, number]>}} drawn
    * @param {{edges: Record<string, [string, string, string]>, composites: string[]}} chart
    * @param {(path: string) => void} choose called with the state that was clicked
    */
@@ -66,21 +67,23 @@ export class Picture {
     const place = new Map([...byId.values()].map((e, n) => [e, n])); // keys go through them as they stand in the picture
     const groups = Object.entries(drawn.states).map(([path, id]) => [path, byId.get(id)]).filter(([, group]) => group);
     for (const [path, group] of groups.sort((a, b) => place.get(a[1]) - place.get(b[1]))) this.state(path, group);
-    for (const [id, name] of Object.entries(drawn.edges)) {
+    for (const [id, k] of Object.entries(drawn.edges)) {
+      const name = `edge${k}`;
       const [source, target, words] = this.chart.edges[id] ?? ["", "", ""];
-      if (paths.has(name)) this.edges.set(id, { path: paths.get(name), label: labels.get(name), source, target, words, count: null });
+      if (paths.has(name)) this.edges.set(id, { path: paths.get(name), label: labels.get(name), source, target, words, count: null, at: drawn.counts[k] });
     }
-    this.entries = Object.entries(drawn.entries ?? {}).filter(([name]) => paths.has(name));
-    this.entries = this.entries.map(([name, target]) => ({ path: paths.get(name), target }));
+    this.entries = Object.entries(drawn.entries).flatMap(([target, ks]) => ks.map((k) => ({ path: paths.get(`edge${k}`), target })));
+    this.entries = this.entries.filter(({ path }) => path);
+    this.boxes = drawn.boxes;
+    this.plates = this.svg.appendChild(svgEl("g", { class: "fsm-plates", "aria-hidden": "true" })); // above all lines
     const first = this.states.values().next().value;
     if (first) first.group.setAttribute("tabindex", "0");
   }
 
   state(path, group) {
     const composite = this.chart.composites.includes(path);
-    const box = group.querySelector(".outer") ?? group.querySelector("rect, polygon, circle, path, ellipse") ?? group;
     const name = path.slice(path.lastIndexOf(".") + 1);
-    const given = { group, box, composite, name, mark: null, title: svgEl("title") };
+    const given = { group, composite, name, mark: null, title: svgEl("title") };
     group.classList.add("fsm-state");
     if (composite) group.classList.add("fsm-composite");
     for (const [key, value] of Object.entries({ tabindex: "-1", role: "button", "data-path": path })) group.setAttribute(key, value);
@@ -147,11 +150,11 @@ export class Picture {
     if (held.composite && view.inside) words.push(`${view.seen ?? 0} of ${view.inside} states inside visited`);
     held.title.textContent = `${path}: ${words.join(", ")}`;
     held.group.setAttribute("aria-label", `${path}: ${words.join(", ")}`);
-    this.pill(held, view);
+    this.pill(path, held, view);
   }
 
   /** A small plate on the upper edge of a state: its sign, its visits, its time. */
-  pill(held, view) {
+  pill(path, held, view) {
     if (view.look === "never" && !view.visits) {
       held.mark?.remove();
       held.mark = null;
@@ -163,16 +166,19 @@ export class Picture {
     if (held.composite && view.inside) parts.push(`${view.seen ?? 0}/${view.inside}`);
     const text = parts.join(" ");
     if (!held.mark) {
-      held.mark = svgEl("g", { class: "fsm-pill", "aria-hidden": "true" }, svgEl("rect", { rx: 8, height: 16, y: -8 }), svgEl("text", { y: 4 }));
-      held.group.append(held.mark);
+      held.mark = svgEl("g", { class: "fsm-pill" }, svgEl("rect", { rx: 8, height: 16, y: -8 }), svgEl("text", { y: 4 }));
+      this.plates.append(held.mark);
+      held.mark.classList.toggle("fsm-hidden", this.hidden(path));
     }
+    for (const look of ["active", "visited", "failed"]) held.mark.classList.toggle(`fsm-${look}`, view.look === look);
     held.mark.lastChild.textContent = text;
-    const width = 10 + text.length * 6.3;
-    held.mark.firstChild.setAttribute("width", String(width));
-    held.mark.firstChild.setAttribute("x", String(-width));
-    held.mark.lastChild.setAttribute("x", String(-width / 2));
-    held.corner ??= corner(held.box);
-    held.mark.setAttribute("transform", `translate(${held.corner.x + (held.composite ? -6 : 8)}, ${held.corner.y})`);
+    const wide = 10 + text.length * 6.3;
+    held.mark.firstChild.setAttribute("width", String(wide));
+    held.mark.firstChild.setAttribute("x", String(-wide / 2));
+    const [x, y, width] = this.boxes[path] ?? [0, 0, 0];
+    // the arrow that arrives in the middle of the upper edge stays in sight
+    const right = held.composite ? x + width + 4 : Math.max(x + width + 8, x + width / 2 + 8 + wide);
+    held.mark.setAttribute("transform", `translate(${right - wide / 2}, ${held.composite ? y - 4 : y - 1})`);
   }
 
   markEdge(held, n) {
@@ -190,16 +196,8 @@ export class Picture {
   }
 
   counter(held) {
-    const ground = held.label?.querySelector("rect[width]");
-    if (ground) {
-      const text = svgEl("text", { class: "fsm-count", x: Number(ground.getAttribute("width")) + 5, y: Number(ground.getAttribute("height")) / 2 + 4, "aria-hidden": "true" });
-      ground.parentNode.append(text);
-      return text;
-    }
-    const at = held.path.getPointAtLength(held.path.getTotalLength() / 2);
-    const text = svgEl("text", { class: "fsm-count", x: at.x + 4, y: at.y + 4, "aria-hidden": "true" });
-    held.path.parentNode.append(text);
-    return text;
+    const [x, y] = held.at ?? [0, 0];
+    return this.plates.appendChild(svgEl("text", { class: "fsm-count", x, y: y + 4 }));
   }
 
   /** Which state is chosen. @param {string | null} path */
@@ -224,8 +222,9 @@ export class Picture {
     this.states.get(composite)?.group.classList.toggle("fsm-folded", shut);
     const out = (path) => this.hidden(path);
     const names = new Set();
-    for (const [path, { group, name }] of this.states) {
+    for (const [path, { group, name, mark }] of this.states) {
       group.classList.toggle("fsm-hidden", out(path));
+      mark?.classList.toggle("fsm-hidden", out(path));
       if (out(path)) names.add(name);
     }
     const within = (path) => this.folded.has(path) || out(path);
@@ -258,16 +257,6 @@ export class Picture {
     const shown = paths.filter((p) => this.states.has(p));
     if (shown.length) this.reveal(shown[shown.length - 1]);
   }
-}
-
-/** The upper right corner of a box. */
-function corner(box) {
-  if (box.localName === "rect") {
-    const number = (name) => Number(box.getAttribute(name) ?? 0);
-    return { x: number("x") + number("width"), y: number("y") };
-  }
-  const { x, y, width } = box.getBBox();
-  return { x: x + width, y };
 }
 
 /** The signs of the drawing, explained. */
