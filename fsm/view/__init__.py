@@ -14,13 +14,15 @@ if TYPE_CHECKING:
     from fsm.view.report import is_alive
     from fsm.view.terminal import telling
     from fsm.view.web.beside import watching
+    from fsm.view.web.panels import RunFiles
 
-__all__ = ["NOTHING", "TAKEN", "Flow", "duration", "is_alive", "telling", "watching", "write"]
+__all__ = ["NOTHING", "TAKEN", "Flow", "RunFiles", "duration", "is_alive", "telling", "watching", "write"]
 
 _HOME = {
     "NOTHING": "palette",
     "TAKEN": "palette",
     "Flow": "render",
+    "RunFiles": "web.panels",
     "duration": "durations",
     "is_alive": "report",
     "telling": "terminal",

@@ -1,14 +1,16 @@
-"""Panels that installed phases bring: plots, tables and answers, made of a run's artifacts.
+"""Panels that installed phases bring: plots and pages of answers, made of a run's artifacts.
 
-An entry point of the group `fsm.view.panels` is a function (RunFiles) -> list of panels, each a JSON value:
+An entry point of the group `fsm.view.panels` names a module with two functions. `panels(RunFiles)` gives JSON values:
 
-    {"id", "title", "kind": "plot", "x": word, "y": word, "lines": [{"name", "points": [[x, y] or [x, y, low, high], ...],
-     "dashed"?: true}, ...], "note"?}
+    {"id", "title", "kind": "plot", "x": word, "lines": [{"name", "points": [[x, y] or [x, y, low, high], ...], "dashed"?}, ...],
+     "from"?, "to"?: ends of the scale, "note"?}
     {"id", "title", "kind": "pages", "items": [{"id", "label"}, ...]}
 
-Of `pages`, one is asked for by its item: the entry point's object then has a method `page(files, id, item)` that gives
-{"title", "columns": [word, ...], "rows": [{"title", "cells": [{"title", "text", "code"?, "facts": [[word, word], ...]}]}]}.
-A phase need not know of the page, and the page not of the phase.
+`page(RunFiles, id, item)` gives one item of `pages`:
+
+    {"title", "rows": [{"title", "text", "cells": [{"title", "text", "facts": [[word, word], ...], "rules"?: likewise}]}]}
+
+So a phase need not know of the page, nor the page of a phase.
 """
 
 from __future__ import annotations

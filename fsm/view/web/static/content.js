@@ -40,7 +40,7 @@ export function prose(text) {
 }
 
 function looksLikeC(text) {
-  return /^\s*#include\b/m.test(text) || /\b(void|int|uint\d+_t|static|struct)\b[^;\n]*\([^;]*\)\s*\{/.test(text);
+  return /^\s*#include\b/m.test(text) || (text.match(/[;{}]\s*$/gm) ?? []).length > 2;
 }
 
 /** A JSON value as a list of its parts; long texts in it are shown as they are. @param {any} value */

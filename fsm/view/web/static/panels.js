@@ -1,6 +1,6 @@
 // Panels that phases bring: curves over epochs, and answers side by side.
 
-import { el, fill, svgEl } from "./dom.js";
+import { cut, el, fill, svgEl } from "./dom.js";
 import { prose } from "./content.js";
 
 const W = 420;
@@ -65,11 +65,15 @@ function page(said) {
     el(
       "details",
       { class: "answer", open: n === 0 },
-      el("summary", {}, row.title),
+      el("summary", {}, cut(row.title, 110)),
       row.text && el("pre", { class: "text prompt" }, row.text),
-      el("div", { class: "side-by-side" }, ...row.cells.map((cell) => el("section", {}, el("h3", {}, cell.title), el("dl", { class: "facts" }, ...(cell.facts ?? []).map(([k, v]) => el("div", {}, el("dt", {}, k), el("dd", {}, v)))), cell.text ? prose(cell.text) : null))),
+      el("div", { class: "side-by-side" }, ...row.cells.map((cell) => el("section", {}, el("h3", {}, cell.title), el("dl", { class: "facts" }, ...(cell.facts ?? []).map(([k, v]) => el("div", {}, el("dt", {}, k), el("dd", {}, v)))), cell.text ? prose(cell.text) : null, cell.rules && rules(cell.rules)))),
     ),
   );
+}
+
+function rules(of) {
+  return el("details", {}, el("summary", {}, `Why this score: ${of.length} rules`), el("table", { class: "rules" }, el("tbody", {}, ...of.map(([rule, why]) => el("tr", {}, el("th", { scope: "row" }, rule), el("td", {}, why))))));
 }
 
 /** Lines with intervals; what they show is in a table besides. @param {any} said */

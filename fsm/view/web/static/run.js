@@ -381,6 +381,7 @@ export class RunPage {
     const open = tabs.some(([id]) => id === this.panel) ? this.panel : "now";
     fill(this.sideTabs, ...tabs.map(([id, words]) => el("button", { type: "button", role: "tab", id: `side-${id}`, "data-key": id, "aria-selected": String(id === open), "aria-controls": "side", tabindex: id === open ? "0" : "-1", onclick: () => this.turnSide(id), onkeydown: (e) => tabKey(e, this.sideTabs) }, words)));
     this.side.setAttribute("aria-labelledby", `side-${open}`);
+    this.main.querySelector(".run").classList.toggle("wide-side", open === "panels");
     const body = { now: this.nowPanel, state: this.statePanel.element, panels: this.panels.element }[open];
     if (this.side.firstChild !== body) fill(this.side, body);
     if (open === "now") this.showNow();
