@@ -18,6 +18,7 @@ from fsm.journal import RECOVERY
 from fsm.store import Store
 from fsm.view.following import Following, State
 from fsm.view.timeline import CHUNK, Timeline
+from fsm.view.web.offline import machine_json
 
 LOOKS = (
     (2.0, 0.01),
@@ -246,7 +247,7 @@ class Watched:
                 "born": self.born,
                 "machine": f.header.get("machine"),
                 "created": f.header.get("created"),
-                "machines": {name: _machine_json(m) for name, m in machines.items()},
+                "machines": {name: machine_json(m) for name, m in machines.items()},
                 "index": timeline.index() if timeline else None,
                 "status": self.status(),
             }
@@ -293,16 +294,6 @@ def _put(queue: Queue, message: Message) -> None:
         queue.put_nowait(None)
         return
     queue.put_nowait(message)
-
-
-def _machine_json(machine: Any) -> dict[str, Any]:
-    states = machine.chart.states
-    return {
-        "file": machine.chart.file,
-        "states": [path for path, s in states.items() if s.kind != "region"],
-        "composites": [path for path, s in states.items() if s.composite],
-        "edges": {e.id: [e.source, e.target, e.label or ""] for e in machine.chart.edges},
-    }
 
 
 def _below(following: Following) -> dict[str, Any]:

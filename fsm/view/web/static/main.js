@@ -1,7 +1,7 @@
 // The page: its address says what is shown, and it shows what its address says.
 
 import { el, fill } from "./dom.js";
-import { spot } from "./address.js";
+import { go, spot } from "./address.js";
 import { EmbeddedRun, ServedRun } from "./source.js";
 import { RunList } from "./runs.js";
 import { RunPage } from "./run.js";
@@ -38,7 +38,9 @@ function theme() {
 /** Begin. */
 function begin() {
   const app = document.getElementById("app");
-  const held = document.getElementById("held");
+  const text = document.getElementById("held")?.textContent;
+  const held = text ? JSON.parse(text) : null;
+  if (held && !location.hash) go(held.open);
   const main = el("main", { id: "main", tabindex: "-1" });
   const trail = el("nav", { "aria-label": "Where you are", class: "trail" });
   const skip = el("a", { class: "skip", href: "#main", onclick: (e) => (e.preventDefault(), main.focus()) }, "Skip to the content");
@@ -48,7 +50,7 @@ function begin() {
     const { run } = spot();
     if (page && page.name === (run ?? null)) return page.steer?.();
     page?.close();
-    if (held) page = new RunPage(main, trail, new EmbeddedRun(JSON.parse(held.textContent)));
+    if (held) page = new RunPage(main, trail, new EmbeddedRun(held));
     else page = run ? new RunPage(main, trail, new ServedRun(run)) : new RunList(main, trail);
     return undefined;
   };
