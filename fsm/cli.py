@@ -35,7 +35,9 @@ def main(argv: list[str] | None = None) -> int:
     one.set_defaults(do=runs)
 
     one = commands.add_parser("watch", help="a local page of the runs of a store, live")
-    one.add_argument("run", metavar="RUN", nargs="?", help="the run to open it with (default: the list of runs)")
+    one.add_argument(
+        "run", metavar="RUN", nargs="?", help="the run to open it with (default: the list of runs)"
+    )
     one.add_argument(
         "--port", type=int, metavar="N", help="default: 8377, or where that is in use a free one"
     )

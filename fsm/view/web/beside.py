@@ -39,7 +39,9 @@ def watching(config: Config, on: bool, browse: bool = True) -> Iterator[None]:
             start_new_session=True,  # a Ctrl-C is for the run; the page shows how that ends
         )
     except OSError as e:
-        say(f"The page cannot be served ({e.strerror}); the run goes on without. fsm watch serves it from elsewhere.")
+        say(
+            f"The page cannot be served ({e.strerror}); the run goes on without. fsm watch serves it from elsewhere."
+        )
         yield
         return
     assert beside.stdout is not None
@@ -64,7 +66,9 @@ def store_url(config: Config) -> str:
         return str(Path(store).absolute())
     if not options:
         return store
-    words = {k: str(v).lower() if isinstance(v, bool) else str(v) for k, v in options.items() if v is not None}
+    words = {
+        k: str(v).lower() if isinstance(v, bool) else str(v) for k, v in options.items() if v is not None
+    }
     return f"{store}{'&' if '?' in store else '?'}{urlencode(words)}"
 
 

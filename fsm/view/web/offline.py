@@ -19,7 +19,22 @@ from fsm.view.timeline import Timeline
 from fsm.view.web import pictures
 
 STATIC = Path(__file__).with_name("static")
-ORDER = "dom address source timeline feed content canvas picture slider state panels runs run main".split()
+ORDER = [
+    "dom",
+    "address",
+    "source",
+    "timeline",
+    "feed",
+    "content",
+    "canvas",
+    "picture",
+    "slider",
+    "state",
+    "panels",
+    "runs",
+    "run",
+    "main",
+]
 IMPORT = re.compile(r"^import [^;]*;\n", re.M)
 EXPORT = re.compile(r"^export (?=class |function |const |async )", re.M)
 

@@ -72,6 +72,8 @@ def _remark(store: Store, run: str | None) -> None:
 def listen(host: str, port: int | None) -> socket.socket:
     """A socket at the address; without a port at PORT, or where that is taken, at any. Raises ConfigError."""
     given = port is not None
+    if port is not None and not 0 <= port <= 65535:
+        raise ConfigError(f"--port {port}: a port is a number from 0 to 65535.")
     for wanted in (port if port is not None else PORT, *(() if given else (0,))):
         try:
             family, _, _, _, where = socket.getaddrinfo(
@@ -90,8 +92,6 @@ def listen(host: str, port: int | None) -> socket.socket:
             if e.errno == errno.EADDRINUSE and not given and wanted:
                 continue
             raise ConfigError(_why(host, wanted, e)) from e
-        except OverflowError as e:
-            raise ConfigError(f"--port {port}: a port is a number from 0 to 65535.") from e
     raise AssertionError("a free port is always found or refused")
 
 

@@ -18,21 +18,25 @@ CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", 
 
 
 @pytest.fixture(scope="session")
-def drawings(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where pictures are kept once they were drawn; those of the bakery are there already."""
-    cache = tmp_path_factory.mktemp("cache")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where pictures are kept once they were drawn."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="session")
+def drawings(cache: Path) -> None:
+    """The bakery's pictures are there already."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(cache))
         patch.syspath_prepend(str(VIEW))
         machines = Registry("toys.machines", Machine)
         for name in ("bakery", "oven", "mishaps"):
             pictures.drawn(machines[name])
-    return cache
 
 
 @pytest.fixture
-def works(tmp_path: Path, drawings: Path) -> Iterator[Works]:
-    made = Works(tmp_path, drawings)
+def works(tmp_path: Path, cache: Path) -> Iterator[Works]:
+    made = Works(tmp_path, cache)
     yield made
     made.end()
 
@@ -49,7 +53,7 @@ def chromium() -> Iterator[Any]:
 
 
 @pytest.fixture
-def opened(chromium: Any) -> Iterator[Opened]:
+def opened(chromium: Any, drawings: None) -> Iterator[Opened]:
     """A page of a browser of its own; in the end nothing went beyond loopback, and nothing was complained of."""
     context = chromium.new_context(viewport={"width": 1500, "height": 950})
     context.set_default_timeout(PATIENCE * 1000)
