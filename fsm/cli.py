@@ -129,9 +129,9 @@ def runs(args: argparse.Namespace) -> int:
 
 def watch(args: argparse.Namespace) -> int:
     """The page of a store's runs, until it is interrupted."""
-    from fsm.view.web import server
+    from fsm.view import serve
 
-    return server.serve(args.run, args.store, args.host, args.port, not args.no_open, args.attached)
+    return serve(args.run, args.store, args.host, args.port, not args.no_open, args.attached)
 
 
 def render(args: argparse.Namespace) -> int:

@@ -15,8 +15,20 @@ if TYPE_CHECKING:
     from fsm.view.terminal import telling
     from fsm.view.web.beside import watching
     from fsm.view.web.panels import RunFiles
+    from fsm.view.web.server import serve
 
-__all__ = ["NOTHING", "TAKEN", "Flow", "RunFiles", "duration", "is_alive", "telling", "watching", "write"]
+__all__ = [
+    "NOTHING",
+    "TAKEN",
+    "Flow",
+    "RunFiles",
+    "duration",
+    "is_alive",
+    "serve",
+    "telling",
+    "watching",
+    "write",
+]
 
 _HOME = {
     "NOTHING": "palette",
@@ -25,6 +37,7 @@ _HOME = {
     "RunFiles": "web.panels",
     "duration": "durations",
     "is_alive": "report",
+    "serve": "web.server",
     "telling": "terminal",
     "watching": "web.beside",
     "write": "render",

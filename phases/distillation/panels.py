@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from phases.convergence import PHASE as CONVERGENCE
 from phases.distillation import student
 
 if TYPE_CHECKING:
@@ -59,7 +59,8 @@ def numbers(files: RunFiles, pattern: re.Pattern[str]) -> list[int]:
 
 def threshold(files: RunFiles) -> float:
     """The average score that the run is to reach, in [0, 10]."""
-    section = CONVERGENCE.section(files.header["config"].get("convergence") or {})
+    settings = import_module("phases.convergence").PHASE
+    section = settings.section(files.header["config"].get("convergence") or {})
     return float(section.avg_score)
 
 
