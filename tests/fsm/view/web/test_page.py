@@ -277,6 +277,24 @@ def test_the_rules_of_axe_are_kept(
     check("a past moment")
 
 
+def test_the_file_of_a_run_opens_offline_with_the_same_slider(
+    configured: Callable[..., Path], works: Works, opened: Opened
+) -> None:
+    assert works.run(configured(mishap="Burnt")).wait(60) == 0
+    target = works.directory / "bread.html"
+    words = ["render", "bread", "--store", str(works.directory), "--machine", "oven", "--at", "5"]
+    assert works.start("-m", "fsm.cli", *words, "-o", str(target)).wait(60) == 0
+    opened.page.goto(target.as_uri())
+    opened.page.locator(".slider.past").wait_for()
+    opened.state("Preheat").wait_for()
+    assert opened.looks() == projected(works, "bread", 5, "oven")
+    opened.page.get_by_role("button", name="Now", exact=True).click()
+    until(lambda: opened.looks() == projected(works, "bread", 1000, "oven"))
+    opened.state("CheckTemperature").click()
+    opened.page.locator(".records .error").first.wait_for()
+    assert all(url.startswith("file:") for url in opened.asked)
+
+
 HOSTILE = "<img src=x onerror=window.taken=1>"
 
 DRAWING = """stateDiagram-v2
