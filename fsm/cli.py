@@ -45,6 +45,24 @@ def main(argv: list[str] | None = None) -> int:
         "--force", action="store_true", help="also of a run that has stopped and could go on from it"
     )
 
+    one = commands.add_parser("watch", help="a local page of the runs of a store, live")
+    one.add_argument(
+        "run", metavar="RUN", nargs="?", help="the run to open it with (default: the list of runs)"
+    )
+    one.add_argument(
+        "--port", type=int, metavar="N", help="default: 8377, or where that is in use a free one"
+    )
+    one.add_argument(
+        "--host",
+        metavar="ADDRESS",
+        default="127.0.0.1",
+        help="where others may see it too: it then asks for the token that is in the printed address",
+    )
+    one.add_argument("--no-open", action="store_true", help="only print the address; open no browser")
+    one.add_argument("--attached", action="store_true", help=argparse.SUPPRESS)
+    of_store(one)
+    one.set_defaults(do=watch)
+
     one = commands.add_parser("render", help="draw a diagram, or a run on its diagrams")
     one.add_argument(
         "what", metavar="DIAGRAM|RUN", help="a .mmd file, the name of a machine, or the name of a run"
@@ -125,6 +143,13 @@ def clean(args: argparse.Namespace) -> int:
     from fsm.view import commands
 
     return commands.clean(args.run, args.store, args.force, args.json)
+
+
+def watch(args: argparse.Namespace) -> int:
+    """The page of a store's runs, until it is interrupted."""
+    from fsm.view import serve
+
+    return serve(args.run, args.store, args.host, args.port, not args.no_open, args.attached)
 
 
 def render(args: argparse.Namespace) -> int:

@@ -49,6 +49,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="auto",
         help="lines instead of the live tree",
     )
+    parser.add_argument(
+        "--watch", action="store_true", help="serve a page of the run while it goes on, and say its address"
+    )
     parser.add_argument("--json", action="store_true", help="print how the run ended as one line of JSON")
 
 
@@ -76,7 +79,7 @@ def run(args: argparse.Namespace) -> int:
     from fsm.check import refuse
     from fsm.engine import Outcome, StopRequested
     from fsm.speech import emit, say
-    from fsm.view import telling
+    from fsm.view import telling, watching
 
     names = {
         "run.name": args.run,
@@ -92,7 +95,7 @@ def run(args: argparse.Namespace) -> int:
     refuse(config.program)
     name = config.engine.run.name
     again = f"Give the same command again to go on with run {name}."
-    with telling(config, args.log) as (observer, logger):
+    with watching(config, args.watch), telling(config, args.log) as (observer, logger):
         try:
             outcome = session.run(
                 config,

@@ -13,16 +13,33 @@ if TYPE_CHECKING:
     from fsm.view.render import Flow, write
     from fsm.view.report import is_alive
     from fsm.view.terminal import telling
+    from fsm.view.web.beside import watching
+    from fsm.view.web.panels import RunFiles
+    from fsm.view.web.server import serve
 
-__all__ = ["NOTHING", "TAKEN", "Flow", "duration", "is_alive", "telling", "write"]
+__all__ = [
+    "NOTHING",
+    "TAKEN",
+    "Flow",
+    "RunFiles",
+    "duration",
+    "is_alive",
+    "serve",
+    "telling",
+    "watching",
+    "write",
+]
 
 _HOME = {
     "NOTHING": "palette",
     "TAKEN": "palette",
     "Flow": "render",
+    "RunFiles": "web.panels",
     "duration": "durations",
     "is_alive": "report",
+    "serve": "web.server",
     "telling": "terminal",
+    "watching": "web.beside",
     "write": "render",
 }
 

@@ -75,8 +75,8 @@ def runs(store: str, as_json: bool) -> int:
 
     As JSON one line a run: run, machine, status (running, stopped, done, failed), label, place, records, artifacts,
     artifact_bytes (of all that are kept), scratch (its directories on this machine), scratch_bytes, generation, created,
-    updated, age (seconds since `updated`), foreign (why it is not the run that it stands as, or null); of one that cannot
-    be read only run and problem.
+    updated, age (seconds since `updated`), progress (how many of the outermost states were left, of how many, or null),
+    foreign (why it is not the run that it stands as, or null); of one that cannot be read only run and problem.
     """
     opened = open_store(store)
     now = time.time()

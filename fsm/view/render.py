@@ -55,6 +55,7 @@ class _Found:
     changed: str = ""
     at: int | None = None
     flow: Flow | None = None
+    store: Store | None = None
 
     @property
     def said(self) -> str:
@@ -178,7 +179,8 @@ def _of_run(store: Store, name: str, machine: str | None, at: int | None) -> _Fo
             f"{found.chart.file} was changed since run {name} was begun: what the run did is drawn on the file as it is now, and "
             "states or edges that are no longer in it are not shown."
         )
-    return _Found(diagram.marked(found, p), Path(found.chart.file), chosen, reading, changed, at)
+    drawn = diagram.marked(found, p)
+    return _Found(drawn, Path(found.chart.file), chosen, reading, changed, at, store=store)
 
 
 def _past(store: Store, name: str, at: int) -> Reading:
@@ -214,6 +216,8 @@ def _write(found: _Found, output: Path) -> None:
         )
     if form == ".mmd":
         content = found.drawn.text.encode("utf-8")
+    elif form == ".html" and found.reading is not None and found.store is not None:
+        content = _page(found.store, found.reading, found.machine, found.at).encode("utf-8")
     else:
         svg = _picture(found)
         if form == ".png":
@@ -223,6 +227,19 @@ def _write(found: _Found, output: Path) -> None:
         else:
             content = (svg if form == ".svg" else diagram.page(found.drawn, svg, found.said)).encode("utf-8")
     write(output, content)
+
+
+def _page(store: Store, reading: Reading, machine: str | None, at: int | None) -> str:
+    """The page of a run with its whole past, opened at a machine and a moment."""
+    from fsm.view.timeline import Timeline
+    from fsm.view.web.offline import offline
+
+    timeline = Timeline(report.drawings(reading.header))
+    timeline.projection.name = reading.name
+    timeline.read(Journal(store.run(reading.name)).records())
+    now = report.read(store, reading.name) if at is not None else reading
+    status = {"state": now.status, "why": now.projection.stopped or "" if now.status == "stopped" else ""}
+    return offline(reading.header, status, timeline, machine=machine, seq=at)
 
 
 def _picture(found: _Found) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -245,7 +246,27 @@ def summary(store: Store, name: str, now: float) -> dict[str, Any]:
         "updated": moment(updated) if updated else None,
         "age": round(now - updated, 3) if updated else None,
         "foreign": foreign,
+        "progress": _progress(header, fold.root),
     }
+
+
+def _progress(header: Mapping[str, Any], root: Mapping[str, Any] | None) -> list[int] | None:
+    """How many of the outermost states were left, of how many; None where the machine is not installed here."""
+    plug = header.get("config", {}).get("plug", {})
+    states = _outermost(str(header["machine"]), str(plug.get("machines", Plug().machines)))
+    if not states:
+        return None
+    left = {path.partition(".")[0] for path in (root["visits"] if root else ())}
+    return [len(left & states), len(states)]
+
+
+@lru_cache(maxsize=64)
+def _outermost(machine: str, package: str) -> frozenset[str]:
+    try:
+        chart = Registry(package, Machine)[machine].chart
+    except FsmError:
+        return frozenset()
+    return frozenset(path for path in chart.states if "." not in path)
 
 
 def _time_of(line: bytes) -> float:

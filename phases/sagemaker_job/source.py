@@ -47,8 +47,8 @@ LACKING = (
 )
 """What the project needs and the image lacks, or may lack. pip leaves torch, transformers and numpy as the image has
 them: `python -m tests.versions` holds it to that."""
-LOOKING_ON = ("mermaidx",)
-"""What draws diagrams for whoever looks on; a job draws none."""
+LOOKING_ON = ("mermaidx", "starlette", "uvicorn")
+"""What draws and shows for whoever looks on; a job does neither."""
 IN_THE_IMAGE = ("bitsandbytes", "boto3", "peft", "safetensors", "torch", "transformers", "trl")
 
 BESIDE = ("diagrams/*.mmd", "configs/**/*")

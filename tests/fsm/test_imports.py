@@ -23,6 +23,8 @@ HEAVY = (
     "matplotlib",
     "mermaidx",
     "numpy",
+    "starlette",
+    "uvicorn",
 )
 FOR_HELP = (*HEAVY, "pydantic", "transitions", "rich", "structlog", "yaml")
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import re
 from importlib import import_module
@@ -218,19 +220,35 @@ def test_a_picture_tells_on_its_states_and_edges_how_often(
     assert "classDef" not in drawn[0]["text"]  # drawn without marks, so that the next run finds it drawn
 
 
-def test_a_page_holds_all_it_needs_and_runs_nothing(
-    bakery: Any, render: Any, quiet: Any, drawn: list[dict[str, Any]]
+def test_a_page_of_a_drawing_holds_all_it_needs_and_runs_nothing(
+    render: Any, tmp_path: Path, drawn: list[dict[str, Any]]
 ) -> None:
-    bakery.run(logger=quiet)
-    target = bakery.directory / "run.html"
-    render("bread", "-o", str(target))
+    target = tmp_path / "oven.html"
+    render(str(TOYS / "oven.mmd"), "-o", str(target))
     html = target.read_text()
     assert "<script" not in html
     assert "http" not in html.replace("http-equiv", "").replace('xmlns="http://www.w3.org/2000/svg"', "")
     assert "default-src 'none'" in html
-    assert 'id="bakery-state-Weigh-5"><title>Prepare.Weigh: visited once' in html
-    assert "<td>Prepare.Weigh" in html
-    assert "Run bread (done), machine bakery: ended after Deliver." in html
+
+
+def test_a_page_of_a_run_holds_its_whole_past_and_runs_its_own_script_alone(
+    bakery: Any, render: Any, quiet: Any, drawn: list[dict[str, Any]]
+) -> None:
+    bakery.run(logger=quiet)
+    target = bakery.directory / "run.html"
+    render("bread", "-o", str(target), "--at", "3", "--machine", "bakery")
+    html = target.read_text()
+    held = json.loads(re.findall(r'<script type="application/json" id="held">(.*?)</script>', html, re.S)[0])
+    lines = (bakery.directory / "runs" / "bread" / "journal.jsonl").read_text().splitlines()
+    assert [c["seq"] for chunk in held["chunks"] for c in chunk["changes"]] == list(range(len(lines)))
+    assert held["open"] == {"machine": "bakery", "seq": 3}
+    assert held["header"]["status"]["state"] == "done"
+    assert set(held["pictures"]) == {"bakery", "oven"}
+    code = re.findall(r'<script type="module">(.*?)</script>', html, re.S)
+    assert len(re.findall("<script", html)) == 2
+    digest = base64.b64encode(hashlib.sha256(code[0].encode()).digest()).decode()
+    assert f"default-src 'none'; script-src 'sha256-{digest}'" in html
+    assert "http" not in re.sub(r"http-equiv|http://www\.w3\.org/2000/svg", "", html)
 
 
 def test_a_place_that_cannot_be_written_is_told_and_nothing_is_drawn(

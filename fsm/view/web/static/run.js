@@ -1,0 +1,443 @@
+// One run: its machines as tabs, the picture of one, the journal below it, and what is to be said beside it.
+
+import { SIGNS, badge, clock, duration, el, fill } from "./dom.js";
+import { go, spot } from "./address.js";
+import { Feed } from "./feed.js";
+import { Past } from "./timeline.js";
+import { Picture, legend } from "./picture.js";
+import { Slider } from "./slider.js";
+import { StatePanel, what } from "./state.js";
+import { Panels } from "./panels.js";
+
+const RECENT = 12;
+const SETTLE = 300; // ms a machine is at work before the page turns to it
+
+/** The page of a run. */
+export class RunPage {
+  /** @param {HTMLElement} main @param {HTMLElement} trail @param {any} source */
+  constructor(main, trail, source) {
+    this.main = main;
+    this.source = source;
+    this.name = source.live ? source.name : (spot().run ?? null);
+    document.title = source.name;
+    this.badge = el("span", { role: "status" });
+    this.where = el("span", { class: "where" });
+    this.line = el("span", { class: "line", role: "status" });
+    fill(trail, source.live && el("a", { href: "#" }, "Runs"), el("h1", { class: "run-name" }, source.name), this.badge, this.where, this.line);
+    this.notice = el("div", { class: "notice", role: "alert", hidden: true });
+    this.tabs = el("div", { class: "tabs", role: "tablist", "aria-label": "Machines" });
+    this.stage = el("div", { class: "stage", role: "tabpanel", id: "stage", "aria-label": "Diagram" });
+    this.slider = new Slider((seq) => this.seek(seq));
+    this.side = el("div", { class: "side-body", role: "tabpanel", id: "side", tabindex: "0" });
+    this.sideTabs = el("div", { class: "tabs side-tabs", role: "tablist", "aria-label": "Beside the diagram" });
+    this.statePanel = new StatePanel(source, (seq) => this.seek(seq), () => this.choose(null));
+    this.panels = new Panels(source);
+    this.nowPanel = el("div", { class: "now-panel" });
+    this.pictures = new Map();
+    this.beyond = { stack: null, m: {} };
+    this.seq = null;
+    this.follow = true;
+    this.hasPanels = false;
+    fill(main, this.notice, el("div", { class: "run" }, el("div", { class: "left" }, this.tabs, this.tools(), this.stage, this.slider.element), el("aside", { class: "side", "aria-label": "Details" }, this.sideTabs, this.side)));
+    this.start();
+  }
+
+  tools() {
+    const act = (label, sign, does) => el("button", { type: "button", "aria-label": label, title: label, onclick: () => this.picture && does(this.picture) }, sign);
+    this.followButton = el("button", { type: "button", class: "follow", onclick: () => this.following(!this.follow) }, "Follow");
+    this.foldButton = el("button", { type: "button", onclick: () => this.foldAll() }, "Fold");
+    return el("div", { class: "tools" }, legend(), el("span", { class: "buttons" }, this.foldButton, this.followButton, act("Smaller", "−", (p) => p.canvas.zoom(0.8, undefined, undefined, true)), act("Larger", "+", (p) => p.canvas.zoom(1.25, undefined, undefined, true)), act("The whole diagram", "Fit", (p) => (p.canvas.fit(), this.following(false)))));
+  }
+
+  // Begin, and begin anew
+
+  async start() {
+    clearTimeout(this.again);
+    const turn = (this.turn = (this.turn ?? 0) + 1);
+    let header;
+    try {
+      header = await this.source.header();
+    } catch (e) {
+      this.tell(e.message);
+      this.later();
+      return;
+    }
+    if (turn !== this.turn || this.closed) return;
+    this.status = header.status;
+    this.born = header.born;
+    if (!header.machine) {
+      this.showStatus();
+      this.later();
+      return;
+    }
+    if (!header.status.caught_up && header.status.state === "running") {
+      this.tell(`Reading the journal: ${header.status.records} records so far.`);
+      this.again = setTimeout(() => this.start(), 200);
+      return;
+    }
+    this.header = header;
+    this.past = new Past(this.source, header.index);
+    this.tip = await this.past.moment(this.past.last).catch((e) => (this.tell(e.message), null));
+    if (!this.tip) return this.later();
+    if (turn !== this.turn || this.closed) return undefined;
+    this.past.at = null; // the tip is kept apart
+    this.pictures.clear();
+    this.picture = null;
+    this.machine = null;
+    this.shown = this.tip;
+    this.slider.extent(this.past.last, this.past.marks);
+    this.showStatus();
+    this.steer();
+    if (this.source.live && !this.feed) this.listen();
+    this.loadPanels();
+    return undefined;
+  }
+
+  later() {
+    if (!this.closed && this.source.live) this.again = setTimeout(() => this.start(), 400);
+  }
+
+  listen() {
+    this.feed = new Feed(this.source.base, () => ({ seq: this.past.last, born: this.born }), {
+      connected: (on) => {
+        this.line.textContent = on ? "" : "No connection; it is tried again";
+      },
+      change: (changes) => this.changed(changes),
+      live: (now) => {
+        this.beyond = now;
+        if (this.seq === null) this.render();
+      },
+      status: (status) => {
+        this.status = status;
+        this.showStatus();
+      },
+      anew: ({ born }) => (born !== this.born || this.past.last > 0) && this.restart(born),
+      behind: () => this.restart(this.born),
+    });
+  }
+
+  /** The run was begun anew, or the page is too far behind. @param {string} born */
+  restart(born) {
+    if (born !== this.born) {
+      this.seq = null;
+      go({ seq: null });
+    }
+    this.feed?.close();
+    this.feed = null;
+    this.beyond = { stack: null, m: {} };
+    this.start();
+  }
+
+  async changed(changes) {
+    const fresh = changes.filter((c) => c.seq > this.tip.seq);
+    if (fresh.length && fresh[0].seq !== this.tip.seq + 1) return this.restart(this.born);
+    for (const change of fresh) this.tip.apply(change);
+    this.beyond = { stack: null, m: {} };
+    if (this.seq === null) this.render();
+    await this.past.append(fresh);
+    this.slider.extent(this.past.last, this.past.marks);
+    if (this.seq === null) this.beside();
+    if (fresh.some((c) => c.row.artifacts)) this.loadPanels();
+    return undefined;
+  }
+
+  // What stands above all
+
+  tell(words) {
+    this.notice.hidden = !words;
+    this.notice.textContent = words;
+  }
+
+  showStatus() {
+    const { state, why, missing, changed, watching } = this.status;
+    fill(this.badge, badge(state));
+    const notes = [];
+    if (["absent", "unreadable", "newer format", "beginning"].includes(state)) notes.push(why || "The run is being begun; its first record is awaited.");
+    else if (why) notes.push(state === "stopped" ? `Stopped: ${why}` : why);
+    if (missing) notes.push(`${missing} records are known to have been written and are missing; fsm audit ${this.name} says more.`);
+    if (changed?.length) notes.push(`Drawn otherwise than when the run was begun: ${changed.join(", ")}. What is no longer in a drawing is not shown on it.`);
+    if (this.header && !Object.keys(this.header.machines).length) notes.push("Its machines are not installed here, so there is no drawing; the records are.");
+    this.tell(notes.join(" "));
+    this.watching = watching;
+    if (this.tip) this.beside();
+  }
+
+  // Moments
+
+  /** @param {number | null} seq */
+  async seek(seq) {
+    this.wanted = seq;
+    if (seq === null) {
+      this.seq = null;
+      this.shown = this.tip;
+    } else {
+      const to = Math.max(0, Math.min(seq, this.past.last));
+      let found;
+      try {
+        found = await this.past.moment(to);
+      } catch (e) {
+        this.tell(e.message);
+        return;
+      }
+      if (this.wanted !== seq) return;
+      this.seq = to;
+      this.shown = found;
+    }
+    go({ seq: this.seq });
+    this.render();
+    this.beside();
+  }
+
+  get stack() {
+    return (this.seq === null && this.beyond.stack) || this.shown.stack;
+  }
+
+  /** The address says something else. */
+  steer() {
+    if (!this.tip) return;
+    const { machine, state, seq, panel } = spot();
+    this.state = state ?? null;
+    this.panel = panel ?? (state ? "state" : "now");
+    this.following(!machine, true);
+    const to = seq === undefined || !/^\d+$/.test(seq) ? null : Number(seq);
+    this.turnTo(machine && this.header.machines[machine] ? machine : this.atWork());
+    this.seek(to);
+  }
+
+  render() {
+    if (!this.shown) return;
+    if (this.seq === null) this.shown = this.tip;
+    if (this.follow) this.turnSoon();
+    if (this.picture) this.picture.mark(this.shown, this.seq === null ? this.beyond.m[this.machine]?.s : undefined);
+    else if (this.machine) this.showOutline();
+    const standing = this.standing();
+    const key = standing.join(" ");
+    if (this.follow && this.picture && key && key !== this.stood) this.picture.follow(standing);
+    this.stood = key;
+    this.where.textContent = this.stack.map((l) => l.state).join(" › ");
+    this.showTabs();
+    this.sayMoment();
+  }
+
+  /** Where the run stands on the shown machine, outermost first; where it last was, if it stands nowhere. */
+  standing() {
+    const levels = this.stack.filter((l) => l.machine === this.machine);
+    const { row } = this.shown;
+    if (!this.stack.length && row?.machine === this.machine) return [row.from];
+    return levels.flatMap((l) => [l.state, ...(l.overview ?? []).map((o) => `${l.state}.${o}`)]);
+  }
+
+  sayMoment() {
+    const { seq, t, row } = this.shown;
+    const place = row?.place ? `, ${row.place}` : "";
+    const at = seq < 0 ? "before the first record" : `record ${seq} of ${this.past.last}, ${clock(t)}${place}`;
+    this.slider.show(this.seq, at);
+  }
+
+  // Machines
+
+  /** The machine that works now: the innermost, but no recovery. */
+  atWork() {
+    const levels = this.stack.filter((l) => !l.at.some((step) => step.endsWith("~!")) && this.header.machines[l.machine]);
+    return levels.length ? levels[levels.length - 1].machine : this.header.machines[this.header.machine] ? this.header.machine : Object.keys(this.header.machines)[0];
+  }
+
+  turnSoon() {
+    const next = this.atWork();
+    if (next === this.machine || next === this.turning) return;
+    clearTimeout(this.turnTimer);
+    this.turning = next;
+    this.turnTimer = setTimeout(() => {
+      this.turning = null;
+      if (this.follow && !this.closed && this.atWork() === next) this.turnTo(next);
+    }, SETTLE);
+  }
+
+  /** @param {boolean} on @param {boolean} [quiet] */
+  following(on, quiet = false) {
+    this.follow = on;
+    this.followButton.setAttribute("aria-pressed", String(on));
+    if (quiet) return;
+    go({ machine: on ? null : this.machine });
+    if (on) {
+      this.stood = null;
+      this.turnTo(this.atWork());
+      this.render();
+    }
+  }
+
+  /** @param {string | undefined} machine */
+  async turnTo(machine) {
+    if (!machine || machine === this.machine) return this.showChosen();
+    this.machine = machine;
+    this.picture = null;
+    this.stood = null;
+    this.showTabs();
+    let picture = this.pictures.get(machine);
+    if (!picture) {
+      this.unpictured = el("p", { class: "quiet", role: "status" }, `Drawing ${machine}…`);
+      this.showOutline();
+      try {
+        picture = new Picture(machine, await this.source.picture(machine), this.header.machines[machine], (path) => this.choose(path));
+        picture.canvas.moved = () => this.follow && this.following(false);
+        this.pictures.set(machine, picture);
+      } catch (e) {
+        if (machine !== this.machine) return undefined;
+        this.unpictured = el("p", { class: "trouble", role: "alert" }, `There is no picture of ${machine}: ${e.message}`);
+        return this.showOutline();
+      }
+    }
+    if (machine !== this.machine) return undefined;
+    fill(this.stage, picture.element);
+    this.picture = picture;
+    this.stood = null;
+    this.sayFold();
+    this.showChosen();
+    this.render();
+    return undefined;
+  }
+
+  showChosen() {
+    this.picture?.select(this.state);
+    if (this.state && !this.follow) this.picture?.reveal(this.state);
+  }
+
+  /** Without a picture, or until it is there: the states as a list. */
+  showOutline() {
+    const states = this.header.machines[this.machine].states;
+    const beyond = this.seq === null ? this.beyond.m[this.machine]?.s : undefined;
+    const item = (path) => el("li", {}, el("button", { type: "button", class: "link", "data-key": path, onclick: () => this.choose(path) }, path), " ", badge((beyond?.[path] ?? this.shown.state(this.machine, path)).look));
+    fill(this.stage, el("div", { class: "outline" }, this.unpictured, el("ul", {}, ...states.map(item))));
+  }
+
+  showTabs() {
+    const at = new Set(this.stack.map((l) => l.machine));
+    const order = [...new Set([...this.stack.map((l) => l.machine), ...Object.keys(this.header.machines)])].filter((m) => this.header.machines[m]);
+    const looks = order.map((m) => {
+      const states = Object.values(this.shown.m[m]?.s ?? {});
+      return at.has(m) ? "active" : states.some((s) => s.look === "failed") ? "failed" : states.some((s) => s.visits) ? "visited" : "never";
+    });
+    const said = `${order}|${looks}|${this.machine}`;
+    if (said === this.tabsSaid) return;
+    this.tabsSaid = said;
+    const tabs = order.map((m, i) =>
+      el("button", { type: "button", role: "tab", id: `tab-${m}`, class: looks[i], "data-key": m, "aria-selected": String(m === this.machine), "aria-controls": "stage", tabindex: m === this.machine ? "0" : "-1", "data-machine": m, onclick: () => this.pick(m), onkeydown: (e) => tabKey(e, this.tabs) }, el("span", { "aria-hidden": "true" }, SIGNS[looks[i]]), ` ${m}`, el("span", { class: "unseen" }, `, ${looks[i]}`)),
+    );
+    fill(this.tabs, ...tabs);
+    this.stage.setAttribute("aria-labelledby", `tab-${this.machine}`);
+    this.tabs.querySelector('[aria-selected="true"]')?.scrollIntoView({ block: "nearest", inline: "nearest" });
+  }
+
+  pick(machine) {
+    this.following(false, true);
+    go({ machine, state: null }, true);
+    this.state = null;
+    this.turnTo(machine);
+    this.beside();
+  }
+
+  /** @param {string | null} path */
+  choose(path) {
+    this.state = path;
+    this.panel = path ? "state" : "now";
+    go({ state: path, panel: null, machine: path || !this.follow ? this.machine : null }, true);
+    if (path) this.following(false, true);
+    this.picture?.select(path);
+    this.beside();
+  }
+
+  foldAll() {
+    if (!this.picture) return;
+    const composites = this.picture.chart.composites.filter((c) => this.picture.states.has(c));
+    const shut = this.picture.folded.size === 0;
+    const own = this.state && composites.includes(this.state) ? [this.state] : composites;
+    for (const c of shut ? own : composites) this.picture.fold(c, shut);
+    this.sayFold();
+  }
+
+  sayFold() {
+    this.foldButton.textContent = this.picture?.folded.size ? "Unfold" : "Fold";
+    this.foldButton.title = "Hide or show what is inside the composites: of the chosen one, or of all";
+  }
+
+  // Beside the picture
+
+  beside() {
+    if (this.besideTimer) return;
+    this.besideTimer = setTimeout(() => {
+      this.besideTimer = null;
+      if (!this.closed) this.showSide();
+    }, 60);
+  }
+
+  async loadPanels() {
+    this.hasPanels = await this.panels.load();
+    this.beside();
+  }
+
+  showSide() {
+    if (!this.shown) return;
+    const tabs = [["now", "Now"], ...(this.state ? [["state", "State"]] : []), ...(this.hasPanels ? [["panels", "Curves and answers"]] : [])];
+    const open = tabs.some(([id]) => id === this.panel) ? this.panel : "now";
+    fill(this.sideTabs, ...tabs.map(([id, words]) => el("button", { type: "button", role: "tab", id: `side-${id}`, "data-key": id, "aria-selected": String(id === open), "aria-controls": "side", tabindex: id === open ? "0" : "-1", onclick: () => this.turnSide(id), onkeydown: (e) => tabKey(e, this.sideTabs) }, words)));
+    this.side.setAttribute("aria-labelledby", `side-${open}`);
+    this.main.querySelector(".run").classList.toggle("wide-side", open === "panels");
+    const body = { now: this.nowPanel, state: this.statePanel.element, panels: this.panels.element }[open];
+    if (this.side.firstChild !== body) fill(this.side, body);
+    if (open === "now") this.showNow();
+    if (open === "state") {
+      const beyond = this.seq === null ? this.beyond.m[this.machine]?.s?.[this.state] : undefined;
+      const level = this.stack.find((l) => l.machine === this.machine && l.state === this.state);
+      this.statePanel.show(this.machine, this.state, beyond ?? this.shown.state(this.machine, this.state), this.shown.seq, level);
+    }
+  }
+
+  turnSide(id) {
+    this.panel = id;
+    go({ panel: id === "now" || id === "state" ? null : id });
+    this.showSide();
+  }
+
+  async showNow() {
+    const { facts, seq } = this.shown;
+    const rows = seq < 0 ? [] : await this.past.rows(seq, RECENT).catch(() => []);
+    if (this.shown.seq !== seq) return;
+    const { ended, stopped } = facts;
+    const said = [
+      ended && el("p", { class: "ending" }, badge(ended.outcome), ` ${ended.label ? `by “${ended.label}”, ` : ""}after ${ended.last}`),
+      !ended && stopped && el("p", { class: "trouble" }, `Stopped: ${stopped}`),
+      this.stack.length ? el("ol", { class: "stack" }, ...this.stack.map((l) => this.level(l))) : null,
+      this.watching && this.seq === null && el("p", {}, "It follows run ", el("a", { href: `#run=${encodeURIComponent(this.watching.run)}` }, this.watching.run), ` (${this.watching.state}${this.watching.place ? `: ${this.watching.place}` : ""})`),
+      el("dl", { class: "facts" }, ...[["records", seq + 1], ["artifacts", facts.artifacts], ["errors", facts.errors], ["begun", facts.began && clock(facts.began)], ["since then", facts.began && duration(this.shown.t - facts.began)], ["runner", this.seq === null && this.status.runner && `process ${this.status.runner.pid} on ${this.status.runner.host}`]].filter(([, v]) => v || v === 0).map(([k, v]) => el("div", {}, el("dt", {}, k), el("dd", {}, v)))),
+      el("h2", {}, "Newest records"),
+      el("ol", { class: "records" }, ...rows.toReversed().map((row) => el("li", { class: row.kind }, el("button", { type: "button", class: "seq", "data-key": row.seq, "aria-label": `Go to record ${row.seq}`, onclick: () => this.seek(row.seq) }, `#${row.seq}`), row.place ? el("span", { class: "place" }, ` ${row.place} `) : " ", what(row), el("small", { class: "quiet" }, ` ${clock(row.time)}`)))),
+    ];
+    fill(this.nowPanel, ...said);
+  }
+
+  level(level) {
+    const { progress } = level;
+    const bar = progress && el("span", { class: "meter" }, el("progress", { "aria-label": `Progress of ${level.state}`, max: progress.total || null, value: progress.total ? progress.done : null }), ` ${progress.done}${progress.total ? ` of ${progress.total}` : ""} ${progress.note}`);
+    return el("li", {}, el("button", { type: "button", class: "link", "data-key": level.machine + level.state, onclick: () => (this.pick(level.machine), this.choose(level.state)) }, level.state), el("span", { class: "quiet" }, ` ${level.machine}${level.visit > 1 ? `, visit ${level.visit}` : ""}, since ${clock(level.since)}`), level.overview?.length ? el("div", { class: "quiet" }, `seen from above: ${level.overview.join(" or ")}`) : null, bar);
+  }
+
+  close() {
+    this.closed = true;
+    clearTimeout(this.again);
+    clearTimeout(this.turnTimer);
+    this.slider.close();
+    this.feed?.close();
+  }
+}
+
+/** Arrow keys in a row of tabs. */
+function tabKey(event, row) {
+  const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+  if (!step) return;
+  const tabs = [...row.children];
+  const next = tabs[(tabs.indexOf(event.target) + step + tabs.length) % tabs.length];
+  event.preventDefault();
+  next.focus();
+  next.click();
+}
+

@@ -1,0 +1,333 @@
+"""Runs that pages look at: each followed once, by a thread of its own, for all of them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+import time
+from array import array
+from bisect import bisect_right
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+from pydantic_core import to_json
+
+from fsm.journal import RECOVERY
+from fsm.store import Store
+from fsm.view.following import Following, State
+from fsm.view.timeline import CHUNK, Timeline
+from fsm.view.web.offline import machine_json
+
+LOOKS = (
+    (2.0, 0.01),
+    (30.0, 0.02),
+    (float("inf"), 0.05),
+)  # so long after its newest record: seconds between looks
+ELSEWHERE = 0.25  # the same in a bucket, where most looks ask nothing
+LINGER = 30.0  # seconds that a run is followed after the last page has gone
+MOST_WAITING = 2000  # messages for a page that does not read them
+VISITS = 12  # records of a state in one answer
+
+Seen = tuple[str, str]  # a machine and a state of it
+Queue: TypeAlias = "asyncio.Queue[Message | None]"
+
+
+@dataclass(frozen=True)
+class Message:
+    """What a page is told: the kind of event, its JSON, and the record that it goes to."""
+
+    event: str
+    data: bytes
+    seq: int = -1
+
+    def encoded(self) -> bytes:
+        """As a server-sent event."""
+        number = f"id: {self.seq}\n".encode() if self.seq >= 0 else b""
+        return b"%sevent: %s\ndata: %s\n\n" % (number, self.event.encode(), self.data)
+
+
+@dataclass
+class Places:
+    """Where in the journal states and artifacts are, so that one state's records are found without reading all."""
+
+    records: dict[Seen, array[int]] = field(default_factory=dict)
+    recoveries: dict[Seen, array[int]] = field(default_factory=dict)  # records of the recovery of a state
+    files: dict[str, dict[str, Any]] = field(default_factory=dict)  # newest artifact of each name
+    failed: dict[tuple[str, ...], Seen] = field(default_factory=dict)
+
+    def take(self, record: Mapping[str, Any]) -> None:
+        """Note the next record."""
+        if record["kind"] == "claim":
+            return
+        seen, at = (record["machine"], record["from"]), tuple(record["at"])
+        self.records.setdefault(seen, array("L")).append(record["seq"])
+        for name, file in (record.get("files") or {}).items():
+            self.files[name] = {**file, "seq": record["seq"]}
+        for depth in range(1, len(at) + 1):
+            if at[depth - 1].endswith(RECOVERY) and (of := self.failed.get(at[:depth])):
+                self.recoveries.setdefault(of, array("L")).append(record["seq"])
+        if record["kind"] == "error" and record["recovery"]:
+            self.failed[(*at, record["from"] + RECOVERY)] = seen
+
+    def of(self, machine: str, state: str, until: int) -> tuple[list[int], list[int]]:
+        """The newest records of a state, or of what is in a composite, and those of its recoveries; oldest first."""
+
+        def newest(found: Mapping[Seen, array[int]]) -> list[int]:
+            numbers = [
+                n
+                for (m, s), of in found.items()
+                if m == machine and (s == state or s.startswith(state + "."))
+                for n in _before(of, until)
+            ]
+            return sorted(numbers)[-VISITS:]
+
+        return newest(self.records), newest(self.recoveries)
+
+
+def _before(numbers: array[int], until: int) -> array[int]:
+    end = bisect_right(numbers, until)
+    return numbers[max(0, end - VISITS) : end]
+
+
+class Watched:
+    """One run, followed for the pages that look at it. Its methods may be called from any thread."""
+
+    def __init__(self, store: Store, name: str) -> None:
+        """Raises ConfigError where no run can have that name."""
+        self.store = store
+        self.name = name
+        self.following = Following(store, name, past=True)
+        self.places = Places()
+        self._lock = threading.RLock()
+        self._pages: dict[Queue, asyncio.AbstractEventLoop] = {}
+        self._sent = -1
+        self._turn = 0
+        self._now: bytes = b""
+        self._status: bytes = b""
+        self.looked = False  # whether it was looked at once
+        self._changed = time.monotonic()
+        self._asked = time.monotonic()
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._follow, name=f"watches {name}", daemon=True)
+        self._thread.start()
+
+    # Following
+
+    def _follow(self) -> None:
+        remote = "://" in self.store.url
+        while not self._end.is_set():
+            with self._lock:
+                self._look()
+                more = not self.following.caught_up and self.following.state == State.RUNNING
+            quiet = time.monotonic() - self._changed
+            self._end.wait(0.001 if more else ELSEWHERE if remote else next(p for q, p in LOOKS if quiet < q))
+
+    def _look(self) -> None:
+        try:
+            new = self.following.poll()
+        except Exception as e:  # a page that shows nothing more and does not say so would be worse
+            self.following.state, self.following.why = State.UNREADABLE, f"It cannot be followed: {e!r}"
+            new = []
+        if self.following.turn != self._turn:
+            self._turn = self.following.turn
+            self.places, self._sent = Places(), -1
+            self._tell("anew", {"born": self.born})
+        for record in new:
+            self.places.take(record)
+        if new:
+            self._changed = time.monotonic()
+        self.looked = True
+        if self.following.caught_up or not new:
+            self._tell_news()
+
+    def _tell_news(self) -> None:
+        timeline = self.following.timeline
+        if timeline is not None and timeline.last > self._sent:
+            if self._pages and self._sent >= 0:
+                message = Message("change", to_json(timeline.since(self._sent)), timeline.last)
+                self._publish(message)
+            self._sent = timeline.last
+            self._now = b""
+        if timeline is not None and self._pages and (now := to_json(timeline.now())) != self._now:
+            self._now = now
+            self._publish(Message("live", now))
+        if self._pages and (status := to_json(self.status())) != self._status:
+            self._status = status
+            self._publish(Message("status", status))
+
+    def _tell(self, event: str, value: Any) -> None:
+        self._publish(Message(event, to_json(value)))
+
+    def _publish(self, message: Message) -> None:
+        for queue, loop in self._pages.items():
+            loop.call_soon_threadsafe(_put, queue, message)
+
+    # Pages
+
+    def join(self, queue: Queue, loop: asyncio.AbstractEventLoop, seq: int, born: str) -> None:
+        """Tell a page what happened after record `seq` of the run that was `born` then, and what happens from now on.
+
+        None in its queue: the page has not read for too long.
+        """
+        with self._lock:
+            timeline = self.following.timeline
+            self._asked = time.monotonic()
+            first: list[Message] = []
+            last = timeline.last if timeline else -1
+            if born != self.born or seq > last:
+                first.append(Message("anew", to_json({"born": self.born})))
+            elif timeline is not None and seq < last:
+                if seq // CHUNK == last // CHUNK:
+                    first.append(Message("change", to_json(timeline.since(seq)), last))
+                else:
+                    first.append(Message("behind", to_json({"records": last + 1}), last))
+            self._sent = max(self._sent, last) if self.following.caught_up else self._sent
+            if timeline is not None:
+                first.append(Message("live", to_json(timeline.now())))
+            first.append(Message("status", to_json(self.status())))
+            self._pages[queue] = loop
+            for message in first:
+                loop.call_soon_threadsafe(_put, queue, message)
+
+    def leave(self, queue: Queue) -> None:
+        """A page has gone."""
+        with self._lock:
+            self._pages.pop(queue, None)
+            self._asked = time.monotonic()
+
+    @property
+    def idle(self) -> bool:
+        """Whether nobody has looked at it for a while."""
+        return not self._pages and time.monotonic() - self._asked > LINGER
+
+    def close(self) -> None:
+        """Follow it no longer."""
+        self._end.set()
+
+    def join_thread(self) -> None:
+        self._thread.join(2)
+
+    # What it says
+
+    @property
+    def born(self) -> str:
+        """What tells this run from another that is begun under its name."""
+        header = self.following.header
+        return f"{header.get('created', '')}/{header.get('generation', 0)}" if header else ""
+
+    def status(self) -> dict[str, Any]:
+        """How the run stands."""
+        f = self.following
+        p = f.projection
+        live = f.live or {}
+        return {
+            "state": str(f.state),
+            "why": f.why,
+            "records": p.records,
+            "caught_up": f.caught_up,
+            "missing": f.missing,
+            "changed": list(f.changed),
+            "alive": f.alive,
+            "runner": {k: live.get(k) for k in ("host", "pid")} if f.alive else None,
+            "watching": _below(f.watching) if f.watching else None,
+        }
+
+    def header(self) -> dict[str, Any]:
+        """What a page needs to begin with."""
+        with self._lock:
+            self._asked = time.monotonic()
+            f = self.following
+            timeline = f.timeline
+            machines = f.projection.machines
+            return {
+                "run": self.name,
+                "url": f._run.url,
+                "born": self.born,
+                "machine": f.header.get("machine"),
+                "created": f.header.get("created"),
+                "machines": {name: machine_json(m) for name, m in machines.items()},
+                "index": timeline.index() if timeline else None,
+                "status": self.status(),
+            }
+
+    def chunk(self, seq: int) -> bytes:
+        """The part of the timeline that a record is in."""
+        with self._lock:
+            self._asked = time.monotonic()
+            timeline = self.following.timeline or Timeline({})
+            return timeline.chunk(seq)
+
+    def records_of(self, machine: str, state: str, until: int) -> dict[str, Any]:
+        """The newest records of a state up to one, oldest first, and those of its recoveries."""
+        with self._lock:
+            own, recovery = self.places.of(machine, state, until)
+            rows = self._rows({*own, *recovery})
+        return {
+            "records": [rows[n] for n in own if n in rows],
+            "recovery": [rows[n] for n in recovery if n in rows],
+        }
+
+    def _rows(self, numbers: set[int]) -> dict[int, dict[str, Any]]:
+        timeline = self.following.timeline
+        rows: dict[int, dict[str, Any]] = {}
+        if timeline is None:
+            return rows
+        for chunk in sorted({n // CHUNK for n in numbers}):
+            for change in json.loads(timeline.chunk(chunk * CHUNK))["changes"]:
+                if change["seq"] in numbers:
+                    rows[change["seq"]] = change["row"]
+        return rows
+
+    def files(self) -> dict[str, dict[str, Any]]:
+        """The newest artifact of each name: {"sha256", "size", "seq"}."""
+        with self._lock:
+            self._asked = time.monotonic()
+            return dict(self.places.files)
+
+
+def _put(queue: Queue, message: Message) -> None:
+    if queue.qsize() >= MOST_WAITING - 1:  # a page that does not read begins anew
+        while not queue.empty():
+            queue.get_nowait()
+        queue.put_nowait(None)
+        return
+    queue.put_nowait(message)
+
+
+def _below(following: Following) -> dict[str, Any]:
+    return {
+        "run": following.name,
+        "state": str(following.state),
+        "place": following.projection.place,
+        "records": following.projection.records,
+    }
+
+
+class Watching:
+    """All runs of a store that pages look at."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self._runs: dict[str, Watched] = {}
+        self._lock = threading.Lock()
+
+    def run(self, name: str) -> Watched:
+        """The run of a name, followed from now on. Raises ConfigError where no run can have that name."""
+        with self._lock:
+            for other in [n for n, w in self._runs.items() if n != name and w.idle]:
+                self._runs.pop(other).close()
+            found = self._runs.get(name)
+            if found is None:
+                found = self._runs[name] = Watched(self.store, name)
+            return found
+
+    def close(self) -> None:
+        """Follow none of them any longer."""
+        with self._lock:
+            for watched in self._runs.values():
+                watched.close()
+            for watched in self._runs.values():
+                watched.join_thread()
+            self._runs.clear()
