@@ -1,4 +1,4 @@
-"""What tests need beside the project's own packages: a compiler and servers; set up once, or named as missing.
+"""What tests need beside the project's own packages: a compiler, a browser and servers; set up once, or named as missing.
 
 `python -m tests` sets it up before it runs the tests, `python -m tests.needs` does only that: each is told in one line
 with what it takes, and lies below `build/` (or is Debian's own package). A test calls `require(name)`.

@@ -57,6 +57,12 @@ NEEDS = {
         lambda: shutil.which("gcc") is not None,
         lambda: apt("gcc", "libc6-dev"),
     ),
+    "chromium": Need(
+        "Chromium, in which the page of a run is looked at",
+        "Debian's chromium and fonts-dejavu-core, 400 MB",
+        lambda: chromium() is not None,
+        lambda: apt("chromium", "fonts-dejavu-core"),
+    ),
     "ministack": Need(
         "MiniStack, an S3 server that holds conditions",
         "by pip into build/servers, 75 MB",
@@ -82,6 +88,11 @@ NEEDS = {
         S3RVER_VERSION,
     ),
 }
+
+
+def chromium() -> str | None:
+    """The command of a Chromium; None where there is none."""
+    return next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 
 def prepare(say: Callable[[str], None] = print) -> dict[str, str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,8 +12,7 @@ import pytest
 from fsm.engine import Machine, Registry
 from fsm.view.web import pictures
 from tests.fsm.view.web.works import PATIENCE, VIEW, Opened, Works
-
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+from tests.needs import listed, require
 
 
 @pytest.fixture(scope="session")
@@ -43,11 +41,11 @@ def works(tmp_path: Path, cache: Path) -> Iterator[Works]:
 
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Any]:
-    if CHROMIUM is None:
-        pytest.skip("no Chromium is installed: `apt-get install chromium` brings it")
-    sync = pytest.importorskip("playwright.sync_api")
-    with sync.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+    from playwright.sync_api import sync_playwright
+
+    require("chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=listed.chromium(), args=["--no-sandbox"])
         yield browser
         browser.close()
 
