@@ -50,7 +50,9 @@ def files(tmp_path: Path) -> RunFiles:
     (tmp_path / "runs" / "distillation" / "artifacts").mkdir(parents=True)
     texts = {f"epoch-{n}/report.json": json.dumps(report(n, 5.0 + n, 4.5 + n)) for n in (1, 2)}
     for n in (2, 3):
-        texts[f"epoch-{n}/outputs.jsonl"] = lines([{"prompt": p, "text": f"{p} {n}"} for p in ("a", "b", "c")])
+        texts[f"epoch-{n}/outputs.jsonl"] = lines(
+            [{"prompt": p, "text": f"{p} {n}"} for p in ("a", "b", "c")]
+        )
         scored = [score("a", 9.0, "fine"), score("b", 3.0, "goto"), score("c", 6.0, "so so")]
         texts[f"epoch-{n}/scores.jsonl"] = lines(scored)
     texts["epoch-2/poor.jsonl"] = lines([{"prompt": "b"}, {"prompt": "c"}])
@@ -77,7 +79,9 @@ def test_the_curves_have_a_point_for_each_finished_epoch(files: RunFiles) -> Non
     assert plots["dollars"]["lines"][0]["points"] == [[1, 0.5], [2, 1.0]]
 
 
-def test_answers_are_told_worst_first_with_their_rules_and_what_became_of_the_correction(files: RunFiles) -> None:
+def test_answers_are_told_worst_first_with_their_rules_and_what_became_of_the_correction(
+    files: RunFiles,
+) -> None:
     pages = next(p for p in panels.panels(files) if p["kind"] == "pages")
     assert pages["items"][0] == {"id": "3-drawn", "label": "epoch 3, drawn set"}
     rows = panels.page(files, "answers", "2-drawn")["rows"]
