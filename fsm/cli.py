@@ -60,6 +60,7 @@ def main(argv: list[str] | None = None) -> int:
     )
     one.add_argument("--no-open", action="store_true", help="only print the address; open no browser")
     one.add_argument("--attached", action="store_true", help=argparse.SUPPRESS)
+    one.add_argument("--lines", type=Path, help=argparse.SUPPRESS)
     of_store(one)
     one.set_defaults(do=watch)
 
@@ -149,7 +150,7 @@ def watch(args: argparse.Namespace) -> int:
     """The page of a store's runs, until it is interrupted."""
     from fsm.view import serve
 
-    return serve(args.run, args.store, args.host, args.port, not args.no_open, args.attached)
+    return serve(args.run, args.store, args.host, args.port, not args.no_open, args.attached, args.lines)
 
 
 def render(args: argparse.Namespace) -> int:

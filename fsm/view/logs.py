@@ -74,6 +74,19 @@ class Form:
         out.write(visible(self.redact(text.getvalue())))
 
 
+_KEPT: list[Sink] = []  # who keeps the lines besides, as JSON
+
+
+@contextmanager
+def kept_by(sink: Sink) -> Iterator[None]:
+    """Inside, every line that is logged also goes to `sink`, as JSON."""
+    _KEPT.append(sink)
+    try:
+        yield
+    finally:
+        _KEPT.remove(sink)
+
+
 @contextmanager
 def logging_to(sink: Sink, form: Form) -> Iterator[Any]:
     """A structlog logger whose lines go to `sink`; inside, also what `structlog.get_logger()` gives anyone."""
@@ -82,9 +95,15 @@ def logging_to(sink: Sink, form: Form) -> Iterator[Any]:
     import structlog
 
     steps = form.processors()
+    as_json = Form(form.redact, True).processors()
 
     def emit(logger: Any, method: str, event: Event) -> Any:
         level, line = str(event.get("level", method)), event
+        for keep in _KEPT:
+            kept: Any = dict(event)
+            for step in as_json:
+                kept = step(logger, method, kept)
+            keep(level, str(kept))
         for step in steps:
             line = step(logger, method, line)
         sink(level, str(line))

@@ -31,12 +31,14 @@ from fsm.view.web.watched import Message, Watched, Watching
 STATIC = Path(__file__).with_name("static")
 BREATH = 10.0  # seconds of silence after which a page is told that the server is still there
 FIRST_LOOK = 2.0  # seconds to wait for a run that was not looked at yet
+LINES_READ = 4 << 20  # bytes at the end of the log in which a state's lines are looked for
+LINES = 100  # of them in one answer
 FRESH = {"local": 1.0, "elsewhere": 15.0}  # seconds that a list of runs serves all pages
 
 
-def app(store: Store, host: str, token: str | None = None) -> Starlette:
+def app(store: Store, host: str, token: str | None = None, lines: Path | None = None) -> Starlette:
     """The application for the runs of a store, served on `host`; with a `token` only for who brings it."""
-    server = _Server(store)
+    server = _Server(store, lines)
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -56,6 +58,7 @@ def app(store: Store, host: str, token: str | None = None) -> Starlette:
         Route(run + "/picture/{machine}.svg", server.picture),
         Route(run + "/state", server.state),
         Route(run + "/records/{seq:int}", server.record),
+        Route(run + "/log", server.log),
         Route(run + "/artifacts/{sha256}", server.artifact),
         Route(run + "/panels", server.panels),
         Route(run + "/panels/{panel}/{item}", server.panel),
@@ -75,8 +78,9 @@ async def _told(_: Request, e: Exception) -> Response:
 
 
 class _Server:
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, lines: Path | None = None) -> None:
         self.store = store
+        self.lines = lines
         self.watching = Watching(store)
         self._listed: tuple[float, bytes] = (float("-inf"), b"")
 
@@ -159,6 +163,14 @@ class _Server:
         hidden = ("snapshot", "prev", "id")
         return {k: v for k, v in json.loads(line).items() if k not in hidden}
 
+    async def log(self, request: Request) -> Response:
+        """The newest lines of the log that were said in a state: {"kept", "lines": [{"time", "level", "event", ...}]}."""
+        state = request.query_params.get("state", "")
+        found = await run_in_threadpool(said_in, self.lines, state) if self.lines else []
+        return Response(
+            to_json({"kept": self.lines is not None, "lines": found}), media_type="application/json"
+        )
+
     async def artifact(self, request: Request) -> Response:
         given = request.query_params
         run = self.store.run(request.path_params["run"])
@@ -188,6 +200,28 @@ class _Server:
         except (panels.Gone, ValueError, KeyError, TypeError) as e:
             return JSONResponse({"error": str(e) if isinstance(e, panels.Gone) else repr(e)}, 404)
         return Response(to_json(made), media_type="application/json")
+
+
+def said_in(path: Path, state: str) -> list[Any]:
+    """The newest lines of a file of the log that were said in a state, oldest first."""
+    try:
+        with path.open("rb") as f:
+            f.seek(max(0, path.stat().st_size - LINES_READ))
+            found = f.read().splitlines()
+    except OSError:
+        return []
+    lines = []
+    for text in reversed(found):
+        try:
+            line = json.loads(text)
+        except ValueError:
+            continue  # the first was cut, or the last is not whole yet
+        places = str(line.get("place", "")).split(" > ") if isinstance(line, dict) else []
+        if state in places or any(place.startswith(state + ".") for place in places):
+            lines.append(line)
+            if len(lines) == LINES:
+                break
+    return lines[::-1]
 
 
 def _number(request: Request, name: str, otherwise: int) -> int:

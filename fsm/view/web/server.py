@@ -5,11 +5,12 @@ from __future__ import annotations
 import errno
 import os
 import secrets
+import shutil
 import socket
 import sys
 import threading
 import time
-from contextlib import suppress
+from pathlib import Path
 from urllib.parse import quote
 
 from fsm.errors import ConfigError
@@ -23,9 +24,16 @@ AFTERWARDS = 3.0  # seconds that a page has to fetch the end of a run whose comm
 
 
 def serve(
-    run: str | None, store: str, host: str, port: int | None, browse: bool, attached: bool = False
+    run: str | None,
+    store: str,
+    host: str,
+    port: int | None,
+    browse: bool,
+    attached: bool = False,
+    lines: Path | None = None,
 ) -> int:
-    """Serve until interrupted, or, `attached`, until standard input ends. The first line printed is the address.
+    """Serve until interrupted, or, `attached`, until standard input ends. The first line printed is the address. `lines`: a file of
+    the log's lines as JSON, where there is one.
 
     Raises ConfigError where the address cannot be had.
     """
@@ -40,7 +48,7 @@ def serve(
     listening = listen(host, port)
     address = url(host, listening.getsockname()[1], token, run)
     config = uvicorn.Config(
-        app(opened, host, token),
+        app(opened, host, token, lines),
         log_config=None,
         access_log=False,
         server_header=False,
@@ -58,8 +66,13 @@ def serve(
         threading.Thread(target=_until_input_ends, args=(server,), daemon=True).start()
     if browse:
         threading.Thread(target=_browse, args=(address,), daemon=True).start()
-    with suppress(KeyboardInterrupt):
+    try:
         server.run(sockets=[listening])
+    except KeyboardInterrupt:
+        pass  # that is how it ends
+    finally:
+        if lines is not None:
+            shutil.rmtree(lines.parent, ignore_errors=True)
     return 0
 
 

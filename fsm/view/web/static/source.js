@@ -50,6 +50,11 @@ export class ServedRun {
     return asked(`${this.base}/records/${seq}`);
   }
 
+  /** @param {string} state */
+  log(state) {
+    return asked(`${this.base}/log?${new URLSearchParams({ state })}`);
+  }
+
   panels() {
     return asked(`${this.base}/panels`);
   }
@@ -120,6 +125,10 @@ export class EmbeddedRun {
 
   async record() {
     throw new Refusal("The data of a record are not in this file; fsm watch shows them.");
+  }
+
+  async log() {
+    return { kept: false, lines: [] };
   }
 
   async panels() {

@@ -39,8 +39,9 @@ export class StatePanel {
   async load(machine, path, seq) {
     const number = ++this.fetched;
     let said;
+    let log = { kept: false, lines: [] };
     try {
-      said = await this.source.records(machine, path, seq);
+      [said, log] = await Promise.all([this.source.records(machine, path, seq), this.source.log(path)]);
     } catch (e) {
       if (number === this.fetched) fill(this.records, el("p", { class: "trouble", role: "alert" }, e.message));
       return;
@@ -54,6 +55,8 @@ export class StatePanel {
       own.length ? el("ol", { class: "records" }, ...own) : el("p", { class: "quiet" }, "No record of its own: it was not left yet, or it is counted in the record of the state that called its machine."),
       recovery.length ? el("h3", {}, "Recovery") : null,
       recovery.length ? el("ol", { class: "records recovery" }, ...recovery) : null,
+      el("h3", {}, "Log"),
+      log.lines.length ? el("ol", { class: "log" }, ...log.lines.map(logLine)) : el("p", { class: "quiet" }, log.kept ? "Nothing was said in it." : "Lines of the log are there while fsm run --watch serves the page; they are no part of a run."),
     );
   }
 
@@ -91,6 +94,12 @@ export class StatePanel {
     fill(this.open, view);
     view.focus();
   }
+}
+
+function logLine(line) {
+  const { time, level, event, place, ...words } = line;
+  const more = Object.entries(words).map(([key, value]) => `${key}=${typeof value === "string" ? value : JSON.stringify(value)}`);
+  return el("li", { class: level }, el("small", { class: "quiet" }, `${clock(time)} ${level} `), event, more.length ? el("span", { class: "quiet" }, ` ${more.join(" ")}`) : null);
 }
 
 function facts(view, level) {

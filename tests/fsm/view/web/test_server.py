@@ -307,16 +307,23 @@ def test_who_has_missed_records_is_told_them_and_who_has_another_run_begins_anew
     assert (name, said["born"]) == ("anew", header["born"])
 
 
-def test_a_watched_run_says_its_address_and_its_page_ends_after_it(bakery: Any, works: Works) -> None:
+def test_a_watched_run_says_its_address_shows_its_log_and_its_page_ends_after_it(
+    bakery: Any, works: Works
+) -> None:
     bakery.directory, bakery.store = works.directory, str(works.directory)
-    config = bakery.file(pause=0.2)
+    config = bakery.file(pause=0.2, talk=True, secret="hush-hush-hush")
     del works.environment["XDG_CACHE_HOME"]
-    one = works.start("-m", "fsm.run", str(config), "--watch", "--log", "none", "--json")
+    one = works.start("-m", "fsm.run", str(config), "--watch", "--log", "json", "--json")
     assert one.stderr is not None
     said = one.stderr.readline()
     assert "Watch run bread at http://127.0.0.1:" in said
     base = said.split()[-1].partition("#")[0]
     until(lambda: json.load(urllib.request.urlopen(f"{base}api/runs/bread"))["status"]["state"] == "done")
+    log = json.load(urllib.request.urlopen(f"{base}api/runs/bread/log?state=Prepare.Weigh"))
+    weighing = next(line for line in log["lines"] if line["event"] == "weighing")
+    assert (log["kept"], weighing["kilos"], weighing["level"]) == (True, 3, "info")
+    other = json.load(urllib.request.urlopen(f"{base}api/runs/bread/log?state=Deliver"))
+    assert "weighing" not in [line["event"] for line in other["lines"]]
     out, _ = one.communicate(timeout=60)
     assert json.loads(out)["outcome"] == "done"
 
