@@ -7,7 +7,8 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,17 +17,31 @@ from typing import Any
 from fsm.config import Config, environment_secrets
 from fsm.engine import Given, Nobody, Observer, Outcome, Runner, Stop
 from fsm.errors import ConfigChanged, NoSuchRun, NotThatRun
-from fsm.journal import FORMAT, Fold, Journal, Watch, stack_of
+from fsm.journal import FORMAT, Fold, Journal, Watch, encode, stack_of
 from fsm.secrets import redactor
 from fsm.store import RunStore, Scratch, Taken, open_store
 
 HEARTBEAT = 5.0  # seconds between two writings of live.json
+TAIL_SECONDS = 4 * HEARTBEAT  # how old the records are that live.json brings
+TAIL_BYTES = 1 << 19  # how many of them at most
 
 
 class Live(Nobody):
-    """Keeps live.json: who is at the run, where it stands, how far, where its scratch is. Passes on to the next observer."""
+    """Keeps live.json: who is at the run, where it stands, how far, where its scratch is. Passes on to the next observer.
 
-    def __init__(self, run: RunStore, journal: Journal, fold: Fold, then: Observer, scratch: Scratch) -> None:
+    Where every look is a request, in a bucket, live.json also brings the newest records (without their snapshots), so that
+    who follows a fast run need not ask for each.
+    """
+
+    def __init__(
+        self,
+        run: RunStore,
+        journal: Journal,
+        fold: Fold,
+        then: Observer,
+        scratch: Scratch,
+        redact: Callable[[str], str] | None = None,
+    ) -> None:
         self._run = run
         self._journal = journal
         self._fold = fold
@@ -35,6 +50,10 @@ class Live(Nobody):
         self._entered: dict[str, Any] | None = None
         self._progress: dict[str, Any] = {}
         self._watching: str | None = None
+        self._redact = redact or str
+        self._tail: deque[tuple[float, bytes]] | None = deque() if "://" in run.url else None
+        self._tail_size = 0
+        self._tail_lock = threading.Lock()  # between the runner's thread and the heartbeat
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
 
@@ -42,7 +61,23 @@ class Live(Nobody):
         self._then.opened(run, records)
 
     def record(self, record: Mapping[str, Any]) -> None:
+        if self._tail is not None:
+            self._keep(encode({k: v for k, v in record.items() if k != "snapshot"}))
         self._then.record(record)
+
+    def _keep(self, line: bytes) -> None:
+        assert self._tail is not None
+        with self._tail_lock:
+            self._tail.append((time.monotonic(), line))
+            self._tail_size += len(line)
+            oldest = time.monotonic() - TAIL_SECONDS
+            while self._tail and (self._tail_size > TAIL_BYTES or self._tail[0][0] < oldest):
+                self._tail_size -= len(self._tail.popleft()[1])
+
+    def _newest(self) -> list[Any]:
+        with self._tail_lock:
+            lines = [line for _, line in self._tail or ()]
+        return [json.loads(self._redact(line.decode())) for line in lines]
 
     def entered(self, at: list[str], machine: str, state: str, visit: int) -> None:
         self._entered = {"at": at, "machine": machine, "state": state, "visit": visit, "time": time.time()}
@@ -74,8 +109,12 @@ class Live(Nobody):
             self._write("running")
 
     def _write(self, status: str) -> None:
+        tail = (
+            {"tail": self._newest()} if self._tail is not None else {}
+        )  # before `seq`, which then is no older
         self._run.write_live(
-            {
+            tail
+            | {
                 "status": status,
                 "writer": self._journal.writer,
                 "host": socket.gethostname(),
@@ -147,7 +186,7 @@ def run(
         logger=logger,
         stop=stop,
     )
-    live = Live(run, journal, fold, observer, runner.scratch)
+    live = Live(run, journal, fold, observer or Nobody(), runner.scratch, redact)
     runner.observer = live
     live.opened(run, journal.next)
     try:

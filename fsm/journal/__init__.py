@@ -2,7 +2,7 @@
 
 from fsm.journal.audit import Audit, audit, report
 from fsm.journal.fold import RECOVERY, Fold, Frame, new_frame, opened
-from fsm.journal.journal import FORMAT, GENESIS, Journal, decode, digest, encode, essence
+from fsm.journal.journal import FORMAT, GENESIS, Journal, checked, decode, digest, encode, essence, header_of
 from fsm.journal.values import copied, json_values
 from fsm.journal.watch import Watch, stack_of
 
@@ -16,11 +16,13 @@ __all__ = [
     "Journal",
     "Watch",
     "audit",
+    "checked",
     "copied",
     "decode",
     "digest",
     "encode",
     "essence",
+    "header_of",
     "json_values",
     "new_frame",
     "opened",

@@ -53,16 +53,33 @@ def encode(record: dict[str, Any]) -> bytes:
 
 def decode(line: bytes, where: str) -> dict[str, Any]:
     """A line as a record, held against the schema. Raises JournalDamaged or NewerFormat."""
+    from fsm.journal.record import read
+
+    return read(line, where)
+
+
+def checked(value: Any, where: str) -> dict[str, Any]:
+    """A value, if it is a record. Raises JournalDamaged."""
     from fsm.journal.record import validated
 
-    try:
-        value = json.loads(line)
-    except (ValueError, RecursionError) as e:
-        raise JournalDamaged(
-            f"{where}: a record is not JSON ({e}). The journal was changed from outside: restore it from a copy, or start "
-            "anew with --fresh."
-        ) from e
     return validated(value, where)
+
+
+def header_of(content: bytes, run: RunStore) -> dict[str, Any]:
+    """What a run's run.json says. Raises NewerFormat, JournalDamaged."""
+    try:
+        header = json.loads(content)
+        version = int(header["format"])
+    except (ValueError, KeyError, TypeError) as e:
+        raise JournalDamaged(
+            f"{run.url}/run.json is not the header of a run ({e!r}). Restore it from a copy, or start anew with --fresh."
+        ) from e
+    if version > FORMAT:
+        raise NewerFormat(
+            f"Run {run.name} at {run.url} was written in format {version}; this version reads up to {FORMAT}. "
+            "Use the version that wrote it, or a newer one; nothing was changed."
+        )
+    return header  # type: ignore[no-any-return]
 
 
 def essence(record: dict[str, Any]) -> dict[str, Any]:
@@ -115,19 +132,7 @@ class Journal:
             raise NoSuchRun(
                 f"There is no run {self.store.name} at {self.store.url}. `fsm runs` lists those there are."
             )
-        try:
-            header = json.loads(content)
-            version = int(header["format"])
-        except (ValueError, KeyError, TypeError) as e:
-            raise JournalDamaged(
-                f"{self.store.url}/run.json is not the header of a run ({e!r}). Restore it from a copy, or start anew with --fresh."
-            ) from e
-        if version > FORMAT:
-            raise NewerFormat(
-                f"Run {self.store.name} at {self.store.url} was written in format {version}; this version reads up to {FORMAT}. "
-                "Use the version that wrote it, or a newer one; nothing was changed."
-            )
-        return header  # type: ignore[no-any-return]
+        return header_of(content, self.store)
 
     def foreign(self) -> str | None:
         """What shows that this is not the run it stands as, as a paragraph; None where nothing does.

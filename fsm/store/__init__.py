@@ -9,18 +9,23 @@ from fsm.store.base import RUN_NAME, Artifact, RunStore, Shelf, Store, Taken, ru
 from fsm.store.local import LocalStore
 from fsm.store.s3 import S3Store
 from fsm.store.scratch import Scratch, held
+from fsm.store.trail import Look, Silent, Trail, trail
 
 __all__ = [
     "RUN_NAME",
     "Artifact",
+    "Look",
     "RunStore",
     "Scratch",
     "Shelf",
+    "Silent",
     "Store",
     "Taken",
+    "Trail",
     "held",
     "open_store",
     "run_name",
+    "trail",
 ]
 
 

@@ -26,6 +26,8 @@ from fsm.store.local_shelf import LocalShelf
 from fsm.store.shelf import shelf_name
 
 CHUNK = 1 << 16
+LOCK_TRIES = 5
+LOCK_PAUSE = 0.01  # seconds between two of them
 
 
 def _store_error(what: str, path: Path, e: OSError) -> StoreError:
@@ -186,7 +188,7 @@ class LocalRun:
         except OSError as e:
             raise _store_error("The journal cannot be opened for writing:", self.journal, e) from e
         try:
-            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._lock()
         except BlockingIOError:
             self._close()
             live = self.read_live() or {}
@@ -220,6 +222,17 @@ class LocalRun:
         found = os.fstat(self._fd)
         if stat.S_ISREG(found.st_mode) and not found.st_size and found.st_uid == os.geteuid():
             os.fchmod(self._fd, of_files(self.access))
+
+    def _lock(self) -> None:
+        """Take the lock. Who looks whether it is held (`busy`) holds it too, for microseconds: so more than once."""
+        for left in reversed(range(LOCK_TRIES)):
+            try:
+                fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+            except BlockingIOError:
+                if not left:
+                    raise
+                time.sleep(LOCK_PAUSE)
 
     def release(self) -> None:
         self._close()

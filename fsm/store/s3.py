@@ -323,6 +323,23 @@ class S3Run:
                 "anew with --fresh."
             ) from None
 
+    def several(self, numbers: range) -> list[bytes]:
+        """The records of these numbers up to the first that is not there, asked for at once."""
+        found: list[bytes] = []
+        for line in (
+            self._pool.map(self._perhaps, numbers) if len(numbers) > 1 else map(self._perhaps, numbers)
+        ):
+            if line is None:
+                break
+            found.append(line)
+        return found
+
+    def _perhaps(self, seq: int) -> bytes | None:
+        try:
+            return self.ask(lambda: self.bucket.get(self._record(seq))).body
+        except Missing:
+            return None
+
     def _listed(self, after: int, limit: int = 0) -> tuple[list[int], bool]:
         """The numbers of the records after one, a page or up to `limit`, and whether there are more."""
         base = f"{self.prefix}journal/"

@@ -161,11 +161,7 @@ def _class_lines(views: dict[str, StateView], whole: Chart) -> Iterable[str]:
 
 def look(view: StateView) -> str:
     """Which of CLASSES a state has."""
-    if view.failing:
-        return "failed"
-    if view.active:
-        return "active"
-    return "visited" if view.visits else "never"
+    return view.look
 
 
 def _times(n: int) -> str:

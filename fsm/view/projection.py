@@ -8,44 +8,24 @@ progress and a few last records, so its size is that of the drawings and not tha
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from typing import Any
 
 from fsm.drawing import Edge, ancestors
 from fsm.engine import Detail, Machine
 from fsm.journal import RECOVERY
 from fsm.view.overview import overview_states, path_between
+from fsm.view.relations import relations
+from fsm.view.rows import flat, moment, place_of
+from fsm.view.views import At, Level, Progress, StateView, Tally
 
-At = tuple[str, ...]  # the states that called down to a machine, outermost first
+__all__ = ["At", "Level", "Progress", "Projection", "StateView", "Tally", "flat", "moment", "place_of"]
+
 RECENT = 12  # records kept as they are
-
-
-@dataclass
-class Tally:
-    """One state of one machine, over all the times the machine ran.
-
-    `seconds` is the time in its handler, of visits that were completed; `label` the edge it was left by last.
-    """
-
-    visits: int = 0
-    seconds: float = 0.0
-    last: float = 0.0
-    errors: int = 0
-    skipped: int = 0
-    label: str | None = None
-    failing: bool = False  # the last thing that happened to it was an error
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far a state says it is: `done` of `total` (0: unknown), with a word on the thing in hand."""
-
-    done: float
-    total: float
-    note: str = ""
+LONGEST = 500  # characters of an error that are kept with its state
+NONE = Tally()
 
 
 @dataclass
@@ -69,55 +49,32 @@ class _Now:
     progress: Progress | None = None
 
 
-@dataclass(frozen=True)
-class Level:
-    """One machine on the stack of places.
-
-    `state` is the one in hand of those in `place`; `since` a Unix time, of its beginning; `overview` where inside
-    `state` its detail stands, seen from here (several where the drawing cannot tell them apart).
-    """
-
-    at: At
-    machine: str
-    place: tuple[str, ...]
-    state: str
-    visit: int
-    since: float
-    progress: Progress | None = None
-    overview: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class StateView:
-    """A state as faces show it. A composite is active while something in it is; its time is that of its inside."""
-
-    path: str
-    active: bool = False
-    visits: int = 0
-    seconds: float = 0.0
-    errors: int = 0
-    skipped: int = 0
-    label: str | None = None
-    failing: bool = False
-
-
 class Projection:
     """A run, ready to be shown. `machines` are the drawings by name; without one, its composites are not known."""
 
     def __init__(self, machines: Mapping[str, Machine] | None = None) -> None:
         self.machines: Mapping[str, Machine] = machines or {}
         self.tallies: dict[str, dict[str, Tally]] = {}
-        self.moves: dict[str, Counter[tuple[str, str | None]]] = {}  # taken by a state's handler
-        self.edges: dict[str, Counter[str]] = {}  # by id: counted, left with a composite, or an overview's
+        self.moves: defaultdict[str, Counter[tuple[str, str | None]]] = defaultdict(
+            Counter
+        )  # taken by a state's handler
+        self.edges: defaultdict[str, Counter[str]] = defaultdict(
+            Counter
+        )  # by id: counted, left with a composite, or an overview's
         self.watched: dict[At, Projection] = {}  # the run that a state follows, by place
         self.name = ""
         self.records = 0
         self.began = 0.0
         self.latest = 0.0
         self.artifacts = 0
+        self.errors = 0
         self.ended: dict[str, Any] | None = None
         self.stopped: str | None = None  # why, where the last thing that happened ends the attempt
-        self.recent: deque[dict[str, Any]] = deque(maxlen=RECENT)
+        self._recent: deque[Mapping[str, Any]] = deque(maxlen=RECENT)
+        self._left_by: dict[str, dict[str, set[str]]] = {}  # of the counted edges those out of a state
+        self._gone: dict[str, list[str]] = {}  # states that the drawing no longer has
+        self._overviews: dict[tuple[int, tuple[str, ...]], tuple[str, ...]] = {}  # what was looked up
+        self._ways: dict[tuple[Any, ...], list[str]] = {}  # likewise
         self._frames: dict[At, _Frame] = {}
         self._now: dict[At, _Now] = {}
 
@@ -133,7 +90,7 @@ class Projection:
         self.records += 1
         self.began = self.began or record["time"]
         self.latest = record["time"]
-        self.recent.append(flat(record))
+        self._recent.append(record)
         kind = record["kind"]
         if kind == "claim":
             self.stopped = None
@@ -177,6 +134,11 @@ class Projection:
         """A state follows another run (advisory)."""
         self.watched[(*at, state)] = below
 
+    @property
+    def recent(self) -> list[dict[str, Any]]:
+        """The newest records as rows of a history, oldest first."""
+        return [flat(record) for record in self._recent]
+
     def _begin(self, at: At, machine: str, place: tuple[str, ...], time: float) -> _Frame:
         self._frames[at] = frame = _Frame(machine, place, time)
         return frame
@@ -188,7 +150,7 @@ class Projection:
         tally.seconds += took
         tally.last = took
         tally.label, tally.failing = label, False
-        self.moves.setdefault(frame.machine, Counter())[state, label] += 1
+        self._move(frame.machine, state, label)
         for edge in record.get("also") or ():
             self._count(frame.machine, edge, 1)
             source, _, rest = edge.partition(" --> ")
@@ -209,7 +171,9 @@ class Projection:
 
     def _error(self, at: At, state: str, tally: Tally, record: Mapping[str, Any]) -> None:
         tally.errors += 1
+        self.errors += 1
         tally.failing = True
+        tally.error = f"{record['error']}: {record['message']}"[:LONGEST]
         recovering = next((i for i, step in enumerate(at) if step.endswith(RECOVERY)), None)
         if recovering is not None:  # a resume tries the state that failed first again
             self._drop(at[:recovering], at[recovering].removesuffix(RECOVERY))
@@ -239,10 +203,27 @@ class Projection:
             del self._now[key]
 
     def _tally(self, machine: str, state: str) -> Tally:
-        return self.tallies.setdefault(machine, {}).setdefault(state, Tally())
+        tallies = self.tallies.get(machine)
+        if tallies is None:
+            tallies = self.tallies[machine] = {}
+        found = tallies.get(state)
+        if found is None:
+            found = tallies[state] = Tally()
+            if (known := self.machines.get(machine)) and state not in known.chart.states:
+                self._gone.setdefault(machine, []).append(state)
+        return found
 
     def _count(self, machine: str, edge: str, n: int) -> None:
-        self.edges.setdefault(machine, Counter())[edge] += n
+        self.edges[machine][edge] += n
+        source = edge.partition(" --> ")[0]
+        left = self._left_by.setdefault(machine, {})
+        if source in left:
+            left[source].add(edge)
+        else:
+            left[source] = {edge}
+
+    def _move(self, machine: str, state: str, label: str | None) -> None:
+        self.moves[machine][state, label] += 1
 
     # The overview of a detail
 
@@ -259,6 +240,13 @@ class Projection:
             return None
         return machine, composite, how
 
+    def _seen_above(self, how: Detail, place: tuple[str, ...]) -> tuple[str, ...]:
+        """Where a place of the detail is in the overview; looked up once, for every record asks."""
+        known = self._overviews.get((id(how), place))
+        if known is None:
+            known = self._overviews[id(how), place] = overview_states(how, place)
+        return known
+
     def _overview(
         self, at: At, before: tuple[str, ...], after: tuple[str, ...], took: float, label: str | None
     ) -> None:
@@ -267,12 +255,15 @@ class Projection:
         if detail is None:
             return
         machine, composite, how = detail
-        was, is_ = overview_states(how, before), overview_states(how, after)
+        was, is_ = self._seen_above(how, before), self._seen_above(how, after)
         if was:
             self._tally(machine.name, f"{composite}.{was[0]}").seconds += took
         if was != is_:
-            for edge in path_between(machine.chart, composite, was, is_, label):
-                self._count(machine.name, edge.id, 1)
+            way = (machine.name, composite, was, is_, label)
+            if way not in self._ways:
+                self._ways[way] = [e.id for e in path_between(machine.chart, composite, was, is_, label)]
+            for edge in self._ways[way]:
+                self._count(machine.name, edge, 1)
 
     # What faces read
 
@@ -304,9 +295,8 @@ class Projection:
         machine = self.machines.get(found.machine)
         how = machine.inside.get(found.state) if machine else None
         if isinstance(how, Detail):
-            return replace(
-                found, overview=overview_states(how, self._detail_stands((*at, found.state), how.machine))
-            )
+            stands = self._detail_stands((*at, found.state), how.machine)
+            return replace(found, overview=self._seen_above(how, stands))
         return found
 
     def _detail_stands(self, at: At, machine: str) -> tuple[str, ...]:
@@ -347,61 +337,95 @@ class Projection:
         """Every state of a machine in the order of the drawing; of one that is not known, those that were seen."""
         known = self.machines.get(machine)
         tallies = self.tallies.get(machine, {})
-        active = {p for lv in self.stack() if lv.machine == machine for p in self._standing(lv)}
+        active = self.standing().get(machine, set())
         paths = list(known.chart.states) if known else []
         paths += [
             p for p in (*tallies, *sorted(active - set(tallies))) if not known or p not in known.chart.states
         ]
-        left = self._left(machine) | self._crossed(machine)
-        views = {}
-        for path in paths:
-            own = tallies.get(path, Tally())
-            inside = [t for p, t in tallies.items() if p.startswith(path + ".")]
-            views[path] = StateView(
-                path,
-                active=any(p == path or p.startswith(path + ".") for p in active),
-                visits=max(own.visits, left.get(path, 0)),
-                seconds=own.seconds or sum(t.seconds for t in inside),
-                errors=own.errors + sum(t.errors for t in inside),
-                skipped=own.skipped + sum(t.skipped for t in inside),
-                label=own.label,
-                failing=own.failing or any(t.failing for t in inside),
-            )
-        return views
+        around = closed(active)
+        return {path: self.view(machine, path, path in around) for path in paths}
 
-    def _standing(self, level: Level) -> list[str]:
-        return [*level.place, *(f"{level.state}.{inner}" for inner in level.overview)]
+    def standing(self, levels: Iterable[Level] | None = None) -> dict[str, set[str]]:
+        """Where the run stands, by machine; composites around a place are not told. `levels` are those of the stack."""
+        standing: dict[str, set[str]] = {}
+        for level in self.stack() if levels is None else levels:
+            paths = standing.setdefault(level.machine, set())
+            paths.update(level.place)
+            paths.update(f"{level.state}.{inner}" for inner in level.overview)
+        return standing
 
-    def _left(self, machine: str) -> dict[str, int]:
-        """How often states without records of their own were left, by the edges that were counted."""
+    def view(self, machine: str, path: str, active: bool) -> StateView:
+        """One state; `active` is whether it is, or is around, one that the run stands in."""
+        tallies = self.tallies.get(machine, {})
+        own = tallies.get(path, NONE)
+        visits = max(own.visits, self._left(machine, path), self._crossed(machine, path))
+        seconds, errors, skipped, failing = 0.0, own.errors, own.skipped, own.failing
+        for inner in self._within(machine, path):
+            if tally := tallies.get(inner):
+                seconds += tally.seconds
+                errors += tally.errors
+                skipped += tally.skipped
+                failing = failing or tally.failing
+        innermost = self._innermost(machine, path)
+        return StateView(
+            path,
+            active,
+            visits,
+            own.seconds or seconds,
+            errors,
+            skipped,
+            own.label,
+            failing,
+            own.last,
+            own.error,
+            seen=sum(self._visited(machine, p) for p in innermost),
+            inside=len(innermost),
+        )
+
+    def _within(self, machine: str, path: str) -> Iterable[str]:
+        """The states inside one, those among them that its drawing no longer has."""
         known = self.machines.get(machine)
-        forks = known.forks if known else frozenset()
-        left: dict[str, int] = {}
-        for edge, n in self.edges.get(machine, {}).items():
-            source = edge.partition(" --> ")[0]
-            left[source] = max(left.get(source, 0), n) if source in forks else left.get(source, 0) + n
-        return left
-
-    def _crossed(self, machine: str) -> dict[str, int]:
-        """How often composites were left by edges that cross their border from within."""
-        known = self.machines.get(machine)
-        moves = self.moves.get(machine, Counter())
-        crossed: dict[str, int] = {}
+        tallies = self.tallies.get(machine, {})
         if known is None:
-            return {}
-        for edge in known.chart.edges:
-            if edge.target not in known.chart.states:
-                continue
-            for around in ancestors(edge.source):
-                if around and not (edge.target + ".").startswith(around + "."):
-                    crossed[around] = crossed.get(around, 0) + moves[edge.source, edge.label]
-        return {path: n for path, n in crossed.items() if n}
+            return [p for p in tallies if p.startswith(path + ".")]
+        drawn = relations(known).within.get(path, ())
+        gone = [p for p in self._gone.get(machine, ()) if p.startswith(path + ".")]
+        return (*drawn, *gone) if gone else drawn
+
+    def _innermost(self, machine: str, path: str) -> tuple[str, ...]:
+        known = self.machines.get(machine)
+        return relations(known).innermost.get(path, ()) if known else ()
+
+    def _visited(self, machine: str, path: str) -> bool:
+        own = self.tallies.get(machine, {}).get(path)
+        return bool((own and own.visits) or path in self._left_by.get(machine, {}))
+
+    def _left(self, machine: str, path: str) -> int:
+        """How often a state without records of its own was left, by the edges that were counted."""
+        taken = self._left_by.get(machine, {}).get(path)
+        if not taken:
+            return 0
+        counts = self.edges[machine]
+        known = self.machines.get(machine)
+        fork = known is not None and path in known.forks
+        return max(counts[e] for e in taken) if fork else sum(counts[e] for e in taken)
+
+    def _crossed(self, machine: str, path: str) -> int:
+        """How often a composite was left by edges that cross its border from within."""
+        known = self.machines.get(machine)
+        moves = self.moves.get(machine)
+        if known is None or moves is None:
+            return 0
+        return sum(moves[move] for move in relations(known).crossing.get(path, ()))
 
     def taken(self, machine: str, edge: Edge) -> int:
-        """How often an edge was taken. One that is drawn a second time from outside is taken with its other."""
+        """How often an edge was taken; one that is drawn a second time from outside, as often as those it stands for."""
+        known = self.machines.get(machine)
+        if edge.seen_outside and known and (same := relations(known).crossed_by.get(edge.id)):
+            return sum(self.taken(machine, e) for e in same)
         moves = self.moves.get(machine, Counter())
         own = moves[edge.source, edge.label]
-        if edge.label is not None and (known := self.machines.get(machine)) and edge.source in known.forks:
+        if edge.label is not None and known and edge.source in known.forks:
             own += moves[edge.source, None]  # a labelled fork takes all its edges, naming none
         return own + self.edges.get(machine, Counter())[edge.id]
 
@@ -415,52 +439,15 @@ class Projection:
             "frames": {at: vars(f) for at, f in self._frames.items()},
             "ended": self.ended,
             "stopped": self.stopped,
-            "recent": list(self.recent),
+            "recent": self.recent,
         }
+
+
+def closed(paths: Iterable[str]) -> set[str]:
+    """The paths with all composites around them."""
+    return {p for path in paths for p in (path, *ancestors(path)) if p}
 
 
 def _below(key: At, at: At, state: str) -> bool:
     """Whether a machine was called, directly or not, by `state` of the machine at `at`."""
     return len(key) > len(at) and key[: len(at)] == at and key[len(at)].partition("~")[0] == state
-
-
-def place_of(record: Mapping[str, Any]) -> str:
-    """The stack of places in which a record was made, as words."""
-    return " > ".join([*(step.partition("~")[0] for step in record["at"]), record["from"]])
-
-
-def moment(time: float) -> str:
-    """A Unix time as ISO 8601 in UTC, to the millisecond."""
-    return datetime.fromtimestamp(time, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def flat(record: Mapping[str, Any]) -> dict[str, Any]:
-    """A record as one row of a history: what happened where, without chain and snapshot.
-
-    Always `seq`, `kind`, `time`. Of a claim `epoch`, `writer`, `host`, `pid`. Of all others `place` (words), `machine`,
-    `from`, `visit`; of a transition `label`, `to`, `took` (seconds) and where there are any `artifacts` and `reads`
-    (name -> SHA-256), `also`, `counts`, `end`; of a once `key`; of an error `error`, `message`, `recovery`, `item`; of a
-    verdict `verdict`, `last`, `skipped`, `leave`.
-    """
-    row: dict[str, Any] = {"seq": record["seq"], "kind": record["kind"], "time": moment(record["time"])}
-    if record["kind"] == "claim":
-        return row | {k: record[k] for k in ("epoch", "writer", "host", "pid")}
-    row |= {
-        "place": place_of(record),
-        "machine": record["machine"],
-        "from": record["from"],
-        "visit": record["visit"],
-    }
-    always = {
-        "transition": ("label", "to", "took"),
-        "once": ("key",),
-        "error": ("error", "message", "recovery"),
-        "verdict": ("verdict", "last"),
-    }[record["kind"]]
-    row |= {k: record[k] for k in always}
-    if files := record.get("files"):
-        row["artifacts"] = {name: file["sha256"] for name, file in files.items()}
-    row |= {
-        k: record[k] for k in ("reads", "also", "counts", "end", "item", "skipped", "leave") if record.get(k)
-    }
-    return row

@@ -105,7 +105,16 @@ def is_alive(run: RunStore, live: Mapping[str, Any] | None) -> bool:
         return bool(busy())
     if not live or live.get("status") != "running":
         return False
-    return time.time() - float(live.get("time", 0)) < 3 * HEARTBEAT
+    age = live.get("age")  # by the store's own clock, which this machine's may differ from
+    if not isinstance(age, int | float):
+        age = time.time() - float(live.get("time", 0))
+    return float(age) < 3 * HEARTBEAT
+
+
+def changed(header: Mapping[str, Any], machines: Mapping[str, Machine]) -> tuple[str, ...]:
+    """The machines whose drawings are not those that a run was begun with."""
+    begun = header.get("diagrams", {})
+    return tuple(name for name, m in machines.items() if name in begun and begun[name] != m.chart.digest)
 
 
 def say_now(projection: Projection, live: Mapping[str, Any]) -> None:

@@ -1,0 +1,318 @@
+"""What it costs to look at a run as it goes: a record more, opening a long run, what its runner loses, requests.
+
+    python -m benchmarks.live [--only NAME] [--rounds 5]
+
+`requests` needs MiniStack (`bash tests/servers/install.sh`). Everything stays on this machine. Results go to
+benchmarks/results/live.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from benchmarks.common import cpu_time, paired
+from fsm.config import Plug
+from fsm.engine import Machine, Nobody, Phase, Registry, Runner, closure
+from fsm.journal import GENESIS, Journal, digest, encode
+from fsm.store import open_store
+from fsm.store.local import LocalStore
+from fsm.view.following import Following
+from fsm.view.timeline import CHUNK, Timeline
+from tests.fsm.drawn import drawn, program
+
+RESULTS = Path(__file__).parent / "results" / "live.json"
+FOLLOWERS = 3
+LOOK = 0.02  # seconds between two looks of a follower here
+TRANSITIONS = 2000
+
+
+def machines() -> dict[str, Machine]:
+    """The pipeline's drawings."""
+    return closure("pipeline", "error_recovery", Registry(Plug().machines, Machine))
+
+
+def walk(count: int) -> Iterator[dict[str, Any]]:
+    """The records of a run that goes round in Diagram 4 at random for ever, by its edges, below the overview."""
+    chance = random.Random(4)
+    machine = machines()["distillation"]
+    above = [{"at": [], "machine": "pipeline", "place": ["IterativeDistillation"]}]
+    place, visits, prev = machine.kernel.enter(), dict.fromkeys(machine.states, 0), GENESIS
+    for seq in range(count):
+        if seq == 0:
+            body: dict[str, Any] = {"kind": "claim", "host": "h", "pid": 1}
+        else:
+            state = machine.kernel.runnable(place)
+            label = chance.choice(machine.kernel.labels(state) or [None])
+            step = machine.kernel.step(place, state, label)
+            visits[state] += 1
+            body = {
+                "kind": "transition", "at": ["IterativeDistillation"], "machine": machine.name, "from": state,
+                "visit": visits[state], "label": step.label, "to": list(step.place), "took": 0.25,
+                "data": {"set": {"step": seq}, "drop": []},
+            }  # fmt: skip
+            body |= {"above": above} if seq == 1 else {}
+            body |= {"also": list(step.also)} if step.also else {}
+            place = step.place or machine.kernel.enter()
+        record = {"seq": seq, "epoch": 1, "writer": "h-1-abc", "id": f"h-1-abc-{seq}", "prev": prev, "time": 1e9 + seq / 4} | body  # fmt: skip
+        prev = digest(encode(record))
+        yield record
+
+
+def written(directory: Path, count: int) -> LocalStore:
+    """A store with such a run `long`."""
+    store = LocalStore(directory)
+    run = store.run("long")
+    header = {"format": 1, "name": "long", "machine": "pipeline", "config": {"recovery": "error_recovery"}}
+    header["diagrams"] = {name: m.chart.digest for name, m in machines().items()}
+    run.write_header(json.dumps(header).encode())
+    with run.journal.open("wb") as f:
+        for record in walk(count):
+            f.write(encode(record) + b"\n")
+    return store
+
+
+def one_more(rounds: int) -> dict[str, Any]:
+    """Seconds of CPU for a record and what it changed, to somebody who looks on, after 10 records and after 100,000."""
+    records = list(walk(100_000 + 2 * CHUNK))
+    known = machines()
+    found: dict[str, Any] = {}
+    for before in (10, 1_000, 100_000):
+        costs = []
+        for _ in range(rounds if before < 100_000 else 1):
+            timeline = Timeline(known)
+            timeline.read(records[:before])
+            timeline.since(timeline.last)
+            for record in records[before : before + CHUNK]:
+                began = time.thread_time()
+                timeline.apply(record)
+                timeline.since(timeline.last - 1)
+                costs.append(time.thread_time() - began)
+        found[f"after_{before}_median_us"] = round(statistics.median(costs) * 1e6, 1)
+    return found
+
+
+def opening(count: int) -> dict[str, Any]:
+    """From nothing to what a page shows first, the newest chunk; then any other chunk."""
+    with tempfile.TemporaryDirectory() as directory:
+        store = written(Path(directory), count)
+        following = Following(store, "long", past=True, machines=lambda header: machines())
+        machines()
+        wall, cpu = time.perf_counter(), cpu_time()
+        while not following.caught_up:
+            following.poll()
+        timeline = following.timeline
+        assert timeline is not None
+        index = json.dumps(timeline.index())
+        newest = timeline.chunk(timeline.last)
+        wall, cpu = time.perf_counter() - wall, cpu_time() - cpu
+        assert timeline.last == count - 1
+        chance, seeks, sizes = random.Random(1), [], []
+        for _ in range(20):
+            began = time.perf_counter()
+            chunk = timeline.chunk(chance.randrange(count // CHUNK) * CHUNK)
+            seeks.append(time.perf_counter() - began)
+            sizes.append((len(chunk), len(zlib.compress(chunk, 6))))
+        at = []
+        for _ in range(20):
+            began = time.perf_counter()
+            timeline.at(chance.randrange(count))
+            at.append(time.perf_counter() - began)
+        return {
+            "records": count,
+            "seconds": round(wall, 3),
+            "cpu_seconds": round(cpu, 3),
+            "index_bytes": len(index),
+            "newest_chunk_bytes": len(newest),
+            "chunk_of": CHUNK,
+            "chunk_bytes": int(statistics.median(size for size, _ in sizes)),
+            "chunk_bytes_compressed": int(statistics.median(size for _, size in sizes)),
+            "chunk_median_ms": round(statistics.median(seeks) * 1000, 1),
+            "projection_at_any_record_median_ms": round(statistics.median(at) * 1000, 1),
+            "kept_bytes_a_record": round(timeline.size / count, 1),
+        }
+
+
+# What the runner loses
+
+
+def transitions(directory: Path, name: str, watched: bool, pause: float) -> float:
+    """Transitions a second of a runner that does nothing else, or works `pause` seconds in each, with or without followers."""
+    steps = TRANSITIONS if not pause else int(10 / pause)
+    machine = drawn("[*] --> A\nA --> A : On\nA --> [*] : Off", "loop", bounds={("A", "On"): "steps"})
+    phase = Phase("loop")
+
+    @phase.state("A")
+    def step(ctx: Any) -> str:
+        if pause:
+            time.sleep(pause)
+        return "Off" if ctx.visit >= steps else "On"
+
+    run = LocalStore(directory).run(name)
+    run.write_header(b'{"format": 1, "machine": "loop"}')
+    followers = [
+        subprocess.Popen([sys.executable, "-m", "benchmarks.live", "--follow", str(directory), name], stdout=subprocess.PIPE)
+        for _ in range(FOLLOWERS if watched else 0)
+    ]  # fmt: skip
+    for follower in followers:
+        assert follower.stdout is not None
+        follower.stdout.readline()  # it has begun to look
+    journal = Journal(run)
+    runner = Runner(
+        program(machine, phases={"loop": phase}), run, journal, journal.open(), seed=1, work=directory / "w"
+    )
+    began = time.perf_counter()
+    runner.drive()
+    rate = steps / (time.perf_counter() - began)
+    journal.close()
+    for follower in followers:
+        assert follower.wait(60) == 0
+    return rate
+
+
+def follow(directory: str, name: str) -> None:
+    """A follower as a face is one, with the changes for a page."""
+    following = Following(LocalStore(Path(directory)), name, past=True)
+    following.poll()
+    print("looking", flush=True)
+    while following.projection.ended is None:
+        if new := following.poll():
+            assert following.timeline is not None
+            json.dumps(following.timeline.since(new[0]["seq"] - 1))
+        time.sleep(LOOK)
+
+
+def losses(rounds: int) -> dict[str, Any]:
+    """The share of its transitions a second that a runner loses to three followers in other processes."""
+    found: dict[str, Any] = {"followers": FOLLOWERS, "seconds_between_looks": LOOK, "rounds": rounds}
+    for words, pause in (("as_fast_as_it_can", 0.0), ("at_100_a_second", 0.01)):
+        with tempfile.TemporaryDirectory() as directory:
+            number = iter(range(1000))
+            pairs = paired(
+                rounds,
+                lambda d=directory, n=number, p=pause: transitions(Path(d), f"r{next(n)}", True, p),  # type: ignore[misc]
+                lambda d=directory, n=number, p=pause: transitions(Path(d), f"r{next(n)}", False, p),  # type: ignore[misc]
+            )
+        found[words] = {
+            "alone_a_second": round(statistics.median(alone for _, alone in pairs), 1),
+            "watched_a_second": round(statistics.median(watched for watched, _ in pairs), 1),
+            "lost_percent_median": round(100 * (1 - statistics.median(w / a for w, a in pairs)), 2),
+            "lost_percent_each": [round(100 * (1 - w / a), 2) for w, a in pairs],
+        }
+    return found
+
+
+# Requests
+
+
+@contextmanager
+def bucket() -> Iterator[Any]:
+    from tests.servers.s3 import KEYS, REGION, client, ministack
+
+    os.environ.update(
+        AWS_ACCESS_KEY_ID=KEYS["aws_access_key_id"],
+        AWS_SECRET_ACCESS_KEY=KEYS["aws_secret_access_key"],
+        AWS_DEFAULT_REGION=REGION,
+    )
+    with tempfile.TemporaryDirectory() as directory:
+        found = ministack(Path(directory))
+        found.start()
+        client(found.url).create_bucket(Bucket="bucket")
+        yield found
+        found.kill()
+
+
+def requests() -> dict[str, Any]:
+    """Requests of one follower in a minute by the clock: of a run at 5 transitions a second, and of one that does nothing."""
+    from fsm import session
+    from fsm.journal import Fold
+    from tests.servers.proxy import Proxy
+
+    found: dict[str, Any] = {}
+    with bucket() as server, Proxy(server.port) as proxy:
+        run = open_store(f"s3://bucket/p?endpoint_url={server.url}").run("r")
+        run.write_header(b'{"format": 1, "machine": "loop"}')
+        journal = Journal(run)
+        journal.open()
+        live = session.Live(run, journal, Fold(), Nobody())
+        following = Following(open_store(f"s3://bucket/p?endpoint_url={proxy.url}"), "r")
+        over = threading.Event()
+        seen: list[float] = []
+
+        def step() -> None:
+            visit = 0
+            while not over.wait(0.2):
+                visit += 1
+                record = {"kind": "transition", "at": [], "machine": "loop", "from": "A", "visit": visit, "label": "On", "to": ["A"], "took": 0.2}  # fmt: skip
+                live.record(journal.append(record))
+
+        def minute() -> int:
+            proxy.counts.clear()
+            end = time.monotonic() + 60
+            while time.monotonic() < end:
+                seen.extend(time.time() - record["time"] for record in following.poll())
+                time.sleep(0.1)
+            return sum(proxy.counts.values())
+
+        with live.beating():
+            thread = threading.Thread(target=step)
+            thread.start()
+            time.sleep(6)
+            while not following.caught_up:
+                following.poll()
+                time.sleep(0.1)
+            found["busy_a_minute"] = minute()
+            found["busy_records"] = len(seen)
+            found["busy_listings"] = proxy.counts["GET", "list"]
+            found["busy_seconds_behind_median"] = round(statistics.median(seen), 2)
+            over.set()
+            thread.join()
+            time.sleep(5)
+            minute()  # until it counts as idle
+            found["idle_a_minute"] = minute()
+            found["idle_listings"] = proxy.counts["GET", "list"]
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--only", help="one of the measures; the others are kept")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--follow", nargs=2, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.follow:
+        follow(*args.follow)
+        return
+    results: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    measures: dict[str, Callable[[], dict[str, Any]]] = {
+        "one_more": lambda: one_more(args.rounds),
+        "opening_20000": lambda: opening(20_000),
+        "opening_100000": lambda: opening(100_000),
+        "losses": lambda: losses(args.rounds),
+        "requests": requests,
+    }
+    for name, measure in measures.items():
+        if args.only in (None, name):
+            results[name] = {**measure(), "load": round(os.getloadavg()[0], 1), "cpus": os.cpu_count()}
+            print(name, json.dumps(results[name]), flush=True)
+    RESULTS.parent.mkdir(exist_ok=True)
+    RESULTS.write_text(json.dumps(results, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,48 @@
+"""A record as one row of a history."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+_ALWAYS = {
+    "transition": ("label", "to", "took"),
+    "once": ("key",),
+    "error": ("error", "message", "recovery"),
+    "verdict": ("verdict", "last"),
+}
+_SOMETIMES = ("reads", "also", "counts", "end", "item", "skipped", "leave")
+
+
+def place_of(record: Mapping[str, Any]) -> str:
+    """The stack of places in which a record was made, as words."""
+    return " > ".join([*(step.partition("~")[0] for step in record["at"]), record["from"]])
+
+
+def moment(time: float) -> str:
+    """A Unix time as ISO 8601 in UTC, to the millisecond."""
+    return datetime.fromtimestamp(time, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def flat(record: Mapping[str, Any]) -> dict[str, Any]:
+    """A record as one row of a history: what happened where, without chain and snapshot.
+
+    Always `seq`, `kind`, `time`. Of a claim `epoch`, `writer`, `host`, `pid`. Of all others `place` (words), `machine`,
+    `from`, `visit`; of a transition `label`, `to`, `took` (seconds) and where there are any `artifacts` and `reads`
+    (name -> SHA-256), `also`, `counts`, `end`; of a once `key`; of an error `error`, `message`, `recovery`, `item`; of a
+    verdict `verdict`, `last`, `skipped`, `leave`.
+    """
+    row: dict[str, Any] = {"seq": record["seq"], "kind": record["kind"], "time": moment(record["time"])}
+    if record["kind"] == "claim":
+        return row | {k: record[k] for k in ("epoch", "writer", "host", "pid")}
+    row |= {
+        "place": place_of(record),
+        "machine": record["machine"],
+        "from": record["from"],
+        "visit": record["visit"],
+    }
+    row |= {k: record[k] for k in _ALWAYS[record["kind"]]}
+    if files := record.get("files"):
+        row["artifacts"] = {name: file["sha256"] for name, file in files.items()}
+    return row | {k: record[k] for k in _SOMETIMES if record.get(k)}
