@@ -59,6 +59,12 @@ def main(argv: list[str] | None = None) -> int:
         metavar="FILE",
         help="write .mmd, .svg, .png or .html (default: Mermaid text to stdout)",
     )
+    one.add_argument(
+        "--at",
+        type=int,
+        metavar="SEQ",
+        help="of a run: as it was at the record of this number (default: as it is)",
+    )
     of_store(one)
     one.set_defaults(do=render)
 
@@ -125,7 +131,7 @@ def render(args: argparse.Namespace) -> int:
     """A diagram, or a run on its diagrams, as Mermaid text or a picture."""
     from fsm.view import render
 
-    return render.render(args.what, args.store, args.machine, args.output, args.json)
+    return render.render(args.what, args.store, args.machine, args.output, args.json, args.at)
 
 
 def audit(args: argparse.Namespace) -> int:

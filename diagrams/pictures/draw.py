@@ -4,52 +4,31 @@
     python diagrams/pictures/draw.py                  # every diagram
     python diagrams/pictures/draw.py pipeline         # one
 
-How that is done is in `fsm/view/mermaid_draw.py`, which `fsm render` uses as well.
+How that is done is in `fsm/view/picture.py`. `fsm render` and the faces of a run take these pictures as they are, and mark
+them; where one is missing or of another text they have it drawn.
 
 A picture carries the SHA-256 of the text it was drawn from (`data-source-sha256` on the root element), by
-which a test finds the picture that was forgotten after its diagram was changed, and the version of the package that drew
-it (`data-mermaidx`).
+which a test finds the picture that was forgotten after its diagram was changed, the version of the package that drew
+it (`data-mermaidx`), and the edition of what mends it (`data-edition`).
 """
 
 from __future__ import annotations
 
 import argparse
-import hashlib
-import re
 import sys
-from importlib.metadata import version
 from pathlib import Path
 
 PICTURES = Path(__file__).resolve().parent
 DIAGRAMS = PICTURES.parent
 sys.path.insert(0, str(DIAGRAMS.parent))  # the checkout this file stands in, installed or not
 
-from fsm.view.mermaid_draw import DrawingError, draw  # noqa: E402
-
-
-def digest(text: str) -> str:
-    """SHA-256 of a diagram's text, by which a picture names its source."""
-    return hashlib.sha256(text.encode("utf-8")).hexdigest()
-
-
-def source_of(svg: str) -> str | None:
-    """The digest that a picture carries, or None where it has none."""
-    found = re.search(r'<svg[^>]* data-source-sha256="([0-9a-f]{64})"', svg)
-    return found[1] if found else None
-
-
-def drawn_by(svg: str) -> str | None:
-    """The version of the package that drew a picture, or None where it does not say."""
-    found = re.search(r'<svg[^>]* data-mermaidx="([^"]+)"', svg)
-    return found[1] if found else None
+from fsm.view.mermaid_draw import DrawingError  # noqa: E402
+from fsm.view.picture import drawn  # noqa: E402
 
 
 def picture(name: str) -> str:
     """Draw diagrams/NAME.mmd, on white, signed with its source."""
-    text = (DIAGRAMS / f"{name}.mmd").read_text(encoding="utf-8")
-    svg = draw(text, name, file=f"{name}.mmd")
-    signed = f'<svg data-source-sha256="{digest(text)}" data-mermaidx="{version("mermaidx")}" '
-    return svg.replace("<svg ", signed, 1).rstrip("\n") + "\n"
+    return drawn((DIAGRAMS / f"{name}.mmd").read_text(encoding="utf-8"), name, f"{name}.mmd")
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -8,16 +8,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from fsm.view.diagram import TAKEN
     from fsm.view.durations import duration
-    from fsm.view.render import write
+    from fsm.view.palette import NOTHING, TAKEN
+    from fsm.view.render import Flow, write
     from fsm.view.report import is_alive
     from fsm.view.terminal import telling
 
-__all__ = ["TAKEN", "duration", "is_alive", "telling", "write"]
+__all__ = ["NOTHING", "TAKEN", "Flow", "duration", "is_alive", "telling", "write"]
 
 _HOME = {
-    "TAKEN": "diagram",
+    "NOTHING": "palette",
+    "TAKEN": "palette",
+    "Flow": "render",
     "duration": "durations",
     "is_alive": "report",
     "telling": "terminal",

@@ -7,7 +7,6 @@ how often is said in comments of the text and in the tooltips of the picture.
 from __future__ import annotations
 
 import hashlib
-import re
 from bisect import bisect_left
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -22,30 +21,20 @@ from fsm.errors import DiagramError
 from fsm.mermaid import StateDiagram
 from fsm.text import NotUtf8, decode, split_lines
 from fsm.view.durations import duration
+from fsm.view.palette import LOOKS, TAKEN
 from fsm.view.projection import Projection, StateView
-
-CLASSES = {
-    "active": "fill:#fff3bf,stroke:#e67700,stroke-width:3px,color:#000",
-    "visited": "fill:#d3f9d8,stroke:#2b8a3e,color:#000",
-    "failed": "fill:#ffe3e3,stroke:#c92a2a,stroke-width:3px,color:#000",
-    "never": "fill:#fff,stroke:#adb5bd,color:#868e96",
-}
-TAKEN = "stroke:#2b8a3e,stroke-width:3px"
 
 
 @dataclass(frozen=True)
 class Marked:
     """A diagram's text with a run marked on it.
 
-    `thick` are the edges to draw as taken, by Mermaid's number (its state diagrams have no statement for the style of an
-    edge); `titles` are tooltips by the same number; `states` and `edges` are what was marked. `remarks` are
-    the warnings of the reader.
+    `states` (by path) and `edges` (by id) are what was marked, as the whole drawing names them. `remarks` are the warnings
+    of the reader.
     """
 
     name: str
     text: str
-    thick: tuple[int, ...] = ()
-    titles: dict[int, str] = field(default_factory=dict)
     states: dict[str, StateView] = field(default_factory=dict)
     edges: dict[str, int] = field(default_factory=dict)
     remarks: tuple[mermaid.Diagnostic, ...] = ()
@@ -53,7 +42,7 @@ class Marked:
 
 def plain(path: Path) -> Marked:
     """A drawing as its file has it. Raises MermaidError, DiagramError."""
-    text = _text(path)
+    text = text_of(path)
     read = mermaid.parse(text, str(path))
     said = tuple(one for one in read.diagnostics if one.severity == "warning")
     return Marked(path.stem, text, remarks=said)
@@ -62,34 +51,27 @@ def plain(path: Path) -> Marked:
 def marked(machine: Machine, projection: Projection) -> Marked:
     """A machine's drawing with what a run did on it."""
     path = Path(machine.chart.file)
-    text = _text(path)
+    text = text_of(path)
     diagram = mermaid.parse(text, str(path))
     whole = drawing.load(path)
-    prefix = _prefix(machine.chart, whole)
+    prefix = prefix_of(machine.chart, whole)
     views = {prefix + p: v for p, v in projection.states(machine.name).items() if p in machine.chart.states}
     taken = _taken(machine, projection, whole, prefix)
-    lines = [f"classDef {name} {style}" for name, style in CLASSES.items()]
+    lines = [f"classDef {name} {look.mermaid}" for name, look in LOOKS.items()]
     lines += _class_lines(views, whole)
-    if isinstance(diagram, StateDiagram):
-        numbers = _numbers(diagram)
-        arrows = [
-            i for i, t in enumerate(diagram.transitions) if not t.from_start
-        ]  # those that are edges of the chart
-        titles = {numbers[arrows[i]]: f"taken {_times(n)}" for i, n in taken.items() if n}
-        thick = tuple(sorted({*titles, *(numbers[i] for i in _entries(diagram, views))}))
-    else:
-        thick, titles = (), {}
-        if drawn := [i for i, n in taken.items() if n]:
-            lines.append(f"linkStyle {','.join(map(str, drawn))} {TAKEN}")
+    if not isinstance(diagram, StateDiagram) and (drawn := [i for i, n in taken.items() if n]):
+        lines.append(
+            f"linkStyle {','.join(map(str, drawn))} {TAKEN}"
+        )  # state diagrams have no such statement
     edges = {whole.edges[i].id: n for i, n in taken.items() if n}
-    lines += [f"%% taken {_times(n)}: {edge}" for edge, n in edges.items()]
+    lines += [f"%% taken {times(n)}: {edge}" for edge, n in edges.items()]
     indent = "    "
     body = text if text.endswith("\n") else text + "\n"
     body += "\n" + "".join(f"{indent}{line}\n" for line in lines)
-    return Marked(machine.name, body, thick, titles, views, edges)
+    return Marked(machine.name, body, views, edges)
 
 
-def _text(path: Path) -> str:
+def text_of(path: Path) -> str:
     try:
         return "\n".join(split_lines(decode(path.read_bytes(), str(path))))
     except OSError as e:
@@ -100,7 +82,7 @@ def _text(path: Path) -> str:
         raise DiagramError(f"{path}:{e.line}: the diagram {e.why}. Save it as UTF-8.") from e
 
 
-def _prefix(part: Chart, whole: Chart) -> str:
+def prefix_of(part: Chart, whole: Chart) -> str:
     """What the names of a part of a drawing lack: `Validation.` for the inside of Validation run alone."""
     if part.digest == whole.digest:
         return ""
@@ -138,72 +120,41 @@ def _within(path: str, composite: str) -> bool:
     return path == composite or path.startswith(composite + ".")
 
 
-def _numbers(diagram: StateDiagram) -> list[int]:
+def numbers_of(diagram: StateDiagram) -> list[int]:
     """The number that Mermaid gives each arrow: it counts the lines to notes among them, in the order of the text."""
     notes = sorted((note.line, note.column) for note in diagram.notes)
     return [i + bisect_left(notes, (t.line, t.column)) for i, t in enumerate(diagram.transitions)]
 
 
-def _entries(diagram: StateDiagram, views: dict[str, StateView]) -> list[int]:
-    """The arrows out of `[*]` that led somewhere, by their place among the arrows."""
-    seen = {path.rpartition(".")[2] for path, view in views.items() if view.visits or view.active}
-    return [i for i, t in enumerate(diagram.transitions) if t.from_start and t.target in seen]
-
-
 def _class_lines(views: dict[str, StateView], whole: Chart) -> Iterable[str]:
-    of: dict[str, list[str]] = {name: [] for name in CLASSES}
+    of: dict[str, list[str]] = {name: [] for name in LOOKS}
     for path, view in views.items():
-        if whole.states[path].kind == "region":  # Mermaid's own; no one can name it
-            continue
+        if whole.states[path].composite or whole.states[path].kind == "region":
+            continue  # Mermaid gives no class to what holds states, and no one can name a region
         of[look(view)].append(path.rpartition(".")[2])
     return [f"class {','.join(names)} {name}" for name, names in of.items() if names]
 
 
 def look(view: StateView) -> str:
-    """Which of CLASSES a state has."""
+    """Which of LOOKS a state has."""
     return view.look
 
 
-def _times(n: int) -> str:
+def times(n: int) -> str:
     return "once" if n == 1 else f"{n} times"
 
 
 # Pictures and pages
 
 
-def with_marks(svg: str, drawn: Marked) -> str:
-    """The picture with a tooltip on each state that was visited and each edge that was taken, which is drawn thicker."""
-
-    def edge(found: re.Match[str]) -> str:
-        number = int(found[2])
-        path = found[1].rstrip()
-        if number in drawn.thick:
-            path = re.sub(r' style="[^"]*"', "", path) + f' style="fill:none;{TAKEN.replace(",", ";")}"'
-        title = drawn.titles.get(number)
-        return f"{path}>{_title(title)}</path>" if title else f"{path} />"
-
-    svg = re.sub(r'(<path [^>]*data-id="edge(\d+)"[^>]*?)/>', edge, svg)
-    names = {path.rpartition(".")[2]: view for path, view in drawn.states.items()}
-
-    def node(found: re.Match[str]) -> str:
-        view = names.get(found[2])
-        return f"{found[1]}{_title(told(view))}" if view and (view.visits or view.active) else found[0]
-
-    return re.sub(r'(<g [^>]*id="[^"]*?-(?:state|flowchart)-([^"]*)-\d+"[^>]*>)', node, svg)
-
-
 def told(view: StateView) -> str:
     """A state in words."""
-    words = [f"visited {_times(view.visits)}"] if view.visits else []
+    words = [f"visited {times(view.visits)}"] if view.visits else []
     words += ["active"] if view.active else []
     words += [duration(view.seconds)] if view.seconds else []
     words += [f"{view.errors} errors"] if view.errors else []
     words += [f"{view.skipped} skipped"] if view.skipped else []
     return ", ".join(words)
-
-
-def _title(text: str) -> str:
-    return f"<title>{escape(text)}</title>"
 
 
 PAGE = """<!doctype html>
@@ -216,7 +167,12 @@ body {{font: 15px/1.4 system-ui, sans-serif; margin: 2em; background: white; col
 table {{border-collapse: collapse; margin-top: 2em}}
 td, th {{padding: .2em .8em; border-bottom: 1px solid #ddd; text-align: left}}
 td.n, th.n {{text-align: right}}
-.never {{color: #868e96}} .failed {{color: #c92a2a}} .active {{font-weight: bold}}
+.never {{color: #5c636a}} .failed {{color: #c92a2a}} .active {{font-weight: bold}}
+svg {{max-width: 100%; height: auto}}
+@media (prefers-color-scheme: dark) {{
+  body {{background: #15181d; color: #e6e8eb}} td, th {{border-color: #3a3f47}}
+  .never {{color: #adb5bd}} .failed {{color: #ff8787}}
+}}
 </style>
 <h1>{title}</h1>
 <p>{said}</p>
@@ -235,12 +191,12 @@ def _table(drawn: Marked) -> str:
     if not drawn.states:
         return ""
     rows = "".join(
-        f'<tr class="{look(v)}"><td>{escape(path)}<td class="n">{v.visits or ""}'
+        f'<tr class="{look(v)}"><td>{LOOKS[look(v)].mark}<td>{escape(path)}<td class="n">{v.visits or ""}'
         f'<td class="n">{duration(v.seconds) if v.seconds else ""}<td class="n">{v.errors or ""}'
         f"<td>{escape(v.label or '')}\n"
         for path, v in drawn.states.items()
     )
-    head = '<tr><th>state<th class="n">visits<th class="n">time<th class="n">errors<th>left by'
+    head = '<tr><th><th>state<th class="n">visits<th class="n">time<th class="n">errors<th>left by'
     return f"<table>{head}\n{rows}</table>"
 
 

@@ -32,7 +32,13 @@ CONFIG: dict[str, object] = {
     "handDrawnSeed": 1,  # notes are drawn by the hand-drawing library even where nothing is to look so
     "htmlLabels": True,
     "fontFamily": "DejaVu Sans, Verdana, Arial, sans-serif",
-    "flowchart": {"htmlLabels": True, "useMaxWidth": False, "wrappingWidth": 240},
+    # the margin keeps the first state of a composite off its title, in state diagrams as well
+    "flowchart": {
+        "htmlLabels": True,
+        "useMaxWidth": False,
+        "wrappingWidth": 240,
+        "subGraphTitleMargin": {"top": 4, "bottom": 26},
+    },
     "state": {"useMaxWidth": False, "nodeSpacing": 30},
 }
 INSTEAD = "The diagram as text is to be had with -o FILE.mmd."

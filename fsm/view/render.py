@@ -4,32 +4,57 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
 from fsm.config import Plug
 from fsm.engine import Machine, Registry, nearest
 from fsm.errors import ConfigError, FsmError, NoSuchRun
-from fsm.journal import RECOVERY
+from fsm.journal import RECOVERY, Journal
 from fsm.speech import out, say, spoken, visible
 from fsm.store import RUN_NAME, Store, open_store
 from fsm.view import diagram, report
 from fsm.view.diagram import Marked
+from fsm.view.projection import Projection, moment
 from fsm.view.report import Reading
 
 FORMATS = (".mmd", ".svg", ".png", ".html")
+FLOWS = "fsm.flows"
+"""The entry points that draw what went where in a run: functions (store, run, at) -> Flow, by the name of their drawing."""
+
+
+@dataclass(frozen=True)
+class Flow:
+    """What went along the arrows of a flowchart in a run.
+
+    `said` has it in words by the place of the arrow in the drawing, `nothing` the arrows along which nothing went, `text`
+    is the drawing as Mermaid text with both, `counts` are the numbers by "source --> target : label".
+    """
+
+    file: Path
+    text: str
+    said: Mapping[int, str]
+    nothing: frozenset[int]
+    counts: Mapping[str, int]
 
 
 @dataclass(frozen=True)
 class _Found:
-    """What is to be drawn. `reading` is the run, if it is one; `changed` says what its drawing no longer is."""
+    """What is to be drawn. `reading` is the run, if it is one; `changed` says what its drawing no longer is.
+
+    `at` is the record up to which the run is shown; `flow` what went where, where the drawing is one of that.
+    """
 
     drawn: Marked
     file: Path
     machine: str | None = None
     reading: Reading | None = None
     changed: str = ""
+    at: int | None = None
+    flow: Flow | None = None
 
     @property
     def said(self) -> str:
@@ -38,23 +63,28 @@ class _Found:
             return str(self.file)
         p = self.reading.projection
         where = f"stands in {p.place}" if p.place else f"ended after {(p.ended or {}).get('last')}"
-        return f"Run {self.reading.name} ({self.reading.status}), machine {self.machine}: {where}."
+        when = self.reading.status if self.at is None else f"record {self.at}, {moment(p.latest)}"
+        return f"Run {self.reading.name} ({when}), machine {self.machine}: {where}."
 
 
-def render(what: str, store: str, machine: str | None, output: Path | None, as_json: bool) -> int:
+def render(
+    what: str, store: str, machine: str | None, output: Path | None, as_json: bool, at: int | None = None
+) -> int:
     """Draw a `.mmd` file, a machine's diagram, or a run on the diagram of one of its machines.
 
-    `what` is a file where it ends in .mmd; otherwise the run of that name in the store, or else the machine. Without
-    `output` the Mermaid text goes to standard output. As JSON one object: what, machine, run, diagram (the file),
-    changed (why the drawing may not fit the run, or null), foreign (why the run is not the one it stands as, or null),
-    output, and of a run states {path: {class, active, visits,
+    `what` is a file where it ends in .mmd; otherwise the run of that name in the store, or else the machine. `at` is the
+    number of the record up to which a run is shown. Without `output` the Mermaid text goes to standard output. As JSON
+    one object: what, machine, run, at, diagram (the file), changed (why the drawing may not fit the run, or null), foreign
+    (why the run is not the one it stands as, or null), output, and of a run states {path: {class, active, visits,
     seconds, errors, skipped, label, failing}} and edges {"source --> target : label": times taken}, and text.
     """
     if output is not None and output.suffix.lower() not in FORMATS:
         raise ConfigError(
             f"-o {output}: a drawing is written as {', '.join(FORMATS)}. Give the file one of these endings."
         )
-    found = _find(what, store, machine)
+    found = _find(what, store, machine, at)
+    if at is not None and found.reading is None:
+        raise ConfigError(f"--at {at}: {what} is no run, and has no moments. Leave --at out, or name a run.")
     if machine is not None and found.reading is None:
         raise ConfigError(
             f"--machine {machine}: {what} is no run, and has one drawing only. Leave --machine out, or name a run."
@@ -73,6 +103,7 @@ def render(what: str, store: str, machine: str | None, output: Path | None, as_j
             "what": what,
             "machine": found.machine,
             "run": found.reading.name if found.reading else None,
+            "at": found.at,
             "diagram": str(found.file),
             "changed": found.changed or None,
             "foreign": foreign,
@@ -87,12 +118,12 @@ def render(what: str, store: str, machine: str | None, output: Path | None, as_j
     return 0
 
 
-def _find(what: str, store: str, machine: str | None) -> _Found:
+def _find(what: str, store: str, machine: str | None, at: int | None) -> _Found:
     if what.lower().endswith(".mmd"):
         return _Found(diagram.plain(Path(what)), Path(what))
     opened = open_store(store)
     if RUN_NAME.fullmatch(what) and opened.run(what).read_header() is not None:
-        return _of_run(opened, what, machine)
+        return _of_run(opened, what, machine, at)
     machines, names = _installed()
     if what in names and machines is not None:
         found: Machine = machines[what]
@@ -120,9 +151,14 @@ def _installed() -> tuple[Registry | None, list[str]]:
     return machines, list(machines.names)
 
 
-def _of_run(store: Store, name: str, machine: str | None) -> _Found:
-    reading = report.read(store, name)
+def _of_run(store: Store, name: str, machine: str | None, at: int | None) -> _Found:
+    reading = report.read(store, name) if at is None else _past(store, name, at)
     p = reading.projection
+    flows = {entry.name: entry for entry in entry_points(group=FLOWS)}
+    if machine in flows and machine not in p.machines:
+        flow: Flow = flows[machine].load()(store, name, at)
+        drawn = replace(diagram.plain(flow.file), text=flow.text, edges=dict(flow.counts))
+        return _Found(drawn, flow.file, machine, reading, at=at, flow=flow)
     if not p.machines:
         raise ConfigError(
             f"Run {name} was begun with machines that are not installed here, so its drawing is not at hand. Give the command "
@@ -131,7 +167,8 @@ def _of_run(store: Store, name: str, machine: str | None) -> _Found:
     chosen = machine or _innermost(reading)
     if chosen not in p.machines:
         raise ConfigError(
-            f"Run {name} has no machine {chosen!r}{nearest(chosen, list(p.machines)) or '.'} It has: {', '.join(p.machines)}."
+            f"Run {name} has no machine {chosen!r}{nearest(chosen, [*p.machines, *flows]) or '.'} It has: "
+            f"{', '.join([*p.machines, *flows])}."
         )
     found = p.machines[chosen]
     begun = reading.header.get("diagrams", {}).get(chosen)
@@ -141,7 +178,26 @@ def _of_run(store: Store, name: str, machine: str | None) -> _Found:
             f"{found.chart.file} was changed since run {name} was begun: what the run did is drawn on the file as it is now, and "
             "states or edges that are no longer in it are not shown."
         )
-    return _Found(diagram.marked(found, p), Path(found.chart.file), chosen, reading, changed)
+    return _Found(diagram.marked(found, p), Path(found.chart.file), chosen, reading, changed, at)
+
+
+def _past(store: Store, name: str, at: int) -> Reading:
+    """A run as it was when its record of that number was written. Raises as `report.read` does, and ConfigError."""
+    if at < 0:
+        raise ConfigError(f"--at {at}: records are numbered from 0. `fsm history {name}` lists them.")
+    run = store.run(name)
+    journal = Journal(run)
+    header = journal.header()
+    projection = Projection(report.drawings(header))
+    projection.name = name
+    for record in journal.records():
+        if record["seq"] > at:
+            break
+        projection.apply(record)
+    if at >= projection.records:
+        there = f"records 0 to {projection.records - 1}" if projection.records else "no records yet"
+        raise ConfigError(f"--at {at}: run {name} has {there}. `fsm history {name}` lists them.")
+    return Reading(name, run.url, header, projection, None, False)
 
 
 def _innermost(reading: Reading) -> str:
@@ -159,16 +215,25 @@ def _write(found: _Found, output: Path) -> None:
     if form == ".mmd":
         content = found.drawn.text.encode("utf-8")
     else:
-        from fsm.view import mermaid_draw
-
-        drawn = found.drawn
-        plain = mermaid_draw.draw(drawn.text, drawn.name, str(found.file))
-        svg = diagram.with_marks(plain, drawn)
+        svg = _picture(found)
         if form == ".png":
+            from fsm.view import mermaid_draw
+
             content = mermaid_draw.photograph(svg)
         else:
-            content = (svg if form == ".svg" else diagram.page(drawn, svg, found.said)).encode("utf-8")
+            content = (svg if form == ".svg" else diagram.page(found.drawn, svg, found.said)).encode("utf-8")
     write(output, content)
+
+
+def _picture(found: _Found) -> str:
+    from fsm.view import picture
+
+    base = picture.of_file(found.file)
+    if found.flow is not None:
+        return picture.mark_flow(base, found.flow.said, found.flow.nothing, found.said)
+    if found.reading is not None:
+        return picture.mark(base, found.drawn.states, found.drawn.edges, found.said)
+    return base.svg
 
 
 def write(output: Path, content: bytes) -> None:

@@ -58,10 +58,14 @@ LINK = re.compile(r"\s*(?:https?:|mailto:|#)", re.I)
 LOADS = re.compile(r"""url\(\s*["']?(?!\s*["']?#)[^)]*\)?|@(?:import|font-face|namespace)[^;}]*[;}]?""", re.I)
 CALLS = re.compile(r"\b(?:image-set|-webkit-image-set|image|src|cross-fade|element|expression)\s*\(", re.I)
 SAID = re.compile(r"([\w-]+)\s*:\s*([^;]+)")
-GROUND = "fill: white !important; opacity: 1 !important; stroke: none"  # of a label that lies on an edge
+GROUND = "ground"  # the class of what a label that lies on an edge stands on
 LINE_HEIGHT = 1.5  # what Mermaid writes on each label
 BASELINE = 0.36  # of the size of the font, below the middle of a line
 FONT = "DejaVu Sans, Verdana, Arial, sans-serif"
+
+
+for _prefix, _uri in (("", SVG), ("xlink", XLINK)):
+    ET.register_namespace(_prefix, _uri[1:-1])
 
 
 class NoPicture(ValueError):
@@ -84,14 +88,32 @@ def clean(svg: str, name: str) -> str:
         for place, child in enumerate(list(parent)):
             if child.tag == f"{SVG}foreignObject":
                 parent.remove(child)
-                parent.insert(place, _label(child, size))
+                title = "cluster-label" in parent.get("class", "")
+                if title:  # its words are moved where lines cross them, and then their size must be known
+                    parent.set("data-width", child.get("width", "0"))
+                    parent.set("data-height", child.get("height", "0"))
+                parent.insert(place, _label(child, size, title))
     _sieve(root, identifier(name))
     for style in root.iter(f"{SVG}style"):
-        style.text = f"{style.text or ''}#{identifier(name)} text{{font-family:{FONT}}}"
+        own = f"#{identifier(name)}"
+        style.text = (
+            f"{style.text or ''}{own} text{{font-family:{FONT}}}"
+            f"{own} rect.{GROUND}{{fill:white!important;opacity:1!important;stroke:none!important}}"
+        )
         break
     root.set("style", "background-color: white;")  # a dark page would swallow the black lines
-    for prefix, uri in (("", SVG), ("xlink", XLINK)):
-        ET.register_namespace(prefix, uri[1:-1])
+    return ET.tostring(root, encoding="unicode")
+
+
+def sieved(svg: str, name: str) -> str:
+    """A picture from a file, with nothing in it that runs or loads. Raises NoPicture."""
+    try:
+        root = ET.fromstring(svg)
+    except ET.ParseError as e:
+        raise NoPicture(str(e)) from e
+    if root.tag != f"{SVG}svg" or root.get("id") != identifier(name):
+        raise NoPicture(f"its root is {root.tag} {root.get('id')}")
+    _sieve(root, identifier(name))
     return ET.tostring(root, encoding="unicode")
 
 
@@ -151,8 +173,11 @@ def _font_size(root: ET.Element) -> float:
     return float(found[1]) if found else 16.0
 
 
-def _label(html: ET.Element, size: float) -> ET.Element:
-    """A label of HTML as a group of SVG text, one tspan a line, on a white ground where it lies on an edge."""
+def _label(html: ET.Element, size: float, title: bool = False) -> ET.Element:
+    """A label of HTML as a group of SVG text, one tspan a line, on a ground of its own where it lies on an edge.
+
+    A composite's title stands in the middle of its box, for which Mermaid made room.
+    """
     group = ET.Element(f"{SVG}g")
     if transform := html.get("transform"):
         group.set("transform", transform)
@@ -164,11 +189,13 @@ def _label(html: ET.Element, size: float) -> ET.Element:
     lines = _lines(box)
     if "break-spaces" in style.get("white-space", ""):
         lines = [part for line in lines for part in wrapped(line, width, size)]
+        words = max((_width(line, size) for line in lines), default=0.0) + 2
+        x, width = x + max(0.0, width - words) / 2, min(width, words)  # its box is as wide as a label may be
     if not any(line.strip() for line in lines):
         return group
     if "labelBkg" in box.get("class", ""):
-        ET.SubElement(group, f"{SVG}rect", _numbers(x=x, y=y, width=width, height=height), style=GROUND)
-    centred = style.get("text-align", "").strip() == "center"
+        ET.SubElement(group, f"{SVG}rect", {"class": GROUND} | _numbers(x=x, y=y, width=width, height=height))
+    centred = title or style.get("text-align", "").strip() == "center"
     middle = x + width / 2 if centred else x
     text = ET.SubElement(group, f"{SVG}text", {"class": span.get("class", "")})
     text.set("text-anchor", "middle" if centred else "start")

@@ -5,18 +5,17 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from fsm.command import of_run
 from fsm.errors import ConfigError
-from fsm.journal import Journal
-from fsm.store import Store, open_store
+from fsm.store import open_store
 from fsm.view import write
 from machines import data_flow
+from phases.data_flow.family import family
 from phases.data_flow.lineage import Lineage, lineage, unit
-from phases.data_flow.picture import drawn
+from phases.data_flow.picture import drawn, flow_of
 
 FORMATS = (".mmd", ".svg", ".png")
 
@@ -48,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
     told = lineage(record for records in found.values() for record in records)
     text = drawn(data_flow.flow(), told.counts)
     if args.output is not None:
-        _write(text, args.output)
+        _write(told, args.output)
     for name in (name for name, records in found.items() if not records):
         print(f"fsm: run {name}, the work of the job, has not begun: its part is missing.", file=sys.stderr)
     if args.json:
@@ -60,40 +59,14 @@ def run(args: argparse.Namespace) -> int:
     return 2 if told.findings else 0
 
 
-def family(store: Store, name: str) -> dict[str, list[dict[str, Any]]]:
-    """The records of a run by its name; before them those of the runs it came after, behind them those in its job.
+def _write(told: Lineage, output: Path) -> None:
+    flow = flow_of(data_flow.flow(), told.counts)
+    if output.suffix.lower() == ".mmd":
+        content = flow.text.encode("utf-8")
+    else:
+        from fsm.view import mermaid_draw, picture
 
-    A run in the job may have no records yet. Raises NoSuchRun, for a run that another one came after too.
-    """
-    found: dict[str, list[dict[str, Any]]] = {}
-    before: str | None = name
-    while before is not None and before not in found:
-        journal = Journal(store.run(before))
-        source = journal.header().get("config", {}).get("run", {}).get("source")
-        found = {before: list(journal.records()), **found}
-        before = source or None
-    for child in dict.fromkeys(child for records in found.values() for child in _children(records)):
-        if child not in found:
-            begun = store.run(child).read_header() is not None
-            found[child] = list(Journal(store.run(child)).records()) if begun else []
-    return found
-
-
-def _children(records: list[dict[str, Any]]) -> Iterator[str]:
-    """The runs that jobs of these records did their work as."""
-    for record in records:
-        if record["kind"] == "transition" and record["machine"] == "pipeline":
-            job = (record.get("data") or {}).get("set", {}).get("job")
-            if job:
-                yield job["run"]
-
-
-def _write(text: str, output: Path) -> None:
-    content = text.encode("utf-8")
-    if output.suffix.lower() != ".mmd":
-        from fsm.view import mermaid_draw
-
-        svg = mermaid_draw.draw(text, "data_flow", file=str(data_flow.flow().file))
+        svg = picture.mark_flow(picture.of_file(flow.file), flow.said, flow.nothing)
         content = mermaid_draw.photograph(svg) if output.suffix.lower() == ".png" else svg.encode("utf-8")
     write(output, content)
 

@@ -3,12 +3,49 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
+from fsm.errors import ConfigError
 from fsm.mermaid import Edge, Flowchart
-from fsm.view import TAKEN
-from phases.data_flow.lineage import Arrow, unit
+from fsm.store import Store
+from fsm.view import NOTHING, TAKEN, Flow
+from machines import data_flow
+from phases.data_flow.family import family
+from phases.data_flow.lineage import Arrow, lineage, unit
 
-_NOTHING = "stroke:#adb5bd,stroke-dasharray:4"
+
+def flow(store: Store, run: str, at: int | None = None) -> Flow:
+    """What went where in a run, for `fsm render RUN --machine data_flow`.
+
+    `at` is a record of the run: of the runs it came after and brought forth, what was written until then counts as well.
+    Raises NoSuchRun, ConfigError.
+    """
+    found = family(store, run)
+    if at is not None:
+        until = next((r["time"] for r in found[run] if r["seq"] == at), None)
+        if until is None:
+            raise ConfigError(
+                f"--at {at}: run {run} has {len(found[run])} records. `fsm history {run}` lists them."
+            )
+        found = {
+            name: [r for r in records if (r["seq"] <= at if name == run else r["time"] <= until)]
+            for name, records in found.items()
+        }
+    return flow_of(data_flow.flow(), lineage(r for records in found.values() for r in records).counts)
+
+
+def flow_of(drawing: Flowchart, counts: Mapping[Arrow, int]) -> Flow:
+    """Counts on the drawing, as text and for its picture."""
+    arrows = [(edge.source, edge.target) for edge in drawing.edges]
+    numbers = [counts.get(arrow, 0) for arrow in arrows]
+    names = [f"{e.source} --> {e.target}" + (f" : {e.label}" if e.label else "") for e in drawing.edges]
+    return Flow(
+        file=Path(drawing.file),
+        text=drawn(drawing, counts),
+        said={i: said(arrow, n) for i, (arrow, n) in enumerate(zip(arrows, numbers, strict=True))},
+        nothing=frozenset(i for i, n in enumerate(numbers) if not n),
+        counts=dict(zip(names, numbers, strict=True)),
+    )
 
 
 def drawn(drawing: Flowchart, counts: Mapping[Arrow, int]) -> str:
@@ -21,7 +58,7 @@ def drawn(drawing: Flowchart, counts: Mapping[Arrow, int]) -> str:
         indent = line[: len(line) - len(line.lstrip())]
         edges = by_line.get(number)
         lines += [line] if edges is None else [f"{indent}{_arrow(edge, counts)}" for edge in edges]
-    for style, some in ((TAKEN, True), (_NOTHING, False)):
+    for style, some in ((TAKEN, True), (NOTHING, False)):
         numbers = [
             str(i) for i, e in enumerate(drawing.edges) if bool(counts.get((e.source, e.target))) is some
         ]

@@ -23,6 +23,15 @@ def toys_on_the_path(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(HERE))
 
 
+@pytest.fixture(autouse=True)
+def no_picture_is_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Pictures drawn by a test are for it alone."""
+    from fsm.view import picture
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    picture._svg.cache_clear()
+
+
 class Bakery:
     """Configurations and runs in one directory."""
 
