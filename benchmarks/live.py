@@ -28,7 +28,7 @@ from benchmarks.common import cpu_time, paired
 from fsm.config import Plug
 from fsm.engine import Machine, Nobody, Phase, Registry, Runner, closure
 from fsm.journal import GENESIS, Journal, digest, encode
-from fsm.store import open_store
+from fsm.store import Scratch, open_store
 from fsm.store.local import LocalStore
 from fsm.view.following import Following
 from fsm.view.timeline import CHUNK, Timeline
@@ -247,7 +247,7 @@ def requests() -> dict[str, Any]:
         run.write_header(b'{"format": 1, "machine": "loop"}')
         journal = Journal(run)
         journal.open()
-        live = session.Live(run, journal, Fold(), Nobody())
+        live = session.Live(run, journal, Fold(), Nobody(), Scratch(Path("work"), run))
         following = Following(open_store(f"s3://bucket/p?endpoint_url={proxy.url}"), "r")
         over = threading.Event()
         seen: list[float] = []

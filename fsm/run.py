@@ -49,6 +49,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="auto",
         help="lines instead of the live tree",
     )
+    parser.add_argument(
+        "--no-notify", action="store_true", help="call out to nobody, whatever the configuration says"
+    )
     parser.add_argument("--json", action="store_true", help="print how the run ended as one line of JSON")
 
 
@@ -86,6 +89,8 @@ def run(args: argparse.Namespace) -> int:
         "run.source": args.source,
     }
     overrides: dict[str, Any] = {k: v for k, v in names.items() if v is not None}
+    if args.no_notify:
+        overrides["notify"] = None
     if args.machine and not args.run:
         overrides["run.name"] = args.machine
     config = configs.load(args.config, overrides)

@@ -10,6 +10,7 @@ from fsm import session
 from fsm.engine import Nobody
 from fsm.journal import Fold, Journal
 from fsm.secrets import redactor
+from fsm.store import Scratch
 from fsm.store.local import LocalRun
 
 
@@ -33,7 +34,7 @@ def run(tmp_path: Any) -> Elsewhere:
 
 def said(run: LocalRun, records: list[dict[str, Any]], **how: Any) -> None:
     """Have these records told of, and live.json written."""
-    live = session.Live(run, Journal(run), Fold(), Nobody(), **how)
+    live = session.Live(run, Journal(run), Fold(), Nobody(), Scratch(run.directory / "work", run), **how)
     for record in records:
         live.record(record)
     with live.beating():
