@@ -1,4 +1,4 @@
-"""`fsm`: run, status, history, runs, clean, render, check, parse, audit, and the commands that phases bring."""
+"""`fsm`: run, status, history, runs, clean, watch, render, check, parse, audit, and the commands that phases bring."""
 
 from __future__ import annotations
 
@@ -44,6 +44,17 @@ def main(argv: list[str] | None = None) -> int:
     one.add_argument(
         "--force", action="store_true", help="also of a run that has stopped and could go on from it"
     )
+
+    one = commands.add_parser("watch", help="a run as it goes on, here or elsewhere")
+    one.add_argument("run", metavar="RUN", help="a run that is there, or that is still to come")
+    one.add_argument(
+        "--terminal",
+        action="store_true",
+        required=True,
+        help="as a tree in this terminal, or as lines where there is none",
+    )
+    of_store(one)
+    one.set_defaults(do=watch)
 
     one = commands.add_parser("render", help="draw a diagram, or a run on its diagrams")
     one.add_argument(
@@ -125,6 +136,13 @@ def clean(args: argparse.Namespace) -> int:
     from fsm.view import commands
 
     return commands.clean(args.run, args.store, args.force, args.json)
+
+
+def watch(args: argparse.Namespace) -> int:
+    """A run as it goes on."""
+    from fsm.view import watching
+
+    return watching.watch(args.run, args.store, args.json)
 
 
 def render(args: argparse.Namespace) -> int:
