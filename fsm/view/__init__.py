@@ -1,7 +1,7 @@
 """How a run is shown: one projection of its records, and the faces that are drawn from it.
 
 `commands` and `render` are what the command line calls. The rest of the face is looked up when it is asked for: a face
-needs libraries that the others do without.
+needs libraries that the others do without. In a notebook `view.run("local")` and `view.diagram("pipeline")` show themselves.
 """
 
 from importlib import import_module
@@ -9,19 +9,22 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from fsm.view.durations import duration
+    from fsm.view.notebook import diagram, run
     from fsm.view.palette import NOTHING, TAKEN
     from fsm.view.render import Flow, write
     from fsm.view.report import is_alive
     from fsm.view.terminal import telling
 
-__all__ = ["NOTHING", "TAKEN", "Flow", "duration", "is_alive", "telling", "write"]
+__all__ = ["NOTHING", "TAKEN", "Flow", "diagram", "duration", "is_alive", "run", "telling", "write"]
 
 _HOME = {
     "NOTHING": "palette",
     "TAKEN": "palette",
     "Flow": "render",
+    "diagram": "notebook",
     "duration": "durations",
     "is_alive": "report",
+    "run": "notebook",
     "telling": "terminal",
     "write": "render",
 }

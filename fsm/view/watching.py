@@ -87,9 +87,7 @@ class Tree:
     def show(self, following: Following, new: list[dict[str, Any]]) -> None:
         status = "" if following.state in (State.RUNNING, *ENDED) else str(following.state)
         why = said(following)
-        # what happens beyond the records (who is at it, a run that is followed) shows by the next record at the latest
-        now = (following.turn, following.projection.records, status, why, _beyond(following))
-        if now != self._given:
+        if (now := moment(following)) != self._given:
             self._given = now
             self._painter.show(copied(following.projection), status, why)
 
@@ -159,8 +157,13 @@ def copied(projection: Projection) -> Projection:
     return copy
 
 
+def moment(following: Following) -> tuple[object, ...]:
+    """What tells one moment of a run from another: it is shown anew where this is another one."""
+    return following.turn, following.projection.records, following.state, said(following), _beyond(following)
+
+
 def _beyond(following: Following) -> object:
-    """What tells one moment between two records from another, of a run and those that it follows."""
+    """What there is beyond the records: states in hand, how far they are, a run that is followed."""
     levels = [(lv.at, lv.state, lv.visit, lv.progress) for lv in following.projection.stack()]
     below = following.watching
     return levels, (below.projection.records, _beyond(below)) if below else None
