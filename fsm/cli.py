@@ -1,4 +1,4 @@
-"""`fsm`: run, status, history, runs, clean, render, check, parse, audit, and the commands that phases bring."""
+"""`fsm`: run, status, history, runs, clean, watch, render, check, parse, audit, and the commands that phases bring."""
 
 from __future__ import annotations
 
@@ -45,9 +45,14 @@ def main(argv: list[str] | None = None) -> int:
         "--force", action="store_true", help="also of a run that has stopped and could go on from it"
     )
 
-    one = commands.add_parser("watch", help="a local page of the runs of a store, live")
+    one = commands.add_parser("watch", help="the runs of a store, live: on a local page, or in this terminal")
     one.add_argument(
         "run", metavar="RUN", nargs="?", help="the run to open it with (default: the list of runs)"
+    )
+    one.add_argument(
+        "--terminal",
+        action="store_true",
+        help="one run, as a tree in this terminal, or as lines where there is none",
     )
     one.add_argument(
         "--port", type=int, metavar="N", help="default: 8377, or where that is in use a free one"
@@ -147,7 +152,11 @@ def clean(args: argparse.Namespace) -> int:
 
 
 def watch(args: argparse.Namespace) -> int:
-    """The page of a store's runs, until it is interrupted."""
+    """The runs of a store as they go on, until it is interrupted."""
+    if args.terminal:
+        from fsm.view import elsewhere
+
+        return elsewhere.watch(args.run, args.store, args.json)
     from fsm.view import serve
 
     return serve(args.run, args.store, args.host, args.port, not args.no_open, args.attached, args.lines)

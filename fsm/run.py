@@ -52,6 +52,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--watch", action="store_true", help="serve a page of the run while it goes on, and say its address"
     )
+    parser.add_argument(
+        "--no-notify", action="store_true", help="call out to nobody, whatever the configuration says"
+    )
     parser.add_argument("--json", action="store_true", help="print how the run ended as one line of JSON")
 
 
@@ -89,6 +92,8 @@ def run(args: argparse.Namespace) -> int:
         "run.source": args.source,
     }
     overrides: dict[str, Any] = {k: v for k, v in names.items() if v is not None}
+    if args.no_notify:
+        overrides["notify"] = None
     if args.machine and not args.run:
         overrides["run.name"] = args.machine
     config = configs.load(args.config, overrides)

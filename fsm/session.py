@@ -14,11 +14,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from fsm.config import Config, environment_secrets
+from fsm.config import Config, Notify, environment_secrets
 from fsm.engine import Given, Nobody, Observer, Outcome, Runner, Stop
 from fsm.errors import ConfigChanged, NoSuchRun, NotThatRun
 from fsm.journal import FORMAT, Fold, Journal, Watch, encode, stack_of
 from fsm.secrets import redactor
+from fsm.speech import called, origin, posted
 from fsm.store import RunStore, Scratch, Taken, open_store
 
 HEARTBEAT = 5.0  # seconds between two writings of live.json
@@ -27,7 +28,9 @@ TAIL_BYTES = 1 << 19  # how many of them at most
 
 
 class Live(Nobody):
-    """Keeps live.json: who is at the run, where it stands, how far, where its scratch is. Passes on to the next observer.
+    """Keeps live.json: who is at the run, where it stands, how far, where its scratch is, and which record was announced.
+
+    Passes on to the next observer.
 
     Where every look is a request, in a bucket, live.json also brings the newest records (without their snapshots), so that
     who follows a fast run need not ask for each.
@@ -50,6 +53,8 @@ class Live(Nobody):
         self._entered: dict[str, Any] | None = None
         self._progress: dict[str, Any] = {}
         self._watching: str | None = None
+        self.newest: Mapping[str, Any] | None = None  # record of this runner
+        self.announced: str | None = None  # the id of the record that others are called for
         self._redact = redact or str
         self._tail: deque[tuple[float, bytes]] | None = deque() if "://" in run.url else None
         self._tail_size = 0
@@ -61,6 +66,7 @@ class Live(Nobody):
         self._then.opened(run, records)
 
     def record(self, record: Mapping[str, Any]) -> None:
+        self.newest = record
         if self._tail is not None:
             self._keep(encode({k: v for k, v in record.items() if k != "snapshot"}))
         self._then.record(record)
@@ -125,6 +131,7 @@ class Live(Nobody):
                 "entered": self._entered,
                 "progress": self._progress,
                 "scratch": self._scratch,
+                "announced": self.announced,
             }
         )
 
@@ -168,7 +175,10 @@ def run(
         fold = journal.open(takeover)
     if fold.ended:  # before, or while this runner was waiting for its turn
         observer.opened(run, journal.next)
-        return Outcome(fold.ended["outcome"], fold.ended["label"], fold.ended["last"])
+        outcome = Outcome(fold.ended["outcome"], fold.ended["label"], fold.ended["last"])
+        if engine.notify and (record := _not_announced(run)):
+            _announce(engine.notify, run, record, outcome, redact, logger)
+        return outcome
     runner = Runner(
         config.program,
         run,
@@ -192,10 +202,75 @@ def run(
         for left in runner.scratch.sweep():
             runner.logger.warning("scratch of a former run is still worked in, and stays", path=str(left))
         with runner.stop.installed(), live.beating():
-            return runner.drive()
+            outcome = runner.drive()
+            resting = live.newest if live.newest and _rests(live.newest) else None
+            if resting:
+                live.announced = resting["id"]  # before the call, which then is made once at most
     finally:
         runner.scratch.release()
         journal.close()
+    if resting and engine.notify:  # whoever is called may go on with the run
+        _announce(engine.notify, run, resting, outcome, redact, logger)
+    return outcome
+
+
+def _rests(record: Mapping[str, Any]) -> bool:
+    """Whether a run can have ended or stopped with this record."""
+    return record["kind"] in ("error", "verdict") or "end" in record
+
+
+def _not_announced(run: RunStore) -> dict[str, Any] | None:
+    """The record that ended the run, if its runner did not come to announcing it; it counts as announced from here on."""
+    record: dict[str, Any] = json.loads(run.tail(lambda line: True)[-1])
+    live = run.read_live() or {}
+    if live.get("announced") == record["id"]:
+        return None
+    run.write_live({k: v for k, v in live.items() if k != "age"} | {"announced": record["id"]})
+    return record if (run.read_live() or {}).get("announced") == record["id"] else None
+
+
+def _announce(
+    notify: Notify,
+    run: RunStore,
+    record: Mapping[str, Any],
+    outcome: Outcome,
+    redact: Callable[[str], str] | None,
+    logger: Any,
+) -> None:
+    """Call out to whom the configuration names. What goes wrong there is told, and nothing of the run's."""
+    by = f"by {outcome.label!r}, after {outcome.last}" if outcome.label else f"after {outcome.last}"
+    said = {
+        "run": run.name,
+        "status": outcome.outcome,
+        "place": " > ".join([*(step.partition("~")[0] for step in record["at"]), record["from"]]),
+        "label": outcome.label,
+        "message": outcome.message or f"Run {run.name} {outcome.outcome} {by}.",
+        "url": run.url,
+        "seq": record["seq"],
+    }
+    if logger is None:
+        import structlog
+
+        logger = structlog.get_logger()
+    redact = redact or str
+    text = redact(json.dumps(said, ensure_ascii=False)) + "\n"
+    calls: list[tuple[str, Callable[[], str | None]]] = []
+    if notify.command:
+        calls.append((notify.command[0], lambda: called(notify.command, text, notify.seconds)))
+    if notify.webhook is not None:
+        url = notify.webhook.get_secret_value()
+        calls.append((origin(url), lambda: posted(url, text, notify.seconds)))
+    for whom, call in calls:
+        try:
+            why = call()
+        except KeyboardInterrupt:
+            why = "it was interrupted"
+        if why:
+            logger.warning(
+                "the run could not be announced", to=redact(whom), why=redact(why), seq=said["seq"]
+            )
+        else:
+            logger.info("announced", to=redact(whom), status=said["status"], seq=said["seq"])
 
 
 def _ended(journal: Journal) -> bool:

@@ -5,6 +5,7 @@
     recovery: error_recovery           # where exceptions go; leave out for none
     run: {name: local, seed: 42}
     store: .                           # a directory, or s3://bucket/prefix
+    notify: {command: [./tell.sh]}     # who is told when the run ends or stops, and webhook: URL likewise; leave out for none
     work: work                         # scratch on this machine: checkpoints, caches
     data_preparation: {...}            # a section for each phase, read by the phase's own model
 
@@ -15,13 +16,14 @@ that is one.
 
 from fsm.config.environment import SECRET_NAME, VARIABLE, environment_secrets
 from fsm.config.load import load, read_values
-from fsm.config.model import Config, Engine, Plug, Run
+from fsm.config.model import Config, Engine, Notify, Plug, Run
 
 __all__ = [
     "SECRET_NAME",
     "VARIABLE",
     "Config",
     "Engine",
+    "Notify",
     "Plug",
     "Run",
     "environment_secrets",

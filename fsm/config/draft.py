@@ -15,6 +15,7 @@ OPTIONS = {
     "run.seed": "--seed",
     "run.source": "--from",
     "store": "--store",
+    "notify": "--no-notify",
 }
 """The keys that the command line gives, and how."""
 

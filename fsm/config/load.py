@@ -18,6 +18,7 @@ from fsm.errors import ConfigError, Mistake
 from fsm.store import run_name
 from fsm.text import NotUtf8, decode
 
+NOT_KEPT = {"notify"}  # who hears of a run is no part of what it does
 MOST_BYTES = 2**20  # of a configuration; a longer file is another one
 
 
@@ -62,8 +63,10 @@ def load(path: Path, overrides: Mapping[str, Any] | None = None) -> Config:
     program = Program(
         root, MappingProxyType(found), MappingProxyType(plugged), recovery, MappingProxyType(values)
     )
-    secrets = draft.secrets | {s for v in values.values() for s in environment.secret_values(v)}
-    plain = engine.model_dump(mode="json") | {n: _plain(v) for n, v in sorted(values.items())}
+    secrets = draft.secrets | {s for v in (engine, *values.values()) for s in environment.secret_values(v)}
+    plain = engine.model_dump(mode="json", exclude=NOT_KEPT) | {
+        n: _plain(v) for n, v in sorted(values.items())
+    }
     return Config(str(path), engine, program, plain, text, frozenset(secrets))
 
 

@@ -4,9 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any, Self
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    StringConstraints,
+    field_validator,
+    model_validator,
+)
 
 from fsm.engine import Program
 from fsm.secrets import redactor
@@ -34,6 +43,38 @@ class Run(_Model):
     source: str | None = None
 
 
+class Notify(_Model):
+    """Whom a run calls out to when it ends or stops: each is given one line of JSON, at most once for a record.
+
+    `command` gets it on standard input, `webhook`, an http(s) address that is kept secret, as the body of a POST. Each may
+    take `seconds`.
+    """
+
+    command: tuple[Annotated[str, StringConstraints(min_length=1)], ...] = ()
+    webhook: SecretStr | None = None
+    seconds: float = Field(default=10, gt=0, le=600, allow_inf_nan=False)
+
+    @field_validator("webhook")
+    @classmethod
+    def _an_address(cls, value: SecretStr | None) -> SecretStr | None:
+        try:
+            parts = urlsplit(value.get_secret_value()) if value else None
+            sound = parts is None or (
+                parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+            )
+        except ValueError:
+            sound = False
+        if not sound:
+            raise ValueError("must be an address that begins with http:// or https:// and names a host")
+        return value
+
+    @model_validator(mode="after")
+    def _somebody(self) -> Self:
+        if not self.command and self.webhook is None:
+            raise ValueError("calls out to nobody: give it a command, [program, argument, ...], or a webhook")
+        return self
+
+
 class Engine(_Model):
     """The engine's own keys; every other key of the file is a phase's section."""
 
@@ -44,6 +85,7 @@ class Engine(_Model):
     store: str = "."
     store_options: dict[str, Any] = {}
     work: str = "work"
+    notify: Notify | None = None
 
 
 @dataclass(frozen=True)

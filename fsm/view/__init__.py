@@ -1,7 +1,7 @@
 """How a run is shown: one projection of its records, and the faces that are drawn from it.
 
 `commands` and `render` are what the command line calls. The rest of the face is looked up when it is asked for: a face
-needs libraries that the others do without.
+needs libraries that the others do without. In a notebook `view.run("local")` and `view.diagram("pipeline")` show themselves.
 """
 
 from importlib import import_module
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from fsm.view.durations import duration
+    from fsm.view.notebook import diagram, run
     from fsm.view.palette import NOTHING, TAKEN
     from fsm.view.render import Flow, write
     from fsm.view.report import is_alive
@@ -22,8 +23,10 @@ __all__ = [
     "TAKEN",
     "Flow",
     "RunFiles",
+    "diagram",
     "duration",
     "is_alive",
+    "run",
     "serve",
     "telling",
     "watching",
@@ -35,8 +38,10 @@ _HOME = {
     "TAKEN": "palette",
     "Flow": "render",
     "RunFiles": "web.panels",
+    "diagram": "notebook",
     "duration": "durations",
     "is_alive": "report",
+    "run": "notebook",
     "serve": "web.server",
     "telling": "terminal",
     "watching": "web.beside",

@@ -17,6 +17,7 @@ from fsm.view import report
 from fsm.view.durations import duration
 from fsm.view.projection import flat
 from fsm.view.report import Reading
+from fsm.view.rows import one_line, what
 from fsm.view.sizes import size
 
 SHOWN = 5  # newest records in the text of a status
@@ -148,7 +149,7 @@ def _status_lines(reading: Reading, indent: str = "") -> Iterable[str]:
         yield f"{indent}  follows"
         yield from _status_lines(reading.watching, indent + "    ")
     if reading.status == "stopped" and p.stopped:
-        yield f"{indent}  stopped   {_one_line(p.stopped, 200)}"
+        yield f"{indent}  stopped   {one_line(p.stopped, 200)}"
     counts = [f"{p.records} records", f"{p.artifacts} artifacts"]
     if errors := sum(t.errors for tallies in p.tallies.values() for t in tallies.values()):
         counts.append(f"{errors} errors")
@@ -163,32 +164,14 @@ def _status_lines(reading: Reading, indent: str = "") -> Iterable[str]:
 def _history_row(row: dict[str, Any]) -> tuple[str, ...]:
     at = _local_time(row["time"])
     if row["kind"] == "claim":
-        what = f"taken up by {row['writer']} (epoch {row['epoch']})"
-        return str(row["seq"]), at, "", what, "", ""
+        return str(row["seq"]), at, "", what(row), "", ""
     took = duration(row["took"]) if "took" in row else ""
-    return str(row["seq"]), at, row["place"], _what(row), str(row["visit"]), took
-
-
-def _what(row: dict[str, Any]) -> str:
-    """What happened, in words."""
-    kind = row["kind"]
-    if kind == "once":
-        return f"once {row['key']}"
-    if kind == "error":
-        fits = f"; enters {row['recovery']}" if row["recovery"] else ""
-        return f"{row['error']}: {_one_line(row['message'], 80)}{fits}"
-    if kind == "verdict":
-        return f"{row['verdict']}, after {row['last']}"
-    to = ", ".join(row["to"]) or "[*]"
-    words = f"{row['label']} -> {to}" if row["label"] else f"-> {to}"
-    if artifacts := row.get("artifacts"):
-        words += f"  + {len(artifacts)} artifact{'s' if len(artifacts) > 1 else ''}"
-    return words
+    return str(row["seq"]), at, row["place"], what(row), str(row["visit"]), took
 
 
 def _run_row(row: dict[str, Any]) -> tuple[str, ...]:
     if "problem" in row:
-        return row["run"], "?", "unreadable", _one_line(row["problem"], 100), "", "", "", ""
+        return row["run"], "?", "unreadable", one_line(row["problem"], 100), "", "", "", ""
     place = row["place"] + (f" ({row['label']})" if row["label"] else "")
     age = f"{duration(max(0.0, row['age']))} ago" if row["age"] is not None else "never begun"
     takes = size(row["artifact_bytes"]), size(row["scratch_bytes"])
@@ -197,11 +180,6 @@ def _run_row(row: dict[str, Any]) -> tuple[str, ...]:
 
 def _local_time(iso: str) -> str:
     return datetime.fromisoformat(iso).astimezone().strftime("%Y-%m-%d %H:%M:%S")
-
-
-def _one_line(text: str, most: int) -> str:
-    words = " ".join(text.split())
-    return words if len(words) <= most else words[: most - 1] + "…"
 
 
 def _aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:

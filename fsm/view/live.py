@@ -16,6 +16,7 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from itertools import islice
 from queue import Empty, SimpleQueue
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any, TextIO
 
 from rich.console import Console
@@ -38,6 +39,7 @@ TICK = 0.15  # seconds between two pictures
 BETWEEN_POLLS = 0.5  # seconds between two looks at a run that is followed
 POLL_ELSEWHERE = 2.0  # the same of one in a bucket, where every look is a request
 WARNINGS = 3  # lines below the tree
+RECENT = 10  # newest records below the tree, where there is room
 MARGIN = 3  # columns left free, for what a terminal echoes (^C)
 
 
@@ -77,6 +79,7 @@ class Painter:
         redact: Callable[[str], str] = str,
     ) -> None:
         self._projection = projection
+        self._shown: tuple[Projection, str, str] | None = None
         self._terminal = terminal
         self._outlet = outlet
         self._sheet = _Sheet(terminal.encoding)
@@ -131,6 +134,13 @@ class Painter:
         self._projection = projection
         self._ready.set()
 
+    def show(self, projection: Projection, status: str, why: str) -> None:
+        """Show this from here on, which nobody else touches any more, and not what is done by `do`.
+
+        `status` is how the run stands, empty while it is being run; `why` stands below the tree.
+        """
+        self._shown = projection, status, why
+
     def line(self, level: str, line: str) -> None:
         """A line of the log: above the tree; a warning stays below it until newer ones push it up."""
         self._lines.put((level, line))
@@ -169,18 +179,23 @@ class Painter:
             self._above.extend(self._below)
             self._below.clear()
         self._resized()
+        projection, status, why = self._shown or (self._projection, "", "")
         frame = Frame(
-            time.time(),
+            time.time() if not status else projection.latest,
             max(1, self._console.width - MARGIN),
             10_000 if final else max(1, self._console.height - 1),
             self._tick,
-            final,
+            final or bool(status),
             self._glyphs,
             self._redact,
+            told=True,
+            recent=0 if final and not self._shown else RECENT,
+            status=status,
         )
+        below = [Text(line, "yellow") for line in wrap(visible(self._redact(why)), frame.width)]
         lines: list[Text] = []
         with self._mishaps():
-            lines = tree(self._projection, frame, list(self._below))
+            lines = tree(projection, frame, [*below, *self._below])
         self._tick += 1
         self._drawn = [line.cell_len for line in lines]
         self._live.update(Text("\n").join(lines))

@@ -31,8 +31,7 @@ from fsm.engine import Machine
 from fsm.errors import FsmError
 from fsm.mermaid import Flowchart, StateDiagram
 from fsm.speech import say
-from fsm.view import diagram as diagrams
-from fsm.view import mermaid_draw, palette
+from fsm.view import marking, mermaid_draw, palette
 from fsm.view import svg as pictures
 from fsm.view.durations import duration
 from fsm.view.mend import mend
@@ -108,7 +107,7 @@ def base(machine: Machine) -> Picture:
     """
     path = Path(machine.chart.file)
     found, whole = of_file(path), drawing.load(path)
-    prefix = diagrams.prefix_of(machine.chart, whole)
+    prefix = marking.prefix_of(machine.chart, whole)
     if not prefix:
         return found
 
@@ -135,7 +134,7 @@ def base(machine: Machine) -> Picture:
 
 def of_file(path: Path) -> Picture:
     """The picture of a drawing, by the paths and ids of the whole of it. Raises as `base` does."""
-    text = diagrams.text_of(path)
+    text = marking.text_of(path)
     return _read(_svg(path, text), text, path)
 
 
@@ -243,7 +242,7 @@ def _number(root: ET.Element, diagram: StateDiagram | Flowchart) -> None:
 
 def _ends(diagram: StateDiagram | Flowchart) -> Iterable[tuple[str, str, str]]:
     if isinstance(diagram, StateDiagram):
-        numbers = diagrams.numbers_of(diagram)
+        numbers = marking.numbers_of(diagram)
         return [(f"edge{numbers[i]}", t.source, t.target) for i, t in enumerate(diagram.transitions)]
     return [(f"edge{k}", e.source, e.target) for k, e in enumerate(diagram.edges)]
 
@@ -313,7 +312,7 @@ def _arrows(
         return {}, {}
     if not isinstance(diagram, StateDiagram):
         return {edge.id: k for k, edge in enumerate(whole.edges)}, {}
-    numbers = diagrams.numbers_of(diagram)
+    numbers = marking.numbers_of(diagram)
     moves = [numbers[i] for i, t in enumerate(diagram.transitions) if not t.from_start]
     into: dict[str, list[int]] = {}
     for i, t in enumerate(diagram.transitions):
@@ -344,9 +343,9 @@ def mark(
     for path, view in states.items():
         if path not in picture._groups:
             continue
-        look = diagrams.look(view)
+        look = marking.look(view)
         classes, end = picture._groups[path]
-        told = diagrams.told(view) or palette.LOOKS["never"].says
+        told = marking.told(view) or palette.LOOKS["never"].says
         title = f"<title>{escape(f'{path}: {told}')}</title>"
         puts += [(classes, classes, f" fsm-{look}"), (end, end, title)]
         if words := _badge(look, view):
@@ -355,7 +354,7 @@ def mark(
     entered = {k for path, ks in picture.entries.items() if _entered(states.get(path)) for k in ks}
     for k in sorted({*taken, *entered}):
         n = taken.get(k)
-        puts += _on_line(picture, k, "fsm-taken", f"taken {diagrams.times(n)}" if n else "")
+        puts += _on_line(picture, k, "fsm-taken", f"taken {marking.times(n)}" if n else "")
         if n and k in picture.counts:
             badges.append(_pill(*picture.counts[k], f"{n}×", "fsm-count"))
     return _finished(picture, puts, badges, _legend(said))

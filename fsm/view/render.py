@@ -16,8 +16,8 @@ from fsm.errors import ConfigError, FsmError, NoSuchRun
 from fsm.journal import RECOVERY, Journal
 from fsm.speech import out, say, spoken, visible
 from fsm.store import RUN_NAME, Store, open_store
-from fsm.view import diagram, report
-from fsm.view.diagram import Marked
+from fsm.view import marking, report
+from fsm.view.marking import Marked
 from fsm.view.projection import Projection, moment
 from fsm.view.report import Reading
 
@@ -42,7 +42,7 @@ class Flow:
 
 
 @dataclass(frozen=True)
-class _Found:
+class Found:
     """What is to be drawn. `reading` is the run, if it is one; `changed` says what its drawing no longer is.
 
     `at` is the record up to which the run is shown; `flow` what went where, where the drawing is one of that.
@@ -92,7 +92,7 @@ def render(
         )
     if found.changed:
         say(found.changed)
-    for remark in diagram.plain(found.file).remarks:
+    for remark in marking.plain(found.file).remarks:
         spoken(sys.stderr, visible(f"{found.file}:{remark}") + "\n")
     if output is not None:
         _write(found, output)
@@ -110,7 +110,7 @@ def render(
             "foreign": foreign,
             "output": str(output) if output else None,
         }
-        out(json.dumps(said | diagram.as_json(found.drawn), ensure_ascii=False))
+        out(json.dumps(said | marking.as_json(found.drawn), ensure_ascii=False))
     elif output is None:
         text = found.drawn.text.removesuffix("\n")
         out(text) if sys.stdout.isatty() else sys.stdout.write(text + "\n")
@@ -119,28 +119,39 @@ def render(
     return 0
 
 
-def _find(what: str, store: str, machine: str | None, at: int | None) -> _Found:
+def _find(what: str, store: str, machine: str | None, at: int | None) -> Found:
     if what.lower().endswith(".mmd"):
-        return _Found(diagram.plain(Path(what)), Path(what))
+        return of_drawing(what)
     opened = open_store(store)
     if RUN_NAME.fullmatch(what) and opened.run(what).read_header() is not None:
         return _of_run(opened, what, machine, at)
+    return of_drawing(what, opened)
+
+
+def of_drawing(what: str, store: Store | None = None) -> Found:
+    """A drawing without a run: a .mmd file, or the name of a machine. `store` is where `what` was no run either.
+
+    Raises NoSuchRun where there is none, ConfigError, DiagramError, MermaidError.
+    """
+    if what.lower().endswith(".mmd"):
+        return Found(marking.plain(Path(what)), Path(what))
     machines, names = _installed()
     if what in names and machines is not None:
         found: Machine = machines[what]
         path = Path(found.chart.file)
-        return _Found(replace(diagram.plain(path), name=what), path, what)
+        return Found(replace(marking.plain(path), name=what), path, what)
     beside = Path("diagrams") / f"{what}.mmd"
     if beside.is_file():
-        return _Found(diagram.plain(beside), beside)
+        return Found(marking.plain(beside), beside)
     if Path(what).is_file():
         raise ConfigError(
             f"{what} is a file that does not end in .mmd. A drawing to render is a file of its own: save it as one that does."
         )
-    known = [*opened.runs(), *names]
+    known = [*(store.runs() if store else ()), *names]
+    neither = f"no run at {store.url}, and no machine" if store else "no machine"
     raise NoSuchRun(
-        f"{what!r} is no run at {opened.url}, and no machine{nearest(what, known) or '.'} Give the path of a .mmd file, the name of a "
-        f"machine ({', '.join(names) or 'none is installed here'}), or a run that `fsm runs` lists."
+        f"{what!r} is {neither}{nearest(what, known) or '.'} Give the path of a .mmd file, the name of a "
+        f"machine ({', '.join(names) or 'none is installed here'}){', or a run that `fsm runs` lists' if store else ''}."
     )
 
 
@@ -152,14 +163,22 @@ def _installed() -> tuple[Registry | None, list[str]]:
     return machines, list(machines.names)
 
 
-def _of_run(store: Store, name: str, machine: str | None, at: int | None) -> _Found:
+def _of_run(store: Store, name: str, machine: str | None, at: int | None) -> Found:
     reading = report.read(store, name) if at is None else _past(store, name, at)
-    p = reading.projection
+    return of_reading(reading, store, machine, at)
+
+
+def of_reading(reading: Reading, store: Store, machine: str | None, at: int | None = None) -> Found:
+    """A run that was read, on the drawing of one of its machines; of the innermost in progress where none is named.
+
+    Raises ConfigError where there is no such machine, or none is installed here; DiagramError, MermaidError.
+    """
+    name, p = reading.name, reading.projection
     flows = {entry.name: entry for entry in entry_points(group=FLOWS)}
     if machine in flows and machine not in p.machines:
         flow: Flow = flows[machine].load()(store, name, at)
-        drawn = replace(diagram.plain(flow.file), text=flow.text, edges=dict(flow.counts))
-        return _Found(drawn, flow.file, machine, reading, at=at, flow=flow)
+        drawn = replace(marking.plain(flow.file), text=flow.text, edges=dict(flow.counts))
+        return Found(drawn, flow.file, machine, reading, at=at, flow=flow)
     if not p.machines:
         raise ConfigError(
             f"Run {name} was begun with machines that are not installed here, so its drawing is not at hand. Give the command "
@@ -179,8 +198,7 @@ def _of_run(store: Store, name: str, machine: str | None, at: int | None) -> _Fo
             f"{found.chart.file} was changed since run {name} was begun: what the run did is drawn on the file as it is now, and "
             "states or edges that are no longer in it are not shown."
         )
-    drawn = diagram.marked(found, p)
-    return _Found(drawn, Path(found.chart.file), chosen, reading, changed, at, store=store)
+    return Found(marking.marked(found, p), Path(found.chart.file), chosen, reading, changed, at, store=store)
 
 
 def _past(store: Store, name: str, at: int) -> Reading:
@@ -208,7 +226,7 @@ def _innermost(reading: Reading) -> str:
     return levels[-1].machine if levels else str(reading.header["machine"])
 
 
-def _write(found: _Found, output: Path) -> None:
+def _write(found: Found, output: Path) -> None:
     form = output.suffix.lower()
     if not output.parent.is_dir():
         raise ConfigError(
@@ -219,13 +237,13 @@ def _write(found: _Found, output: Path) -> None:
     elif form == ".html" and found.reading is not None and found.store is not None:
         content = _page(found.store, found.reading, found.machine, found.at).encode("utf-8")
     else:
-        svg = _picture(found)
+        svg = picture_of(found)
         if form == ".png":
             from fsm.view import mermaid_draw
 
             content = mermaid_draw.photograph(svg)
         else:
-            content = (svg if form == ".svg" else diagram.page(found.drawn, svg, found.said)).encode("utf-8")
+            content = (svg if form == ".svg" else marking.page(found.drawn, svg, found.said)).encode("utf-8")
     write(output, content)
 
 
@@ -242,7 +260,8 @@ def _page(store: Store, reading: Reading, machine: str | None, at: int | None) -
     return offline(reading.header, status, timeline, machine=machine, seq=at)
 
 
-def _picture(found: _Found) -> str:
+def picture_of(found: Found) -> str:
+    """The picture of it, as SVG. Raises DiagramError, DrawingError, MermaidError."""
     from fsm.view import picture
 
     base = picture.of_file(found.file)

@@ -46,3 +46,28 @@ def flat(record: Mapping[str, Any]) -> dict[str, Any]:
     if files := record.get("files"):
         row["artifacts"] = {name: file["sha256"] for name, file in files.items()}
     return row | {k: record[k] for k in _SOMETIMES if record.get(k)}
+
+
+def what(row: Mapping[str, Any], most: int = 80) -> str:
+    """What happened in a row, in words; of an error's message at most `most` characters."""
+    kind = row["kind"]
+    if kind == "claim":
+        return f"taken up by {row['writer']} (epoch {row['epoch']})"
+    if kind == "once":
+        return f"once {row['key']}"
+    if kind == "error":
+        fits = f"; enters {row['recovery']}" if row["recovery"] else ""
+        return f"{row['error']}: {one_line(row['message'], most)}{fits}"
+    if kind == "verdict":
+        return f"{row['verdict']}, after {row['last']}"
+    to = ", ".join(row["to"]) or "[*]"
+    words = f"{row['label']} -> {to}" if row["label"] else f"-> {to}"
+    if artifacts := row.get("artifacts"):
+        words += f"  + {len(artifacts)} artifact{'s' if len(artifacts) > 1 else ''}"
+    return words
+
+
+def one_line(text: str, most: int) -> str:
+    """A text on one line, cut after `most` characters."""
+    words = " ".join(text.split())
+    return words if len(words) <= most else words[: most - 1] + "…"

@@ -51,7 +51,7 @@ def telling(
     if log == "none":
         with _aside(file), stray.captured(logs.nobody()):
             yield Nobody(), logs.nobody()
-    elif log == "auto" and file is not None and _can_show_a_tree(stream):
+    elif log == "auto" and file is not None and can_show_a_tree(stream):
         with _live(empty, redact, file) as told:
             yield told
     else:
@@ -138,7 +138,7 @@ def _live(
     from fsm.view import logs, spool, stray
     from fsm.view.live import Painter, Teller
 
-    with spool.spooled(file) as (spooled, terminal), _signals(terminal):
+    with spool.spooled(file) as (spooled, terminal), signals(terminal):
         outlet = Outlet(writer(terminal, errors="replace"))  # as wide as it was drawn
         painter = Painter(empty(), terminal, outlet, stray=spooled.lines, redact=redact)
         try:
@@ -166,7 +166,7 @@ def _drawings(watch: Watch) -> Mapping[str, Machine]:
 
 
 @contextmanager
-def _signals(terminal: TextIO) -> Iterator[None]:
+def signals(terminal: TextIO) -> Iterator[None]:
     """Inside, a signal that would end or halt the process at once leaves the cursor visible."""
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -205,7 +205,8 @@ def _is_standard(stream: TextIO) -> bool:
         return False
 
 
-def _can_show_a_tree(stream: TextIO) -> bool:
+def can_show_a_tree(stream: TextIO) -> bool:
+    """Whether a stream is a terminal on which lines can be drawn anew."""
     return stream.isatty() and not _dumb()
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from rich.cells import cell_len
 from rich.text import Text
@@ -17,9 +18,13 @@ from fsm.journal import RECOVERY
 from fsm.speech import one_for_one
 from fsm.view.durations import duration, elapsed
 from fsm.view.projection import Level, Progress, Projection, StateView
+from fsm.view.rows import one_line, what
 
 BAR = 20  # cells of a progress bar
 NARROW = 60  # columns below which names are not aligned and bars are short
+LONGEST = 200  # characters of an error in words
+TALL = 20  # lines of a terminal that has room for records beside a tree that would fill it
+LEAST = 4  # lines of those
 TINY = 40  # columns below which there is no room for bars
 SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 
@@ -58,6 +63,7 @@ class _Row:
     path: bool = False
     group: int = 0  # which list of siblings it is of
     state: str = "never"  # done, active, never, failed: what a fold of siblings counts
+    aside: bool = False  # says more of the row above it, and goes first where room is short
 
 
 @dataclass(frozen=True)
@@ -71,14 +77,19 @@ class Frame:
     final: bool = False  # the last picture: nothing turns any more
     glyphs: Glyphs = UNICODE
     redact: Callable[[str], str] = str
+    told: bool = False  # errors in words, and the edges out of the state in hand
+    recent: int = 0  # newest records below the tree, where there is room
+    status: str = ""  # how the run stands, where that is not for the projection to say
 
 
 def tree(projection: Projection, frame: Frame, below: Sequence[Text] = ()) -> list[Text]:
     """The lines of a run: a head, its states, and `below`; cropped to the frame."""
     head = _head(projection, frame)
     room = max(1, frame.height - 1 - len(below))
-    rows = _fitted(_Rows(projection, frame).all(), room, frame)
-    lines = [head, *_laid_out(rows, frame), *below]
+    rows = _Rows(projection, frame).all()
+    recent = _recent(projection, frame, room - len(rows))
+    rows = _fitted(rows, room - len(recent), frame)
+    lines = [head, *_laid_out(rows, frame), *recent, *below]
     for line in lines:
         line.plain = one_for_one(line.plain, frame.glyphs.control)
         line.no_wrap = True
@@ -100,8 +111,8 @@ def _head(p: Projection, frame: Frame) -> Text:
     if p.ended:
         good = p.ended["outcome"] == "done"
         tail.append(dot + p.ended["outcome"], style="bold green" if good else "bold red")
-    elif frame.final:
-        tail.append(dot + "stopped", style="bold yellow")
+    elif frame.status or frame.final:
+        tail.append(dot + (frame.status or "stopped"), style="bold yellow")
     words = [p.name, *middle] if p.name else middle
     text = Text(dot.join(words) if words else "", style="bold")
     text.truncate(max(1, frame.width - tail.cell_len), overflow="ellipsis")  # the end is what changes
@@ -155,6 +166,8 @@ class _Rows:
             active = [p for p in standing if p == path or p.startswith(path + ".")]
             own = next((lv for lv in stack[:1] if lv.state == path), None)
             self.rows.append(self._state(view, bool(active), own, machine, stack, depth, group))
+            if self.frame.told:
+                self._aside(view, own if len(stack) == 1 else None, machine, depth + 1, group)
             if not active:
                 continue
             if path not in standing and machine is not None:  # it stands in something inside
@@ -162,6 +175,25 @@ class _Rows:
                 self._siblings(inner, views, machine, stack, depth + 1)
             elif own is not None:
                 self._below(own, stack[1:], depth + 1)
+
+    def _aside(
+        self, view: StateView, own: Level | None, machine: Machine | None, depth: int, group: int
+    ) -> None:
+        """The error that a state failed by, and the edges out of it where the run stands in it."""
+        glyphs = self.frame.glyphs
+        if view.failing and view.error:
+            said = Text(one_line(self.frame.redact(view.error), LONGEST), style="red")
+            self.rows.append(_Row(depth, "!", "red", said, group=group, aside=True))
+        if own is None or machine is None:
+            return
+        for edge in machine.chart.edges:
+            if edge.source != view.path or edge.seen_outside:
+                continue
+            label = f"{edge.label} {glyphs.arrow} " if edge.label else ""
+            name = Text(f"{label}{_last(edge.target) or '[*]'}", style="dim")
+            taken = self.p.taken(machine.name, edge)
+            details = [Text(_times(taken, glyphs), style="dim")] if taken else []
+            self.rows.append(_Row(depth, glyphs.arrow, "dim", name, details, group=group, aside=True))
 
     def _below(self, level: Level, stack: list[Level], depth: int) -> None:
         """What a state in hand has called, or follows."""
@@ -232,9 +264,7 @@ class _Rows:
         elif view.visits and not active:
             details.append(Text(duration(view.seconds), style="dim"))
             if view.visits > 1:
-                details.append(
-                    Text(f"×{view.visits}" if self.frame.glyphs is UNICODE else f"{view.visits} times")
-                )
+                details.append(Text(_times(view.visits, self.frame.glyphs)))
         if view.skipped:
             details.append(Text(f"{view.skipped} skipped", style="yellow"))
         if view.errors:
@@ -242,6 +272,32 @@ class _Rows:
         if view.label and not active:
             details.append(Text(f"{self.frame.glyphs.arrow} {view.label}", style="dim italic"))
         return details
+
+
+def _times(count: int, glyphs: Glyphs) -> str:
+    return f"×{count}" if glyphs is UNICODE else f"{count} times"
+
+
+def _recent(p: Projection, frame: Frame, spare: int) -> list[Text]:
+    """The newest records, newest last: as many as `spare` lines take, and on a tall terminal some in any case."""
+    least = LEAST if frame.height >= TALL else 0
+    count = min(frame.recent, max(spare, least) - 1)
+    if count < 1 or not p.records:
+        return []
+    rows = p.recent[-count:]
+    seq = max(len(str(row["seq"])) for row in rows)
+    lines = [Text(f"newest of {p.records} records", style="dim")]
+    for row in rows:
+        at = datetime.fromisoformat(row["time"]).astimezone().strftime("%H:%M:%S")
+        line = Text(f"{row['seq']:>{seq}} {at}  ", style="dim")
+        if row["kind"] != "claim":
+            line.append(f"{_last(row['place'].rpartition(' > ')[2])}: ")
+        style = {"error": "red", "verdict": "yellow"}.get(row["kind"], "")
+        line.append(one_line(frame.redact(what(row, LONGEST)), LONGEST), style=style)
+        if "took" in row:
+            line.append(f"  {duration(row['took'])}", style="dim")
+        lines.append(line)
+    return lines
 
 
 def _last(path: str) -> str:
@@ -265,6 +321,8 @@ def _bar(progress: Progress, frame: Frame) -> Text:
 
 def _fitted(rows: list[_Row], room: int, frame: Frame) -> list[_Row]:
     """At most `room` rows: siblings beside the path are counted instead of listed, the middle of the tree first."""
+    if len(rows) > room:
+        rows = [row for row in rows if not row.aside]
     groups = list(dict.fromkeys(row.group for row in rows))
     order = [*groups[1:-1], *groups[:1], *groups[-1:]] if len(groups) > 1 else groups
     for group in order:

@@ -27,6 +27,7 @@ def main() -> int:
     from fsm import run
 
     arguments = [str(config), "--machine", words["machine"], "--run", words["run"], "--store", words["store"]]
+    arguments.append("--no-notify")  # the run that follows this one tells how it went
     kept = _Kept(sys.stderr)
     with contextlib.redirect_stderr(kept):
         code = run.main([*arguments, "--seed", words["seed"], "--log", "json"])

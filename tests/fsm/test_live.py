@@ -34,7 +34,7 @@ def run(tmp_path: Any) -> Elsewhere:
 
 def said(run: LocalRun, records: list[dict[str, Any]], **how: Any) -> None:
     """Have these records told of, and live.json written."""
-    live = session.Live(run, Journal(run), Fold(), Nobody(), Scratch(run.directory, run), **how)
+    live = session.Live(run, Journal(run), Fold(), Nobody(), Scratch(run.directory / "work", run), **how)
     for record in records:
         live.record(record)
     with live.beating():

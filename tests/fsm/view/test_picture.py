@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fsm.engine import Machine, Registry
-from fsm.view import diagram, mermaid_draw, palette, picture
+from fsm.view import marking, mermaid_draw, palette, picture
 from fsm.view.picture import Picture
 from fsm.view.projection import StateView
 from fsm.view.scene import scene
@@ -191,7 +191,7 @@ def test_what_is_marked_is_what_was_given_and_the_words_stay(data: st.DataObject
     assert texts(svg) == texts(base.svg)
     found = classes(svg)
     for path, id_ in base.states.items():
-        wanted = {f"fsm-{diagram.look(states[path])}"} if path in states else set()
+        wanted = {f"fsm-{marking.look(states[path])}"} if path in states else set()
         assert found.get(id_, set()) == wanted
     for edge, n in edges.items():
         assert ("fsm-taken" in found.get(f"edge{base.edges[edge]}", ())) == bool(n)

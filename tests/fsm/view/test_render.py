@@ -122,7 +122,7 @@ def test_a_drawing_that_was_changed_since_is_said_to_be(
 
 def test_a_part_run_alone_is_drawn_on_the_whole_drawing() -> None:
     toys = import_module("toys.machines")
-    from fsm.view.diagram import marked
+    from fsm.view.marking import marked
     from fsm.view.projection import Projection
 
     part = toys.BAKERY.part("Prepare", "prepare")
@@ -147,7 +147,7 @@ def test_a_part_run_alone_is_drawn_on_the_whole_drawing() -> None:
 
 def test_a_flowchart_is_marked_with_styles_of_its_own(tmp_path: Path) -> None:
     from fsm.engine import Machine
-    from fsm.view.diagram import marked
+    from fsm.view.marking import marked
     from fsm.view.projection import Projection
 
     file = tmp_path / "decide.mmd"
@@ -179,7 +179,7 @@ def test_a_flowchart_is_marked_with_styles_of_its_own(tmp_path: Path) -> None:
 
 def test_mermaid_counts_the_lines_to_notes_among_the_edges() -> None:
     """As in pictures drawn by Mermaid 12.3.0: the edge after a note is one further."""
-    from fsm.view.diagram import numbers_of
+    from fsm.view.marking import numbers_of
 
     text = "stateDiagram-v2\n[*] --> A\nnote right of A\n x\nend note\nA --> B : one\nnote left of B : y\nB --> A : two\n"
     diagram = mermaid.parse(text, "x")

@@ -215,3 +215,53 @@ def test_a_machine_of_many_states_fits_a_small_terminal(tmp_path: Any) -> None:
         ["⠋", "S30", "0.0s"],
         ["…", "29", "not"],
     ]
+
+
+def failed_in_the_oven(machines: dict[str, Machine]) -> Projection:
+    """Standing at Deliver after many words went wrong there."""
+    p = in_the_oven(machines)
+    step(p, ["Bake"], "oven", "Loaves", None, ["TakeOut"])
+    error = {
+        "kind": "error",
+        "at": ["Bake"],
+        "machine": "oven",
+        "from": "TakeOut",
+        "visit": 1,
+        "recovery": None,
+    }
+    p.apply(error | {"seq": 7, "time": 1500.0, "error": "Burnt", "message": "to a sesame-open\ncinder " * 20})
+    return p
+
+
+def test_what_is_told_besides_is_the_error_the_edges_out_and_the_newest_records(
+    machines: dict[str, Machine],
+) -> None:
+    p = failed_in_the_oven(machines)
+    rows = shown(p, width=80, told=True, recent=10, redact=lambda text: text.replace("sesame-open", "***"))
+    at = next(i for i, row in enumerate(rows) if "TakeOut" in row)
+    assert rows[at + 1].startswith("    ! Burnt: to a *** cinder to a *** cinder")
+    assert rows[at + 2 : at + 4] == ["    → CoolBread", "    → CleanOven"]
+    assert rows[-9] == "newest of 8 records"
+    assert rows[-2].endswith("Loaves: -> TakeOut  1:05")
+    assert "TakeOut: Burnt: to a *** cinder" in rows[-1]
+    assert max(map(len, rows)) <= 80
+
+
+def test_an_edge_out_says_how_often_it_was_taken(machines: dict[str, Machine]) -> None:
+    p = in_the_oven(machines)
+    step(p, ["Bake"], "oven", "Loaves", None, ["Preheat"])  # as no drawing has it, but to stand there again
+    assert ["→", "CheckTemperature", "×2"] in [row.split() for row in shown(p, told=True)]
+
+
+@pytest.mark.parametrize("height", range(1, 30))
+def test_what_is_told_besides_gives_way_before_the_path_does(
+    machines: dict[str, Machine], height: int
+) -> None:
+    p = failed_in_the_oven(machines)
+    plain = shown(p, height=height)
+    rows = shown(p, height=height, told=True, recent=10)
+    assert len(rows) <= height
+    if height < 10:
+        assert rows == plain
+    if height >= 20:
+        assert any(row.startswith("newest of") for row in rows)
