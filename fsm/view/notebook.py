@@ -98,9 +98,11 @@ class RunView:
         self._end.set()
 
     def join(self, timeout: float | None = None) -> bool:
-        """Wait until nothing more is to be shown, or so many seconds; returns whether the run has ended."""
+        """Wait until nothing more is to be shown, or so many seconds; returns whether the run has ended, and that is shown."""
         if self._thread is not None:
             self._thread.join(timeout)
+            if self._thread.is_alive():
+                return False
         return self._following.state in ENDED
 
     def __repr__(self) -> str:

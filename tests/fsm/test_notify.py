@@ -21,8 +21,9 @@ from fsm.errors import ConfigError
 from fsm.journal import Journal
 from fsm.store import open_store
 from tests.fsm.view.conftest import Bakery, toys_on_the_path
+from tests.servers.fixtures import S3, aws_environment, s3, server
 
-__all__ = ["toys_on_the_path"]
+__all__ = ["aws_environment", "s3", "server", "toys_on_the_path"]
 
 WRITES = "import sys; open(sys.argv[1], 'a').write(sys.stdin.read())"
 
@@ -186,6 +187,21 @@ def test_an_end_that_its_runner_did_not_come_to_tell_is_told_by_the_next_one(
     for _ in range(2):
         assert baker.run(notify).outcome == "done"
     assert [told["seq"] for told in baker.heard()] == [baker.records()[-1]["seq"]]
+
+
+def test_a_run_in_a_bucket_tells_likewise(baker: Baker, s3: S3, monkeypatch: pytest.MonkeyPatch) -> None:
+    baker.bakery.store = f"{s3.url}?endpoint_url={s3.server.url}&path_style=true"
+    notify = {"command": baker.command()}
+    baker.run(notify, mishap="NoGas")
+    with monkeypatch.context() as killed:
+        killed.setattr(session, "_rests", lambda record: False)
+        baker.run(notify, mishap="NoGas")
+    for _ in range(2):
+        baker.run(notify, mishap="NoGas")
+    assert [(told["status"], told["url"]) for told in baker.heard()] == [
+        ("stopped", f"{s3.url}/runs/bread"),
+        ("done", f"{s3.url}/runs/bread"),
+    ]
 
 
 def test_an_end_that_nobody_was_to_be_told_of_is_no_news_later(baker: Baker) -> None:

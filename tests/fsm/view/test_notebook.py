@@ -33,6 +33,7 @@ def executed(*cells: str) -> list[list[dict[str, Any]]]:
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
     path = os.pathsep.join([str(ROOT), str(HERE)])
     client = NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(ROOT)}})
+    client.create_kernel_manager().transport = "ipc"  # as private as the directory its sockets are in
     client.execute(env=os.environ | {"PYTHONPATH": path, "IPYTHONDIR": os.environ["XDG_CACHE_HOME"]})
     return [cell.outputs for cell in notebook.cells]
 
