@@ -61,7 +61,7 @@ export class StatePanel {
   }
 
   record(row) {
-    const item = el("li", { class: row.kind }, el("button", { type: "button", class: "seq", "data-key": `seq${row.seq}`, "aria-label": `Go to record ${row.seq}`, onclick: () => this.seek(row.seq) }, `#${row.seq}`), " ", what(row), " ", el("small", { class: "quiet" }, `${clock(row.time)}${row.visit > 1 ? `, visit ${row.visit}` : ""}${row.took === undefined ? "" : `, took ${duration(row.took)}`}`));
+    const item = el("li", { class: row.kind }, el("button", { type: "button", class: "seq", "data-key": `seq${row.seq}`, "aria-label": `Go to record ${row.seq}`, onclick: () => this.seek(row.seq) }, `#${row.seq}`), row.from === this.path ? " " : el("span", { class: "place" }, ` ${row.from}: `), what(row), " ", el("small", { class: "quiet" }, `${clock(row.time)}${row.visit > 1 ? `, visit ${row.visit}` : ""}${row.took === undefined ? "" : `, took ${duration(row.took)}`}`));
     const link = (name, sha) => el("button", { type: "button", class: "link", "data-key": `${row.seq}${name}`, onclick: () => this.artifact(name, sha) }, name);
     const files = (title, of) => {
       const entries = Object.entries(of ?? {});
