@@ -44,6 +44,7 @@ PHASES: Sequence[tuple[str, str]] = (
     ("data_flow", "which data goes where"),
     ("convergence", "whether another epoch pays"),
     ("reading", "files that users bring"),
+    ("decoding", "from bytes to text: UTF-8, then Latin-1"),
     ("services", "which entry of Diagram 8 a fault enters"),
     ("turns", "a prompt of one turn or several"),
     ("errors", "what goes wrong in them"),

@@ -15,9 +15,9 @@ from typing import Any
 from fsm.engine import Context, Phase
 from phases.data_preparation import archive, examples
 from phases.data_preparation.config import DOMAINS, DataPreparationConfig
-from phases.data_preparation.decoding import NotText, decode_latin1, decode_utf8
 from phases.data_preparation.processing import SourceFile
 from phases.data_preparation.sources import Object, Source, open_source
+from phases.decoding import NotText, decode_latin1, decode_utf8
 from phases.errors import EmptyDataset
 
 PHASE = Phase("data_preparation", config=DataPreparationConfig)

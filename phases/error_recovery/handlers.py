@@ -160,7 +160,7 @@ def clean_checkpoints(ctx: Context) -> None:
 @PHASE.state("errors.DataErrors.TryLatin1")
 def try_latin1(ctx: Context) -> str:
     """Whether the file that failed reads as Latin-1 text; only a file that can be found again can."""
-    from phases.data_preparation.decoding import NotText, decode_latin1
+    from phases.decoding import NotText, decode_latin1
 
     item = ctx.data["error"]["item"]
     path = Path(item) if item else None

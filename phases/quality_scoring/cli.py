@@ -11,7 +11,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from phases.data_preparation.decoding import NotText, decode_latin1, decode_utf8
+from phases.decoding import NotText, decode_latin1, decode_utf8
 from phases.quality_scoring.config import QualityScoringConfig
 from phases.quality_scoring.scorer import score_many
 from phases.quality_scoring.scoring import DEFAULT, Score

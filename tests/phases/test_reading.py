@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fsm import mermaid
-from phases.data_preparation.decoding import NotText, decode_latin1, decode_utf8
+from phases.decoding import NotText, decode_latin1, decode_utf8
 from phases.errors import EncodingError, InvalidStructure
 from phases.qlora_training import data
 from phases.quality_scoring.cli import add_parser

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from phases.data_preparation.decoding import NotText, decode_latin1, decode_utf8
+from phases.decoding import NotText, decode_latin1, decode_utf8
 
 PRINTABLE = st.text(alphabet=st.characters(exclude_categories=["Cc", "Cs"], exclude_characters="\ufeff"))
 
