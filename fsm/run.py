@@ -35,8 +35,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--retry-failed",
         action="store_true",
-        help="go on with a run that stopped; begin one that has ended anew, which pays for nothing that the store keeps: "
-        "a teacher's answers are taken from its ledger, and only what has none there is asked",
+        help="go on with a run that stopped; begin one anew that ended in a failure, or with items given up. That pays for nothing "
+        "that the store keeps: a teacher's answers are taken from its ledger, and only what has none there is asked",
     )
     parser.add_argument(
         "--takeover",

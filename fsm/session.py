@@ -23,6 +23,7 @@ from fsm.speech import called, origin, posted
 from fsm.store import RunStore, Scratch, Taken, open_store
 
 HEARTBEAT = 5.0  # seconds between two writings of live.json
+GIVEN_UP = "failures.jsonl"  # what a phase calls the artifact of the items that it gave up; empty where there are none
 TAIL_SECONDS = 4 * HEARTBEAT  # how old the records are that live.json brings
 TAIL_BYTES = 1 << 19  # how many of them at most
 
@@ -148,7 +149,7 @@ def run(
 ) -> Outcome:
     """Run a configuration: begin the run, or go on with the one of its name where it stands.
 
-    `fresh` begins it anew in any case, `retry` where it has ended. `takeover` replaces a runner that seems alive, in a
+    `fresh` begins it anew in any case, `retry` where it has ended and failed, or ended with items given up. `takeover` replaces a runner that seems alive, in a
     store that has no locks. A run that has ended is only read.
 
     Raises every FsmError; StopRequested where a signal stopped it.
@@ -160,7 +161,7 @@ def run(
     redact = redactor(secrets) if secrets else None
     journal = Journal(run, redact=redact)
     generation = 0
-    if (fresh or (retry and _ended(journal))) and run.read_header() is not None:
+    if (fresh or (retry and _to_retry(journal))) and run.read_header() is not None:
         generation = int(journal.header().get("generation", 0)) + 1
         store.retire(run.name)
         run = store.run(run.name)  # in a bucket, other keys
@@ -273,13 +274,15 @@ def _announce(
             logger.info("announced", to=redact(whom), status=said["status"], seq=said["seq"])
 
 
-def _ended(journal: Journal) -> bool:
-    """Whether the run has come to an end of its drawing, and there is nothing to go on with."""
+def _to_retry(journal: Journal) -> bool:
+    """Whether the run has ended, and there is something to try again: it failed, or gave items up."""
     try:
         journal.header()
     except NoSuchRun:
         return False
-    return journal.load().ended is not None
+    fold = journal.load()
+    given_up = any(n.rpartition("/")[2] == GIVEN_UP and file["size"] for n, file in fold.files.items())
+    return fold.ended is not None and (fold.ended["outcome"] == "failed" or given_up)
 
 
 def _files(run: RunStore) -> dict[str, Any]:

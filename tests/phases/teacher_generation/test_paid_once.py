@@ -81,6 +81,9 @@ def test_a_run_that_ended_within_its_share_is_asked_again_for_what_failed_and_pa
     assert run(server, "--retry-failed", share=0.1) == 0
     assert sorted(server.prompts) == ["Write function 3.", "Write function 7."]
     assert len(rows("teacher/outputs.jsonl")) == 20
+    records = Path("runs/ask/journal.jsonl").read_bytes()
+    assert run(server, "--retry-failed", share=0.1) == 0  # nothing of it failed
+    assert Path("runs/ask/journal.jsonl").read_bytes() == records
 
 
 @pytest.mark.parametrize("again", [(), ("--retry-failed",)])
