@@ -66,6 +66,7 @@ class Following:
     missing     records that are known to have been written and are not there
     foreign     why the run is not the one that it stands as, where it is not
     changed     machines whose drawings are not those that the run was begun with
+    among       how many runs are followed by whoever follows this one; they share the requests of a minute
     """
 
     def __init__(
@@ -85,6 +86,7 @@ class Following:
         self._machines = machines
         self._clock = clock
         self._depth = depth
+        self.among = 1
         self._run = store.run(name)
         self._url = f"{store.url}/runs/{name}"
         self._trail = trail(self._run, clock)
@@ -142,7 +144,7 @@ class Following:
         self._pause = min(2 * self._pause, SELDOMEST)
 
     def _look(self, new: list[dict[str, Any]]) -> None:
-        self._trail.share = self._depth + self._chain
+        self._trail.share = (self._depth + self._chain) * self.among
         seen = 0 if self._lost else self._seen
         look = self._trail.look(seen, ended=self.projection.ended is not None and not self._lost)
         if look.which is None:
@@ -252,6 +254,7 @@ class Following:
                 )
             except FsmError:  # a name that no run can have
                 return
+        self.watching.among = self.among
         self.watching.poll()
         if levels := self.projection.stack():
             self.projection.watch(levels[-1].at, levels[-1].state, self.watching.projection)

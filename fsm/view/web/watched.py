@@ -321,6 +321,8 @@ class Watching:
             found = self._runs.get(name)
             if found is None:
                 found = self._runs[name] = Watched(self.store, name)
+            for watched in self._runs.values():
+                watched.following.among = len(self._runs)
             return found
 
     def close(self) -> None:

@@ -78,6 +78,44 @@ def test_the_tabs_go_with_the_machines_of_the_stack(
     opened.page.locator('[role="tab"][data-machine="bakery"][aria-selected="true"]').wait_for()
 
 
+def test_a_run_that_is_followed_has_its_machines_among_the_tabs_now_and_in_the_past(
+    configured: Callable[..., Path], works: Works, opened: Opened
+) -> None:
+    works.run(configured(follow="van"))
+    van = works.start("-m", "toys.drive", str(configured(run="van", machine="oven", pause=0.8)), "none")
+    _, url = works.serve("bread")
+    opened.page.goto(url)
+    tab = opened.page.locator('[role="tab"][data-machine="van/oven"]')
+    opened.page.locator('[role="tab"][data-machine="van/oven"][aria-selected="true"]').wait_for()
+    opened.page.evaluate(WATCH_LOOKS)
+    opened.page.locator('.stack li:has-text("Deliver")').wait_for()
+    opened.page.locator('.stack li:has-text("van/oven")').wait_for()
+    opened.state("CheckTemperature").wait_for()
+    assert van.wait(60) == 0
+    opened.status("done")
+    assert "CleanOven" in opened.page.evaluate("window.lit")
+    tab.click()
+    until(lambda: opened.looks() == projected(works, "van", 1000, "oven"))
+    opened.page.get_by_role("slider", name="Record of the journal").focus()
+    opened.page.keyboard.press("ArrowLeft")
+    opened.page.keyboard.press("ArrowLeft")
+    opened.page.locator(".slider.past").wait_for()
+    seq = int(re.search(r"seq=(\d+)", until(lambda: re.search(r"seq=\d+", opened.page.url))[0])[1])  # type: ignore[index]
+    moment = works.records("bread")[seq]["time"]
+    last = sum(record["time"] <= moment for record in works.records("van")) - 1
+    until(lambda: opened.looks() == projected(works, "van", last, "oven"))
+    looks, link = opened.looks(), opened.page.url
+    opened.page.goto("about:blank")
+    opened.page.goto(link)
+    opened.page.locator('[role="tab"][data-machine="van/oven"][aria-selected="true"]').wait_for()
+    until(lambda: opened.looks() == looks)
+    opened.page.get_by_role("button", name="Now", exact=True).click()
+    opened.state("Preheat").click()
+    opened.page.locator(".state-panel").get_by_text("in oven").wait_for()
+    opened.page.get_by_role("button", name=re.compile("Go to record")).first.click()
+    opened.page.locator("h1", has_text="van").wait_for()
+
+
 def test_an_error_is_seen_with_its_words_its_traceback_and_its_recovery(
     configured: Callable[..., Path], works: Works, opened: Opened
 ) -> None:
