@@ -141,7 +141,10 @@ class Following:
         self.state = State.NEWER if isinstance(e, NewerFormat) else State.UNREADABLE
         self.why = e.message
         self._not_before = self._clock() + self._pause
-        self._pause = min(2 * self._pause, SELDOMEST)
+        seldomest = (
+            SELDOMEST if "://" in self.store.url else AGAIN
+        )  # to look at a directory costs next to nothing
+        self._pause = min(2 * self._pause, seldomest)
 
     def _look(self, new: list[dict[str, Any]]) -> None:
         self._trail.share = (self._depth + self._chain) * self.among

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import signal
 from collections.abc import Callable
@@ -331,6 +332,83 @@ def test_the_file_of_a_run_opens_offline_with_the_same_slider(
     opened.state("CheckTemperature").click()
     opened.page.locator(".records .error").first.wait_for()
     assert all(url.startswith("file:") for url in opened.asked)
+
+
+REFUSED = """stateDiagram-v2
+    [*] --> constructor
+    constructor --> Walls : built
+    Walls --> [*]
+"""
+
+BUILDING = """
+from pathlib import Path
+from fsm.engine import Context, Machine, Phase
+NAMES = {"house": "building:HOUSE"}
+HOUSE = Machine("house", Path(__file__).with_name("house.mmd"))
+"""
+
+BUILDERS = """
+from fsm.engine import Context, Phase
+NAMES = {"house": "builders:PHASE"}
+PHASE = Phase("house")
+
+@PHASE.state("constructor", "Walls")
+def build(ctx: Context):
+    pass
+"""
+
+
+def test_what_is_wrong_with_a_run_is_said_and_the_rest_stays_usable(works: Works, opened: Opened) -> None:
+    for name, text in (("house.mmd", REFUSED), ("building.py", BUILDING), ("builders.py", BUILDERS)):
+        (works.directory / name).write_text(text)
+    config = works.directory / "house.yaml"
+    config.write_text(
+        f"machine: house\nplug: {{machines: building, phases: builders}}\nrun: {{name: house}}\n"
+        f"store: {works.directory}\nwork: {works.directory / 'work'}\n"
+    )
+    assert works.run(config).wait(60) == 0
+    (works.directory / "house.mmd").write_text(REFUSED.replace("Walls", "Roof"))
+    runs = works.directory / "runs"
+    header = json.loads((runs / "house" / "run.json").read_text())
+    (runs / "later").mkdir()
+    (runs / "later" / "run.json").write_text(json.dumps(header | {"format": 999, "name": "later"}))
+    journal = (runs / "house" / "journal.jsonl").read_bytes()
+    _, url = works.serve()
+    page, alert = opened.page, opened.page.get_by_role("alert")
+    opened.away = True  # the browser itself tells of the answer 422
+    page.goto(f"{url}#run=house&machine=house")
+    alert.filter(has_text="Drawn otherwise than when the run was begun: house").wait_for()
+    alert.filter(has_text="There is no picture of house: Mermaid refuses").wait_for()
+    page.locator(".outline li", has_text="constructor").get_by_text("visited").wait_for()
+    page.locator(".outline").get_by_role("button", name="constructor").click()
+    page.locator(".state-panel").get_by_text("built → Walls").wait_for()
+    page.get_by_role("slider", name="Record of the journal").focus()
+    page.keyboard.press("Home")
+    page.locator(".outline li", has_text="constructor").get_by_text("never").wait_for()
+    page.get_by_role("button", name="Now", exact=True).click()
+
+    # the journal can no longer be read: what was read stays, and goes on when it can be
+    (runs / "house" / "journal.jsonl").rename(runs / "aside")
+    (runs / "house" / "journal.jsonl").mkdir()
+    opened.status("unreadable")
+    alert.filter(has_text="cannot be read").wait_for()
+    page.get_by_role("slider", name="Record of the journal").focus()
+    page.keyboard.press("Home")
+    page.locator(".outline li", has_text="constructor").get_by_text("never").wait_for()
+    (runs / "house" / "journal.jsonl").rmdir()
+    (runs / "aside").rename(runs / "house" / "journal.jsonl")
+    opened.status("done")
+
+    page.goto(f"{url}#run=later")
+    alert.filter(has_text="format 999").wait_for()
+    page.get_by_role("link", name="Runs").click()
+    page.locator("tr", has_text="later").get_by_text("unreadable").wait_for()
+    page.locator("tr", has_text="house").get_by_text("done").wait_for()
+    runs.rename(works.directory / "aside")
+    runs.write_text("no directory")
+    alert.filter(has_text="cannot be listed").wait_for()
+    assert page.locator("tr", has_text="house").is_visible()
+    assert journal == (works.directory / "aside" / "house" / "journal.jsonl").read_bytes()
 
 
 HOSTILE = "<img src=x onerror=window.taken=1>"
