@@ -71,7 +71,7 @@ def _write_whole(path: Path, content: bytes, mode: int, *, sync: bool = True) ->
 def _holds_a_run(entry: os.DirEntry[str]) -> bool:
     """Whether a directory is that of a run; one that may not be looked into is taken for one, so that its reader is told."""
     try:
-        return stat.S_ISREG(os.stat(os.path.join(entry.path, "run.json")).st_mode)
+        return stat.S_ISREG((Path(entry.path) / "run.json").stat().st_mode)
     except PermissionError:
         return True
     except OSError:

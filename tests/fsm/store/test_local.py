@@ -272,7 +272,7 @@ def test_a_run_that_may_not_be_read_is_listed_and_a_store_that_may_not_be_is_tol
             with pytest.raises(StoreError, match="Permission denied"):
                 store.run("b").read_header()
         (directory / "runs").chmod(0)
-        with as_nobody(), pytest.raises(StoreError, match="The runs cannot be listed: .*Permission denied"):
+        with as_nobody(), pytest.raises(StoreError, match=r"The runs cannot be listed: .*Permission denied"):
             store.runs()
     finally:
         (directory / "runs").chmod(0o755)
