@@ -241,8 +241,8 @@ class Following:
         """Follow the run that this one watches."""
         if self.projection.ended or self._depth + 1 >= DEEPEST:
             return
-        name = self.live.get("watching") if self.live else None
-        if not isinstance(name, str) or name == self.name:
+        name = self.watches
+        if name is None:
             self.watching = None
             return
         if self.watching is None or self.watching.name != name:
@@ -268,6 +268,12 @@ class Following:
         return 1 + (self.watching._chain if self.watching else 0)
 
     # What faces read
+
+    @property
+    def watches(self) -> str | None:
+        """The name of the run that it follows, or followed last."""
+        name = self.live.get("watching") if self.live else None
+        return name if isinstance(name, str) and name != self.name else None
 
     @property
     def reading(self) -> Reading:

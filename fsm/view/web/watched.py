@@ -232,6 +232,7 @@ class Watched:
             "alive": f.alive,
             "runner": {k: live.get(k) for k in ("host", "pid")} if f.alive else None,
             "watching": _below(f.watching) if f.watching else None,
+            "watches": f.watches,
         }
 
     def header(self) -> dict[str, Any]:

@@ -1,18 +1,20 @@
 // A run that a state of the shown run follows: its machines are tabs beside the others, its moments go with theirs.
 
-import { go } from "./address.js";
+import { el } from "./dom.js";
+import { go, machineOf } from "./address.js";
 import { Feed } from "./feed.js";
 import { Moment, Past } from "./timeline.js";
 import { Panels } from "./panels.js";
 import { ServedRun } from "./source.js";
 import { StatePanel } from "./state.js";
 
-const AGAIN = 500; // ms until a run that is not there yet, or not read yet, is asked for again
+const AGAIN = 250; // ms until a run that is not there yet, or not read yet, is asked for again; doubles
+const SELDOMEST = 8000; // and no longer than that
 
 /** The run, as far as it was read. `header` is null until then. */
 export class Followed {
   /** @param {string} name
-   * @param {{news: () => void, choose: (path: null) => void, follows: (watching: any) => void, panels: () => void}} page
+   * @param {{news: () => void, choose: (path: null) => void, follows: (name: string | null) => void, panels: () => void}} page
    * @param {any} [source] */
   constructor(name, page, source = new ServedRun(name)) {
     this.name = name;
@@ -49,7 +51,8 @@ export class Followed {
     const tip = await past?.moment(past.last).catch(() => null);
     if (this.closed || turn !== this.turn) return;
     if (!past || !tip) {
-      this.again = setTimeout(() => this.start(), AGAIN);
+      this.pause = Math.min(SELDOMEST, this.pause ? 2 * this.pause : AGAIN);
+      this.again = setTimeout(() => this.start(), this.pause);
       return;
     }
     past.at = null; // the tip is kept apart
@@ -57,7 +60,7 @@ export class Followed {
     this.beyond = { stack: null, m: {} };
     this.feed ??= this.listen();
     this.seek(this.until);
-    this.page.follows(this.status.watching);
+    this.page.follows(this.status.watches);
     this.loadPanels();
   }
 
@@ -71,7 +74,7 @@ export class Followed {
       },
       status: (status) => {
         this.status = status;
-        this.page.follows(status.watching);
+        this.page.follows(status.watches);
         this.page.news();
       },
       anew: ({ born }) => (born !== this.born || this.past.last > 0) && this.restart(),
@@ -130,4 +133,10 @@ export class Followed {
     clearTimeout(this.again);
     this.feed?.close();
   }
+}
+
+/** What a tab is called: a machine of a followed run by an arrow, its run unseen. @param {string} tab */
+export function tabWords(tab) {
+  const machine = machineOf(tab);
+  return machine === tab ? [` ${tab}`] : [el("span", { "aria-hidden": "true" }, " ↳"), ` ${machine}`, el("span", { class: "unseen" }, ` of run ${tab.split("/")[0]}`)];
 }

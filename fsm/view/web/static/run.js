@@ -3,7 +3,7 @@
 import { SIGNS, badge, clock, duration, el, fill, tabKey } from "./dom.js";
 import { go, machineOf, spot } from "./address.js";
 import { Feed } from "./feed.js";
-import { Followed } from "./followed.js";
+import { Followed, tabWords } from "./followed.js";
 import { Past } from "./timeline.js";
 import { Picture, legend } from "./picture.js";
 import { Slider } from "./slider.js";
@@ -152,7 +152,7 @@ export class RunPage {
   }
 
   showStatus() {
-    const { state, why, missing, changed, watching } = this.status;
+    const { state, why, missing, changed, watching, watches } = this.status;
     fill(this.badge, badge(state));
     const notes = [];
     if (["absent", "unreadable", "newer format", "beginning"].includes(state)) notes.push(why || "The run is being begun; its first record is awaited.");
@@ -162,15 +162,14 @@ export class RunPage {
     if (this.header && !Object.keys(this.header.machines).length) notes.push("Its machines are not installed here, so there is no drawing; the records are.");
     this.tell(notes.join(" "));
     this.watching = watching;
-    this.follows(watching);
+    this.follows(watches);
     if (this.tip) this.beside();
   }
 
   // Runs that are followed
 
-  /** Be told of a run that a state follows. @param {{run: string} | null} watching */
-  follows(watching) {
-    const name = watching?.run;
+  /** Be told of a run that a state follows, or followed last. @param {string | null} name */
+  follows(name) {
     if (!name || !this.source.live || name === this.name || this.followed.has(name)) return;
     this.followed.set(name, new Followed(name, { news: () => this.followedNews(), choose: (path) => this.choose(path), follows: (next) => this.follows(next), panels: () => this.beside() }));
   }
@@ -256,7 +255,7 @@ export class RunPage {
     this.panel = panel ?? (state ? "state" : "now");
     this.following(!machine, true);
     const to = seq === undefined || !/^\d+$/.test(seq) ? null : Number(seq);
-    if (machine?.includes("/")) this.follows({ run: machine.split("/")[0] });
+    if (machine?.includes("/")) this.follows(machine.split("/")[0]);
     this.awaited = machine?.includes("/") && !this.chart(machine) ? machine : null;
     this.turnTo(machine && this.chart(machine) ? machine : this.atWork());
     this.seek(to);
@@ -384,7 +383,7 @@ export class RunPage {
     if (said === this.tabsSaid) return;
     this.tabsSaid = said;
     const tabs = order.map((m, i) =>
-      el("button", { type: "button", role: "tab", id: `tab-${m}`, class: looks[i], "data-key": m, "aria-selected": String(m === this.tab), "aria-controls": "stage", tabindex: m === this.tab ? "0" : "-1", "data-machine": m, onclick: () => this.pick(m), onkeydown: (e) => tabKey(e, this.tabs) }, el("span", { "aria-hidden": "true" }, SIGNS[looks[i]]), ` ${m}`, el("span", { class: "unseen" }, `, ${looks[i]}`)),
+      el("button", { type: "button", role: "tab", id: `tab-${m}`, class: looks[i], "data-key": m, "aria-selected": String(m === this.tab), "aria-controls": "stage", tabindex: m === this.tab ? "0" : "-1", "data-machine": m, title: m, onclick: () => this.pick(m), onkeydown: (e) => tabKey(e, this.tabs) }, el("span", { "aria-hidden": "true" }, SIGNS[looks[i]]), ...tabWords(m), el("span", { class: "unseen" }, `, ${looks[i]}`)),
     );
     fill(this.tabs, ...tabs);
     this.stage.setAttribute("aria-labelledby", `tab-${this.tab}`);

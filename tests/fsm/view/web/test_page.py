@@ -115,6 +115,9 @@ def test_a_run_that_is_followed_has_its_machines_among_the_tabs_now_and_in_the_p
     opened.page.locator(".state-panel").get_by_text("in oven").wait_for()
     opened.page.get_by_role("button", name=re.compile("Go to record")).first.click()
     opened.page.locator("h1", has_text="van").wait_for()
+    opened.page.goto(url)  # the follower has ended, and still says whom it followed
+    tab.wait_for()
+    opened.page.locator('[role="tab"][data-machine="bakery"][aria-selected="true"]').wait_for()
 
 
 def test_an_error_is_seen_with_its_words_its_traceback_and_its_recovery(
