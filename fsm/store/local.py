@@ -34,8 +34,8 @@ def _store_error(what: str, path: Path, e: OSError) -> StoreError:
     do = {
         errno.ENOSPC: "The disk is full: free some space and give the same command again; nothing is lost.",
         errno.EDQUOT: "The disk quota is used up: free some space and give the same command again; nothing is lost.",
-        errno.EACCES: "Make it writable for this user, or choose another place with --store.",
-        errno.EPERM: "Make it writable for this user, or choose another place with --store.",
+        errno.EACCES: "Make it accessible to this user, or choose another place with --store.",
+        errno.EPERM: "Make it accessible to this user, or choose another place with --store.",
         errno.EROFS: "The file system is read-only: choose another place with --store.",
         errno.ENOTDIR: "A part of the path is a file: choose another place with --store.",
     }.get(e.errno or 0, "See to it and give the same command again.")
@@ -68,6 +68,16 @@ def _write_whole(path: Path, content: bytes, mode: int, *, sync: bool = True) ->
         _sync_directory(path.parent)
 
 
+def _holds_a_run(entry: os.DirEntry[str]) -> bool:
+    """Whether a directory is that of a run; one that may not be looked into is taken for one, so that its reader is told."""
+    try:
+        return stat.S_ISREG((Path(entry.path) / "run.json").stat().st_mode)
+    except PermissionError:
+        return True
+    except OSError:
+        return False
+
+
 class LocalStore:
     """All runs below a directory.
 
@@ -92,9 +102,10 @@ class LocalStore:
     def runs(self) -> list[str]:
         directory = self.root / "runs"
         try:
-            return sorted(
-                p.parent.name for p in directory.glob("*/run.json") if not p.parent.name.startswith(".")
-            )
+            with os.scandir(directory) as found:
+                return sorted(e.name for e in found if not e.name.startswith(".") and _holds_a_run(e))
+        except FileNotFoundError:
+            return []
         except OSError as e:
             raise _store_error("The runs cannot be listed:", directory, e) from e
 

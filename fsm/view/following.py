@@ -66,6 +66,7 @@ class Following:
     missing     records that are known to have been written and are not there
     foreign     why the run is not the one that it stands as, where it is not
     changed     machines whose drawings are not those that the run was begun with
+    among       how many runs are followed by whoever follows this one; they share the requests of a minute
     """
 
     def __init__(
@@ -85,6 +86,7 @@ class Following:
         self._machines = machines
         self._clock = clock
         self._depth = depth
+        self.among = 1
         self._run = store.run(name)
         self._url = f"{store.url}/runs/{name}"
         self._trail = trail(self._run, clock)
@@ -139,10 +141,13 @@ class Following:
         self.state = State.NEWER if isinstance(e, NewerFormat) else State.UNREADABLE
         self.why = e.message
         self._not_before = self._clock() + self._pause
-        self._pause = min(2 * self._pause, SELDOMEST)
+        seldomest = (
+            SELDOMEST if "://" in self.store.url else AGAIN
+        )  # to look at a directory costs next to nothing
+        self._pause = min(2 * self._pause, seldomest)
 
     def _look(self, new: list[dict[str, Any]]) -> None:
-        self._trail.share = self._depth + self._chain
+        self._trail.share = (self._depth + self._chain) * self.among
         seen = 0 if self._lost else self._seen
         look = self._trail.look(seen, ended=self.projection.ended is not None and not self._lost)
         if look.which is None:
@@ -236,8 +241,8 @@ class Following:
         """Follow the run that this one watches."""
         if self.projection.ended or self._depth + 1 >= DEEPEST:
             return
-        name = self.live.get("watching") if self.live else None
-        if not isinstance(name, str) or name == self.name:
+        name = self.watches
+        if name is None:
             self.watching = None
             return
         if self.watching is None or self.watching.name != name:
@@ -252,6 +257,7 @@ class Following:
                 )
             except FsmError:  # a name that no run can have
                 return
+        self.watching.among = self.among
         self.watching.poll()
         if levels := self.projection.stack():
             self.projection.watch(levels[-1].at, levels[-1].state, self.watching.projection)
@@ -262,6 +268,12 @@ class Following:
         return 1 + (self.watching._chain if self.watching else 0)
 
     # What faces read
+
+    @property
+    def watches(self) -> str | None:
+        """The name of the run that it follows, or followed last."""
+        name = self.live.get("watching") if self.live else None
+        return name if isinstance(name, str) and name != self.name else None
 
     @property
     def reading(self) -> Reading:

@@ -31,6 +31,7 @@ ORDER = [
     "slider",
     "state",
     "panels",
+    "followed",
     "runs",
     "run",
     "main",

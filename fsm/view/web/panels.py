@@ -19,7 +19,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Protocol
 
 from fsm.errors import FsmError
@@ -68,28 +68,41 @@ class Panels(Protocol):
 
 
 @cache
-def installed() -> tuple[tuple[str, Panels], ...]:
-    """The panels of installed packages, by the names of their entry points."""
-    found = sorted(entry_points(group=GROUP), key=lambda e: e.name)
-    return tuple((e.name, e.load()) for e in found)
+def installed() -> tuple[tuple[str, Panels | str], ...]:
+    """The panels of installed packages by the names of their entry points; in their place why they cannot be loaded."""
+    return tuple((e.name, _loaded(e)) for e in sorted(entry_points(group=GROUP), key=lambda e: e.name))
+
+
+def _loaded(entry: EntryPoint) -> Panels | str:
+    try:
+        return entry.load()  # type: ignore[no-any-return]
+    except Exception as e:  # a phase whose package is broken here: its run is still to be seen
+        return f"{entry.value} cannot be loaded ({type(e).__name__}: {e})"
 
 
 def panels(files: RunFiles) -> list[dict[str, Any]]:
     """All panels of a run. One that cannot be made says why, and the others are still there."""
     made: list[dict[str, Any]] = []
     for name, source in installed():
+        if isinstance(source, str):
+            made.append(_trouble(name, source))
+            continue
         try:
             made += [panel | {"id": f"{name}.{panel['id']}"} for panel in source.panels(files)]
         except (Gone, FsmError, ValueError, KeyError, TypeError) as e:
             why = str(e) if isinstance(e, (Gone, FsmError)) else f"an artifact is not as expected ({e!r})"
-            made.append({"id": f"{name}.trouble", "title": name, "kind": "trouble", "why": why})
+            made.append(_trouble(name, why))
     return made
+
+
+def _trouble(name: str, why: str) -> dict[str, Any]:
+    return {"id": f"{name}.trouble", "title": name, "kind": "trouble", "why": why}
 
 
 def page(files: RunFiles, panel: str, item: str) -> dict[str, Any]:
     """One item of a panel. Raises Gone, FsmError, ValueError."""
     name, _, own = panel.partition(".")
     for installed_name, source in installed():
-        if installed_name == name:
+        if installed_name == name and not isinstance(source, str):
             return source.page(files, own, item)
     raise Gone(f"there is no panel {panel}")

@@ -232,6 +232,7 @@ class Watched:
             "alive": f.alive,
             "runner": {k: live.get(k) for k in ("host", "pid")} if f.alive else None,
             "watching": _below(f.watching) if f.watching else None,
+            "watches": f.watches,
         }
 
     def header(self) -> dict[str, Any]:
@@ -321,6 +322,8 @@ class Watching:
             found = self._runs.get(name)
             if found is None:
                 found = self._runs[name] = Watched(self.store, name)
+            for watched in self._runs.values():
+                watched.following.among = len(self._runs)
             return found
 
     def close(self) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import resource
 import shutil
 import subprocess
@@ -22,8 +21,7 @@ from fsm.errors import ConfigError, JournalDamaged, RunBusy, StoreError
 from fsm.store import Taken, local, open_store
 from fsm.store.local import LocalRun, LocalStore
 from tests.fsm.synthetic import World, attempt, begin, finish, told
-
-NOBODY = 65534
+from tests.nobody import as_nobody
 
 
 def line(seq: int, size: int = 0) -> bytes:
@@ -48,19 +46,6 @@ def at_most(size: int) -> Iterator[None]:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-
-
-@contextmanager
-def as_nobody() -> Iterator[None]:
-    """Permissions do not bind root, so the tests that are about them run as somebody else."""
-    if os.geteuid() != 0:
-        yield
-        return
-    os.seteuid(NOBODY)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
 
 
 # The journal
@@ -254,7 +239,10 @@ def test_a_directory_that_may_not_be_written_is_named_with_what_to_do() -> None:
     directory = Path(tempfile.mkdtemp())  # below the others' own directories nobody may even look
     try:
         directory.chmod(0o555)
-        with as_nobody(), pytest.raises(StoreError, match=r"Permission denied\. Make it writable .* --store"):
+        with (
+            as_nobody(),
+            pytest.raises(StoreError, match=r"Permission denied\. Make it accessible .* --store"),
+        ):
             LocalStore(directory).run("r").write_header(b"{}")
         assert list(directory.iterdir()) == []
         directory.chmod(0o755)
@@ -264,6 +252,31 @@ def test_a_directory_that_may_not_be_written_is_named_with_what_to_do() -> None:
         with as_nobody(), pytest.raises(StoreError, match="cannot be opened for writing"):
             LocalRun(directory / "r").acquire()
     finally:
+        shutil.rmtree(directory)
+
+
+def test_a_run_that_may_not_be_read_is_listed_and_a_store_that_may_not_be_is_told() -> None:
+    directory = Path(tempfile.mkdtemp())
+    store = LocalStore(directory)
+    try:
+        directory.chmod(0o755)
+        assert store.runs() == []
+        for name in ("a", "b"):
+            begin(directory / "runs" / name)
+        (directory / "runs" / "no-run").mkdir()
+        for path in (directory / "runs", directory / "runs" / "a"):
+            path.chmod(0o755)
+        (directory / "runs" / "b").chmod(0)
+        with as_nobody():
+            assert store.runs() == ["a", "b"]
+            with pytest.raises(StoreError, match="Permission denied"):
+                store.run("b").read_header()
+        (directory / "runs").chmod(0)
+        with as_nobody(), pytest.raises(StoreError, match=r"The runs cannot be listed: .*Permission denied"):
+            store.runs()
+    finally:
+        (directory / "runs").chmod(0o755)
+        (directory / "runs" / "b").chmod(0o755)
         shutil.rmtree(directory)
 
 

@@ -205,6 +205,24 @@ def test_a_small_terminal_and_one_that_shrinks_are_not_overrun(drive: Any) -> No
     assert terminal.screen.lines[-1] == "fsm: ended: done"
 
 
+def test_the_last_ten_records_of_a_run_that_goes_on_stand_below_its_tree_at_eighty_columns(
+    drive: Any,
+) -> None:
+    terminal = drive(pause=0.3, size=(80, 40))
+    newest = re.compile(r"newest of 1[0-2] records")
+
+    def told() -> list[str]:
+        rows = [row.rstrip() for row in terminal.screen.lines]
+        at = next((i for i, row in enumerate(rows) if newest.match(row)), len(rows))
+        return rows[at + 1 : at + 11]
+
+    terminal.read(lambda: len([row for row in told() if row]) == 10)
+    assert terminal.process.poll() is None
+    assert "Bake" in " ".join(told())
+    assert terminal.finish() == 0
+    assert max(map(len, terminal.screen.lines)) <= 80
+
+
 def test_with_no_color_the_tree_has_none(drive: Any) -> None:
     terminal = drive({"NO_COLOR": "1"}, pause=0.02)
     terminal.finish()

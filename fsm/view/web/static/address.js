@@ -17,3 +17,8 @@ export function go(words, step = false) {
   if (step) history.pushState(null, "", hash);
   else history.replaceState(null, "", hash);
 }
+
+/** The machine of a tab: that of a followed run has the run's name before it. @param {string} tab */
+export function machineOf(tab) {
+  return tab?.slice(tab.indexOf("/") + 1);
+}

@@ -103,3 +103,14 @@ export function badge(look) {
 export function cut(text, most) {
   return text.length <= most ? text : `${text.slice(0, most - 1)}…`;
 }
+
+/** Arrow keys in a row of tabs. */
+export function tabKey(event, row) {
+  const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+  if (!step) return;
+  const tabs = [...row.children];
+  const next = tabs[(tabs.indexOf(event.target) + step + tabs.length) % tabs.length];
+  event.preventDefault();
+  next.focus();
+  next.click();
+}

@@ -95,7 +95,7 @@ function plot(said) {
   for (const v of [...new Set(xs)]) if (xs.length < 200) svg.append(svgEl("text", { x: x(v), y: H - PAD.bottom + 16, "text-anchor": "middle" }, v));
   svg.append(svgEl("text", { x: (W + PAD.left) / 2, y: H - 2, "text-anchor": "middle" }, said.x));
   said.lines.forEach((line, n) => series(svg, line, n, x, y));
-  const keys = said.lines.map((line, n) => el("li", { class: `line${n % 4}` }, key(n), ` ${line.name}`));
+  const keys = said.lines.map((line, n) => el("li", { class: `line${n % 4}` }, key(line, n), ` ${line.name}`));
   return el("figure", {}, svg, el("figcaption", {}, el("ul", { class: "keys" }, ...keys)), table(said));
 }
 
@@ -107,14 +107,18 @@ function series(svg, line, n, x, y) {
     const edge = [...band.map((p) => `${x(p[0])},${y(p[3])}`), ...band.toReversed().map((p) => `${x(p[0])},${y(p[2])}`)];
     group.append(svgEl("polygon", { class: "band", points: edge.join(" ") }));
   }
-  group.append(svgEl("polyline", { points: whole.map((p) => `${x(p[0])},${y(p[1])}`).join(" "), "stroke-dasharray": line.dashed ? "4 4" : DASHES[n % 4] }));
+  group.append(svgEl("polyline", { points: whole.map((p) => `${x(p[0])},${y(p[1])}`).join(" "), "stroke-dasharray": dashes(line, n) }));
   if (!line.dashed) for (const p of whole) group.append(svgEl("circle", { cx: x(p[0]), cy: y(p[1]), r: 3 }, svgEl("title", {}, `${line.name}, ${p[0]}: ${short(p[1])}`)));
   svg.append(group);
 }
 
-function key(n) {
+function dashes(line, n) {
+  return line.dashed ? "4 4" : DASHES[n % 4];
+}
+
+function key(line, n) {
   const svg = svgEl("svg", { viewBox: "0 0 28 10", width: 28, height: 10, "aria-hidden": "true" });
-  svg.append(svgEl("polyline", { points: "0,5 28,5", "stroke-dasharray": DASHES[n % 4] }));
+  svg.append(svgEl("polyline", { points: "0,5 28,5", "stroke-dasharray": dashes(line, n) }));
   return svg;
 }
 

@@ -1,8 +1,9 @@
 // One run: its machines as tabs, the picture of one, the journal below it, and what is to be said beside it.
 
-import { SIGNS, badge, clock, duration, el, fill } from "./dom.js";
-import { go, spot } from "./address.js";
+import { SIGNS, badge, clock, duration, el, fill, tabKey } from "./dom.js";
+import { go, machineOf, spot } from "./address.js";
 import { Feed } from "./feed.js";
+import { Followed, tabWords } from "./followed.js";
 import { Past } from "./timeline.js";
 import { Picture, legend } from "./picture.js";
 import { Slider } from "./slider.js";
@@ -38,6 +39,8 @@ export class RunPage {
     this.seq = null;
     this.follow = true;
     this.hasPanels = false;
+    /** @type {Map<string, Followed>} */
+    this.followed = new Map(); // runs that states of this one follow, and states of those
     fill(main, this.notice, el("div", { class: "run" }, el("div", { class: "left" }, this.tabs, this.tools(), this.stage, this.slider.element), el("aside", { class: "side", "aria-label": "Details" }, this.sideTabs, this.side)));
     this.start();
   }
@@ -83,7 +86,7 @@ export class RunPage {
     this.past.at = null; // the tip is kept apart
     this.pictures.clear();
     this.picture = null;
-    this.machine = null;
+    this.tab = null;
     this.shown = this.tip;
     this.slider.extent(this.past.last, this.past.marks);
     this.showStatus();
@@ -149,7 +152,7 @@ export class RunPage {
   }
 
   showStatus() {
-    const { state, why, missing, changed, watching } = this.status;
+    const { state, why, missing, changed, watching, watches } = this.status;
     fill(this.badge, badge(state));
     const notes = [];
     if (["absent", "unreadable", "newer format", "beginning"].includes(state)) notes.push(why || "The run is being begun; its first record is awaited.");
@@ -159,7 +162,58 @@ export class RunPage {
     if (this.header && !Object.keys(this.header.machines).length) notes.push("Its machines are not installed here, so there is no drawing; the records are.");
     this.tell(notes.join(" "));
     this.watching = watching;
+    this.follows(watches);
     if (this.tip) this.beside();
+  }
+
+  // Runs that are followed
+
+  /** Be told of a run that a state follows, or followed last. @param {string | null} name */
+  follows(name) {
+    if (!name || !this.source.live || name === this.name || this.followed.has(name)) return;
+    this.followed.set(name, new Followed(name, { news: () => this.followedNews(), choose: (path) => this.choose(path), follows: (next) => this.follows(next), panels: () => this.beside() }));
+  }
+
+  followedNews() {
+    if (!this.shown || this.closed) return;
+    if (this.awaited && this.chart(this.awaited)) this.steer();
+    else this.render();
+    this.beside();
+  }
+
+  /** Of which run a tab is: this one, or a followed one. @param {string | null} tab @returns {any} */
+  run(tab) {
+    return this.followed.get(tab?.split("/")[0] ?? "") ?? this;
+  }
+
+  /** The drawing of a tab. @param {string} tab */
+  chart(tab) {
+    return this.run(tab).header?.machines[machineOf(tab)];
+  }
+
+  /** The name of a tab. @param {string} machine */
+  key(machine) {
+    return machine;
+  }
+
+  /** What is under way beyond the newest record, on the shown tab. */
+  get under() {
+    const run = this.run(this.tab);
+    return this.seq === null ? run.beyond.m[machineOf(this.tab)]?.s : undefined;
+  }
+
+  /** The machines in progress, outermost first, those of the followed runs behind those of their followers. */
+  get levels() {
+    const levels = this.stack.map((l) => ({ ...l, tab: l.machine }));
+    const seen = new Set();
+    for (let next = this.seq === null && this.watching; next && !seen.has(next.run); ) {
+      seen.add(next.run);
+      const run = this.followed.get(next.run);
+      if (!run?.header) break;
+      levels.push(...run.stack.map((l) => ({ ...l, tab: run.key(l.machine) })));
+      next = run.status.watching;
+    }
+    return levels;
   }
 
   // Moments
@@ -184,6 +238,7 @@ export class RunPage {
       this.shown = found;
     }
     go({ seq: this.seq });
+    for (const run of this.followed.values()) run.seek(this.seq === null ? null : this.shown.t);
     this.render();
     this.beside();
   }
@@ -200,7 +255,9 @@ export class RunPage {
     this.panel = panel ?? (state ? "state" : "now");
     this.following(!machine, true);
     const to = seq === undefined || !/^\d+$/.test(seq) ? null : Number(seq);
-    this.turnTo(machine && this.header.machines[machine] ? machine : this.atWork());
+    if (machine?.includes("/")) this.follows(machine.split("/")[0]);
+    this.awaited = machine?.includes("/") && !this.chart(machine) ? machine : null;
+    this.turnTo(machine && this.chart(machine) ? machine : this.atWork());
     this.seek(to);
   }
 
@@ -208,22 +265,24 @@ export class RunPage {
     if (!this.shown) return;
     if (this.seq === null) this.shown = this.tip;
     if (this.follow) this.turnSoon();
-    if (this.picture) this.picture.mark(this.shown, this.seq === null ? this.beyond.m[this.machine]?.s : undefined);
-    else if (this.machine) this.showOutline();
+    if (this.picture) this.picture.mark(this.run(this.tab).shown, this.under);
+    else if (this.tab) this.showOutline();
     const standing = this.standing();
     const key = standing.join(" ");
     if (this.follow && this.picture && key && key !== this.stood) this.picture.follow(standing);
     this.stood = key;
-    this.where.textContent = this.stack.map((l) => l.state).join(" › ");
+    this.where.textContent = this.levels.map((l) => l.state).join(" › ");
     this.showTabs();
     this.sayMoment();
   }
 
   /** Where the run stands on the shown machine, outermost first; where it last was, if it stands nowhere. */
   standing() {
-    const levels = this.stack.filter((l) => l.machine === this.machine);
-    const { row } = this.shown;
-    if (!this.stack.length && row?.machine === this.machine) return [row.from];
+    const run = this.run(this.tab);
+    const machine = machineOf(this.tab);
+    const levels = run.stack.filter((l) => l.machine === machine);
+    const { row } = run.shown;
+    if (!run.stack.length && row?.machine === machine) return [row.from];
     return levels.flatMap((l) => [l.state, ...(l.overview ?? []).map((o) => `${l.state}.${o}`)]);
   }
 
@@ -238,13 +297,13 @@ export class RunPage {
 
   /** The machine that works now: the innermost, but no recovery. */
   atWork() {
-    const levels = this.stack.filter((l) => !l.at.some((step) => step.endsWith("~!")) && this.header.machines[l.machine]);
-    return levels.length ? levels[levels.length - 1].machine : this.header.machines[this.header.machine] ? this.header.machine : Object.keys(this.header.machines)[0];
+    const levels = this.levels.filter((l) => !l.at.some((step) => step.endsWith("~!")) && this.chart(l.tab));
+    return levels.length ? levels[levels.length - 1].tab : this.header.machines[this.header.machine] ? this.header.machine : Object.keys(this.header.machines)[0];
   }
 
   turnSoon() {
     const next = this.atWork();
-    if (next === this.machine || next === this.turning) return;
+    if (next === this.tab || next === this.turning) return;
     clearTimeout(this.turnTimer);
     this.turning = next;
     this.turnTimer = setTimeout(() => {
@@ -258,7 +317,7 @@ export class RunPage {
     this.follow = on;
     this.followButton.setAttribute("aria-pressed", String(on));
     if (quiet) return;
-    go({ machine: on ? null : this.machine });
+    go({ machine: on ? null : this.tab });
     if (on) {
       this.stood = null;
       this.turnTo(this.atWork());
@@ -266,28 +325,29 @@ export class RunPage {
     }
   }
 
-  /** @param {string | undefined} machine */
-  async turnTo(machine) {
-    if (!machine || machine === this.machine) return this.showChosen();
-    this.machine = machine;
+  /** @param {string | undefined} tab */
+  async turnTo(tab) {
+    if (!tab || tab === this.tab) return this.showChosen();
+    this.tab = tab;
     this.picture = null;
     this.stood = null;
     this.showTabs();
-    let picture = this.pictures.get(machine);
+    let picture = this.pictures.get(tab);
     if (!picture) {
+      const machine = machineOf(tab);
       this.unpictured = el("p", { class: "quiet", role: "status" }, `Drawing ${machine}…`);
       this.showOutline();
       try {
-        picture = new Picture(machine, await this.source.picture(machine), this.header.machines[machine], (path) => this.choose(path));
+        picture = new Picture(machine, await this.run(tab).source.picture(machine), this.chart(tab), (path) => this.choose(path));
         picture.canvas.moved = () => this.follow && this.following(false);
-        this.pictures.set(machine, picture);
+        this.pictures.set(tab, picture);
       } catch (e) {
-        if (machine !== this.machine) return undefined;
+        if (tab !== this.tab) return undefined;
         this.unpictured = el("p", { class: "trouble", role: "alert" }, `There is no picture of ${machine}: ${e.message}`);
         return this.showOutline();
       }
     }
-    if (machine !== this.machine) return undefined;
+    if (tab !== this.tab) return undefined;
     fill(this.stage, picture.element);
     this.picture = picture;
     this.stood = null;
@@ -304,35 +364,38 @@ export class RunPage {
 
   /** Without a picture, or until it is there: the states as a list. */
   showOutline() {
-    const states = this.header.machines[this.machine].states;
-    const beyond = this.seq === null ? this.beyond.m[this.machine]?.s : undefined;
-    const item = (path) => el("li", {}, el("button", { type: "button", class: "link", "data-key": path, onclick: () => this.choose(path) }, path), " ", badge((beyond?.[path] ?? this.shown.state(this.machine, path)).look));
+    const { states } = this.chart(this.tab);
+    const { under } = this;
+    const { shown } = this.run(this.tab);
+    const item = (path) => el("li", {}, el("button", { type: "button", class: "link", "data-key": path, onclick: () => this.choose(path) }, path), " ", badge((under?.[path] ?? shown.state(machineOf(this.tab), path)).look));
     fill(this.stage, el("div", { class: "outline" }, this.unpictured, el("ul", {}, ...states.map(item))));
   }
 
   showTabs() {
-    const at = new Set(this.stack.map((l) => l.machine));
-    const order = [...new Set([...this.stack.map((l) => l.machine), ...Object.keys(this.header.machines)])].filter((m) => this.header.machines[m]);
-    const looks = order.map((m) => {
-      const states = Object.values(this.shown.m[m]?.s ?? {});
-      return at.has(m) ? "active" : states.some((s) => s.look === "failed") ? "failed" : states.some((s) => s.visits) ? "visited" : "never";
+    const at = new Set(this.levels.map((l) => l.tab));
+    const all = [this, ...this.followed.values()].flatMap((run) => Object.keys(run.header?.machines ?? {}).map((m) => run.key(m)));
+    const order = [...new Set([...at, ...all])].filter((tab) => this.chart(tab));
+    const looks = order.map((tab) => {
+      const states = Object.values(this.run(tab).shown.m[machineOf(tab)]?.s ?? {});
+      return at.has(tab) ? "active" : states.some((s) => s.look === "failed") ? "failed" : states.some((s) => s.visits) ? "visited" : "never";
     });
-    const said = `${order}|${looks}|${this.machine}`;
+    const said = `${order}|${looks}|${this.tab}`;
     if (said === this.tabsSaid) return;
     this.tabsSaid = said;
     const tabs = order.map((m, i) =>
-      el("button", { type: "button", role: "tab", id: `tab-${m}`, class: looks[i], "data-key": m, "aria-selected": String(m === this.machine), "aria-controls": "stage", tabindex: m === this.machine ? "0" : "-1", "data-machine": m, onclick: () => this.pick(m), onkeydown: (e) => tabKey(e, this.tabs) }, el("span", { "aria-hidden": "true" }, SIGNS[looks[i]]), ` ${m}`, el("span", { class: "unseen" }, `, ${looks[i]}`)),
+      el("button", { type: "button", role: "tab", id: `tab-${m}`, class: looks[i], "data-key": m, "aria-selected": String(m === this.tab), "aria-controls": "stage", tabindex: m === this.tab ? "0" : "-1", "data-machine": m, title: m, onclick: () => this.pick(m), onkeydown: (e) => tabKey(e, this.tabs) }, el("span", { "aria-hidden": "true" }, SIGNS[looks[i]]), ...tabWords(m), el("span", { class: "unseen" }, `, ${looks[i]}`)),
     );
     fill(this.tabs, ...tabs);
-    this.stage.setAttribute("aria-labelledby", `tab-${this.machine}`);
+    this.stage.setAttribute("aria-labelledby", `tab-${this.tab}`);
     this.tabs.querySelector('[aria-selected="true"]')?.scrollIntoView({ block: "nearest", inline: "nearest" });
   }
 
-  pick(machine) {
+  /** @param {string} tab */
+  pick(tab) {
     this.following(false, true);
-    go({ machine, state: null }, true);
+    go({ machine: tab, state: null }, true);
     this.state = null;
-    this.turnTo(machine);
+    this.turnTo(tab);
     this.beside();
   }
 
@@ -340,7 +403,7 @@ export class RunPage {
   choose(path) {
     this.state = path;
     this.panel = path ? "state" : "now";
-    go({ state: path, panel: null, machine: path || !this.follow ? this.machine : null }, true);
+    go({ state: path, panel: null, machine: path || !this.follow ? this.tab : null }, true);
     if (path) this.following(false, true);
     this.picture?.select(path);
     this.beside();
@@ -377,18 +440,19 @@ export class RunPage {
 
   showSide() {
     if (!this.shown) return;
-    const tabs = [["now", "Now"], ...(this.state ? [["state", "State"]] : []), ...(this.hasPanels ? [["panels", "Curves and answers"]] : [])];
+    const tabs = [["now", "Now"], ...(this.state ? [["state", "State"]] : []), ...(this.run(this.tab).hasPanels ? [["panels", "Curves and answers"]] : [])];
     const open = tabs.some(([id]) => id === this.panel) ? this.panel : "now";
     fill(this.sideTabs, ...tabs.map(([id, words]) => el("button", { type: "button", role: "tab", id: `side-${id}`, "data-key": id, "aria-selected": String(id === open), "aria-controls": "side", tabindex: id === open ? "0" : "-1", onclick: () => this.turnSide(id), onkeydown: (e) => tabKey(e, this.sideTabs) }, words)));
     this.side.setAttribute("aria-labelledby", `side-${open}`);
     this.main.querySelector(".run").classList.toggle("wide-side", open === "panels");
-    const body = { now: this.nowPanel, state: this.statePanel.element, panels: this.panels.element }[open];
+    const run = this.run(this.tab);
+    const body = { now: this.nowPanel, state: run.statePanel.element, panels: run.panels.element }[open];
     if (this.side.firstChild !== body) fill(this.side, body);
     if (open === "now") this.showNow();
     if (open === "state") {
-      const beyond = this.seq === null ? this.beyond.m[this.machine]?.s?.[this.state] : undefined;
-      const level = this.stack.find((l) => l.machine === this.machine && l.state === this.state);
-      this.statePanel.show(this.machine, this.state, beyond ?? this.shown.state(this.machine, this.state), this.shown.seq, level);
+      const machine = machineOf(this.tab);
+      const level = run.stack.find((l) => l.machine === machine && l.state === this.state);
+      run.statePanel.show(machine, this.state, this.under?.[this.state] ?? run.shown.state(machine, this.state), run.shown.seq, level);
     }
   }
 
@@ -406,7 +470,7 @@ export class RunPage {
     const said = [
       ended && el("p", { class: "ending" }, badge(ended.outcome), ` ${ended.label ? `by “${ended.label}”, ` : ""}after ${ended.last}`),
       !ended && stopped && el("p", { class: "trouble" }, `Stopped: ${stopped}`),
-      this.stack.length ? el("ol", { class: "stack" }, ...this.stack.map((l) => this.level(l))) : null,
+      this.levels.length ? el("ol", { class: "stack" }, ...this.levels.map((l) => this.level(l))) : null,
       this.watching && this.seq === null && el("p", {}, "It follows run ", el("a", { href: `#run=${encodeURIComponent(this.watching.run)}` }, this.watching.run), ` (${this.watching.state}${this.watching.place ? `: ${this.watching.place}` : ""})`),
       el("dl", { class: "facts" }, ...[["records", seq + 1], ["artifacts", facts.artifacts], ["errors", facts.errors], ["begun", facts.began && clock(facts.began)], ["since then", facts.began && duration(this.shown.t - facts.began)], ["runner", this.seq === null && this.status.runner && `process ${this.status.runner.pid} on ${this.status.runner.host}`]].filter(([, v]) => v || v === 0).map(([k, v]) => el("div", {}, el("dt", {}, k), el("dd", {}, v)))),
       el("h2", {}, "Newest records"),
@@ -418,7 +482,7 @@ export class RunPage {
   level(level) {
     const { progress } = level;
     const bar = progress && el("span", { class: "meter" }, el("progress", { "aria-label": `Progress of ${level.state}`, max: progress.total || null, value: progress.total ? progress.done : null }), ` ${progress.done}${progress.total ? ` of ${progress.total}` : ""} ${progress.note}`);
-    return el("li", {}, el("button", { type: "button", class: "link", "data-key": level.machine + level.state, onclick: () => (this.pick(level.machine), this.choose(level.state)) }, level.state), el("span", { class: "quiet" }, ` ${level.machine}${level.visit > 1 ? `, visit ${level.visit}` : ""}, since ${clock(level.since)}`), level.overview?.length ? el("div", { class: "quiet" }, `seen from above: ${level.overview.join(" or ")}`) : null, bar);
+    return el("li", {}, el("button", { type: "button", class: "link", "data-key": level.tab + level.state, onclick: () => (this.pick(level.tab), this.choose(level.state)) }, level.state), el("span", { class: "quiet" }, ` ${level.tab}${level.visit > 1 ? `, visit ${level.visit}` : ""}, since ${clock(level.since)}`), level.overview?.length ? el("div", { class: "quiet" }, `seen from above: ${level.overview.join(" or ")}`) : null, bar);
   }
 
   close() {
@@ -427,17 +491,6 @@ export class RunPage {
     clearTimeout(this.turnTimer);
     this.slider.close();
     this.feed?.close();
+    for (const run of this.followed.values()) run.close();
   }
 }
-
-/** Arrow keys in a row of tabs. */
-function tabKey(event, row) {
-  const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
-  if (!step) return;
-  const tabs = [...row.children];
-  const next = tabs[(tabs.indexOf(event.target) + step + tabs.length) % tabs.length];
-  event.preventDefault();
-  next.focus();
-  next.click();
-}
-

@@ -36,6 +36,10 @@ export class StatePanel {
     }
   }
 
+  get shows() {
+    return { machine: this.machine, state: this.path };
+  }
+
   async load(machine, path, seq) {
     const number = ++this.fetched;
     let said;

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import signal
 from collections.abc import Callable
@@ -75,6 +76,47 @@ def test_the_tabs_go_with_the_machines_of_the_stack(
     opened.state("Preheat").wait_for()
     opened.page.locator('.stack li:has-text("Bake")').wait_for()
     opened.status("done")
+    opened.page.locator('[role="tab"][data-machine="bakery"][aria-selected="true"]').wait_for()
+
+
+def test_a_run_that_is_followed_has_its_machines_among_the_tabs_now_and_in_the_past(
+    configured: Callable[..., Path], works: Works, opened: Opened
+) -> None:
+    works.run(configured(follow="van"))
+    van = works.start("-m", "toys.drive", str(configured(run="van", machine="oven", pause=0.8)), "none")
+    _, url = works.serve("bread")
+    opened.page.goto(url)
+    tab = opened.page.locator('[role="tab"][data-machine="van/oven"]')
+    opened.page.locator('[role="tab"][data-machine="van/oven"][aria-selected="true"]').wait_for()
+    opened.page.evaluate(WATCH_LOOKS)
+    opened.page.locator('.stack li:has-text("Deliver")').wait_for()
+    opened.page.locator('.stack li:has-text("van/oven")').wait_for()
+    opened.state("CheckTemperature").wait_for()
+    assert van.wait(60) == 0
+    opened.status("done")
+    assert "CleanOven" in opened.page.evaluate("window.lit")
+    tab.click()
+    until(lambda: opened.looks() == projected(works, "van", 1000, "oven"))
+    opened.page.get_by_role("slider", name="Record of the journal").focus()
+    opened.page.keyboard.press("ArrowLeft")
+    opened.page.keyboard.press("ArrowLeft")
+    opened.page.locator(".slider.past").wait_for()
+    seq = int(re.search(r"seq=(\d+)", until(lambda: re.search(r"seq=\d+", opened.page.url))[0])[1])  # type: ignore[index]
+    moment = works.records("bread")[seq]["time"]
+    last = sum(record["time"] <= moment for record in works.records("van")) - 1
+    until(lambda: opened.looks() == projected(works, "van", last, "oven"))
+    looks, link = opened.looks(), opened.page.url
+    opened.page.goto("about:blank")
+    opened.page.goto(link)
+    opened.page.locator('[role="tab"][data-machine="van/oven"][aria-selected="true"]').wait_for()
+    until(lambda: opened.looks() == looks)
+    opened.page.get_by_role("button", name="Now", exact=True).click()
+    opened.state("Preheat").click()
+    opened.page.locator(".state-panel").get_by_text("in oven").wait_for()
+    opened.page.get_by_role("button", name=re.compile("Go to record")).first.click()
+    opened.page.locator("h1", has_text="van").wait_for()
+    opened.page.goto(url)  # the follower has ended, and still says whom it followed
+    tab.wait_for()
     opened.page.locator('[role="tab"][data-machine="bakery"][aria-selected="true"]').wait_for()
 
 
@@ -293,6 +335,83 @@ def test_the_file_of_a_run_opens_offline_with_the_same_slider(
     opened.state("CheckTemperature").click()
     opened.page.locator(".records .error").first.wait_for()
     assert all(url.startswith("file:") for url in opened.asked)
+
+
+REFUSED = """stateDiagram-v2
+    [*] --> constructor
+    constructor --> Walls : built
+    Walls --> [*]
+"""
+
+BUILDING = """
+from pathlib import Path
+from fsm.engine import Context, Machine, Phase
+NAMES = {"house": "building:HOUSE"}
+HOUSE = Machine("house", Path(__file__).with_name("house.mmd"))
+"""
+
+BUILDERS = """
+from fsm.engine import Context, Phase
+NAMES = {"house": "builders:PHASE"}
+PHASE = Phase("house")
+
+@PHASE.state("constructor", "Walls")
+def build(ctx: Context):
+    pass
+"""
+
+
+def test_what_is_wrong_with_a_run_is_said_and_the_rest_stays_usable(works: Works, opened: Opened) -> None:
+    for name, text in (("house.mmd", REFUSED), ("building.py", BUILDING), ("builders.py", BUILDERS)):
+        (works.directory / name).write_text(text)
+    config = works.directory / "house.yaml"
+    config.write_text(
+        f"machine: house\nplug: {{machines: building, phases: builders}}\nrun: {{name: house}}\n"
+        f"store: {works.directory}\nwork: {works.directory / 'work'}\n"
+    )
+    assert works.run(config).wait(60) == 0
+    (works.directory / "house.mmd").write_text(REFUSED.replace("Walls", "Roof"))
+    runs = works.directory / "runs"
+    header = json.loads((runs / "house" / "run.json").read_text())
+    (runs / "later").mkdir()
+    (runs / "later" / "run.json").write_text(json.dumps(header | {"format": 999, "name": "later"}))
+    journal = (runs / "house" / "journal.jsonl").read_bytes()
+    _, url = works.serve()
+    page, alert = opened.page, opened.page.get_by_role("alert")
+    opened.away = True  # the browser itself tells of the answer 422
+    page.goto(f"{url}#run=house&machine=house")
+    alert.filter(has_text="Drawn otherwise than when the run was begun: house").wait_for()
+    alert.filter(has_text="There is no picture of house: Mermaid refuses").wait_for()
+    page.locator(".outline li", has_text="constructor").get_by_text("visited").wait_for()
+    page.locator(".outline").get_by_role("button", name="constructor").click()
+    page.locator(".state-panel").get_by_text("built → Walls").wait_for()
+    page.get_by_role("slider", name="Record of the journal").focus()
+    page.keyboard.press("Home")
+    page.locator(".outline li", has_text="constructor").get_by_text("never").wait_for()
+    page.get_by_role("button", name="Now", exact=True).click()
+
+    # the journal can no longer be read: what was read stays, and goes on when it can be
+    (runs / "house" / "journal.jsonl").rename(runs / "aside")
+    (runs / "house" / "journal.jsonl").mkdir()
+    opened.status("unreadable")
+    alert.filter(has_text="cannot be read").wait_for()
+    page.get_by_role("slider", name="Record of the journal").focus()
+    page.keyboard.press("Home")
+    page.locator(".outline li", has_text="constructor").get_by_text("never").wait_for()
+    (runs / "house" / "journal.jsonl").rmdir()
+    (runs / "aside").rename(runs / "house" / "journal.jsonl")
+    opened.status("done")
+
+    page.goto(f"{url}#run=later")
+    alert.filter(has_text="format 999").wait_for()
+    page.get_by_role("link", name="Runs").click()
+    page.locator("tr", has_text="later").get_by_text("unreadable").wait_for()
+    page.locator("tr", has_text="house").get_by_text("done").wait_for()
+    runs.rename(works.directory / "aside")
+    runs.write_text("no directory")
+    alert.filter(has_text="cannot be listed").wait_for()
+    assert page.locator("tr", has_text="house").is_visible()
+    assert journal == (works.directory / "aside" / "house" / "journal.jsonl").read_bytes()
 
 
 HOSTILE = "<img src=x onerror=window.taken=1>"

@@ -8,6 +8,7 @@ import socket
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,7 +19,7 @@ from starlette.testclient import TestClient
 from fsm import cli
 from fsm.errors import ConfigError
 from fsm.store import open_store
-from fsm.view.web import server
+from fsm.view.web import panels, server
 from fsm.view.web.app import app
 from tests.fsm.view.web.works import Works, until
 
@@ -121,6 +122,18 @@ def test_a_run_of_a_newer_format_and_one_with_a_torn_tail_are_told(bakery: Any, 
     assert (said["status"]["state"], said["status"]["records"]) == ("stopped", 4)
     (runs / "torn" / "journal.jsonl").write_bytes(b"".join(lines[:4]) + b"what is this\n")
     until(lambda: client.get("/api/runs/torn").json()["status"]["state"] == "unreadable")
+
+
+def test_a_package_whose_panels_cannot_be_loaded_is_told_beside_the_others(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = EntryPoint("broken", "no.such.module", panels.GROUP)
+    own = panels.installed()
+    monkeypatch.setattr(panels, "installed", lambda: (*own, ("broken", panels._loaded(broken))))
+    said = client.get("/api/runs/bread/panels").json()["panels"]
+    assert [(p["id"], p["kind"]) for p in said] == [("broken.trouble", "trouble")]
+    assert "no.such.module cannot be loaded" in said[0]["why"]
+    assert client.get("/api/runs/bread/panels/broken.x/1").status_code == 404
 
 
 def test_only_the_beginning_of_a_large_artifact_is_read(bakery: Any, client: TestClient) -> None:
