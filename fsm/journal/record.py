@@ -2,39 +2,43 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NotRequired
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, with_config
 from pydantic_core import from_json
+from typing_extensions import TypedDict
 
 from fsm.errors import JournalDamaged
 
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
+# Dictionaries and no models: of a record only the values are wanted, and no object is made of each to be thrown away
+_exactly = with_config(ConfigDict(extra="forbid", strict=True))
 
-class File(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
+
+@_exactly
+class File(TypedDict):
     sha256: Digest
     size: Annotated[int, Field(ge=0)]
 
 
-class Patch(BaseModel):
+@_exactly
+class Patch(TypedDict):
     """What a state changed of its frame's data."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
-    set: dict[str, Any] = {}
-    drop: list[str] = []
+    set: NotRequired[dict[str, Any]]
+    drop: NotRequired[list[str]]
 
 
-class Ended(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
+@_exactly
+class Ended(TypedDict):
     outcome: Literal["done", "failed"]
     label: str | None
     last: str
 
 
-class _Record(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
+@_exactly
+class _Record(TypedDict):
     seq: Annotated[int, Field(ge=0)]
     epoch: Annotated[int, Field(ge=1)]
     writer: str
@@ -43,6 +47,7 @@ class _Record(BaseModel):
     time: float
 
 
+@_exactly
 class Claim(_Record):
     """A writer takes the run."""
 
@@ -51,26 +56,28 @@ class Claim(_Record):
     pid: int
 
 
-class Above(BaseModel):
+@_exactly
+class Above(TypedDict):
     """A machine that called down before it wrote a record of its own, and where it stands."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
     at: list[str]
     machine: str
     place: list[str]
 
 
+@_exactly
 class _InState(_Record):
     at: list[str]  # the states, outermost first, that called down to this machine; `~2` marks a second call
     machine: str
     # the state that acted
     from_: Annotated[str, Field(alias="from")]
     visit: Annotated[int, Field(ge=1)]
-    place: list[str] | None = None  # where the machine stands, if in more than one state
-    above: list[Above] | None = None  # machines above that no record has told of before
-    snapshot: dict[str, Any] | None = None
+    place: NotRequired[list[str] | None]  # where the machine stands, if in more than one state
+    above: NotRequired[list[Above] | None]  # machines above that no record has told of before
+    snapshot: NotRequired[dict[str, Any] | None]
 
 
+@_exactly
 class Transition(_InState):
     """A state was left by an edge; `to` is the place after it, empty when the machine has ended."""
 
@@ -78,16 +85,16 @@ class Transition(_InState):
     label: str | None
     to: list[str]
     took: float
-    data: Patch | None = None
-    files: dict[str, File] | None = None  # artifacts put, by logical name
-    reads: dict[str, Digest] | None = None  # artifacts opened
-    also: list[str] | None = None  # edges of composites left on the way, "source --> target : label"
-    counts: dict[str, int] | None = (
-        None  # edges walked by counted machines, "machine: source --> target : label"
-    )
-    end: Ended | None = None
+    data: NotRequired[Patch | None]
+    files: NotRequired[dict[str, File] | None]  # artifacts put, by logical name
+    reads: NotRequired[dict[str, Digest] | None]  # artifacts opened
+    also: NotRequired[list[str] | None]  # edges of composites left on the way, "source --> target : label"
+    # edges walked by counted machines, "machine: source --> target : label"
+    counts: NotRequired[dict[str, int] | None]
+    end: NotRequired[Ended | None]
 
 
+@_exactly
 class Once(_InState):
     """A step inside a state, done and never to be done again in this visit."""
 
@@ -96,36 +103,38 @@ class Once(_InState):
     value: Any
 
 
+@_exactly
 class Error(_InState):
     """An exception in a state; `recovery` is the state of the recovery machine it entered, if it fits a class."""
 
     kind: Literal["error"]
     recovery: str | None
-    by: str | None = None  # the recovery machine
+    by: NotRequired[str | None]  # the recovery machine
     error: str
     message: str
-    item: str | None = None
+    item: NotRequired[str | None]
     traceback: str
 
 
-class Leave(BaseModel):
+@_exactly
+class Leave(TypedDict):
     """An outer state that the failure ends by an edge of its own."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
     at: list[str]
     state: str
     label: str
 
 
+@_exactly
 class Verdict(_InState):
     """How the recovery machine ended, and what that does to the state that failed."""
 
     kind: Literal["verdict"]
     verdict: Literal["stop", "again", "skip"]
     last: str
-    patch: dict[str, Any] | None = None
-    skipped: dict[str, str] | None = None
-    leave: Leave | None = None
+    patch: NotRequired[dict[str, Any] | None]
+    skipped: NotRequired[dict[str, str] | None]
+    leave: NotRequired[Leave | None]
 
 
 _adapter: TypeAdapter[Any] = TypeAdapter(

@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from enum import StrEnum
+from pathlib import Path
 from typing import Any
 
 from fsm.engine import Machine
@@ -33,9 +34,16 @@ LOCK_LOOK = 0.5  # seconds between two looks whether the lock of a local run is 
 
 
 def give_way() -> None:
-    """For a process that only looks: let the runner have the processor where there is not enough of it for both."""
+    """For a process that only looks: let the runner have the processor where there is not enough of it for both.
+
+    Linux may share the processor among sessions first (autogroup), whatever is nice in them; a session of this process's own
+    is made nicer as well.
+    """
     with suppress(OSError):
         os.nice(GIVES_WAY)
+    with suppress(OSError):
+        if os.getsid(0) == os.getpid():
+            Path("/proc/self/autogroup").write_text(str(GIVES_WAY))
 
 
 class State(StrEnum):

@@ -42,7 +42,7 @@ from fsm.view.views import Level, StateView
 CHUNK = 512  # records between two keyframes
 KEPT = 8  # chunks whose changes are kept as they were sent
 MARKS = 2000  # claims and errors that the index names at most
-UNSHOWN = frozenset(("id", "prev", "data", "value", "patch", "snapshot", "traceback"))
+UNSHOWN = ("id", "prev", "data", "value", "patch", "snapshot", "traceback")
 APART = frozenset(
     ("machines", "watched", "name", "_now", "_overviews")
 )  # of a projection what its records do not decide
@@ -81,7 +81,9 @@ class Timeline:
 
     def apply(self, record: Mapping[str, Any]) -> None:
         """Take the next record of the journal."""
-        slim = {k: v for k, v in record.items() if k not in UNSHOWN}
+        slim = dict(record)
+        for key in UNSHOWN:
+            slim.pop(key, None)
         if not self._open:
             self.times.append(slim["time"])
         self.projection.apply(slim)

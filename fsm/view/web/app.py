@@ -30,7 +30,7 @@ from fsm.view.web.watched import Message, Watched, Watching
 
 STATIC = Path(__file__).with_name("static")
 BREATH = 10.0  # seconds of silence after which a page is told that the server is still there
-FIRST_LOOK = 2.0  # seconds to wait for a run that was not looked at yet
+FIRST_LOOK = 1.0  # seconds to wait for a run that was not read yet, until a page is told how far that is
 LINES_READ = 4 << 20  # bytes at the end of the log in which a state's lines are looked for
 LINES = 100  # of them in one answer
 FRESH = {"local": 1.0, "elsewhere": 15.0}  # seconds that a list of runs serves all pages

@@ -16,6 +16,7 @@ from urllib.parse import quote
 from fsm.errors import ConfigError
 from fsm.speech import out, say
 from fsm.store import Store, open_store, run_name
+from fsm.view.following import give_way
 from fsm.view.web.guard import is_loopback
 
 PORT = 8377  # where it is free, so that a page finds the next server again
@@ -57,6 +58,7 @@ def serve(
         ws="none",
     )
     server = uvicorn.Server(config)
+    give_way()
     out(address)
     sys.stdout.flush()
     _remark(opened, run)

@@ -106,7 +106,7 @@ class Watched:
         self._turn = 0
         self._now: bytes = b""
         self._status: bytes = b""
-        self.looked = False  # whether it was looked at once
+        self.looked = False  # whether it was looked at, and read to the end if it can be
         self._changed = time.monotonic()
         self._asked = time.monotonic()
         self._end = threading.Event()
@@ -119,12 +119,12 @@ class Watched:
         remote = "://" in self.store.url
         while not self._end.is_set():
             with self._lock:
-                self._look()
-                more = not self.following.caught_up and self.following.state == State.RUNNING
+                more = self._look() and not self.following.caught_up
             quiet = time.monotonic() - self._changed
             self._end.wait(0.001 if more else ELSEWHERE if remote else next(p for q, p in LOOKS if quiet < q))
 
-    def _look(self) -> None:
+    def _look(self) -> bool:
+        """Whether anything was new."""
         try:
             new = self.following.poll()
         except Exception as e:  # a page that shows nothing more and does not say so would be worse
@@ -138,9 +138,10 @@ class Watched:
             self.places.take(record)
         if new:
             self._changed = time.monotonic()
-        self.looked = True
+        self.looked = self.following.caught_up or not new
         if self.following.caught_up or not new:
             self._tell_news()
+        return bool(new)
 
     def _tell_news(self) -> None:
         timeline = self.following.timeline

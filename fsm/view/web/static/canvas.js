@@ -6,6 +6,8 @@ const LEAST = 0.05;
 const MOST = 4;
 const READABLE = 0.7; // the scale at which words are read, and to which a followed state is brought
 const MARGIN = 40;
+const GLIDE = 400; // ms
+const STILL = matchMedia("(prefers-reduced-motion: reduce)");
 
 /** A box in which a picture lies, moved and scaled as one. */
 export class Canvas {
@@ -15,6 +17,7 @@ export class Canvas {
     this.x = 0;
     this.y = 0;
     this.scale = 1;
+    this.moved_at = 0;
     this.width = Number(svg.getAttribute("width")) || 800;
     this.height = Number(svg.getAttribute("height")) || 600;
     svg.classList.add("drawing");
@@ -25,7 +28,9 @@ export class Canvas {
   }
 
   apply(smooth = false) {
-    const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
+    const now = performance.now();
+    const still = STILL.matches || now - this.moved_at < GLIDE; // where one glide would cut the other off, the picture jumps
+    this.moved_at = now;
     this.svg.classList.toggle("gliding", smooth && !still);
     this.svg.style.transform = `translate(${this.x}px, ${this.y}px) scale(${this.scale})`;
   }
@@ -103,6 +108,7 @@ export class Canvas {
     const { clientWidth: w, clientHeight: h } = this.element;
     if (!w || !h) return;
     if (!this.fitted) this.fit();
+    const from = { x: this.x, y: this.y, scale: this.scale };
     const at = element.getBBox();
     const own = element.getCTM();
     const root = this.svg.getCTM();
@@ -121,6 +127,6 @@ export class Canvas {
       this.x = w / 2 - (x + at.width / 2) * this.scale;
       this.y = height > h - 2 * MARGIN ? MARGIN - y * this.scale : h / 2 - (y + at.height / 2) * this.scale;
     }
-    this.apply(true);
+    if (this.x !== from.x || this.y !== from.y || this.scale !== from.scale) this.apply(true);
   }
 }

@@ -59,13 +59,15 @@ export function duration(seconds) {
   return `${Math.round(seconds / 86400)} d`;
 }
 
+const TIME = new Intl.DateTimeFormat([], { hour: "numeric", minute: "2-digit", second: "2-digit", hour12: false }); // made once: it is dear
+
 /** A Unix time or an ISO moment as a local time of day, with the date where it is not today's.
  * @param {number | string} moment
  */
 export function clock(moment) {
   const at = new Date(typeof moment === "number" ? moment * 1000 : moment);
   const today = new Date().toDateString() === at.toDateString();
-  const time = at.toLocaleTimeString([], { hour12: false });
+  const time = TIME.format(at);
   return today ? time : `${at.toLocaleDateString()} ${time}`;
 }
 

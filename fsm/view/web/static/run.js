@@ -73,9 +73,9 @@ export class RunPage {
       this.later();
       return;
     }
-    if (!header.status.caught_up && header.status.state === "running") {
+    if (!header.status.caught_up && !["absent", "unreadable", "newer format"].includes(header.status.state)) {
       this.tell(`Reading the journal: ${header.status.records} records so far.`);
-      this.again = setTimeout(() => this.start(), 200);
+      this.again = setTimeout(() => this.start(), 50);
       return;
     }
     this.header = header;
@@ -108,7 +108,7 @@ export class RunPage {
       change: (changes) => this.changed(changes),
       live: (now) => {
         this.beyond = now;
-        if (this.seq === null) this.render();
+        this.renderSoon();
       },
       status: (status) => {
         this.status = status;
@@ -136,9 +136,9 @@ export class RunPage {
     if (fresh.length && fresh[0].seq !== this.tip.seq + 1) return this.restart(this.born);
     for (const change of fresh) this.tip.apply(change);
     this.beyond = { stack: null, m: {} };
-    if (this.seq === null) this.render();
+    this.renderSoon();
     await this.past.append(fresh);
-    this.slider.extent(this.past.last, this.past.marks);
+    this.renderSoon();
     if (this.seq === null) this.beside();
     if (fresh.some((c) => c.row.artifacts)) this.loadPanels();
     return undefined;
@@ -259,6 +259,16 @@ export class RunPage {
     this.awaited = machine?.includes("/") && !this.chart(machine) ? machine : null;
     this.turnTo(machine && this.chart(machine) ? machine : this.atWork());
     this.seek(to);
+  }
+
+  /** Show what is now in the next frame: once, however much happens until then. */
+  renderSoon() {
+    this.frame ??= requestAnimationFrame(() => {
+      this.frame = null;
+      if (this.closed || !this.tip) return;
+      this.slider.extent(this.past.last, this.past.marks);
+      if (this.seq === null) this.render();
+    });
   }
 
   render() {
@@ -489,6 +499,7 @@ export class RunPage {
     this.closed = true;
     clearTimeout(this.again);
     clearTimeout(this.turnTimer);
+    cancelAnimationFrame(this.frame);
     this.slider.close();
     this.feed?.close();
     for (const run of this.followed.values()) run.close();
