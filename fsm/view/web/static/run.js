@@ -193,15 +193,17 @@ export class RunPage {
   }
 
   /** The address says something else. */
-  steer() {
+  async steer() {
     if (!this.tip) return;
     const { machine, state, seq, panel } = spot();
     this.state = state ?? null;
     this.panel = panel ?? (state ? "state" : "now");
     this.following(!machine, true);
     const to = seq === undefined || !/^\d+$/.test(seq) ? null : Number(seq);
+    if (to !== null) await this.seek(to); // what is brought into view is where the run stood then
+    if (this.closed) return;
     this.turnTo(machine && this.header.machines[machine] ? machine : this.atWork());
-    this.seek(to);
+    if (to === null) this.seek(null);
   }
 
   render() {
@@ -294,6 +296,7 @@ export class RunPage {
     this.sayFold();
     this.showChosen();
     this.render();
+    if (!this.follow && !this.state) picture.open(this.standing());
     return undefined;
   }
 
