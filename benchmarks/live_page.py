@@ -171,7 +171,7 @@ def page(chromium: Any) -> Iterator[Any]:
 
 def ahead(one: Any) -> float:
     """Seconds that the page's clock is ahead of this process's: the closest of several questions."""
-    found = []
+    found: list[tuple[float, float]] = []
     for _ in range(20):
         before = time.time()
         there = one.evaluate("bench.clock()") / 1000
@@ -267,7 +267,8 @@ def _busy(devtools: Any) -> float:
 
 def opening(store: Path, count: int, rounds: int) -> dict[str, Any]:
     """From an address to the picture of the newest record: by a server that has not looked at the run, then by the same."""
-    first, again = [], []
+    first: list[float] = []
+    again: list[float] = []
     with browser() as chromium:
         with served(store) as address, page(chromium) as one:  # what is read from disk once
             one.goto(address)

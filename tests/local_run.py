@@ -32,7 +32,7 @@ class Place:
     def environment(self) -> dict[str, str]:
         """The environment of commands: nothing of the test run's own, and nothing kept from another run."""
         plain = {k: v for k, v in os.environ.items() if not k.startswith(("PYTEST_", "FSM_")) and k != "CI"}
-        return plain | {"FSM_CACHE": str(self.home / "cache"), "OMP_NUM_THREADS": "1"}
+        return plain | {"BROWSER": "true", "FSM_CACHE": str(self.home / "cache"), "OMP_NUM_THREADS": "1"}
 
     def start(self, *words: str, **options: Any) -> subprocess.Popen[str]:
         """Give a command as the README writes it: `fsm ...`, or that of a virtual environment's Python."""

@@ -29,7 +29,11 @@ WORDS = {
 }
 """What the README's words in capitals stand for; by the command before them where that decides."""
 ALONE = "fsm run configs/local.yaml --machine "
-COMMANDS = [command for command in readme.shown() if not command.startswith(ALONE)]
+ENDLESS = [
+    command for command in readme.shown() if command.startswith("fsm watch") and "--terminal" not in command
+]
+"""They serve a page until they are interrupted: tests/fsm/view/web looks at it. What options they show is looked at here."""
+COMMANDS = [c for c in readme.shown() if not c.startswith(ALONE) and c not in ENDLESS]
 PHASES = {
     command.removeprefix(ALONE).split()[0]: command for command in readme.shown() if command.startswith(ALONE)
 }

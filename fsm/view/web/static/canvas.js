@@ -8,6 +8,7 @@ const READABLE = 0.7; // the scale at which words are read, and to which a follo
 const MARGIN = 40;
 const GLIDE = 400; // ms
 const STILL = matchMedia("(prefers-reduced-motion: reduce)");
+const TINY = 0.45; // the scale below which a whole picture shows no more than its outline
 
 /** A box in which a picture lies, moved and scaled as one. */
 export class Canvas {
@@ -24,7 +25,8 @@ export class Canvas {
     this.element = el("div", { class: "canvas", onwheel: (e) => this.wheel(e), onpointerdown: (e) => this.grab(e), onkeydown: (e) => this.key(e) }, svg);
     this.element.addEventListener("click", (e) => this.dragged && (e.stopPropagation(), e.preventDefault()), true);
     this.fitted = false;
-    new ResizeObserver(() => !this.fitted && this.fit()).observe(this.element);
+    this.whole = true; // until a part was looked for
+    new ResizeObserver(() => (this.whole || !this.fitted) && this.fit()).observe(this.element);
   }
 
   apply(smooth = false) {
@@ -42,13 +44,20 @@ export class Canvas {
     this.scale = Math.min(1, (w - 16) / this.width, (h - 16) / this.height);
     this.x = (w - this.width * this.scale) / 2;
     this.y = (h - this.height * this.scale) / 2;
-    this.fitted = true;
+    this.fitted = this.whole = true;
     this.apply(true);
+  }
+
+  /** Whether the whole picture can be read, more or less. */
+  get overseen() {
+    if (!this.fitted) this.fit();
+    return !this.fitted || Math.min((this.element.clientWidth - 16) / this.width, (this.element.clientHeight - 16) / this.height) >= TINY;
   }
 
   /** @param {number} factor @param {number} [cx] @param {number} [cy] the point that stays where it is */
   zoom(factor, cx = this.element.clientWidth / 2, cy = this.element.clientHeight / 2, smooth = false) {
     const scale = Math.min(MOST, Math.max(LEAST, this.scale * factor));
+    this.whole = false;
     this.x = cx - ((cx - this.x) * scale) / this.scale;
     this.y = cy - ((cy - this.y) * scale) / this.scale;
     this.scale = scale;
@@ -59,6 +68,7 @@ export class Canvas {
     event.preventDefault();
     const box = this.element.getBoundingClientRect();
     if (event.shiftKey && !event.ctrlKey) {
+      this.whole = false;
       this.x -= event.deltaY || event.deltaX;
       this.apply();
     } else {
@@ -74,6 +84,7 @@ export class Canvas {
     const move = (e) => {
       if (!this.dragged && Math.hypot(e.clientX - from.cx, e.clientY - from.cy) < 4) return;
       this.dragged = true;
+      this.whole = false;
       this.moved?.();
       this.x = e.clientX - from.x;
       this.y = e.clientY - from.y;
@@ -92,6 +103,7 @@ export class Canvas {
   key(event) {
     const pan = { ArrowLeft: [60, 0], ArrowRight: [-60, 0], ArrowUp: [0, 60], ArrowDown: [0, -60] }[event.key];
     if (pan && (event.shiftKey || event.target === this.element)) {
+      this.whole = false;
       this.x += pan[0];
       this.y += pan[1];
       this.apply();
@@ -116,7 +128,10 @@ export class Canvas {
     const to = root.inverse().multiply(own);
     const x = to.a * at.x + to.e;
     const y = to.d * at.y + to.f;
-    if (readable && this.scale < READABLE) this.scale = READABLE;
+    if (readable && this.scale < READABLE) {
+      this.scale = READABLE;
+      this.whole = false;
+    }
     const left = this.x + x * this.scale;
     const top = this.y + y * this.scale;
     const width = at.width * this.scale;
@@ -124,6 +139,7 @@ export class Canvas {
     const across = left >= MARGIN && left + width <= w - MARGIN;
     const down = top >= MARGIN && top + height <= h - MARGIN;
     if (!across || !down) {
+      this.whole = false;
       this.x = w / 2 - (x + at.width / 2) * this.scale;
       this.y = height > h - 2 * MARGIN ? MARGIN - y * this.scale : h / 2 - (y + at.height / 2) * this.scale;
     }

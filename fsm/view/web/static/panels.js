@@ -73,7 +73,12 @@ function page(said) {
 }
 
 function rules(of) {
-  return el("details", {}, el("summary", {}, `Why this score: ${of.length} rules`), el("table", { class: "rules" }, el("tbody", {}, ...of.map(([rule, why]) => el("tr", {}, el("th", { scope: "row" }, rule), el("td", {}, why))))));
+  return el("details", {}, el("summary", {}, `Why this score: ${of.length} rules`), el("table", { class: "rules" }, el("tbody", {}, ...of.map(([rule, why]) => el("tr", {}, el("th", { scope: "row" }, ...breakable(rule)), el("td", {}, why))))));
+}
+
+/** A dotted name that a line may break after its dots. */
+function breakable(name) {
+  return name.split(/(?<=\.)/).flatMap((part, n) => (n ? [el("wbr"), part] : [part]));
 }
 
 /** Lines with intervals; what they show is in a table besides. @param {any} said */
@@ -83,13 +88,12 @@ function plot(said) {
   const xs = points.map((p) => p[0]);
   const ys = points.flatMap((p) => p.slice(1)).filter((v) => v !== null);
   const [x0, x1] = [Math.min(...xs), Math.max(...xs)];
-  let [y0, y1] = [said.from ?? Math.min(...ys), said.to ?? Math.max(...ys)];
-  if (y0 === y1) [y0, y1] = [y0 - 0.5, y1 + 0.5];
+  const ticks = round(said.from ?? Math.min(...ys), said.to ?? Math.max(...ys));
+  const [y0, y1] = [ticks[0], ticks[ticks.length - 1]];
   const x = (v) => PAD.left + ((x1 === x0 ? 0.5 : (v - x0) / (x1 - x0)) * (W - PAD.left - PAD.right));
   const y = (v) => H - PAD.bottom - ((v - y0) / (y1 - y0)) * (H - PAD.top - PAD.bottom);
   const svg = svgEl("svg", { viewBox: `0 0 ${W} ${H}`, class: "plot", role: "img", "aria-label": `${said.title} by ${said.x}` });
-  for (let i = 0; i <= 4; i++) {
-    const v = y0 + ((y1 - y0) * i) / 4;
+  for (const v of ticks) {
     svg.append(svgEl("line", { class: "grid", x1: PAD.left, x2: W - PAD.right, y1: y(v), y2: y(v) }), svgEl("text", { x: PAD.left - 6, y: y(v) + 4, "text-anchor": "end" }, short(v)));
   }
   for (const v of [...new Set(xs)]) if (xs.length < 200) svg.append(svgEl("text", { x: x(v), y: H - PAD.bottom + 16, "text-anchor": "middle" }, v));
@@ -97,6 +101,17 @@ function plot(said) {
   said.lines.forEach((line, n) => series(svg, line, n, x, y));
   const keys = said.lines.map((line, n) => el("li", { class: `line${n % 4}` }, key(line, n), ` ${line.name}`));
   return el("figure", {}, svg, el("figcaption", {}, el("ul", { class: "keys" }, ...keys)), table(said));
+}
+
+/** Round numbers from `low` or below it to `high` or above it, four to seven of them. */
+function round(low, high) {
+  if (low === high) [low, high] = [low - 0.5, high + 0.5];
+  const rough = (high - low) / 5;
+  const unit = 10 ** Math.floor(Math.log10(rough));
+  const step = unit * [1, 2, 2.5, 5, 10].find((k) => k * unit >= rough * 0.999);
+  const ticks = [];
+  for (let k = Math.floor(low / step + 1e-9); (k - 1) * step < high - 1e-9 * step; k++) ticks.push(Number((k * step).toPrecision(12)));
+  return ticks;
 }
 
 function series(svg, line, n, x, y) {

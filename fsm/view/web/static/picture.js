@@ -166,13 +166,13 @@ export class Picture {
     if (held.composite && view.inside) parts.push(`${view.seen ?? 0}/${view.inside}`);
     const text = parts.join(" ");
     if (!held.mark) {
-      held.mark = svgEl("g", { class: "fsm-pill" }, svgEl("rect", { rx: 8, height: 16, y: -8 }), svgEl("text", { y: 4 }));
+      held.mark = svgEl("g", { class: "fsm-pill" }, svgEl("rect", { rx: 9, height: 18, y: -9 }), svgEl("text", { y: 4.5 }));
       this.plates.append(held.mark);
       held.mark.classList.toggle("fsm-hidden", this.hidden(path));
     }
     for (const look of ["active", "visited", "failed"]) held.mark.classList.toggle(`fsm-${look}`, view.look === look);
     held.mark.lastChild.textContent = text;
-    const wide = 10 + text.length * 6.3;
+    const wide = 11 + text.length * 7.2;
     held.mark.firstChild.setAttribute("width", String(wide));
     held.mark.firstChild.setAttribute("x", String(-wide / 2));
     const [x, y, width] = this.boxes[path] ?? [0, 0, 0];
@@ -250,6 +250,15 @@ export class Picture {
     const around = [...this.folded].filter((f) => path.startsWith(`${f}.`)).sort()[0]; // what is folded is shown by its box
     const held = this.states.get(around ?? path);
     if (held) this.canvas.show(held.group, true);
+  }
+
+  /** The whole, or of a picture too large to be read so, the part that the run stands in, or began in, or the beginning. @param {string[]} paths */
+  open(paths) {
+    if (this.canvas.overseen) return;
+    const shown = paths.filter((p) => this.states.has(p));
+    const simple = [...this.states].filter(([, held]) => !held.composite).map(([path]) => path);
+    const first = simple.find((path) => this.shown.get(path)?.visits) ?? simple[0];
+    if (shown.length || first) this.reveal(shown.length ? shown[shown.length - 1] : first);
   }
 
   /** Bring what the run stands in into view. @param {string[]} paths */

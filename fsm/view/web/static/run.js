@@ -248,7 +248,7 @@ export class RunPage {
   }
 
   /** The address says something else. */
-  steer() {
+  async steer() {
     if (!this.tip) return;
     const { machine, state, seq, panel } = spot();
     this.state = state ?? null;
@@ -257,8 +257,10 @@ export class RunPage {
     const to = seq === undefined || !/^\d+$/.test(seq) ? null : Number(seq);
     if (machine?.includes("/")) this.follows(machine.split("/")[0]);
     this.awaited = machine?.includes("/") && !this.chart(machine) ? machine : null;
+    if (to !== null) await this.seek(to); // what is brought into view is where the run stood then
+    if (this.closed) return;
     this.turnTo(machine && this.chart(machine) ? machine : this.atWork());
-    this.seek(to);
+    if (to === null) this.seek(null);
   }
 
   /** Show what is now in the next frame: once, however much happens until then. */
@@ -364,6 +366,7 @@ export class RunPage {
     this.sayFold();
     this.showChosen();
     this.render();
+    if (!this.follow && !this.state) picture.open(this.standing());
     return undefined;
   }
 

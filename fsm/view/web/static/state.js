@@ -28,8 +28,8 @@ export class StatePanel {
     this.machine = machine;
     this.path = path;
     fill(this.head, el("header", {}, el("h2", {}, path), el("button", { type: "button", class: "close", "data-key": "close", "aria-label": "Close the state", onclick: this.close }, "✕")), el("p", {}, badge(view.look), ` in ${machine}`), facts(view, level), view.error && el("p", { class: "trouble" }, view.error));
-    const wanted = `${machine}/${path}/${view.visits}/${view.errors}/${view.skipped}/${view.label}/${seq <= this.upTo ? seq : ""}`;
-    if (wanted !== this.asked) {
+    const wanted = `${machine}/${path}/${view.visits}/${view.errors}/${view.skipped}/${view.label}/${view.look === "failed" ? seq : ""}`; // a recovery goes on without it
+    if (wanted !== this.asked || seq < this.upTo) {
       this.asked = wanted;
       this.upTo = seq;
       this.load(machine, path, seq);
