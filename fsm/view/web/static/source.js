@@ -114,13 +114,21 @@ export class EmbeddedRun {
   /** @param {string} machine @param {string} state @param {number} at */
   async records(machine, state, at) {
     const own = [];
+    const recovery = [];
+    const failed = new Set(); // places from which a recovery was entered that is not over
     for (const chunk of this.held.chunks) {
       for (const { row } of chunk.changes) {
         if (row.seq > at) break;
-        if (row.machine === machine && (row.from === state || row.from?.startsWith(`${state}.`))) own.push(row);
+        if (row.machine === machine && (row.from === state || row.from?.startsWith(`${state}.`))) {
+          own.push(row);
+          if (row.recovery) failed.add(row.place);
+          else failed.delete(row.place);
+        } else if ([...failed].some((place) => row.place?.startsWith(`${place} > `))) {
+          recovery.push(row);
+        }
       }
     }
-    return { records: own.slice(-12), recovery: [] };
+    return { records: own.slice(-12), recovery: recovery.slice(-12) };
   }
 
   async record() {

@@ -82,14 +82,14 @@ def test_the_tabs_go_with_the_machines_of_the_stack(
 def test_a_run_that_is_followed_has_its_machines_among_the_tabs_now_and_in_the_past(
     configured: Callable[..., Path], works: Works, opened: Opened
 ) -> None:
-    works.run(configured(follow="van"))
-    van = works.start("-m", "toys.drive", str(configured(run="van", machine="oven", pause=0.8)), "none")
     _, url = works.serve("bread")
     opened.page.goto(url)
+    works.run(configured(follow="van"))
+    opened.page.locator('.stack li:has-text("Deliver")').wait_for()
+    van = works.start("-m", "toys.drive", str(configured(run="van", machine="oven", pause=0.8)), "none")
     tab = opened.page.locator('[role="tab"][data-machine="van/oven"]')
     opened.page.locator('[role="tab"][data-machine="van/oven"][aria-selected="true"]').wait_for()
     opened.page.evaluate(WATCH_LOOKS)
-    opened.page.locator('.stack li:has-text("Deliver")').wait_for()
     opened.page.locator('.stack li:has-text("van/oven")').wait_for()
     opened.state("CheckTemperature").wait_for()
     assert van.wait(60) == 0
@@ -97,12 +97,12 @@ def test_a_run_that_is_followed_has_its_machines_among_the_tabs_now_and_in_the_p
     assert "CleanOven" in opened.page.evaluate("window.lit")
     tab.click()
     until(lambda: opened.looks() == projected(works, "van", 1000, "oven"))
+    records = works.records("bread")
     opened.page.get_by_role("slider", name="Record of the journal").focus()
     opened.page.keyboard.press("ArrowLeft")
     opened.page.keyboard.press("ArrowLeft")
-    opened.page.locator(".slider.past").wait_for()
-    seq = int(re.search(r"seq=(\d+)", until(lambda: re.search(r"seq=\d+", opened.page.url))[0])[1])  # type: ignore[index]
-    moment = works.records("bread")[seq]["time"]
+    opened.page.locator(f'output:text("record {len(records) - 3} of")').wait_for()
+    moment = records[-3]["time"]
     last = sum(record["time"] <= moment for record in works.records("van")) - 1
     until(lambda: opened.looks() == projected(works, "van", last, "oven"))
     looks, link = opened.looks(), opened.page.url
@@ -334,6 +334,9 @@ def test_the_file_of_a_run_opens_offline_with_the_same_slider(
     until(lambda: opened.looks() == projected(works, "bread", 1000, "oven"))
     opened.state("CheckTemperature").click()
     opened.page.locator(".records .error").first.wait_for()
+    assert opened.page.locator(".recovery > li .place").all_inner_texts() == [
+        f" Mishaps.{state}: " for state in ("Burnt", "OpenWindow", "TryAgain")
+    ]
     assert all(url.startswith("file:") for url in opened.asked)
 
 

@@ -21,6 +21,7 @@ from fsm.errors import ConfigError
 from fsm.store import open_store
 from fsm.view.web import panels, server
 from fsm.view.web.app import app
+from fsm.view.web.watched import Watching
 from tests.fsm.view.web.works import Works, until
 
 
@@ -122,6 +123,15 @@ def test_a_run_of_a_newer_format_and_one_with_a_torn_tail_are_told(bakery: Any, 
     assert (said["status"]["state"], said["status"]["records"]) == ("stopped", 4)
     (runs / "torn" / "journal.jsonl").write_bytes(b"".join(lines[:4]) + b"what is this\n")
     until(lambda: client.get("/api/runs/torn").json()["status"]["state"] == "unreadable")
+
+
+def test_the_runs_of_a_server_share_the_requests_of_a_minute(bakery: Any) -> None:
+    watching = Watching(open_store(bakery.store))
+    runs = [watching.run(name) for name in ("bread", "cake", "rolls")]
+    try:
+        until(lambda: [run.following._trail.share for run in runs] == [3, 3, 3])
+    finally:
+        watching.close()
 
 
 def test_a_package_whose_panels_cannot_be_loaded_is_told_beside_the_others(
