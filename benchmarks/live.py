@@ -155,7 +155,7 @@ def opening(count: int) -> dict[str, Any]:
 
 def transitions(directory: Path, name: str, watched: bool, pause: float) -> float:
     """Transitions a second of a runner that does nothing else, or works `pause` seconds in each, with or without followers."""
-    steps = TRANSITIONS if not pause else int(10 / pause)
+    steps = TRANSITIONS if not pause else int(3 / pause)
     machine = drawn("[*] --> A\nA --> A : On\nA --> [*] : Off", "loop", bounds={("A", "On"): "steps"})
     phase = Phase("loop")
 

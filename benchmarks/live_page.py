@@ -34,11 +34,19 @@ PATIENCE = 120  # seconds
 WATCHING = """
 (() => {
   const clock = () => performance.timeOrigin + performance.now();
-  const after = (then) => requestAnimationFrame(() => {
+  const later = (then) => {
     const { port1, port2 } = new MessageChannel();
     port1.onmessage = () => then(clock());
     port2.postMessage(0);
+  };
+  const asked = requestAnimationFrame.bind(window);
+  let inFrame = false; // what is changed now is painted in this frame, and not in the next one
+  window.requestAnimationFrame = (does) => asked((now) => {
+    inFrame = true;
+    later(() => (inFrame = false));
+    does(now);
   });
+  const after = (then) => (inFrame ? later(then) : asked(() => later(then)));
   const bench = (window.bench = { clock, after, seen: [], long: [], here: -1, waiting: null });
   new PerformanceObserver((list) => list.getEntries().forEach((e) => bench.long.push([e.startTime, e.duration]))).observe({ type: "longtask", buffered: true });
   const look = () => {
