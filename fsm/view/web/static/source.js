@@ -114,13 +114,19 @@ export class EmbeddedRun {
   /** @param {string} machine @param {string} state @param {number} at */
   async records(machine, state, at) {
     const own = [];
+    const recovery = [];
+    let failed = null; // the place whose recovery goes on: until it has a record of its own again
     for (const chunk of this.held.chunks) {
       for (const { row } of chunk.changes) {
         if (row.seq > at) break;
-        if (row.machine === machine && (row.from === state || row.from?.startsWith(`${state}.`))) own.push(row);
+        if (failed !== null && row.place?.startsWith(`${failed} > `)) recovery.push(row);
+        else if (row.place === failed) failed = null;
+        if (row.machine !== machine || (row.from !== state && !row.from?.startsWith(`${state}.`))) continue;
+        own.push(row);
+        if (row.kind === "error" && row.recovery) failed = row.place;
       }
     }
-    return { records: own.slice(-12), recovery: [] };
+    return { records: own.slice(-12), recovery: recovery.slice(-12) };
   }
 
   async record() {
