@@ -176,6 +176,32 @@ def test_a_link_says_what_one_sees(configured: Callable[..., Path], works: Works
     assert opened.looks() == looks
 
 
+def test_a_drawing_too_large_to_be_read_whole_is_opened_where_the_run_stood(
+    configured: Callable[..., Path], works: Works, opened: Opened
+) -> None:
+    assert works.run(configured()).wait(60) == 0
+    records = works.records("bread")
+    seq = next(r["seq"] for r in records if r.get("from") == "Preheat")
+    _, url = works.serve("bread")
+    opened.page.emulate_media(reduced_motion="reduce")
+    opened.page.set_viewport_size({"width": 1100, "height": 460})
+    opened.page.goto(f"{url}&machine=oven&seq={seq}")
+    opened.page.locator('.drawing .fsm-active[data-path="CheckTemperature"]').wait_for()
+    opened.page.locator('.drawing[style*="scale"]').wait_for()
+    until(lambda: opened.scale() >= 0.7)
+    stage = opened.page.locator(".stage").bounding_box()
+    until(lambda: inside(opened.state("CheckTemperature").bounding_box(), stage))
+    opened.page.get_by_role("button", name="The whole diagram").click()
+    until(lambda: opened.scale() < 0.45)
+    opened.page.set_viewport_size({"width": 1100, "height": 900})
+    until(lambda: opened.scale() > 0.5)  # the whole stays the whole
+
+
+def inside(box: dict[str, float], around: dict[str, float]) -> bool:
+    """Whether a box lies in another one."""
+    return around["y"] <= box["y"] and box["y"] + box["height"] <= around["y"] + around["height"]
+
+
 def test_the_journal_is_played(configured: Callable[..., Path], works: Works, opened: Opened) -> None:
     assert works.run(configured()).wait(60) == 0
     last = len(works.records("bread")) - 1

@@ -100,6 +100,13 @@ class Opened:
         """Wait until the page says that the run stands so."""
         self.page.locator(f'.trail [role="status"] .badge:text("{word}")').wait_for()
 
+    def scale(self) -> float:
+        """How large the drawing is shown."""
+        found: float = self.page.evaluate(
+            "(e => e.getBoundingClientRect().width / e.clientWidth)(document.querySelector('.drawing'))"
+        )
+        return found
+
     def looks(self) -> dict[str, str]:
         """How the states of the shown drawing look."""
         found: dict[str, str] = self.page.evaluate(
