@@ -179,8 +179,8 @@ def test_a_drawing_that_never_ends_is_an_error(monkeypatch: pytest.MonkeyPatch, 
 
 def test_a_drawing_that_never_ends_does_not_outlive_a_program_that_was_killed() -> None:
     """Nobody waits for the engine here, as when its program is gone: it ends by itself."""
-    frozen = "stateDiagram-v2\n[*] --> A\nstate A {\n  A --> A : again\n}\n"
-    asked = json.dumps({"do": "svg", "seconds": 0.1, "text": frozen, "config": mermaid_draw.CONFIG})
+    long = "stateDiagram-v2\n" + "".join(f"S{n} --> S{n + 1} : on to the next\n" for n in range(400))
+    asked = json.dumps({"do": "svg", "seconds": 0.1, "text": long, "config": mermaid_draw.CONFIG})
     command = [sys.executable, "-I", str(mermaid_draw.ENGINE)]
     done = subprocess.run(command, input=asked, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout) == (-signal.SIGALRM, "")
