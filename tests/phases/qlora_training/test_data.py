@@ -43,7 +43,14 @@ def test_a_line_that_is_not_json_is_named(tmp_path: Path) -> None:
     path = tmp_path / "train.jsonl"
     path.write_text('{"messages": []}\n\n{"messages"\n')
     with pytest.raises(InvalidStructure, match=r"train\.jsonl, line 3"):
-        data.read_jsonl(path)
+        data.read_valid(path, path.name)
+
+
+def test_what_a_student_said_is_read_as_it_was_written(tmp_path: Path) -> None:
+    rows = [{"text": "int a;\0 // \u2028 \x85"}, {"text": ""}]
+    path = tmp_path / "outputs.jsonl"
+    path.write_text(data.lines(rows), "utf-8")
+    assert data.read_jsonl(path) == rows
 
 
 def test_loss_is_taken_on_the_completion_and_its_end_only(micro: Path) -> None:

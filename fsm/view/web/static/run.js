@@ -1,13 +1,14 @@
 // One run: its machines as tabs, the picture of one, the journal below it, and what is to be said beside it.
 
-import { SIGNS, badge, clock, duration, el, fill, tabKey } from "./dom.js";
+import { SIGNS, badge, clock, el, fill, tabKey } from "./dom.js";
 import { go, machineOf, spot } from "./address.js";
 import { Feed } from "./feed.js";
 import { Followed, tabWords } from "./followed.js";
 import { Past } from "./timeline.js";
 import { Picture, legend } from "./picture.js";
 import { Slider } from "./slider.js";
-import { StatePanel, what } from "./state.js";
+import { now } from "./now.js";
+import { StatePanel } from "./state.js";
 import { Panels } from "./panels.js";
 
 const RECENT = 12;
@@ -476,26 +477,10 @@ export class RunPage {
   }
 
   async showNow() {
-    const { facts, seq } = this.shown;
+    const { seq } = this.shown;
     const rows = seq < 0 ? [] : await this.past.rows(seq, RECENT).catch(() => []);
     if (this.shown.seq !== seq) return;
-    const { ended, stopped } = facts;
-    const said = [
-      ended && el("p", { class: "ending" }, badge(ended.outcome), ` ${ended.label ? `by “${ended.label}”, ` : ""}after ${ended.last}`),
-      !ended && stopped && el("p", { class: "trouble" }, `Stopped: ${stopped}`),
-      this.levels.length ? el("ol", { class: "stack" }, ...this.levels.map((l) => this.level(l))) : null,
-      this.watching && this.seq === null && el("p", {}, "It follows run ", el("a", { href: `#run=${encodeURIComponent(this.watching.run)}` }, this.watching.run), ` (${this.watching.state}${this.watching.place ? `: ${this.watching.place}` : ""})`),
-      el("dl", { class: "facts" }, ...[["records", seq + 1], ["artifacts", facts.artifacts], ["errors", facts.errors], ["begun", facts.began && clock(facts.began)], ["since then", facts.began && duration(this.shown.t - facts.began)], ["runner", this.seq === null && this.status.runner && `process ${this.status.runner.pid} on ${this.status.runner.host}`]].filter(([, v]) => v || v === 0).map(([k, v]) => el("div", {}, el("dt", {}, k), el("dd", {}, v)))),
-      el("h2", {}, "Newest records"),
-      el("ol", { class: "records" }, ...rows.toReversed().map((row) => el("li", { class: row.kind }, el("button", { type: "button", class: "seq", "data-key": row.seq, "aria-label": `Go to record ${row.seq}`, onclick: () => this.seek(row.seq) }, `#${row.seq}`), row.place ? el("span", { class: "place" }, ` ${row.place} `) : " ", what(row), el("small", { class: "quiet" }, ` ${clock(row.time)}`)))),
-    ];
-    fill(this.nowPanel, ...said);
-  }
-
-  level(level) {
-    const { progress } = level;
-    const bar = progress && el("span", { class: "meter" }, el("progress", { "aria-label": `Progress of ${level.state}`, max: progress.total || null, value: progress.total ? progress.done : null }), ` ${progress.done}${progress.total ? ` of ${progress.total}` : ""} ${progress.note}`);
-    return el("li", {}, el("button", { type: "button", class: "link", "data-key": level.tab + level.state, onclick: () => (this.pick(level.tab), this.choose(level.state)) }, level.state), el("span", { class: "quiet" }, ` ${level.tab}${level.visit > 1 ? `, visit ${level.visit}` : ""}, since ${clock(level.since)}`), level.overview?.length ? el("div", { class: "quiet" }, `seen from above: ${level.overview.join(" or ")}`) : null, bar);
+    fill(this.nowPanel, ...now(this, rows));
   }
 
   close() {

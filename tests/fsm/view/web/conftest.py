@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -39,15 +41,22 @@ def works(tmp_path: Path, cache: Path) -> Iterator[Works]:
     made.end()
 
 
-@pytest.fixture(scope="session")
-def chromium() -> Iterator[Any]:
+@functools.cache
+def _launched() -> Any:
+    """One browser for all tests of the process, wherever they stand: Playwright cannot be begun twice in one."""
     from playwright.sync_api import sync_playwright
 
+    playwright = sync_playwright().start()
+    browser = playwright.chromium.launch(executable_path=listed.chromium(), args=["--no-sandbox"])
+    atexit.register(playwright.stop)
+    atexit.register(browser.close)
+    return browser
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Any:
     require("chromium")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=listed.chromium(), args=["--no-sandbox"])
-        yield browser
-        browser.close()
+    return _launched()
 
 
 @pytest.fixture
