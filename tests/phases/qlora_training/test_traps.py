@@ -102,7 +102,7 @@ def test_no_library_loads_kernels_from_the_hub(tmp_path: Path) -> None:
     package = tmp_path / "kernels"
     package.mkdir()
     (package / "__init__.py").write_text("raise SystemExit('kernels was imported')")
-    said = "from phases.qlora_training import hub; hub.quiet(False); import bitsandbytes, transformers.integrations"
+    said = "from phases.student import hub; hub.quiet(False); import bitsandbytes, transformers.integrations"
     # bitsandbytes asks on CPUs with AVX512-BF16 only; the last line stands for it elsewhere
     tried = "\ntry:\n    from kernels import get_kernel\nexcept ImportError:\n    print('not there')"
     path = os.pathsep.join([str(tmp_path), str(Path(__file__).parents[3])])
