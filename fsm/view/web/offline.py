@@ -30,6 +30,7 @@ ORDER = [
     "picture",
     "slider",
     "state",
+    "now",
     "panels",
     "followed",
     "runs",
