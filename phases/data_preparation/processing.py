@@ -6,12 +6,13 @@ from dataclasses import dataclass, field
 
 from phases.data_preparation.examples import (
     Example,
+    Origin,
     choose_split,
     choose_template,
     completion_example,
     function_example,
 )
-from phases.data_preparation.functions import Function, extract_functions, language
+from phases.data_preparation.functions import Found, Function, find_functions
 
 
 @dataclass
@@ -27,7 +28,7 @@ class SourceFile:
     seed: int
     min_completion_chars: int
     text: str = ""
-    functions: list[Function] = field(default_factory=list)
+    found: Found = Found("C", (), ())
     at: int = 0
     template: int = 0
     split: int = 0
@@ -36,10 +37,18 @@ class SourceFile:
     skipped: str = ""
     examples: list[Example] = field(default_factory=list)
 
+    @property
+    def functions(self) -> tuple[Function, ...]:
+        return self.found.functions
+
+    @property
+    def origin(self) -> Origin:
+        return Origin(self.key, self.domain)
+
     def extract(self) -> str:
         """Find the functions; returns the label of ExtractFunctions."""
         self.text = self.text.replace("\r\n", "\n").replace("\r", "\n")
-        self.functions = extract_functions(self.text, language(self.key))
+        self.found = find_functions(self.key, self.text)
         if self.functions:
             return "Functions found"
         if len(self.text) > self.min_completion_chars:
@@ -58,9 +67,9 @@ class SourceFile:
     def format_output(self) -> str:
         """Add the example in hand; returns the label of FormatOutput."""
         if not self.functions:
-            self.examples.append(completion_example(self.head, self.rest, self.domain, self.key))
+            self.examples.append(completion_example(self.head, self.rest, self.found.language, self.origin))
             return "Example added"
         function = self.functions[self.at]
-        self.examples.append(function_example(function, self.template, self.domain, self.key))
+        self.examples.append(function_example(function, self.template, self.found.language, self.origin))
         self.at += 1
         return "Next function" if self.at < len(self.functions) else "Example added"
