@@ -39,7 +39,9 @@ _CALL = re.compile(rf"\s*({_WORD})\s*\((.*)\)\s*$", re.DOTALL)
 _TEST = re.compile(r"[A-Z][A-Z0-9_]*$")
 _SYSTEM_CALL = re.compile(r"(COMPAT_)?SYSCALL_DEFINE\d$")
 _FIRST_CALL = re.compile(rf"(~?{_WORD}(?:\s*(?:<[^<>]*>)?\s*::\s*~?{_WORD})*)\s*\(")
-_NO_NAME = re.compile(r"(?:__\w+|[A-Z][A-Z0-9_]+|decltype|alignas|noexcept|throw|requires|explicit|if|while|for|switch)$")
+_NO_NAME = re.compile(
+    r"(?:__\w+|[A-Z][A-Z0-9_]+|decltype|alignas|noexcept|throw|requires|explicit|if|while|for|switch)$"
+)
 _SPACE = re.compile(r"\s+")
 
 
@@ -112,7 +114,11 @@ def _declarator(node: Node | None) -> tuple[Node, Node | None] | None:
         if below is None and node.type in ("parenthesized_declarator", "reference_declarator"):
             below = next((n for n in node.named_children if n.type != "ERROR"), None)
         node = below
-    if node is None or node.has_error or (parameters is None and node.type not in ("operator_cast", "qualified_identifier")):
+    if (
+        node is None
+        or node.has_error
+        or (parameters is None and node.type not in ("operator_cast", "qualified_identifier"))
+    ):
         return None
     return node, parameters
 

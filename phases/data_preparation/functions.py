@@ -21,11 +21,80 @@ _SPACE = re.compile(r"\s+")
 _LINE_END = re.compile("\n")
 _NAME = re.compile(r"\b([A-Za-z_]\w*)\s*(\()?")
 _KEYWORDS = frozenset(
-    "if for while switch return sizeof typeof __typeof__ __typeof alignof _Alignof offsetof defined catch decltype static_assert"
-    " __attribute__ __builtin_expect likely unlikely assert new delete throw noexcept operator int char void bool float double"
-    " long short unsigned signed do else case and or not static_cast const_cast dynamic_cast reinterpret_cast const static"
-    " struct union enum auto volatile register break continue goto default true false NULL nullptr this try using template"
-    " typename class size_t ssize_t inline extern".split()
+    [
+        "if",
+        "for",
+        "while",
+        "switch",
+        "return",
+        "sizeof",
+        "typeof",
+        "__typeof__",
+        "__typeof",
+        "alignof",
+        "_Alignof",
+        "offsetof",
+        "defined",
+        "catch",
+        "decltype",
+        "static_assert",
+        "__attribute__",
+        "__builtin_expect",
+        "likely",
+        "unlikely",
+        "assert",
+        "new",
+        "delete",
+        "throw",
+        "noexcept",
+        "operator",
+        "int",
+        "char",
+        "void",
+        "bool",
+        "float",
+        "double",
+        "long",
+        "short",
+        "unsigned",
+        "signed",
+        "do",
+        "else",
+        "case",
+        "and",
+        "or",
+        "not",
+        "static_cast",
+        "const_cast",
+        "dynamic_cast",
+        "reinterpret_cast",
+        "const",
+        "static",
+        "struct",
+        "union",
+        "enum",
+        "auto",
+        "volatile",
+        "register",
+        "break",
+        "continue",
+        "goto",
+        "default",
+        "true",
+        "false",
+        "NULL",
+        "nullptr",
+        "this",
+        "try",
+        "using",
+        "template",
+        "typename",
+        "class",
+        "size_t",
+        "ssize_t",
+        "inline",
+        "extern",
+    ]
 )
 
 
@@ -87,9 +156,7 @@ def find_functions(key: str, text: str) -> Found:
     return Found(written_in, tuple(functions), tuple(left_out))
 
 
-def _function(
-    text: str, at: Definition, written_in: Language, lines: Sequence[int]
-) -> Function | LeftOut:
+def _function(text: str, at: Definition, written_in: Language, lines: Sequence[int]) -> Function | LeftOut:
     declarator = read_head(at.head, at.scope, written_in)
     if declarator is None:
         return LeftOut("", _line(lines, at.start), NO_NAME)

@@ -30,14 +30,47 @@ COMPLETION = "Complete this {language} source for {domain}:\n```{fence}\n{head}`
 
 _MOST = 8  # names in a list: more are no description
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
-_FILLING = frozenset("a an and are as at be by do does for from function in is it its of on or that the this to was with".split())
+_FILLING = frozenset(
+    [
+        "a",
+        "an",
+        "and",
+        "are",
+        "as",
+        "at",
+        "be",
+        "by",
+        "do",
+        "does",
+        "for",
+        "from",
+        "function",
+        "in",
+        "is",
+        "it",
+        "its",
+        "of",
+        "on",
+        "or",
+        "that",
+        "the",
+        "this",
+        "to",
+        "was",
+        "with",
+    ]
+)
 
 
 def prompt(function: Function, template: int, domain: str, language: Language) -> tuple[str, PromptFrom]:
     """(the prompt by a template's number, what it is made of)."""
     if says_more(function.doc.summary, function.name):
         asked = TEMPLATES[template].format(
-            language=language, domain=domain, name=function.name, signature=function.signature, summary=function.doc.summary
+            language=language,
+            domain=domain,
+            name=function.name,
+            signature=function.signature,
+            summary=function.doc.summary,
         )
         return asked + _details(function), "comment"
     facts = _facts(function)
