@@ -206,6 +206,8 @@ def write_train(ctx: Context) -> None:
 def write_val(ctx: Context) -> None:
     _write(ctx, "val")
     publishing.publish_report(ctx)
+    for path in ctx.workdir("data_preparation").iterdir():  # as large as the sources, and all of it is kept
+        path.unlink()
 
 
 def _listed(ctx: Context, domain: str) -> str:
