@@ -51,8 +51,7 @@ def above(text: str, at: int) -> tuple[int, int] | None:
     """
     start = end = None
     here = at
-    while True:
-        gap = len(text[:here].rstrip()) if here < 4096 else here - len(text[here - 4096 : here]) + len(text[here - 4096 : here].rstrip())
+    while gap := _behind_space(text, here):
         if text.count("\n", gap, here) > 1:
             break
         if text.endswith("*/", 0, gap):
@@ -60,13 +59,21 @@ def above(text: str, at: int) -> tuple[int, int] | None:
             if begin < 0 or start is not None or _behind_code(text, begin):
                 break
             return begin, gap
-        line = text.rfind("\n", 0, gap) + 1
-        begin = line + len(text[line:gap]) - len(text[line:gap].lstrip())
+        begin = text.rfind("\n", 0, gap) + 1
+        while text[begin] in " \t\f\v":
+            begin += 1
         if not text.startswith("//", begin):
             break
         start, end = begin, end or gap
         here = begin
     return (start, end) if start is not None and end is not None else None
+
+
+def _behind_space(text: str, at: int) -> int:
+    """The end of what is before a place, white space aside."""
+    while at and text[at - 1].isspace():
+        at -= 1
+    return at
 
 
 def _behind_code(text: str, at: int) -> bool:
