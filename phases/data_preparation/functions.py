@@ -18,13 +18,17 @@ from phases.data_preparation.tokens import blank
 _BEGINNING = 2000  # characters: enough for the names that a prompt has room for
 _WORD = re.compile(r"[A-Za-z_]\w*+(?: ?\()?")
 """A name, and the bracket of a call behind it."""
-_KEYWORDS = frozenset(
-    "if for while switch return sizeof typeof __typeof__ __typeof alignof _Alignof offsetof defined catch decltype static_assert"
-    " __attribute__ __builtin_expect likely unlikely assert new delete throw noexcept operator int char void bool float double"
-    " long short unsigned signed do else case and or not static_cast const_cast dynamic_cast reinterpret_cast const static"
-    " struct union enum auto volatile register break continue goto default true false NULL nullptr this try using template"
-    " typename class size_t ssize_t inline extern".split()
-)
+# fmt: off
+_KEYWORDS = frozenset({
+    "NULL", "_Alignof", "__attribute__", "__builtin_expect", "__typeof", "__typeof__", "alignof", "and", "assert",
+    "auto", "bool", "break", "case", "catch", "char", "class", "const", "const_cast", "continue", "decltype",
+    "default", "defined", "delete", "do", "double", "dynamic_cast", "else", "enum", "extern", "false", "float",
+    "for", "goto", "if", "inline", "int", "likely", "long", "new", "noexcept", "not", "nullptr", "offsetof",
+    "operator", "or", "register", "reinterpret_cast", "return", "short", "signed", "size_t", "sizeof", "ssize_t",
+    "static", "static_assert", "static_cast", "struct", "switch", "template", "this", "throw", "true", "try",
+    "typename", "typeof", "union", "unlikely", "unsigned", "using", "void", "volatile", "while",
+})
+# fmt: on
 
 
 @dataclass(frozen=True)
