@@ -18,7 +18,7 @@ import pytest
 
 from fsm.errors import Unanswered
 from phases.data_preparation.archive import pack, unpack
-from phases.data_preparation.sources import LocalSource, Object, Source, open_source
+from phases.data_preparation.sources import Listing, LocalSource, Object, Source, open_source
 from phases.errors import AccessDenied, EmptyDataset, InvalidStructure, NoCredentials
 
 
@@ -148,7 +148,7 @@ def test_a_directory_is_listed_in_the_key_order_of_s3(tmp_path: Path) -> None:
         (tmp_path / key).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / key).write_text("int x;")
     # as strings: "-" and "." come before "/"
-    assert [file.key for file in LocalSource(tmp_path).list("tsn")] == [
+    assert [file.key for file in LocalSource(tmp_path).list("tsn").files] == [
         "tsn/a-b.c",
         "tsn/a.c",
         "tsn/a/x.c",
@@ -157,7 +157,7 @@ def test_a_directory_is_listed_in_the_key_order_of_s3(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_is_not_there_is_empty(tmp_path: Path) -> None:
-    assert LocalSource(tmp_path).list("tsn") == []
+    assert LocalSource(tmp_path).list("tsn") == Listing(there=False)
 
 
 def test_a_directory_that_is_not_there_is_said_so(tmp_path: Path) -> None:
@@ -178,8 +178,8 @@ def test_a_bucket_is_listed_over_all_its_pages_and_read(bucket: Bucket) -> None:
         "q/y.c": b"no",
     }
     source = open_source("s3://raw/p", endpoint_url=bucket.url, region="us-east-1")
-    found = source.list("tsn")
-    assert found == sorted(Object(key.removeprefix("p/"), len(key.encode())) for key in keys)
+    found = source.list("tsn").files
+    assert [*found] == sorted(Object(key.removeprefix("p/"), len(key.encode())) for key in keys)
     assert source.read("tsn/b c.c") == b"p/tsn/b c.c"
     assert source.url == "s3://raw/p"
 
@@ -187,7 +187,7 @@ def test_a_bucket_is_listed_over_all_its_pages_and_read(bucket: Bucket) -> None:
 def test_a_bucket_without_prefix_is_read_from_its_root(bucket: Bucket) -> None:
     bucket.objects = {"tsn/a.c": b"1"}
     source = open_source("s3://raw", endpoint_url=bucket.url, region="us-east-1")
-    assert source.list("tsn") == [Object("tsn/a.c", 1)]
+    assert source.list("tsn").files == (Object("tsn/a.c", 1),)
     assert source.read("tsn/a.c") == b"1"
 
 
@@ -225,11 +225,11 @@ def opened(bucket: Bucket, clock: Clock | None = None) -> Source:
 
 def test_listing_and_reading_go_on_through_what_passes(bucket: Bucket) -> None:
     bucket.objects = {f"p/tsn/{n}.c": b"int x;" * n for n in range(1, 6)}  # three pages
-    calm = opened(bucket).list("tsn")
+    calm = opened(bucket).list("tsn").files
     bucket.faults = ["", *STORM, *STORM]
     clock = Clock()
     source = opened(bucket, clock)
-    assert source.list("tsn") == calm
+    assert source.list("tsn").files == calm
     assert not bucket.faults
     bucket.faults = [*STORM, "half", "half"]
     assert [source.read(file.key, file) for file in calm] == [b"int x;" * n for n in range(1, 6)]
@@ -269,7 +269,7 @@ def test_an_object_that_changed_after_it_was_listed_is_told(bucket: Bucket, cond
     bucket.etags, bucket.conditions = True, conditions
     bucket.objects = {"p/tsn/a.c": b"int x;"}
     source = opened(bucket)
-    [file] = source.list("tsn")
+    [file] = source.list("tsn").files
     assert source.read(file.key, file) == b"int x;"
     bucket.objects["p/tsn/a.c"] = b"int y;"
     with pytest.raises(
@@ -281,7 +281,7 @@ def test_an_object_that_changed_after_it_was_listed_is_told(bucket: Bucket, cond
 def test_an_object_that_was_deleted_after_it_was_listed_is_told(bucket: Bucket) -> None:
     bucket.objects = {"p/tsn/a.c": b"int x;"}
     source = opened(bucket)
-    [file] = source.list("tsn")
+    [file] = source.list("tsn").files
     del bucket.objects["p/tsn/a.c"]
     with pytest.raises(InvalidStructure, match="the object was deleted after it was listed"):
         source.read(file.key, file)
@@ -297,7 +297,7 @@ def test_a_body_that_is_not_what_it_should_be_is_read_again_and_then_told(
     bucket.etags = True
     bucket.objects = {"p/tsn/a.c": b"int x;"}
     source = opened(bucket)
-    [file] = source.list("tsn")
+    [file] = source.list("tsn").files
     bucket.faults = [fault, fault]
     assert source.read(file.key, file) == b"int x;"
     bucket.faults = [fault] * 3
