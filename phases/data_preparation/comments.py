@@ -12,7 +12,10 @@ _END = re.compile(r"\s*\*+/\s*$")
 _FURNITURE = re.compile(r"^[ \t]*(?:/\*[*!]*<?|//[/!]*<?|\*(?!\w*\*))[ \t]?", re.MULTILINE)
 _RULE = re.compile(r"^[ \t]*[-=*_#~+/]{3,}[ \t]*$|[ \t]*[-=*_#~]{4,}[ \t]*$", re.MULTILINE)
 # kernel-doc: "name() - what it does", gtk-doc: "name:", both with "@parameter: ..." below
-_NAMED = re.compile(r"\s*(?:function\s+|struct\s+)?([A-Za-z_~][\w:~]*)[ \t]*(\(.*?\))?[ \t]*(?:[ \t](?:-|--|–|—)[ \t]+|:[ \t]*(?=\S)|:?[ \t]*$|[ \t]*[-:][ \t]*$)", re.MULTILINE)
+_NAMED = re.compile(
+    r"\s*(?:function\s+|struct\s+)?([A-Za-z_~][\w:~]*)[ \t]*(\(.*?\))?[ \t]*(?:[ \t](?:-|--|–|—)[ \t]+|:[ \t]*(?=\S)|:?[ \t]*$|[ \t]*[-:][ \t]*$)",
+    re.MULTILINE,
+)
 _AT_PARAMETER = re.compile(r"^[ \t]*@([A-Za-z_]\w*|\.\.\.)[ \t]*:[ \t]*", re.MULTILINE)
 _SECTION = re.compile(
     r"^[ \t]*(?:returns?|return values?|context|locking|note|notes|description|since|deprecated|example|caution|warning|rationale)[ \t]*:[ \t]*",
@@ -22,7 +25,9 @@ _COMMAND = re.compile(r"^[ \t]*[@\\]([A-Za-z]+)(?:\[[^\]]*\])?(?:\{[^}]*\})?(?=\
 _SAYS = frozenset({"brief", "short", "details", "par", "remark", "remarks", "summary"})
 _RETURNS = frozenset({"return", "returns", "retval", "result"})
 _PARAMETERS = frozenset({"param", "tparam", "arg"})
-_INLINE = re.compile(r"[@\\](?:c|p|a|e|b|em|ref|link|endlink|code|endcode|verbatim|endverbatim|sa|see)\b[ \t]?|</?\w+>")
+_INLINE = re.compile(
+    r"[@\\](?:c|p|a|e|b|em|ref|link|endlink|code|endcode|verbatim|endverbatim|sa|see)\b[ \t]?|</?\w+>"
+)
 _GTK_ANNOTATION = re.compile(r"^(?:\([^()]*\)[ \t]*)+:[ \t]*")
 _SENTENCE = re.compile(r".+?[.!?](?=\s|$)", re.DOTALL)
 _ABBREVIATION = re.compile(r"(?:\b(?:e\.g|i\.e|etc|cf|vs|resp|incl|approx|no|Fig|Sec)|\b[A-Z])\.$")
@@ -43,6 +48,9 @@ class Doc:
     summary: str = ""
     returns: str = ""
     parameters: tuple[tuple[str, str], ...] = ()
+
+
+NOTHING_SAID = Doc()
 
 
 def above(text: str, at: int) -> tuple[int, int] | None:
@@ -84,7 +92,7 @@ def _behind_code(text: str, at: int) -> bool:
 def read_comment(comment: str) -> Doc:
     """What a comment says; of one that holds a licence, or code, nothing."""
     if _LICENCE.search(comment):
-        return Doc()
+        return NOTHING_SAID
     plain = _RULE.sub("", _FURNITURE.sub("", _RULE.sub("", _END.sub("", comment))))
     returns, parameters, lead = "", [], []
     for name, argument, said in _parts(plain):
@@ -115,7 +123,14 @@ def _parts(plain: str) -> list[tuple[str, str, str]]:
         marks.append((found.start(), end, "" if name in _SAYS else name, argument))
     for found in _SECTION.finditer(plain):
         name = found.group().strip(" \t:").lower()
-        marks.append((found.start(), found.end(), "returns" if name.startswith("return") else "" if name == "description" else name, ""))
+        marks.append(
+            (
+                found.start(),
+                found.end(),
+                "returns" if name.startswith("return") else "" if name == "description" else name,
+                "",
+            )
+        )
     marks.sort()
     parts = [("", "", plain[: marks[0][0] if marks else len(plain)])]
     ends = [*(mark[0] for mark in marks[1:]), len(plain)]
@@ -162,7 +177,9 @@ def _line(text: str) -> str:
 def header(text: str) -> str:
     """The comments that a file begins with, where its licence stands."""
     end = 0
-    while found := COMMENTS.match(text, end + len(text[end : end + 4096]) - len(text[end : end + 4096].lstrip())):
+    while found := COMMENTS.match(
+        text, end + len(text[end : end + 4096]) - len(text[end : end + 4096].lstrip())
+    ):
         end = found.end()
         if end > 16384:
             break

@@ -39,7 +39,9 @@ _CALL = re.compile(rf"\s*({_WORD})\s*\((.*)\)\s*$", re.DOTALL)
 _TEST = re.compile(r"[A-Z][A-Z0-9_]*$")
 _SYSTEM_CALL = re.compile(r"(COMPAT_)?SYSCALL_DEFINE\d$")
 _FIRST_CALL = re.compile(rf"(~?{_WORD}(?:\s*(?:<[^<>]*>)?\s*::\s*~?{_WORD})*)\s*\(")
-_NO_NAME = re.compile(r"(?:__\w+|[A-Z][A-Z0-9_]+|decltype|alignas|noexcept|throw|requires|explicit|if|while|for|switch)$")
+_NO_NAME = re.compile(
+    r"(?:__\w+|[A-Z][A-Z0-9_]+|decltype|alignas|noexcept|throw|requires|explicit|if|while|for|switch)$"
+)
 _FRIEND = re.compile(r"(?:\s*template\s*<.*>)?[\s\w]*\bfriend\b", re.DOTALL)
 _SPACE = re.compile(r"\s+")
 
@@ -72,10 +74,15 @@ def read_head(head: str, scope: Scope, language: Language) -> Declarator | None:
         return Declarator(_qualified(first[1], head, scope), first.start(1), ())
     if name.type == "operator_cast" or "operator" in own:
         own = _operator(head, start)
-    elif node is not None and node.child_by_field_name("type") is None and "::" not in own and "~" not in own:
-        if own not in (part for _, part in scope) and (macro := _macro(head, start, own)):
-            return Declarator(macro, start, ())
+    elif _is_macro(node, own, scope) and (macro := _macro(head, start, own)):
+        return Declarator(macro, start, ())
     return Declarator(_qualified(own, head, scope), start, _parameters(parameters, head))
+
+
+def _is_macro(node: Node | None, own: str, scope: Scope) -> bool:
+    """Whether a name without a type before it is no constructor's."""
+    typed = node is None or node.child_by_field_name("type") is not None
+    return not typed and "::" not in own and "~" not in own and own not in (name for _, name in scope)
 
 
 @cache
@@ -120,7 +127,11 @@ def _declarator(node: Node | None) -> tuple[Node, Node | None] | None:
         if below is None and node.type in ("parenthesized_declarator", "reference_declarator"):
             below = next((n for n in node.named_children if n.type != "ERROR"), None)
         node = below
-    if node is None or node.has_error or (parameters is None and node.type not in ("operator_cast", "qualified_identifier")):
+    if (
+        node is None
+        or node.has_error
+        or (parameters is None and node.type not in ("operator_cast", "qualified_identifier"))
+    ):
         return None
     return node, parameters
 

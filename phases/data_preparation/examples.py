@@ -15,7 +15,6 @@ from phases.data_preparation.prompts import COMPLETION, TEMPLATES, PromptFrom, p
 from phases.errors import EmptyDataset
 
 
-
 @dataclass(frozen=True)
 class Origin:
     """Where a file is from: the source as it was configured, the file's key in it, its domain and its licence (an SPDX

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from phases.data_preparation.comments import Doc, above, read_comment
+from phases.data_preparation.comments import NOTHING_SAID, Doc, above, read_comment
 from phases.data_preparation.declarators import Declarator, Language, read_head
 from phases.data_preparation.grammar import language
 from phases.data_preparation.outline import Definition, Outline
@@ -43,7 +43,7 @@ class Function:
     name: str
     signature: str
     text: str
-    doc: Doc = Doc()
+    doc: Doc = NOTHING_SAID
     parameters: tuple[str, ...] = ()
     callees: tuple[str, ...] = ()
     uses: tuple[str, ...] = ()
@@ -109,7 +109,7 @@ def _function(text: str, at: Definition, written_in: Language, line: int) -> Fun
     indent = text.rfind("\n", 0, begin) + 1
     if text[indent:begin].isspace():
         begin = indent  # whole lines, so that the first is indented like the others
-    doc = read_comment(text[comment[0] : comment[1]]) if comment else Doc()
+    doc = read_comment(text[comment[0] : comment[1]]) if comment else NOTHING_SAID
     calls, uses = _names(body, declarator) if not doc.summary else ((), ())
     return Function(
         declarator.name,

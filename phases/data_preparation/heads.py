@@ -90,10 +90,10 @@ def begin(before: str) -> int:
     if "\n" in before[at:].strip():
         for line in list(_EMPTY_LINE.finditer(before, at))[:-9:-1]:
             rest, above = before[line.end() :], before[at : line.start()]
-            if ("(" in rest or not above.strip()) and above.count("(") == above.count(")") and rest.strip():
-                if not above.rstrip().endswith((",", ":")):
-                    at = line.end()
-                    break
+            balanced = above.count("(") == above.count(")") and not above.rstrip().endswith((",", ":"))
+            if balanced and rest.strip() and ("(" in rest or not above.strip()):
+                at = line.end()
+                break
         while alone := _MARK_LINE.match(before, at) or _macro_line(before, at):
             at = alone.end()
     return at + len(before[at:]) - len(before[at:].lstrip())

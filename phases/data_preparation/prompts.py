@@ -42,7 +42,11 @@ def prompt(function: Function, template: int, domain: str, language: Language) -
     """(the prompt by a template's number, what it is made of)."""
     if says_more(function.doc.summary, function.name):
         asked = TEMPLATES[template].format(
-            language=language, domain=domain, name=function.name, signature=function.signature, summary=function.doc.summary
+            language=language,
+            domain=domain,
+            name=function.name,
+            signature=function.signature,
+            summary=function.doc.summary,
         )
         return asked + _details(function), "comment"
     facts = _facts(function)

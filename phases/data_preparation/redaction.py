@@ -34,7 +34,21 @@ _AUTHORS = (
     ),
 )
 _TOKENS = (
-    ("AKIA", "ASIA", "ghp_", "gho_", "ghs_", "github_pat_", "glpat-", "xox", "AIza", "sk-", "sk_live_", "eyJ", "hf_"),
+    (
+        "AKIA",
+        "ASIA",
+        "ghp_",
+        "gho_",
+        "ghs_",
+        "github_pat_",
+        "glpat-",
+        "xox",
+        "AIza",
+        "sk-",
+        "sk_live_",
+        "eyJ",
+        "hf_",
+    ),
     re.compile(
         r"(?<![\w-])(?P<it>(?:AKIA|ASIA)[0-9A-Z]{16}|gh[pos]_[A-Za-z0-9]{36,}|github_pat_\w{60,}|glpat-[\w-]{20,}"
         r"|xox[abeoprs]-[\w-]{10,}|AIza[\w-]{35}|sk-[\w-]{32,}|sk_live_\w{20,}|hf_[A-Za-z0-9]{30,}"
@@ -42,14 +56,23 @@ _TOKENS = (
     ),
 )
 _SECRETS = (
-    ("assword", "ASSWORD", "passwd", "secret", "SECRET", "api_key", "API_KEY", "apikey", "access_key", "ACCESS_KEY"),
+    (
+        "assword",
+        "ASSWORD",
+        "passwd",
+        "secret",
+        "SECRET",
+        "api_key",
+        "API_KEY",
+        "apikey",
+        "access_key",
+        "ACCESS_KEY",
+    ),
     re.compile(
         r"\w+(?:\[\])?\s*[=:]?\s*\"(?P<it>(?=[^\"\n]*\d)(?=[^\"\n]*[A-Za-z])[A-Za-z0-9+/=_.!$@#-]{8,})\""
     ),
 )
-_PEM = re.compile(
-    r"-----BEGIN [A-Z ]*PRIVATE KEY-----(?P<inside>(?:(?!-----END).){1,16384})", re.DOTALL
-)
+_PEM = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----(?P<inside>(?:(?!-----END).){1,16384})", re.DOTALL)
 _BASE64 = re.compile(r"[A-Za-z0-9+/=]{16,}")
 
 

@@ -22,7 +22,7 @@ from phases.data_preparation.config import DOMAINS
 from phases.data_preparation.examples import Example
 from phases.data_preparation.held_out import HeldOut
 from phases.data_preparation.planning import Chunk
-from phases.data_preparation.processing import SourceFile
+from phases.data_preparation.processing import Rules, SourceFile
 
 INSIDE = "ProcessFiles"
 LEVEL = 1  # of gzip: rows are written once and read twice
@@ -50,8 +50,7 @@ ROW = np.dtype(
 class Settings:
     """What decides about rows besides the files themselves."""
 
-    seed: int
-    min_completion_chars: int
+    rules: Rules
     near: bool = True
     held_out: HeldOut | None = None
 
@@ -84,12 +83,13 @@ def work(settings: Settings, chunk: Chunk, contents: list[bytes]) -> Done:
             file.member.key,
             chunk.domain,
             content,
-            settings.seed,
-            settings.min_completion_chars,
+            settings.rules,
             skipped=file.unread,
+            copy_of=file.copy_of,
         )
         walk.run(item)
         examples += item.examples
+        tally.update(item.tally)
         tally["functions"] += len(item.functions)
         tally["files without a function"] += not item.functions and not item.skipped
         if item.skipped:
@@ -115,7 +115,7 @@ def _written(settings: Settings, examples: list[Example], done: Done) -> Done:
             0,
             0,
             done.licences.index(_licence(row)),
-            DOMAINS.index(example.domain),
+            DOMAINS.index(example.origin.domain),
             0,
         )
     if settings.held_out is not None and examples:
