@@ -27,7 +27,7 @@ from fsm.store.local_shelf import LocalShelf
 from fsm.store.shelf import shelf_name
 
 CHUNK = 1 << 16
-_TEMPORARY = re.compile(r"\.(?:run\.json|live\.json|[0-9a-f]{8}|[0-9a-f]{64})\.[a-z0-9_]{8}")  # as mkstemp names them
+_TEMPORARY = re.compile(r"\.(?:run\.json|live\.json|[0-9a-f]{8}|[0-9a-f]{64})\.[a-z0-9_]{8}")
 LOCK_TRIES = 5
 LOCK_PAUSE = 0.01  # seconds between two of them
 
@@ -373,7 +373,7 @@ class LocalRun:
             self._size = end
 
     def _sweep(self) -> None:
-        """Remove what writers that were killed left half written: who holds the lock is the only one."""
+        """Remove what writers that were killed left half written, by the names of mkstemp: who holds the lock is the only one."""
         for directory in (self.directory, self.directory / "artifacts"):
             with suppress(FileNotFoundError), os.scandir(directory) as found:
                 for entry in found:

@@ -13,9 +13,11 @@ from fsm.engine import Context
 from fsm.store import Artifact
 from phases.data_preparation import engines, listing
 from phases.data_preparation.config import DOMAINS
+from phases.data_preparation.copies import marked
 from phases.data_preparation.corpus import index_bytes, index_name, rows_name
 from phases.data_preparation.held_out import HeldOut
 from phases.data_preparation.planning import Chunk, batches, chunks
+from phases.data_preparation.processing import Rules
 from phases.data_preparation.working import Done, Settings, joined
 from phases.errors import EmptyDataset
 
@@ -42,17 +44,28 @@ def process(ctx: Context) -> None:
 
 
 def _chunks(ctx: Context) -> Iterator[Chunk]:
+    first: dict[bytes, str] = {}
     for domain in DOMAINS:
         if ctx.data["objects"][domain]:
-            yield from chunks(domain, listing.plain(ctx, domain), listing.archived(ctx, domain))
+            archive = listing.plain(ctx, domain)
+            yield from chunks(domain, archive, marked(archive, listing.archived(ctx, domain), first))
 
 
 def _settings(ctx: Context) -> Settings:
     texts = listing.held_out_texts(ctx)
+    config = ctx.config
     return Settings(
-        # one seed for all files: what a function becomes depends on its text, wherever it stands
-        seed=ctx.seed("examples"),
-        min_completion_chars=ctx.config.min_completion_chars,
+        Rules(
+            # one seed for all files: what a function becomes depends on its text, wherever it stands
+            seed=ctx.seed("examples"),
+            min_completion_chars=config.min_completion_chars,
+            source=config.source,
+            redact=config.redact,
+            licences=config.licences,
+            trees=listing.licences(ctx),
+            tokenizer=config.tokenizer,
+            max_example_tokens=config.max_example_tokens,
+        ),
         near=ctx.config.near_dedup != "off",
         held_out=HeldOut.of(texts) if texts else None,
     )

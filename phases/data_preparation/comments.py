@@ -50,18 +50,16 @@ class Doc:
     parameters: tuple[tuple[str, str], ...] = ()
 
 
+NOTHING_SAID = Doc()
+
+
 def above(text: str, at: int) -> tuple[int, int] | None:
     """The place of the comment that belongs to a definition beginning at `at`: above it or at its line's start, without an
     empty line in between. A block is whole; lines that begin with // go together.
     """
     start = end = None
     here = at
-    while True:
-        gap = (
-            len(text[:here].rstrip())
-            if here < 4096
-            else here - len(text[here - 4096 : here]) + len(text[here - 4096 : here].rstrip())
-        )
+    while gap := _behind_space(text, here):
         if text.count("\n", gap, here) > 1:
             break
         if text.endswith("*/", 0, gap):
@@ -69,13 +67,21 @@ def above(text: str, at: int) -> tuple[int, int] | None:
             if begin < 0 or start is not None or _behind_code(text, begin):
                 break
             return begin, gap
-        line = text.rfind("\n", 0, gap) + 1
-        begin = line + len(text[line:gap]) - len(text[line:gap].lstrip())
+        begin = text.rfind("\n", 0, gap) + 1
+        while text[begin] in " \t\f\v":
+            begin += 1
         if not text.startswith("//", begin):
             break
         start, end = begin, end or gap
         here = begin
     return (start, end) if start is not None and end is not None else None
+
+
+def _behind_space(text: str, at: int) -> int:
+    """The end of what is before a place, white space aside."""
+    while at and text[at - 1].isspace():
+        at -= 1
+    return at
 
 
 def _behind_code(text: str, at: int) -> bool:
@@ -86,7 +92,7 @@ def _behind_code(text: str, at: int) -> bool:
 def read_comment(comment: str) -> Doc:
     """What a comment says; of one that holds a licence, or code, nothing."""
     if _LICENCE.search(comment):
-        return Doc()
+        return NOTHING_SAID
     plain = _RULE.sub("", _FURNITURE.sub("", _RULE.sub("", _END.sub("", comment))))
     returns, parameters, lead = "", [], []
     for name, argument, said in _parts(plain):

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from fsm.faults import PATIENCE
+from phases.data_preparation.licences import Licences
 
 DOMAINS = ("TSN", "AVB", "CARLA")
 """The three sources in the order of Diagram 2, by the name that prompts use."""
@@ -46,6 +47,14 @@ class DataPreparationConfig(BaseModel):
     """A longer file is generated or data, not somebody's code; it is skipped and said so."""
     min_completion_chars: int = Field(default=200, ge=0, le=10**9)
     """A file without functions must be longer than this to become a completion example."""
+    max_example_tokens: int | None = Field(default=None, ge=16, le=10**9)
+    """A completion longer than this, prompt and answer together, is left out. Counted with `tokenizer`."""
+    tokenizer: str | None = None
+    """The student's own: a directory or file with its tokenizer.json, or a model's id on the Hub."""
+    licences: Licences = Licences()
+    """Which licences may be trained on: SPDX ids, `GPL-*` for all that begin so, NOASSERTION for none known."""
+    redact: bool = True
+    """Replace e-mail addresses, names of authors, keys and tokens in comments and strings."""
     shuffle_seed: int = Field(default=42, ge=0, lt=2**64)
     train_percent: int = Field(default=90, ge=1, le=99)
     near_dedup: NearDedup = "keep-one"

@@ -12,7 +12,7 @@ from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Literal
 
-from phases.data_preparation.heads import Kind, closing, unqualified
+from phases.data_preparation.heads import Kind, closing, plain_name
 from phases.data_preparation.outline import Scope
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ _FIRST_CALL = re.compile(rf"(~?{_WORD}(?:\s*(?:<[^<>]*>)?\s*::\s*~?{_WORD})*)\s*
 _NO_NAME = re.compile(
     r"(?:__\w+|[A-Z][A-Z0-9_]+|decltype|alignas|noexcept|throw|requires|explicit|if|while|for|switch)$"
 )
+_FRIEND = re.compile(r"(?:\s*template\s*<.*>)?[\s\w]*\bfriend\b", re.DOTALL)
 _SPACE = re.compile(r"\s+")
 
 
@@ -69,12 +70,19 @@ def read_head(head: str, scope: Scope, language: Language) -> Declarator | None:
     name, parameters = declarator
     start = name.start_byte
     own = head[start : name.end_byte]
+    if _TEST.match(own) and (first := _first_call(text[:start])):  # void f(int a) REQUIRES(lock)
+        return Declarator(_qualified(first[1], head, scope), first.start(1), ())
     if name.type == "operator_cast" or "operator" in own:
         own = _operator(head, start)
-    elif node is not None and node.child_by_field_name("type") is None and "::" not in own and "~" not in own:
-        if own not in (part for _, part in scope) and (macro := _macro(head, start, own)):
-            return Declarator(macro, start, ())
+    elif _is_macro(node, own, scope) and (macro := _macro(head, start, own)):
+        return Declarator(macro, start, ())
     return Declarator(_qualified(own, head, scope), start, _parameters(parameters, head))
+
+
+def _is_macro(node: Node | None, own: str, scope: Scope) -> bool:
+    """Whether a name without a type before it is no constructor's."""
+    typed = node is None or node.child_by_field_name("type") is not None
+    return not typed and "::" not in own and "~" not in own and own not in (name for _, name in scope)
 
 
 @cache
@@ -96,7 +104,12 @@ def _prepared(head: str) -> str:
         while found := _TEMPLATE.match(head):
             end = closing(head, found.end())
             head = " " * end + head[end:]
-    head = _TRY.sub(_spaces, _IN_FRONT.sub(_spaces, head))
+    if "extern" in head or "friend" in head or "_" in head:
+        head = _IN_FRONT.sub(_spaces, head)
+    if "try" in head:
+        head = _TRY.sub(_spaces, head)
+    if head.count("(") == 1:
+        return head
     return _MACRO.sub(lambda m: m.group()[: m.start(1) - m.start()] + " " * len(m[1]), head)
 
 
@@ -144,10 +157,14 @@ def _by_its_brackets(head: str, text: str, scope: Scope) -> Declarator | None:
     """What no grammar reads: a macro that stands for a whole head, or a name before the first brackets."""
     if (call := _CALL.match(head)) and (macro := _macro(head, call.start(1), call[1])):
         return Declarator(macro, call.start(1), ())
-    for found in _FIRST_CALL.finditer(text):
-        if not _NO_NAME.match(found[1]):
-            return Declarator(_qualified(found[1], head, scope), found.start(1), ())
+    if first := _first_call(text):
+        return Declarator(_qualified(first[1], head, scope), first.start(1), ())
     return None
+
+
+def _first_call(text: str) -> re.Match[str] | None:
+    """The first name before brackets that can be a function's."""
+    return next((found for found in _FIRST_CALL.finditer(text) if not _NO_NAME.match(found[1])), None)
 
 
 def _macro(head: str, start: int, word: str) -> str | None:
@@ -169,12 +186,12 @@ def _operator(head: str, start: int) -> str:
     end = behind.find("(", 1 if behind.startswith("(") else 0)
     name = _SPACE.sub(" ", behind[:end].strip())
     spaced = name[:1].isalpha() or name[:1] == "_"
-    return unqualified(head[start:at]) + (" " if spaced else "") + (name if spaced else name.replace(" ", ""))
+    return plain_name(head[start:at]) + (" " if spaced else "") + (name if spaced else name.replace(" ", ""))
 
 
 def _qualified(own: str, head: str, scope: Scope) -> str:
     """A name with the names of what it stands in; a friend is its class's neighbour, not its member."""
-    friend = re.match(r"(?:\s*template\s*<.*>)?[\s\w]*\bfriend\b", head) is not None
+    friend = "friend" in head and _FRIEND.match(head) is not None
     names = [name for kind, name in scope if name and not (friend and kind is Kind.CLASS)]
-    name = own if "operator" in own else unqualified(own)
+    name = own if "operator" in own else plain_name(own)
     return "::".join([*names, name.removeprefix("::")])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import random
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -14,8 +13,6 @@ from phases.data_preparation.declarators import Language
 from phases.data_preparation.functions import Function
 from phases.data_preparation.prompts import COMPLETION, TEMPLATES, PromptFrom, prompt
 from phases.errors import EmptyDataset
-
-_SPACE = re.compile(r"\s+")
 
 
 @dataclass(frozen=True)
@@ -58,7 +55,7 @@ class Example:
         The prompt does not count: its wording is ours, and the same code under another prompt in the validation
         split would be code that was trained on.
         """
-        normal = _SPACE.sub(" ", self.identity).strip()
+        normal = " ".join(self.identity.split())
         return hashlib.md5(normal.encode(), usedforsecurity=False).hexdigest()
 
     def row(self) -> dict[str, Any]:

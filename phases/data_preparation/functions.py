@@ -7,95 +7,28 @@ what macros hide from it. So braces say where a body ends (`outline`), and the g
 from __future__ import annotations
 
 import re
-from bisect import bisect_right
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-from phases.data_preparation.comments import Doc, above, read_comment
+from phases.data_preparation.comments import NOTHING_SAID, Doc, above, read_comment
 from phases.data_preparation.declarators import Declarator, Language, read_head
 from phases.data_preparation.grammar import language
 from phases.data_preparation.outline import Definition, Outline
 from phases.data_preparation.tokens import blank
 
-_SPACE = re.compile(r"\s+")
-_LINE_END = re.compile("\n")
-_NAME = re.compile(r"\b([A-Za-z_]\w*)\s*(\()?")
-_KEYWORDS = frozenset(
-    [
-        "if",
-        "for",
-        "while",
-        "switch",
-        "return",
-        "sizeof",
-        "typeof",
-        "__typeof__",
-        "__typeof",
-        "alignof",
-        "_Alignof",
-        "offsetof",
-        "defined",
-        "catch",
-        "decltype",
-        "static_assert",
-        "__attribute__",
-        "__builtin_expect",
-        "likely",
-        "unlikely",
-        "assert",
-        "new",
-        "delete",
-        "throw",
-        "noexcept",
-        "operator",
-        "int",
-        "char",
-        "void",
-        "bool",
-        "float",
-        "double",
-        "long",
-        "short",
-        "unsigned",
-        "signed",
-        "do",
-        "else",
-        "case",
-        "and",
-        "or",
-        "not",
-        "static_cast",
-        "const_cast",
-        "dynamic_cast",
-        "reinterpret_cast",
-        "const",
-        "static",
-        "struct",
-        "union",
-        "enum",
-        "auto",
-        "volatile",
-        "register",
-        "break",
-        "continue",
-        "goto",
-        "default",
-        "true",
-        "false",
-        "NULL",
-        "nullptr",
-        "this",
-        "try",
-        "using",
-        "template",
-        "typename",
-        "class",
-        "size_t",
-        "ssize_t",
-        "inline",
-        "extern",
-    ]
-)
+_BEGINNING = 2000  # characters: enough for the names that a prompt has room for
+_WORD = re.compile(r"[A-Za-z_]\w*+(?: ?\()?")
+"""A name, and the bracket of a call behind it."""
+# fmt: off
+_KEYWORDS = frozenset({
+    "NULL", "_Alignof", "__attribute__", "__builtin_expect", "__typeof", "__typeof__", "alignof", "and", "assert",
+    "auto", "bool", "break", "case", "catch", "char", "class", "const", "const_cast", "continue", "decltype",
+    "default", "defined", "delete", "do", "double", "dynamic_cast", "else", "enum", "extern", "false", "float",
+    "for", "goto", "if", "inline", "int", "likely", "long", "new", "noexcept", "not", "nullptr", "offsetof",
+    "operator", "or", "register", "reinterpret_cast", "return", "short", "signed", "size_t", "sizeof", "ssize_t",
+    "static", "static_assert", "static_cast", "struct", "switch", "template", "this", "throw", "true", "try",
+    "typename", "typeof", "union", "unlikely", "unsigned", "using", "void", "volatile", "while",
+})
+# fmt: on
 
 
 @dataclass(frozen=True)
@@ -110,7 +43,7 @@ class Function:
     name: str
     signature: str
     text: str
-    doc: Doc = Doc()
+    doc: Doc = NOTHING_SAID
     parameters: tuple[str, ...] = ()
     callees: tuple[str, ...] = ()
     uses: tuple[str, ...] = ()
@@ -147,53 +80,61 @@ def find_functions(key: str, text: str) -> Found:
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     outline = Outline(text)
     written_in = language(key, text, outline)
-    lines = [found.start() for found in _LINE_END.finditer(text)]
     functions: list[Function] = []
-    left_out = [LeftOut("", _line(lines, at), NO_END) for at in outline.endless]
+    left_out = [LeftOut("", text.count("\n", 0, at) + 1, NO_END) for at in outline.endless]
+    counted, line = 0, 1
     for definition in outline.definitions:
-        found = _function(text, definition, written_in, lines)
-        (functions if isinstance(found, Function) else left_out).append(found)  # type: ignore[attr-defined]
+        line += text.count("\n", counted, definition.start)
+        counted = definition.start
+        found = _function(text, definition, written_in, line)
+        if isinstance(found, Function):
+            functions.append(found)
+        else:
+            left_out.append(found)
     return Found(written_in, tuple(functions), tuple(left_out))
 
 
-def _function(text: str, at: Definition, written_in: Language, lines: Sequence[int]) -> Function | LeftOut:
+def _function(text: str, at: Definition, written_in: Language, line: int) -> Function | LeftOut:
+    """The function of a definition whose head begins in a line."""
     declarator = read_head(at.head, at.scope, written_in)
     if declarator is None:
-        return LeftOut("", _line(lines, at.start), NO_NAME)
-    line = _line(lines, at.start + declarator.at)
+        return LeftOut("", line, NO_NAME)
+    named = line + text.count("\n", at.start, at.start + declarator.at)
     body = text[at.brace + 1 : at.end - 1]
-    if not body.strip() or not blank(body[:4096] if len(body) > 4096 else body).strip():
-        return LeftOut(declarator.name, line, EMPTY_BODY)
-    comments = above(text, at.first)
-    start = comments[0] if comments else at.first
-    # whole lines, so that the first is indented like the others
-    begin = text.rfind("\n", 0, start) + 1
-    if text[begin:start].strip():
-        begin = start
-    doc = read_comment(text[comments[0] : comments[1]]) if comments else Doc()
+    code = body.lstrip()
+    if not code or (code[0] in "/#" and not blank(body).strip()):
+        return LeftOut(declarator.name, named, EMPTY_BODY)
+    comment = above(text, at.first)
+    begin = comment[0] if comment else at.first
+    indent = text.rfind("\n", 0, begin) + 1
+    if text[indent:begin].isspace():
+        begin = indent  # whole lines, so that the first is indented like the others
+    doc = read_comment(text[comment[0] : comment[1]]) if comment else NOTHING_SAID
+    calls, uses = _names(body, declarator) if not doc.summary else ((), ())
     return Function(
         declarator.name,
-        _SPACE.sub(" ", at.head).strip(),
+        " ".join(at.head.split()),
         text[begin : at.last],
         doc,
         declarator.parameters,
-        *(_names(body, declarator) if not doc.summary else ((), ())),
-        _line(lines, begin),
-        _line(lines, at.last - 1),
-        line,
+        calls,
+        uses,
+        line - text.count("\n", begin, at.start),
+        line + text.count("\n", at.start, at.last),
+        named,
     )
 
 
 def _names(body: str, declarator: Declarator) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """(what a body calls, what else it names), once each."""
-    known = {declarator.name.rpartition("::")[2], *declarator.parameters}
-    found: dict[str, str] = {}
-    for word, bracket in _NAME.findall(blank(body)):
-        if word not in _KEYWORDS and word not in known:
-            found.setdefault(word, bracket)
-    return tuple(w for w in found if found[w]), tuple(w for w in found if not found[w])
-
-
-def _line(lines: Sequence[int], at: int) -> int:
-    """The number of the line that a place is in, from 1."""
-    return bisect_right(lines, at - 1) + 1
+    """(what a body calls, or what else it names if it calls nothing), once each: those of its beginning."""
+    if len(body) > _BEGINNING:
+        body = body[: body.rfind("\n", 0, _BEGINNING)]
+        if body.rfind("/*") > body.rfind("*/"):
+            body = body[: body.rfind("/*")]
+    found = dict.fromkeys(_WORD.findall(blank(body)))
+    known = {declarator.name.rpartition("::")[2], *declarator.parameters} | _KEYWORDS
+    calls = dict.fromkeys(word.rstrip(" (") for word in found if word[-1] == "(")
+    said = tuple(word for word in calls if word not in known)
+    if said:
+        return said, ()
+    return (), tuple(word for word in found if word[-1] != "(" and word not in known)

@@ -41,8 +41,12 @@ _INNERMOST = re.compile(r"\([^()]*\)|\{[^{}]*\}")
 _NAMESPACE = re.compile(rf"\bnamespace\b\s*(?:\w+\s*\x02\s*)?((?:{_WORD}\s*(?:::\s*(?:inline\s+)?)?)*)$")
 _CLASS = re.compile(r"\b(?:class|struct|union)\b([^=;*&\x02]*?)(?:(?<!:):(?!:)[^=;]*)?$")
 _ENUM = re.compile(r"\benum\b[^\x02]*$")
-_CLASS_NAME = re.compile(rf"({_WORD}(?:\s*(?:<.*>)?\s*::\s*{_WORD})*)\s*(?:<.*>)?\s*$", re.DOTALL)
-_OPERATOR = re.compile(r"\boperator\s*(?:\(\s*\)|[^\s\w(]+)")
+_CLASS_KEY = re.compile(r"\b(?:class|struct|union)\b")
+_CLASS_NAME = re.compile(rf"({_WORD}(?:\s*::\s*{_WORD})*)\s*$")
+_FINAL = re.compile(r"\bfinal\s*$")
+_ARGUMENTS = re.compile(r"<[^<>]*>")
+_SPACE = re.compile(r"\s+")
+_OPERATOR = re.compile(r"\boperator\s*[^\s\w\x02]+")
 _ASSIGNMENT = re.compile(r"(?<![=!<>+\-*/|&^%])=(?!=)")
 _MEMBERS = re.compile(r"\x02[^:?]*(?<!:):(?!:)")
 _NAMES_MEMBER = re.compile(r"[\w>]\s*$")
@@ -64,12 +68,12 @@ def classify(before: str) -> tuple[Kind, str, int]:
         if not flat.strip():
             return Kind.LINKAGE, "", start
     if found := _NAMESPACE.search(flat):
-        return Kind.NAMESPACE, re.sub(r"\s+|\binline\s", "", found.group(1)), start
+        return Kind.NAMESPACE, re.sub(r"\binline\s|\s", "", found[1]), start
     if _ENUM.search(flat):
         return Kind.VALUE, "", start
-    if found := _CLASS.search(flat):
-        name = _CLASS_NAME.search(re.sub(r"\bfinal\s*$", "", found.group(1).rstrip()))
-        return Kind.CLASS, unqualified(name.group(1)) if name else "", start
+    if _CLASS_KEY.search(flat) and (found := _CLASS.search(without_arguments(flat))):
+        name = _CLASS_NAME.search(_FINAL.sub("", found[1]))
+        return Kind.CLASS, _SPACE.sub("", name[1]) if name else "", start
     flat = _OPERATOR.sub("operator", flat)
     if "\x02" not in flat or _ASSIGNMENT.search(flat):
         return Kind.VALUE, "", start
@@ -86,10 +90,10 @@ def begin(before: str) -> int:
     if "\n" in before[at:].strip():
         for line in list(_EMPTY_LINE.finditer(before, at))[:-9:-1]:
             rest, above = before[line.end() :], before[at : line.start()]
-            if ("(" in rest or not above.strip()) and above.count("(") == above.count(")") and rest.strip():
-                if not above.rstrip().endswith((",", ":")):
-                    at = line.end()
-                    break
+            balanced = above.count("(") == above.count(")") and not above.rstrip().endswith((",", ":"))
+            if balanced and rest.strip() and ("(" in rest or not above.strip()):
+                at = line.end()
+                break
         while alone := _MARK_LINE.match(before, at) or _macro_line(before, at):
             at = alone.end()
     return at + len(before[at:]) - len(before[at:].lstrip())
@@ -132,9 +136,14 @@ def closing(text: str, at: int) -> int:
     return len(text)
 
 
-def unqualified(name: str) -> str:
-    """A qualified name without blanks and template arguments: A<int> :: B is A::B."""
+def without_arguments(text: str) -> str:
+    """A text without template arguments."""
     while True:
-        name, count = re.subn(r"<[^<>]*>", "", name)
+        text, count = _ARGUMENTS.subn("", text)
         if not count:
-            return re.sub(r"\s+", "", name)
+            return text
+
+
+def plain_name(name: str) -> str:
+    """A qualified name without blanks and template arguments: A<int> :: B is A::B."""
+    return _SPACE.sub("", without_arguments(name))

@@ -15,11 +15,14 @@ from fsm.text import spelt
 from phases.data_preparation import archive, held_out
 from phases.data_preparation.archive import Packing
 from phases.data_preparation.config import DOMAINS, DataPreparationConfig
+from phases.data_preparation.licences import is_licence_file, of_trees
 from phases.data_preparation.planning import File
 from phases.data_preparation.sources import Listing, Object, Source, Unreadable, open_source
 from phases.errors import EmptyDataset, InvalidStructure
 
 HELD_OUT = "data/raw/held_out.json"
+LICENCES = "data/raw/licences.json"
+MOST_OF_A_LICENCE = 1 << 20  # bytes
 SHOWN = 8  # names in a message
 
 
@@ -70,6 +73,7 @@ def list_all(ctx: Context) -> None:
             f"No source files ({' '.join(ctx.config.suffixes)}) below {root.url}: {_looked_at(ctx, found)}{_folders(root)} Put "
             "the raw code there and resume; or correct data_preparation.source or .folders and start anew with --fresh."
         )
+    _put_licences(ctx, root, found)
     for domain, listing in found.items():
         folder = ctx.config.folders.of(domain)
         if not listing.there:
@@ -99,6 +103,25 @@ def _put(ctx: Context, domain: str, listing: Listing) -> None:
         said["etags"] = [file.etag for file in files]
     ctx.put(f"data/raw/{domain}.json", json.dumps(said, indent=1, ensure_ascii=False))
     ctx.data["objects"] = {**ctx.data.get("objects", {}), domain: len(files)}
+
+
+def _put_licences(ctx: Context, root: Source, found: dict[str, Listing]) -> None:
+    """Keep what the licence files of each folder say, those of a folder above the sources' own not."""
+    files = sorted(
+        {file for listing in found.values() for file in listing.files if is_licence_file(file.key)}
+    )
+    texts = {
+        file.key: content.decode("utf-8", "replace")
+        for file, content in root.contents([file for file in files if file.size <= MOST_OF_A_LICENCE])
+        if not isinstance(content, Unreadable)
+    }
+    ctx.put(LICENCES, json.dumps(of_trees(texts), indent=1, ensure_ascii=False, sort_keys=True))
+
+
+def licences(ctx: Context) -> dict[str, str]:
+    """The licences of folders, as SPDX expressions."""
+    said: dict[str, str] = json.loads(ctx.open(LICENCES).read_text("utf-8"))
+    return said
 
 
 def _looked_at(ctx: Context, found: dict[str, Listing]) -> str:

@@ -64,8 +64,8 @@ class _Head:
 
     at: int
     statement: int
-    reach: int
     parameters: bool = False
+    reach: int | None = None
     holes: tuple[tuple[int, int], ...] = ()
 
 
@@ -113,7 +113,7 @@ class Outline:
 
     def _begin(self, at: int) -> None:
         """A head may begin here."""
-        self._head = _Head(at, at, at)
+        self._head = _Head(at, at)
 
     def _part(self, start: int, end: int) -> str:
         """A part of the text, without what is not code of the head in hand."""
@@ -167,7 +167,8 @@ class Outline:
             while handler := _CATCH.match(self.text, end):  # the body is a try block
                 end = self._block(handler.end()) or handler.end()
             last = self._closed(start, end)
-            first = self._head.reach if self._head.reach < start and self._cut(start, last) else start
+            reach = self._head.reach
+            first = reach if reach is not None and reach < start and self._cut(start, last) else start
             self.definitions.append(Definition(start, at, end, first, last, self._scope, before[offset:]))
             end = last
         self._begin(end)
@@ -265,7 +266,7 @@ class Outline:
         if not unfinished:
             self._begin(found.end())
         elif self._head.at > at.start:
-            self._head = replace(self._head, reach=min(self._head.reach, at.start))
+            self._reach(at.start)
 
     def _inside(self, found: re.Match[str], depth: int) -> int:
         """A directive inside of a body; returns where to go on."""
@@ -283,8 +284,13 @@ class Outline:
             if at.depth != depth:
                 self._branched = True
             if not at.depth:  # it had begun before the body
-                self._head = replace(self._head, reach=min(self._head.reach, at.start))
+                self._reach(at.start)
         return found.end()
+
+    def _reach(self, start: int) -> None:
+        """The head in hand, or its body, has an `#endif` whose `#if` begins here."""
+        reach = self._head.reach
+        self._head = replace(self._head, reach=start if reach is None else min(reach, start))
 
     def _open(self, start: int, depth: int = 0, live: bool = False) -> _Conditional:
         begun = depth > 0 or self._unfinished(start)

@@ -19,10 +19,11 @@ BATCH = 8 << 20
 
 @dataclass(frozen=True)
 class File:
-    """A file of a source: where its content stands in the archive, or why it is in none."""
+    """A file of a source: where its content stands in the archive, or why it is in none; and of which other it is a copy."""
 
     member: Member
     unread: str = ""
+    copy_of: str = ""
 
 
 @dataclass(frozen=True)

@@ -30,36 +30,12 @@ COMPLETION = "Complete this {language} source for {domain}:\n```{fence}\n{head}`
 
 _MOST = 8  # names in a list: more are no description
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
-_FILLING = frozenset(
-    [
-        "a",
-        "an",
-        "and",
-        "are",
-        "as",
-        "at",
-        "be",
-        "by",
-        "do",
-        "does",
-        "for",
-        "from",
-        "function",
-        "in",
-        "is",
-        "it",
-        "its",
-        "of",
-        "on",
-        "or",
-        "that",
-        "the",
-        "this",
-        "to",
-        "was",
-        "with",
-    ]
-)
+# fmt: off
+_FILLING = frozenset({
+    "a", "an", "and", "are", "as", "at", "be", "by", "do", "does", "for", "from", "function", "in", "is", "it", "its", "of",
+    "on", "or", "that", "the", "this", "to", "was", "with",
+})
+# fmt: on
 
 
 def prompt(function: Function, template: int, domain: str, language: Language) -> tuple[str, PromptFrom]:

@@ -22,8 +22,9 @@ from phases.data_preparation import near_duplicates
 from phases.data_preparation.config import DOMAINS
 from phases.data_preparation.examples import Example
 from phases.data_preparation.held_out import HeldOut
+from phases.data_preparation.lengths import token_counts
 from phases.data_preparation.planning import Chunk
-from phases.data_preparation.processing import SourceFile
+from phases.data_preparation.processing import Rules, SourceFile
 from phases.data_preparation.tokens import COMMENTS
 
 INSIDE = "ProcessFiles"
@@ -38,8 +39,8 @@ ROW = np.dtype(
         ),  # bytes of it up to the end of the messages: with a brace behind them, the row as trained on
         ("md5", "V16"),
         ("prompt", "<u8"),  # a digest of the prompt
-        ("prompt_tokens", "<u4"),
-        ("tokens", "<u4"),
+        ("prompt_tokens", "<u4"),  # by the student's tokenizer; 0 where none is configured
+        ("tokens", "<u4"),  # of prompt and answer
         ("licence", "<u2"),  # in the table of the batch
         ("domain", "u1"),  # in DOMAINS
         ("held_out", "u1"),
@@ -52,8 +53,7 @@ ROW = np.dtype(
 class Settings:
     """What decides about rows besides the files themselves."""
 
-    seed: int
-    min_completion_chars: int
+    rules: Rules
     near: bool = True
     held_out: HeldOut | None = None
 
@@ -86,12 +86,13 @@ def work(settings: Settings, chunk: Chunk, contents: list[bytes]) -> Done:
             file.member.key,
             chunk.domain,
             content,
-            settings.seed,
-            settings.min_completion_chars,
+            settings.rules,
             skipped=file.unread,
+            copy_of=file.copy_of,
         )
         walk.run(item)
         examples += item.examples
+        tally.update(item.tally)
         tally["functions"] += len(item.functions)
         tally["files without a function"] += not item.functions and not item.skipped
         if item.skipped:
@@ -107,7 +108,7 @@ def _written(settings: Settings, examples: list[Example], done: Done) -> Done:
     done.rows = gzip.compress(b"".join(line for line, _ in lines), LEVEL, mtime=0)
     done.licences = sorted({row["licence"] for row in rows})
     done.index = np.zeros(len(rows), dtype=ROW)
-    known = {
+    known: dict[str, list[Any]] = {
         "length": [len(line) for line, _ in lines],
         "messages": [messages for _, messages in lines],
         "md5": [bytes.fromhex(row["md5"]) for row in rows],
@@ -115,6 +116,10 @@ def _written(settings: Settings, examples: list[Example], done: Done) -> Done:
         "licence": [done.licences.index(row["licence"]) for row in rows],
         "domain": [DOMAINS.index(row["domain"]) for row in rows],
     }
+    if (tokenizer := settings.rules.tokenizer) is not None:
+        known["prompt_tokens"] = token_counts(tokenizer, [example.prompt for example in examples])
+        answers = token_counts(tokenizer, [example.answer for example in examples])
+        known["tokens"] = [sum(both) for both in zip(known["prompt_tokens"], answers, strict=True)]
     for column, values in known.items():
         done.index[column] = np.array(values, dtype=ROW[column])
     if settings.held_out is not None and examples:
