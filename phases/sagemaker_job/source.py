@@ -38,6 +38,7 @@ LACKING = (
     "pydantic",
     "pydantic-core",
     "pyyaml",
+    "rensa",
     "rich",
     "structlog",
     "transitions",
@@ -49,6 +50,8 @@ LACKING = (
 them: `python -m tests.versions` holds it to that."""
 LOOKING_ON = ("mermaidx", "starlette", "uvicorn")
 """What draws and shows for whoever looks on; a job does neither."""
+EXTRAS = ("ray",)
+"""What is installed by choice, and looked for where it is wanted."""
 IN_THE_IMAGE = ("bitsandbytes", "boto3", "peft", "safetensors", "torch", "transformers", "trl")
 
 BESIDE = ("diagrams/*.mmd", "configs/**/*")

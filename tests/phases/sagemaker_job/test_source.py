@@ -182,7 +182,7 @@ def test_everything_that_is_imported_is_in_the_image_or_required_or_for_whoever_
     there = {Requirement(line.partition("#")[0]).name for line in own if line and not line.startswith("#")}
     there = {
         canonicalize_name(name)
-        for name in (*there, *source.LACKING, *source.IN_THE_IMAGE, *source.LOOKING_ON)
+        for name in (*there, *source.LACKING, *source.IN_THE_IMAGE, *source.LOOKING_ON, *source.EXTRAS)
     }
     providers = packages_distributions()
     imported: set[str] = set()
