@@ -25,7 +25,7 @@ _FINISHED = {
 }
 
 
-def error(status: int, code: str, message: str = "", **how: Any) -> Reply:
+def error(status: int, code: str | int | None, message: str = "", **how: Any) -> Reply:
     """An error as OpenAI's protocol writes it."""
     row = {"message": message or f"{code} it is", "type": code, "param": None, "code": code}
     return said({"error": row}, status=status, **how)

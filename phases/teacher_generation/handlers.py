@@ -18,7 +18,7 @@ from typing import Any
 from fsm.engine import Context, Phase
 from phases.errors import EmptyDataset, NoCredentials
 from phases.reading import read_text
-from phases.teacher_generation import bedrock, failures
+from phases.teacher_generation import bedrock, failures, openai
 from phases.teacher_generation.asking import Call, Result, ask, desk
 from phases.teacher_generation.config import TeacherGenerationConfig
 from phases.teacher_generation.loading import read_lines, read_prompts
@@ -43,12 +43,23 @@ def init_bedrock_client(ctx: Context) -> None:
 def check_iam_credentials(ctx: Context) -> str:
     if ctx.config.teacher.kind == "offline":
         return "No credentials needed (offline teacher)"
-    ctx.data["iam"] = bedrock.has_iam_credentials()
+    wanted = _teacher(ctx).credentials
+    if wanted == "none":
+        return "No credentials needed (a server of one's own)"
+    ctx.data["iam"] = wanted == "aws" and bedrock.has_iam_credentials()
     return "IAM valid" if ctx.data["iam"] else "IAM missing"
 
 
 @PHASE.state("Authentication.CheckAPIKey")
 def check_api_key(ctx: Context) -> str:
+    teacher = _teacher(ctx)
+    if teacher.credentials == "key":
+        if ctx.config.teacher.kind == "openai" and not openai.key(ctx.config.teacher):
+            raise NoCredentials(
+                f"{teacher.name} is asked with a key, and there is none. Set {openai.API_KEY_VARIABLE} or "
+                "teacher_generation.teacher.api_key, and resume."
+            )
+        return "API key found"
     if bedrock.api_key():
         return "API key found"
     if not ctx.data["iam"]:
