@@ -1,0 +1,525 @@
+"""Many prompts at once: a window that slides over them, and the desk of a run that it is opened at.
+
+A worker that is done with a prompt takes the next one; nobody waits for the slowest of ten. Results are taken in the order
+of the prompts, ten at a time, by visits that commit them, while the calls behind go on.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+from fsm.drawing import Edge
+from fsm.engine import Context
+from fsm.errors import StoreError
+from phases.teacher_generation.asking import Call, Result, Stopping, best
+from phases.teacher_generation.checking import Checker
+from phases.teacher_generation.config import AskingConfig
+from phases.teacher_generation.ledger import SHELF, Entry, Ledger, Paid
+from phases.teacher_generation.pace import Pace, Turn
+from phases.teacher_generation.policy import Everybodys, judged, maybe_paid, retry_after
+from phases.teacher_generation.prices import (
+    FREE,
+    Price,
+    bound,
+    input_estimate,
+    output_bound,
+    price,
+    require,
+    usage,
+)
+from phases.teacher_generation.purse import Hold, Purse
+from phases.teacher_generation.tally import Tally
+from phases.teacher_generation.teacher import Response, Teacher, is_response
+
+READ_AT_ONCE = 64  # prompts whose entries are looked up together
+AHEAD = 16 << 20  # bytes of results that may wait for an earlier one
+OF_A_RESULT = 1500  # bytes of one besides its texts, about
+LOOK = 0.2  # seconds between two looks of who waits for results: a signal gets through
+FIT_AFTER = 32  # answers from which the run knows how long they are
+FIT_ROOM = 1.5  # of the longest answer so far
+FIT_STEP = 256  # tokens, rounded up
+
+SPENDS_FOR = "FSM_TEACHER_SPENDS_FOR"
+"""The variable by which a run tells its jobs that their corrections are on its budget."""
+
+Way = tuple[Edge, ...]
+
+
+@dataclass
+class Fit:
+    """How long answers are in this run, for whoever may reserve less than the configuration's max_tokens."""
+
+    longest: int = 0
+    seen: int = 0
+
+    def learn(self, tokens: int) -> None:
+        self.longest, self.seen = max(self.longest, tokens), self.seen + 1
+
+    def tokens(self, most: int) -> int:
+        """What to reserve where `most` may be."""
+        if self.seen < FIT_AFTER:
+            return most
+        return min(most, -(-int(self.longest * FIT_ROOM) // FIT_STEP) * FIT_STEP)
+
+
+@dataclass(eq=False)
+class Desk:
+    """Where one run asks its teacher, as long as this process drives it: the ledger, what its calls have shown so far of
+    the teacher, how fast it takes them, and what they cost. Leaving it awaits what is under way."""
+
+    ledger: Ledger
+    everybodys: Everybodys
+    run: str = ""
+    checker: Checker = field(default_factory=lambda: Checker("none"))
+    pace: Pace | None = None
+    purse: Purse | None = None
+    tally: Tally = field(default_factory=Tally)
+    fit: Fit = field(default_factory=Fit)
+    window: Window | None = None
+    damaged: int = 0
+
+    def __enter__(self) -> Desk:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            if self.window is not None:
+                self.window.close()
+        finally:
+            with suppress(StoreError):  # else what was under way counts as paid, and nothing is packed: both do no harm
+                if self.purse is not None:
+                    self.purse.close()
+                self.ledger.shelf.pack()
+
+    def at(self, scope: str) -> Ledger:
+        """The ledger of a scope alone."""
+        return Ledger(self.ledger.shelf, scope) if scope else self.ledger
+
+    def tell(self, log: Any) -> None:
+        """What was found altered, to the screen alone: a record says the same of an answer wherever it is from."""
+        if log is not None and (damaged := self.ledger.shelf.damaged) > self.damaged:
+            where = self.ledger.shelf.url
+            log.warning("entries of the ledger are altered, and are asked anew", entries=damaged, ledger=where)
+            self.damaged = damaged
+
+
+def desk(ctx: Context, asking: AskingConfig, run: str) -> Desk:
+    """The desk of this run in this process."""
+
+    def make() -> Desk:
+        ledger = Ledger(ctx.shelf(SHELF))
+        quality = ctx.program.sections.get("quality_scoring")
+        return Desk(ledger, Everybodys(asking.workers), run, Checker.of(asking, quality))
+
+    return ctx.lasting("teacher", make)
+
+
+@dataclass
+class Terms:
+    """On which terms a teacher is asked: what it costs, how it is counted, how many may ask at once."""
+
+    teacher: Teacher
+    asking: AskingConfig
+    desk: Desk
+    ending: Callable[[], bool]
+    price: Price = FREE
+    priced: bool = False
+    burndown: float = 1.0
+
+    @classmethod
+    def of(cls, teacher: Teacher, question: Any, asking: AskingConfig, desk: Desk, ending: Callable[[], bool]) -> Terms:
+        """Raises ConfigError where there is a budget and no price."""
+        counted = bool(getattr(teacher, "counts_tokens", False))
+        if desk.pace is None:
+            desk.pace = Pace(asking.workers, counted or asking.tokens_per_minute is not None, asking.tokens_per_minute)
+        terms = cls(teacher, asking, desk, ending, burndown=float(getattr(teacher, "burndown", 1.0)))
+        if question is not None:
+            model = model_of(teacher, question)
+            known = getattr(teacher, "price", None) if model not in asking.prices else None
+            found = known or price(model, asking.prices)
+            if found is None and asking.max_cost_usd is not None:
+                found = require(model, asking.prices, "teacher_generation.max_cost_usd")
+            terms.price, terms.priced = found or FREE, found is not None
+            if desk.purse is None:
+                desk.purse = Purse(desk.ledger, desk.run, asking.max_cost_usd)
+        return terms
+
+    def send(self, call: Call) -> tuple[Response, Paid | None]:
+        """Ask once, when there is money, room and rate for it. Raises what the teacher raises; BudgetReached; Stopping."""
+        question = self.teacher.question(call.prompt)
+        assert self.desk.pace is not None
+        if question is None or self.desk.purse is None:
+            with self.desk.pace.turn(0.0, self.ending) as turn:
+                return self._invoke(self.teacher, call, turn, None, Decimal(0), {})[0], None
+        teacher, question = self._fitted(question)
+        response, paid = self._paid_call(teacher, call, question)
+        if teacher is not self.teacher and response.get("stopReason") == "max_tokens":
+            # what fit_max_tokens cut off was paid for, and is asked in full
+            self.desk.fit.longest = max(self.desk.fit.longest, output_bound(question))
+            if paid is not None:
+                self.desk.ledger.note(Paid(**vars(paid) | {"what": "cut"}), str(call.key))
+            full = self.teacher.question(call.prompt)
+            assert full is not None
+            response, paid = self._paid_call(self.teacher, call, full)
+        return response, paid
+
+    def _fitted(self, question: Any) -> tuple[Teacher, Any]:
+        """The teacher that reserves what answers need, where the configuration lets it and the teacher can."""
+        within = getattr(self.teacher, "within", None)
+        most = output_bound(question)
+        if not self.asking.fit_max_tokens or within is None or self.desk.fit.tokens(most) >= most:
+            return self.teacher, question
+        teacher: Teacher = within(self.desk.fit.tokens(most))
+        drawn = question.get("inferenceConfig")
+        if isinstance(drawn, dict):
+            question = question | {"inferenceConfig": drawn | {"maxTokens": self.desk.fit.tokens(most)}}
+        else:
+            question = question | {"max_tokens": self.desk.fit.tokens(most)}
+        return teacher, question
+
+    def _paid_call(self, teacher: Teacher, call: Call, question: Any) -> tuple[Response, Paid | None]:
+        assert self.desk.pace is not None
+        assert self.desk.purse is not None
+        most = bound(self.price, question)
+        reserve = input_estimate(question) + output_bound(question)
+        with (
+            self.desk.purse.hold(most, self.ending) as hold,
+            self.desk.pace.turn(reserve, self.ending) as turn,
+        ):
+            return self._invoke(teacher, call, turn, hold, most, question)
+
+    def _invoke(
+        self, teacher: Teacher, call: Call, turn: Turn | None, hold: Hold | None, most: Decimal, question: Any
+    ) -> tuple[Response, Paid | None]:
+        if turn is None or (hold is None and question):
+            raise Stopping
+        model = model_of(teacher, question)
+        try:
+            response = teacher.invoke(call.prompt)
+        except Exception as error:
+            found = judged(error)
+            turn.throttled, turn.wait = found.cause == "throttling", retry_after(error)
+            if hold is not None and maybe_paid(error, found):
+                hold.paid = most
+                lost = Paid(self.desk.run, model, usd=str(most) if self.priced else "", what="lost")
+                self.desk.ledger.note(lost, str(call.key), str(call.attempt), str(time.time_ns()))
+            raise
+        counted = usage(response) if is_response(response) else None
+        if counted is None:  # nothing tells what it cost, so all that it may have
+            turn.used = turn.reserved
+            if hold is not None:
+                hold.paid = most
+            return response, Paid(self.desk.run, model, usd=str(most) if self.priced and most else "") if question else None
+        read, written, *cached = counted
+        turn.used = read + self.burndown * written
+        self.desk.fit.learn(written)
+        dollars = self.price.of(read, written, *cached)
+        if hold is not None:
+            hold.paid = dollars
+        return response, Paid(self.desk.run, model, read + sum(cached), written, str(dollars) if self.priced else "")
+
+
+def model_of(teacher: Teacher, question: Any) -> str:
+    """The model that answers, as prices are named by."""
+    return str((question or {}).get("model") or teacher.name)
+
+
+@dataclass(frozen=True)
+class Done:
+    """What became of one prompt, and the edges that its calls took."""
+
+    result: Result
+    way: Way
+    size: int
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One prompt in its place: its keys in the ledger, one for each answer that is wanted, and the entries there are."""
+
+    place: int
+    prompt: str
+    keys: tuple[str | None, ...]
+    entries: tuple[Entry | None, ...]
+
+
+class Window:
+    """Prompts on their way, from the first to the last, by `asking.workers` threads.
+
+    `way` takes a Call through ProcessFuture and says which edges it took. The prompts are read as they are needed. Once
+    `stopping()` is true no further call begins, and pauses end early.
+
+    Raises ConfigError where there is a budget and what the teacher costs is not known.
+    """
+
+    def __init__(
+        self,
+        teacher: Teacher,
+        prompts: Iterable[str],
+        *,
+        asking: AskingConfig,
+        desk: Desk,
+        way: Callable[[Call], Way],
+        scope: str = "",
+        start: int = 0,
+        stopping: Callable[[], bool] = lambda: False,
+        sleep: Callable[[float], None] | None = None,
+        log: Any = None,
+    ) -> None:
+        self.place = start  # of the prompt whose result is the next to be taken
+        self._teacher, self._asking, self._desk = teacher, asking, desk
+        self._way = way
+        self._ledger = desk.at(scope)
+        self._stopping = stopping
+        self._sleep = sleep or self._pause
+        self._log = log
+        self._prompts = iter(prompts)
+        self._read: deque[Asked] = deque()
+        self._reading = threading.Lock()
+        self._next = start
+        self._ended = False  # all prompts are read
+        self._over = threading.Event()
+        self._change = threading.Condition()
+        self._done: dict[int, Done] = {}
+        self._ready = start  # all before it are done
+        self._wanted = start
+        self._waiting_bytes = 0
+        self._failure: BaseException | None = None
+        self._ways: dict[Way, Way] = {}
+        self._terms: Terms | None = None
+        self._threads = [
+            threading.Thread(target=self._work, name=f"teacher-{n}", daemon=True) for n in range(asking.workers)
+        ]
+        self._started = False
+
+    # For who takes the results
+
+    def take(self, number: int, progress: Callable[[], None] = lambda: None) -> list[Done]:
+        """The next results, in the order of the prompts: so many, or as many as are left.
+
+        Fewer where a stop was asked for: by then nothing is under way any more, so leave `ctx.deferring_stop()` before you
+        use them. Raises what stopped the window, once calls under way have ended: NoCredentials, AccessDenied,
+        BudgetReached, AttemptsSpent, StoreError.
+        """
+        if not self._started:
+            self._started = True
+            for thread in self._threads:
+                thread.start()
+        with self._change:
+            self._wanted = self.place + number
+            while self._ready < self._wanted and not self._at_rest() and not self._stopping():
+                self._change.wait(LOOK)
+                progress()
+        if self._ready < self._wanted:
+            self.close()
+            if self._failure is not None and not self._stopping():
+                raise self._failure
+        with self._change:
+            found = [self._done.pop(place) for place in range(self.place, min(self._ready, self._wanted))]
+            self.place += len(found)
+            self._waiting_bytes -= sum(done.size for done in found)
+            self._change.notify_all()
+        self._desk.tell(self._log)
+        progress()
+        return found
+
+    def close(self) -> None:
+        """No further call begins; calls under way are awaited, for they are paid for: their answers are in the ledger."""
+        self._over.set()
+        with self._change:
+            self._change.notify_all()
+        if self._started:
+            for thread in self._threads:
+                thread.join()
+
+    @property
+    def done(self) -> int:
+        """How many of the prompts, from the first of all, are done."""
+        return self.place + len(self._done)
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing more will come of it: it was stopped, or it failed."""
+        return self._over.is_set()
+
+    def _at_rest(self) -> bool:
+        """Whether nothing is under way and nothing will be."""
+        return not any(thread.is_alive() for thread in self._threads)
+
+    # The workers
+
+    def _ending(self) -> bool:
+        return self._over.is_set() or self._stopping()
+
+    def _pause(self, seconds: float) -> None:
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            if self._ending():
+                raise Stopping
+            time.sleep(min(left, 0.1))
+
+    def _work(self) -> None:
+        try:
+            while (asked := self._following()) is not None:
+                done = self._one(asked)
+                with self._change:
+                    self._done[asked.place] = done
+                    self._waiting_bytes += done.size
+                    while self._ready in self._done:
+                        self._ready += 1
+                    if self._ready >= self._wanted:
+                        self._change.notify_all()
+        except Stopping:
+            pass
+        except BaseException as error:  # of everybody's, and so are errors in this very program
+            with self._change:
+                self._failure = self._failure or error
+            self._over.set()  # before anything else of this window begins
+        finally:
+            with self._change:
+                self._change.notify_all()
+
+    def _following(self) -> Asked | None:
+        """The next prompt; None at the end, or where a stop came first."""
+        with self._change:
+            while self._waiting_bytes > AHEAD and not self._ending():
+                self._change.wait(LOOK)
+        with self._reading:
+            if self._ending():
+                return None
+            if not self._read and not self._ended:
+                self._fill()
+            return self._read.popleft() if self._read else None
+
+    def _fill(self) -> None:
+        """Read some prompts, and their entries in the ledger: many with one look."""
+        prompts = [p for p, _ in zip(self._prompts, range(READ_AT_ONCE), strict=False)]
+        self._ended = len(prompts) < READ_AT_ONCE
+        if not prompts:
+            return
+        questions = [self._teacher.question(prompt) for prompt in prompts]
+        if self._terms is None:
+            self._terms = Terms.of(self._teacher, questions[0], self._asking, self._desk, self._ending)
+        samples = self._asking.best_of if questions[0] is not None else 1
+        keys = [tuple(self._ledger.key(q, n) for n in range(samples)) for q in questions]
+        there = self._ledger.find(key for several in keys for key in several if key)
+        for prompt, several in zip(prompts, keys, strict=True):
+            entries = tuple(there.get(key or "") for key in several)
+            self._read.append(Asked(self._next, prompt, several, entries))
+            self._next += 1
+
+    def _one(self, asked: Asked) -> Done:
+        calls, way = [], ()
+        for key, entry in zip(asked.keys, asked.entries, strict=True):
+            call, taken = self._walked(asked.prompt, key, entry)
+            calls.append(call)
+            way += taken
+        result = best(calls)
+        size = len(result.prompt) + len(result.text) + len(result.reason) + OF_A_RESULT
+        self._desk.tally.add(result)
+        return Done(result, self._ways.setdefault(way, way), size)
+
+    def _walked(self, prompt: str, key: str | None, entry: Entry | None) -> tuple[Call, Way]:
+        """One call, or what the ledger has of it, and the edges it took. Raises Stopping."""
+        if entry is not None:
+            self._desk.tally.reused(entry)
+            return self._call(prompt, key, entry)
+        with self._ledger.held(key, self._ending) as look_again:
+            if self._ending():
+                raise Stopping
+            entry = self._ledger.find([key]).get(key) if key and look_again else None
+            if entry is not None:
+                self._desk.tally.reused(entry)
+                return self._call(prompt, key, entry)
+            call, way = self._call(prompt, key, None)
+        self._learn(call)
+        return call, way
+
+    def _call(self, prompt: str, key: str | None, entry: Entry | None) -> tuple[Call, Way]:
+        def keep(said: Entry) -> Entry:
+            return self._ledger.keep(key, said)
+
+        assert self._terms is not None  # by `_fill`
+        call = Call(
+            prompt,
+            self._teacher,
+            self._asking,
+            self._sleep,
+            entered=entry,
+            send=self._terms.send,
+            keep=keep,
+            check=self._desk.checker,
+            key=key,
+        )
+        return call, self._way(call)
+
+    def _learn(self, call: Call) -> None:
+        """What a call that was made shows of the teacher: that it answers, or that it fails like others before."""
+        self._desk.tally.asked(call.entered)
+        if call.fault is None or (call.response is not None and is_response(call.response)):
+            self._desk.everybodys.answered()
+        elif call.fault.kind.name != "ITEM":
+            self._desk.everybodys.failed(call.fault, self._teacher.name, self._over.set)
+
+
+def ask(
+    teacher: Teacher,
+    prompts: Sequence[str],
+    *,
+    asking: AskingConfig,
+    desk: Desk,
+    way: Callable[[Call], Way],
+    count: Callable[[Way], None] = lambda way: None,
+    scope: str = "",
+    stopping: Callable[[], bool] = lambda: False,
+    sleep: Callable[[float], None] | None = None,
+    progress: Callable[[int, int, str], None] = lambda done, total, note: None,
+    log: Any = None,
+) -> list[Result]:
+    """The results for all prompts, in their order. A prompt that stands there twice is asked once.
+
+    What is in the ledger goes the same way, and is not asked. See Window; the results are those there are where a stop was
+    asked for: fewer than the prompts, so leave `ctx.deferring_stop()` before you use them.
+    """
+    asked = list(dict.fromkeys(prompts))
+    window = Window(
+        teacher, asked, asking=asking, desk=desk, way=way, scope=scope, stopping=stopping, sleep=sleep, log=log
+    )
+    try:
+        found = window.take(
+            len(asked), lambda: progress(window.done, len(asked), note(desk, len(asked) - window.done))
+        )
+    finally:
+        window.close()
+    for done in found:
+        count(done.way)
+    results = {done.result.prompt: done.result for done in found}
+    return [results[prompt] for prompt in prompts if prompt in results]
+
+
+def note(desk: Desk, left: int) -> str:
+    """How it goes, for a person: from the ledger, failed, tokens, dollars, calls a second, window, time left."""
+    spent = desk.purse.spent if desk.purse is not None else Decimal(0)
+    limit = desk.purse.limit if desk.purse is not None else None
+    return desk.tally.note(left, spent, limit, desk.pace.said if desk.pace else "")
+
+
+def spends_for(ctx: Context) -> str:
+    """The run whose budget it is: of a job that a run has launched, that run."""
+    return os.environ.get(SPENDS_FOR) or ctx.run_identity
+
+
+def prompts_of(rows: Iterable[dict[str, Any]]) -> Iterator[str]:
+    """The prompts of rows that `phases.turns.shown` has made."""
+    from phases.turns import spell
+
+    for row in rows:
+        yield spell(row["messages"] if "messages" in row else [{"role": "user", "content": row["prompt"]}])
