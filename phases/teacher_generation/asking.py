@@ -47,7 +47,7 @@ class Result:
     """What became of one prompt: an answer, or the reason why there is none, its cause in a word, and whose it is.
 
     `kind` is passing (asked again when the run goes on), item (the prompt's own), or unknown (taken for its own). An answer
-    that was turned away has a reason, and its text to be looked at. `entries` are the ledger's of what it was made of.
+    that was turned away has a reason, and its text to be looked at. `entries` name those of the ledger it was made of.
     `dollars` is a decimal: what was paid for those entries, by whichever run; empty where no price is known.
     """
 
@@ -120,7 +120,7 @@ class Call:
     send: Callable[[Call], tuple[Response, Paid | None]] | None = None
     keep: Callable[[Entry], Entry] = lambda entry: entry
     check: Callable[[str, str], float] = unchecked
-    key: str | None = None
+    name: str | None = None
     attempt: int = 0
     response: Response | None = None
     answer: Answer | None = None
@@ -241,7 +241,7 @@ class Call:
             self.fault.cause if self.fault else "",
             self.fault.kind.name.lower() if self.fault else "",
             paid.usd if paid else "",
-            (self.key,) if self.key and self.entered else (),
+            (self.name,) if self.name and self.entered else (),
         )
 
 
@@ -261,6 +261,6 @@ def best(calls: list[Call]) -> Result:
             "input_tokens": sum(r.input_tokens for r in results),
             "output_tokens": sum(r.output_tokens for r in results),
             "dollars": str(dollars) if dollars else "",
-            "entries": tuple(key for r in results for key in r.entries),
+            "entries": tuple(name for r in results for name in r.entries),
         }
     )

@@ -12,7 +12,7 @@ from phases.teacher_generation.config import AskingConfig
 from phases.teacher_generation.teacher import NoText
 from phases.turns import words
 
-TURNED_AWAY = frozenset({"prose", "stub", "uncompiled", "oversized", "refused"})
+TURNED_AWAY = frozenset({"prose", "stub", "astray", "uncompiled", "oversized", "refused"})
 """The causes of answers that were given, and are nothing to learn from."""
 SHOWN = 200  # characters of the compiler's reason
 
@@ -47,6 +47,8 @@ class Checker:
             if item.structure.functions:
                 raise NoText("the answer holds only functions that do nothing", "stub")
             raise NoText(f"the answer holds no C code: {' '.join(text.split())[:80]!r}", "prose")
+        if item.astray:
+            raise NoText("the code answers another question: it has none of the names that the prompt asks for", "astray")
         if self.check == "compiles" and score.syntax < self.quality.syntax.many_warnings:
             found = "; ".join(r.note for r in score.reasons if r.rule.startswith("SyntaxCheck"))
             raise NoText(f"the code does not compile: {found[:SHOWN]}", "uncompiled")

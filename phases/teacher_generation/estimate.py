@@ -51,11 +51,11 @@ class Estimate:
         ledger = Ledger(shelf) if shelf is not None and config.reuse else None
         while some := list(itertools.islice(rest, READ_AT_ONCE)):
             questions = [teacher.question(prompt) for prompt in some]
-            keys = [[ledger.key(q, n) if ledger else None for n in range(config.best_of)] for q in questions]
-            there = ledger.shelf.has(k for several in keys for k in several if k) if ledger else set()
+            names = [[ledger.name(q, n) if ledger else None for n in range(config.best_of)] for q in questions]
+            there = ledger.has(name for several in names for name in several if name) if ledger else set()
             self.prompts += len(some)
-            for question, several in zip(questions, keys, strict=True):
-                missing = sum(key is None or key not in there for key in several)
+            for question, several in zip(questions, names, strict=True):
+                missing = sum(name is None or name not in there for name in several)
                 self.held += not missing
                 if question is not None and missing:
                     self._add(teacher, config, question, missing)

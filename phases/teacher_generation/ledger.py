@@ -96,34 +96,41 @@ class Ledger:
         self.shelf = shelf
         self.scope = scope
 
-    def key(self, question: Mapping[str, Any] | None, sample: int = 0) -> str | None:
-        """The digest of what a teacher is asked; None for one whose answers cost nothing, which are not entered.
-
-        `sample` tells apart several answers to one question, from 0.
-        """
+    def name(self, question: Mapping[str, Any] | None, sample: int = 0) -> str | None:
+        """The digest of what a teacher is asked, the same in every scope; None for one whose answers cost nothing, which are
+        not entered. `sample` tells apart several answers to one question, from 0."""
         if question is None:
             return None
-        more = [self.scope] if self.scope or sample else []
-        said = json.dumps([question, *more, *([sample] if sample else [])] if more else question, sort_keys=True)
+        said = json.dumps([question, sample] if sample else question, sort_keys=True)
         return hashlib.sha256(said.encode()).hexdigest()
 
-    def find(self, keys: Iterable[str]) -> dict[str, Entry]:
-        """The entries there are. One that cannot be read is as good as none, and counted with the altered ones."""
-        return {key: entry for key, entry in self._read(self.shelf.read(keys).items()) if entry.answers}
+    def key(self, name: str) -> str:
+        """The key on the shelf of what has that name here."""
+        return hashlib.sha256(f"{name} {self.scope}".encode()).hexdigest() if self.scope else name
 
-    def keep(self, key: str | None, entry: Entry) -> Entry:
+    def find(self, names: Iterable[str]) -> dict[str, Entry]:
+        """The entries there are. One that cannot be read is as good as none, and counted with the altered ones."""
+        keys = {self.key(name): name for name in names}
+        return {keys[key]: entry for key, entry in self._read(self.shelf.read(keys).items()) if entry.answers}
+
+    def has(self, names: Iterable[str]) -> set[str]:
+        """Those of the names that have an entry."""
+        keys = {self.key(name): name for name in names}
+        return {keys[key] for key in self.shelf.has(keys)}
+
+    def keep(self, name: str | None, entry: Entry) -> Entry:
         """Enter what was said, durably; returns what is entered, which is another's where another was first."""
-        if key is None:
+        if name is None:
             return entry
-        kept = Entry.from_json(self.shelf.put(key, entry.to_json()))
+        kept = Entry.from_json(self.shelf.put(self.key(name), entry.to_json()))
         if kept.paid != entry.paid and entry.paid is not None:
-            self.note(replace(entry.paid, what="again"), key)
+            self.note(replace(entry.paid, what="again"), name)
         return kept
 
     def note(self, paid: Paid, *of: str) -> None:
         """Enter what was paid beside the answers; `of` tells it apart from all others."""
-        name = json.dumps([paid.what, paid.run, *of]).encode()
-        self.shelf.put(hashlib.sha256(name).hexdigest(), Entry(paid=paid).to_json())
+        said = json.dumps([paid.what, paid.run, *of]).encode()
+        self.shelf.put(hashlib.sha256(said).hexdigest(), Entry(paid=paid).to_json())
 
     def all(self) -> Iterator[tuple[str, Entry]]:
         """Every entry of the store's, whatever the scope, in no order that means anything."""
@@ -134,9 +141,9 @@ class Ledger:
         paid = (entry.paid for _, entry in self.all())
         return sum((p.dollars for p in paid if p is not None and p.run == run), Decimal(0))
 
-    def held(self, key: str | None, stopping: Callable[[], bool]) -> AbstractContextManager[bool]:
+    def held(self, name: str | None, stopping: Callable[[], bool]) -> AbstractContextManager[bool]:
         """See Shelf.held: while one run asks, another that would ask the same waits for its answer."""
-        return nullcontext(False) if key is None else self.shelf.held(key, stopping)
+        return nullcontext(False) if name is None else self.shelf.held(self.key(name), stopping)
 
     def _read(self, lines: Iterable[tuple[str, bytes]]) -> Iterator[tuple[str, Entry]]:
         for key, line in lines:

@@ -165,7 +165,7 @@ class Terms:
             # what fit_max_tokens cut off was paid for, and is asked in full
             self.desk.fit.longest = max(self.desk.fit.longest, output_bound(question))
             if paid is not None:
-                self.desk.ledger.note(Paid(**vars(paid) | {"what": "cut"}), str(call.key))
+                self.desk.ledger.note(Paid(**vars(paid) | {"what": "cut"}), str(call.name))
             full = self.teacher.question(call.prompt)
             assert full is not None
             response, paid = self._paid_call(self.teacher, call, full)
@@ -210,7 +210,7 @@ class Terms:
             if hold is not None and maybe_paid(error, found):
                 hold.paid = most
                 lost = Paid(self.desk.run, model, usd=str(most) if self.priced else "", what="lost")
-                self.desk.ledger.note(lost, str(call.key), str(call.attempt), str(time.time_ns()))
+                self.desk.ledger.note(lost, str(call.name), str(call.attempt), str(time.time_ns()))
             raise
         counted = usage(response) if is_response(response) else None
         if counted is None:  # nothing tells what it cost, so all that it may have
@@ -243,11 +243,11 @@ class Done:
 
 @dataclass(frozen=True)
 class Asked:
-    """One prompt in its place: its keys in the ledger, one for each answer that is wanted, and the entries there are."""
+    """One prompt in its place: its names in the ledger, one for each answer that is wanted, and the entries there are."""
 
     place: int
     prompt: str
-    keys: tuple[str | None, ...]
+    names: tuple[str | None, ...]
     entries: tuple[Entry | None, ...]
 
 
@@ -409,17 +409,17 @@ class Window:
         if self._terms is None:
             self._terms = Terms.of(self._teacher, questions[0], self._asking, self._desk, self._ending)
         samples = self._asking.best_of if questions[0] is not None else 1
-        keys = [tuple(self._ledger.key(q, n) for n in range(samples)) for q in questions]
-        there = self._ledger.find(key for several in keys for key in several if key)
-        for prompt, several in zip(prompts, keys, strict=True):
-            entries = tuple(there.get(key or "") for key in several)
+        names = [tuple(self._ledger.name(q, n) for n in range(samples)) for q in questions]
+        there = self._ledger.find(name for several in names for name in several if name)
+        for prompt, several in zip(prompts, names, strict=True):
+            entries = tuple(there.get(name or "") for name in several)
             self._read.append(Asked(self._next, prompt, several, entries))
             self._next += 1
 
     def _one(self, asked: Asked) -> Done:
         calls, way = [], ()
-        for key, entry in zip(asked.keys, asked.entries, strict=True):
-            call, taken = self._walked(asked.prompt, key, entry)
+        for name, entry in zip(asked.names, asked.entries, strict=True):
+            call, taken = self._walked(asked.prompt, name, entry)
             calls.append(call)
             way += taken
         result = best(calls)
@@ -427,25 +427,25 @@ class Window:
         self._desk.tally.add(result)
         return Done(result, self._ways.setdefault(way, way), size)
 
-    def _walked(self, prompt: str, key: str | None, entry: Entry | None) -> tuple[Call, Way]:
+    def _walked(self, prompt: str, name: str | None, entry: Entry | None) -> tuple[Call, Way]:
         """One call, or what the ledger has of it, and the edges it took. Raises Stopping."""
         if entry is not None:
             self._desk.tally.reused(entry)
-            return self._call(prompt, key, entry)
-        with self._ledger.held(key, self._ending) as look_again:
+            return self._call(prompt, name, entry)
+        with self._ledger.held(name, self._ending) as look_again:
             if self._ending():
                 raise Stopping
-            entry = self._ledger.find([key]).get(key) if key and look_again else None
+            entry = self._ledger.find([name]).get(name) if name and look_again else None
             if entry is not None:
                 self._desk.tally.reused(entry)
-                return self._call(prompt, key, entry)
-            call, way = self._call(prompt, key, None)
+                return self._call(prompt, name, entry)
+            call, way = self._call(prompt, name, None)
         self._learn(call)
         return call, way
 
-    def _call(self, prompt: str, key: str | None, entry: Entry | None) -> tuple[Call, Way]:
+    def _call(self, prompt: str, name: str | None, entry: Entry | None) -> tuple[Call, Way]:
         def keep(said: Entry) -> Entry:
-            return self._ledger.keep(key, said)
+            return self._ledger.keep(name, said)
 
         assert self._terms is not None  # by `_fill`
         call = Call(
@@ -457,7 +457,7 @@ class Window:
             send=self._terms.send,
             keep=keep,
             check=self._desk.checker,
-            key=key,
+            name=name,
         )
         return call, self._way(call)
 
