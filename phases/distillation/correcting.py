@@ -47,8 +47,9 @@ def parallel_teacher_calls(ctx: Context) -> None:
     can still ask for. What the teacher will not answer at all is refused by FormatAsTraining, with its reason.
     """
     from phases.teacher_generation import failures
+    from phases.teacher_generation.desk import desk, spends_for
     from phases.teacher_generation.teachers import make_teacher
-    from phases.teacher_generation.window import ask, desk, spends_for
+    from phases.teacher_generation.window import ask
 
     section = loading.section(ctx, "teacher_generation")
     wanted = [p["prompt"] for p in loading.read(ctx, f"{_here(ctx)}/poor.jsonl")]

@@ -15,6 +15,7 @@ from fsm.store import Shelf, Store
 from fsm.text import TextError, lines
 from phases.errors import PipelineError
 from phases.teacher_generation.config import TeacherGenerationConfig
+from phases.teacher_generation.desk import model_of, price_of
 from phases.teacher_generation.ledger import SHELF, Ledger
 from phases.teacher_generation.loading import each
 from phases.teacher_generation.prices import (
@@ -24,8 +25,6 @@ from phases.teacher_generation.prices import (
     bound,
     input_estimate,
     output_bound,
-    price,
-    require,
 )
 from phases.teacher_generation.tally import lasting
 from phases.teacher_generation.teacher import Teacher
@@ -65,10 +64,10 @@ class Estimate:
         self.input_tokens += times * input_estimate(question)
         self.output_tokens += times * min(ANSWER_TOKENS, output_bound(question) or ANSWER_TOKENS)
         self.reserved += times * (input_estimate(question) + output_bound(question))
-        found = price(str(question.get("model") or teacher.name), config.prices) or FREE
+        found = price_of(teacher, question, config) or FREE
         self.at_most += times * bound(found, question)
 
-    def said(self, teacher: Teacher, config: TeacherGenerationConfig, model: str) -> str:
+    def said(self, teacher: Teacher, config: TeacherGenerationConfig, question: Any) -> str:
         """One sentence or two for a person."""
         todo = self.prompts - self.held
         parts = [f"{self.prompts:,} prompts for {teacher.name}"]
@@ -76,12 +75,12 @@ class Estimate:
             parts.append(f"{self.held:,} of them answered in the ledger already")
         if todo:
             parts.append(f"about {self.input_tokens:,} tokens in and {self.output_tokens:,} out")
-            found = price(model, config.prices)
+            found = price_of(teacher, question, config)
             if found is None:
                 parts.append("no price is known (teacher_generation.prices)")
             else:
                 dollars = found.of(self.input_tokens, self.output_tokens)
-                table = "" if model in config.prices else f" by the prices of {DATED}"
+                table = "" if model_of(teacher, question) in config.prices else f" by the prices of {DATED}"
                 parts.append(f"about ${dollars:.2f} and never more than ${self.at_most:.2f}{table}")
             parts.append(f"some {self._time(config, todo)}")
         said = ", ".join(parts) + "."
@@ -109,11 +108,9 @@ def of_run(ctx: Context, teacher: Teacher, prompts: Iterator[str]) -> list[str]:
     first = next(prompts, None)
     if first is None or (question := teacher.question(first)) is None:
         return []
-    model = str(question.get("model") or teacher.name)
-    if ctx.config.max_cost_usd is not None and getattr(teacher, "price", None) is None:
-        require(model, ctx.config.prices, "teacher_generation.max_cost_usd")
+    price_of(teacher, question, ctx.config)
     found = Estimate().of(teacher, ctx.config, itertools.chain([first], prompts), ctx.shelf(SHELF))
-    return [found.said(teacher, ctx.config, model)]
+    return [found.said(teacher, ctx.config, question)]
 
 
 def foresee(config: TeacherGenerationConfig, program: Any, store: Callable[[], Store]) -> list[str]:
@@ -129,12 +126,10 @@ def foresee(config: TeacherGenerationConfig, program: Any, store: Callable[[], S
     question = teacher.question("Write a function.")
     if question is None:
         return []
-    model = str(question.get("model") or teacher.name)
-    if config.max_cost_usd is not None and getattr(teacher, "price", None) is None:
-        require(model, config.prices, "teacher_generation.max_cost_usd")
+    price_of(teacher, question, config)
     path = Path(config.prompts) if config.prompts else None
     if config.test or path is None or not path.is_file():
-        return [_unread(config, teacher, model, question)]
+        return [_unread(config, teacher, question)]
     said = []
     try:
         shelf: Shelf | None = store().shelf(SHELF)
@@ -148,7 +143,7 @@ def foresee(config: TeacherGenerationConfig, program: Any, store: Callable[[], S
         with path.open("rb") as file:
             asked = (prompt for _, prompt in each(lines(file, str(path)), str(path)))
             found = Estimate().of(teacher, config, itertools.islice(asked, config.limit), None)
-    return [found.said(teacher, config, model), *said]
+    return [found.said(teacher, config, question), *said]
 
 
 def _unconnected(config: TeacherGenerationConfig) -> Teacher:
@@ -158,9 +153,9 @@ def _unconnected(config: TeacherGenerationConfig) -> Teacher:
     return BedrockTeacher(config.teacher, None)
 
 
-def _unread(config: TeacherGenerationConfig, teacher: Teacher, model: str, question: Any) -> str:
+def _unread(config: TeacherGenerationConfig, teacher: Teacher, question: Any) -> str:
     """Where the prompts are made by the run itself: what a thousand of them come to."""
-    found = price(model, config.prices)
+    found = price_of(teacher, question, config)
     thousand = "" if found is None else f": about ${1000 * found.of(input_estimate(question), ANSWER_TOKENS):.2f} for each thousand"
     limit = f" The budget is ${config.max_cost_usd:.2f}." if config.max_cost_usd is not None else ""
     return f"{teacher.name} is asked for what the run prepares{thousand}, by the prices of {DATED}.{limit}"

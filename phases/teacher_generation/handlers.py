@@ -27,12 +27,13 @@ from phases.teacher_generation import bedrock, estimate, failures
 from phases.teacher_generation import summary as tables
 from phases.teacher_generation.asking import Call, Result
 from phases.teacher_generation.config import FREE_KEYS, TeacherGenerationConfig
+from phases.teacher_generation.desk import desk, note, spends_for
 from phases.teacher_generation.loading import each, read_lines
 from phases.teacher_generation.offline import generate
 from phases.teacher_generation.summary import Summary
 from phases.teacher_generation.teacher import Teacher, digest
 from phases.teacher_generation.teachers import make_teacher
-from phases.teacher_generation.window import Window, ask, desk, note, prompts_of, spends_for
+from phases.teacher_generation.window import Window, ask, prompts_of
 from phases.turns import shown, turns
 
 UNASKED = "Nothing was asked yet; correct the file."

@@ -19,10 +19,10 @@ from phases.errors import AccessDenied, AttemptsSpent, ModelStreamError, Pipelin
 from phases.teacher_generation import window
 from phases.teacher_generation.asking import Call, Result, full_jitter
 from phases.teacher_generation.config import AskingConfig
+from phases.teacher_generation.desk import Desk
 from phases.teacher_generation.ledger import Ledger
 from phases.teacher_generation.policy import Everybodys
 from phases.teacher_generation.teacher import NoText, parse_response
-from phases.teacher_generation.window import Desk
 from tests.phases.teacher_generation.future import walk, way
 
 ASKING = AskingConfig()
