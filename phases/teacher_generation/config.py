@@ -8,6 +8,7 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
+from phases.teacher_generation.prices import Price
 from phases.teacher_generation.takes import Takes, takes
 
 BUILT_IN = ("bedrock", "bedrock-batch", "offline", "openai")
@@ -119,14 +120,41 @@ class AskingConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     workers: int = Field(default=10, ge=1, le=100)
+    """The most calls under way at once; where the service throttles there are fewer."""
     max_retries: int = Field(default=5, ge=0, le=20)
-    """Of one prompt, for throttling and stream errors."""
+    """Of one prompt, for throttling, and as many for stream errors. A read that took too long is tried again once."""
     backoff_base_s: float = Field(default=1.0, ge=0, le=3600)
     """The pause before retry n (from 0) is at most base * 2^n: so much, or less, by chance."""
     max_failed_share: float = Field(default=0.05, ge=0, le=1)
     """Of the prompts that may stay without an answer; above it the run stops, resumable."""
+    check: Literal["compiles", "code", "none"] = "compiles"
+    """What an answer must be to be learned from: C that compiles (6's syntax check), C at all, or whatever was said."""
+    max_turned_away_share: float = Field(default=0.25, ge=0, le=1)
+    """Of the prompts whose answer may fail that check; above it the run stops: such a teacher is not worth a student."""
+    best_of: int = Field(default=1, ge=1, le=16)
+    """So many answers are asked for each prompt, and the one with the best score by 6 is taken. Each of them is paid for."""
     reuse: bool = True
     """Take answers to the same question from the store's ledger. False asks each run's prompts anew."""
+    max_cost_usd: float | None = Field(default=None, gt=0, le=10**7, allow_inf_nan=False)
+    """What the run may pay its teacher, corrections included. No call is sent that could go over it."""
+    prices: dict[str, Price] = {}
+    """US dollars a million tokens by model id, where the table (prices.py) does not know them, or they are others."""
+    tokens_per_minute: int | None = Field(default=None, ge=1, le=10**10)
+    """The account's quota of the model. Without it, it is learned from what the service turns away."""
+    fit_max_tokens: bool = False
+    """Reserve near what answers need, learned from the run, in place of teacher.max_tokens. What is cut off by it is asked
+    again in full, and paid for twice."""
+
+
+FREE_KEYS = (
+    "workers",
+    "max_failed_share",
+    "max_turned_away_share",
+    "max_cost_usd",
+    "prices",
+    "tokens_per_minute",
+)
+"""What may be another's when a run goes on: how far it goes, and how fast."""
 
 
 class TeacherGenerationConfig(AskingConfig):

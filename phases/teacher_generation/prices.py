@@ -16,8 +16,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from fsm.errors import ConfigError
 
-DATED = "2026-11-28"
-"""When the table was last held against https://aws.amazon.com/bedrock/pricing/ and https://platform.claude.com/docs/en/about-claude/pricing."""
+DATED = "2026-12-01"
+"""When the table was last held against https://aws.amazon.com/bedrock/pricing/ and, for Claude, against
+https://platform.claude.com/docs/en/about-claude/pricing. A service may change its prices on any day: the configuration's go first."""
 
 MILLION = 1_000_000
 ROUND_A_TURN = 16  # tokens that a service may put around a turn: its role, its beginning and its end
@@ -65,7 +66,7 @@ FREE = Price(input=0, output=0)
 REGIONAL = 1.1  # Claude from 4.5 on, through an inference profile of one geography, beside `global.`
 
 _TABLE: tuple[tuple[str, Price], ...] = (
-    (r"claude-opus-4-[5-9]", Price(input=5, output=25)),
+    (r"claude-(opus-5|opus-4-[5-9])", Price(input=5, output=25)),
     (r"claude-opus-4", Price(input=15, output=75)),
     (r"claude-3-opus", Price(input=15, output=75)),
     (r"claude-(sonnet-4|3-7-sonnet|3-5-sonnet)", Price(input=3, output=15)),
@@ -82,7 +83,7 @@ _TABLE: tuple[tuple[str, Price], ...] = (
 )
 """By a part of the model's id, the first that fits."""
 
-_REGIONAL = re.compile(r"(?:us|eu|jp|au|apac|us-gov)\..*claude-(?:opus|sonnet|haiku)-4-[5-9]")
+_REGIONAL = re.compile(r"(?:us|eu|jp|au|apac|us-gov)\..*claude-(?:opus|sonnet|haiku)-(?:4-[5-9]|5)")
 
 
 def price(model: str, named: Mapping[str, Price] | None = None) -> Price | None:
@@ -109,6 +110,32 @@ def input_bound(question: Mapping[str, Any]) -> int:
     """The most tokens that a question (`Teacher.question`) can be counted as."""
     turns = len(question.get("messages", ())) + len(question.get("system", ()))
     return _bytes(question) + ROUND_A_TURN * max(1, turns) + ROUND_A_CALL
+
+
+def output_bound(question: Mapping[str, Any]) -> int:
+    """The most tokens that an answer to it can be counted as; 0 where it sets no bound."""
+    drawn = question.get("inferenceConfig")
+    said = (question, drawn if isinstance(drawn, Mapping) else {})
+    found = [of.get(k) for of in said for k in ("max_tokens", "max_completion_tokens", "maxTokens")]
+    return max((n for n in found if isinstance(n, int)), default=0)
+
+
+def bound(price: Price, question: Mapping[str, Any]) -> Decimal:
+    """The most dollars that one call can cost."""
+    dearest = Decimal(input_bound(question)) * Decimal(str(price.dearest_input))
+    return (dearest + Decimal(output_bound(question)) * Decimal(str(price.output))) / MILLION
+
+
+def usage(response: Mapping[str, Any]) -> tuple[int, int, int, int] | None:
+    """(input, output, read from a cache, written to one) of a response, in tokens; None where it counts none."""
+    said = response.get("usage")
+    if not isinstance(said, Mapping):
+        return None
+    keys = ("inputTokens", "outputTokens", "cacheReadInputTokens", "cacheWriteInputTokens")
+    found = [said.get(key, 0) for key in keys]
+    if not any(key in said for key in keys) or not all(isinstance(n, int) and n >= 0 for n in found):
+        return None
+    return found[0], found[1], found[2], found[3]
 
 
 def input_estimate(question: Mapping[str, Any]) -> int:

@@ -36,6 +36,8 @@ class Takes(BaseModel):
     """Tokens of an answer, at most."""
     tokens_a_minute: bool = False
     """Whether the service counts tokens a minute and reserves input and max_tokens when a call begins."""
+    burndown: float = Field(default=1.0, ge=0)
+    """What an output token takes of that quota. (https://docs.aws.amazon.com/bedrock/latest/userguide/quotas-token-burndown.html)"""
     price: Price | None = None
     """Where the teacher knows it itself; the table of prices.py and the configuration's go first."""
 
@@ -45,6 +47,7 @@ class Takes(BaseModel):
 
 
 def _claude(sampling: Literal["both", "one", "none"], cache: int | None, context: int, output: int) -> Takes:
+    """Claude from 3.7 on."""
     return Takes(
         sampling=sampling,
         structured=sampling != "both",
@@ -52,6 +55,7 @@ def _claude(sampling: Literal["both", "one", "none"], cache: int | None, context
         cache_from=cache,
         context=context,
         output=output,
+        burndown=5.0,
     )
 
 
@@ -68,9 +72,9 @@ FAMILIES: tuple[tuple[str, Takes], ...] = (
     (r"claude-opus-4-1", _claude("one", 1024, 200 * K, 32 * K)),
     (r"claude-opus-4", _claude("both", 1024, 200 * K, 32 * K)),
     (r"claude-(sonnet-4|3-7-sonnet)", _claude("both", 1024, 200 * K, 64 * K)),
-    (r"claude-3-5-haiku", _claude("both", 2048, 200 * K, 8192)),
-    (r"claude-3-5", _claude("both", None, 200 * K, 8192)),
-    (r"claude-3", _claude("both", None, 200 * K, 4096)),
+    (r"claude-3-5-haiku", Takes(batch=True, cache_from=2048, context=200 * K, output=8192)),
+    (r"claude-3-5", Takes(batch=True, context=200 * K, output=8192)),
+    (r"claude-3", Takes(batch=True, context=200 * K, output=4096)),
     (r"nova-(micro|lite|pro|premier)", Takes(batch=True, cache_from=1024)),
     (r"gpt-5|\bo[134]\b", Takes(sampling="none", structured=True)),
 )

@@ -37,7 +37,7 @@ class Parrot:
         return None
 
     def invoke(self, prompt):
-        text = f"int {self.word}(void)\\n{{\\n    return {len(prompt)};\\n}}\\n"
+        text = f"int {self.word}(int said)\\n{{\\n    return said + {len(prompt)};\\n}}\\n"
         return {
             "output": {"message": {"content": [{"text": text}]}},
             "stopReason": "end_turn",
@@ -78,7 +78,7 @@ def test_a_package_brings_a_teacher_that_is_asked_like_any_other(
     done = finish("teacher_generation", {"teacher": teacher, "prompts": str(prompts)})
     assert done.outcome.outcome == "done"
     [row] = done.rows("teacher/outputs.jsonl")
-    assert row["messages"][-1]["content"].startswith("int polly(void)")
+    assert row["messages"][-1]["content"].startswith("int polly(int said)")
     assert (row["teacher"], done.data["note"]) == ("parrot", "The teacher is a parrot.")
 
 
