@@ -59,7 +59,8 @@ class Price(BaseModel):
 
     def scaled(self, by: float) -> Price:
         """The same at a discount: a batch costs half."""
-        return Price(**{k: None if v is None else v * by for k, v in self.model_dump().items()})
+        more = {k: round(v * by, 9) for k, v in self.model_dump(exclude_none=True).items()}
+        return self.model_copy(update=more)
 
 
 FREE = Price(input=0, output=0)
