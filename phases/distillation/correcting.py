@@ -47,22 +47,26 @@ def parallel_teacher_calls(ctx: Context) -> None:
     can still ask for. What the teacher will not answer at all is refused by FormatAsTraining, with its reason.
     """
     from phases.teacher_generation import failures
-    from phases.teacher_generation.asking import ask, desk
+    from phases.teacher_generation.desk import desk, spends_for
     from phases.teacher_generation.teachers import make_teacher
+    from phases.teacher_generation.window import ask
 
     section = loading.section(ctx, "teacher_generation")
     wanted = [p["prompt"] for p in loading.read(ctx, f"{_here(ctx)}/poor.jsonl")]
     known = {r["digest"]: r for r in loading.read(ctx, ANSWERS)} if ctx.has(ANSWERS) else {}
     asked = [prompt for prompt in wanted if digest(prompt) not in known]
+    walk = ctx.walk("teacher_generation:ParallelExecution.ProcessFuture")
     with ctx.deferring_stop():  # calls under way are paid for: their answers are kept before the run stops
         results = ask(
             make_teacher(section.teacher, section.workers),
             asked,
             asking=section,
-            desk=desk(ctx, section, ctx.effect_name("answers")),
-            walk=ctx.walk("teacher_generation:ParallelExecution.ProcessFuture").run,
+            desk=desk(ctx, section, spends_for(ctx)),
+            way=walk.way,
+            count=walk.count,
+            scope="" if section.reuse else ctx.effect_name("answers"),
             stopping=ctx.stopping,
-            progress=lambda done, total: ctx.progress(done, total, "corrections"),
+            progress=lambda done, total, note: ctx.progress(done, total, f"corrections, {note}".rstrip(", ")),
             log=ctx.log,
         )
     if causes := failures.by_cause(results):
