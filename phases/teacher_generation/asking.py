@@ -8,7 +8,7 @@ from __future__ import annotations
 import random
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -121,6 +121,7 @@ class Call:
     keep: Callable[[Entry], Entry] = lambda entry: entry
     check: Callable[[str, str], float] = unchecked
     name: str | None = None
+    question: Mapping[str, Any] | None = None
     attempt: int = 0
     response: Response | None = None
     answer: Answer | None = None
@@ -148,7 +149,9 @@ class Call:
         except Exception as error:  # of whatever library
             return self._failed(error)
         if is_response(response):
-            self.entered = self.keep(Entry(response, tries=tuple(self._tries), paid=paid))
+            self.entered = self.keep(
+                Entry(response, tries=tuple(self._tries), paid=paid, question=self.question)
+            )
             response = self.entered.response or response
         self.response = response
         return "200 OK"
@@ -174,7 +177,7 @@ class Call:
         self.reason = spelt(f"{type(error).__name__}: {error}")
         if found.kind is Kind.ITEM:
             refusal = Refusal(found.code, found.cause, self.reason)
-            self.entered = self.keep(Entry(refusal=refusal, tries=tuple(self._tries)))
+            self.entered = self.keep(Entry(refusal=refusal, tries=tuple(self._tries), question=self.question))
         return "Other error"
 
     def _passing(self, error: Exception, found: Fault) -> str:
@@ -188,10 +191,16 @@ class Call:
         if read_timed_out(error):
             self._timeouts += 1
             if self._timeouts > TIMEOUTS_RETRIED:
-                self.reason += " (a read that takes too long is tried again once: each time it may be paid for)"
+                self.reason += (
+                    " (a read that takes too long is tried again once: each time it may be paid for)"
+                )
                 return "MaxRetries exceeded"
         # throttling and errors are counted apart: a quota that is used up says nothing of the service's health
-        return self._failing if self._failed_by[self._failing] < self.asking.max_retries else "MaxRetries exceeded"
+        return (
+            self._failing
+            if self._failed_by[self._failing] < self.asking.max_retries
+            else "MaxRetries exceeded"
+        )
 
     def back_off(self) -> None:
         """Sleep up to base * 2^attempt seconds, and as long as the service asks for; not where it was slept already."""

@@ -48,7 +48,10 @@ class Checker:
                 raise NoText("the answer holds only functions that do nothing", "stub")
             raise NoText(f"the answer holds no C code: {' '.join(text.split())[:80]!r}", "prose")
         if item.astray:
-            raise NoText("the code answers another question: it has none of the names that the prompt asks for", "astray")
+            raise NoText(
+                "the code answers another question: it has none of the names that the prompt asks for",
+                "astray",
+            )
         if self.check == "compiles" and score.syntax < self.quality.syntax.many_warnings:
             found = "; ".join(r.note for r in score.reasons if r.rule.startswith("SyntaxCheck"))
             raise NoText(f"the code does not compile: {found[:SHOWN]}", "uncompiled")

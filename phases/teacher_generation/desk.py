@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -13,19 +12,27 @@ from typing import Any
 
 from fsm.engine import Context
 from fsm.errors import StoreError
+from phases.sagemaker_job.environment import launched_by
 from phases.teacher_generation.asking import Call, Stopping
 from phases.teacher_generation.checking import Checker
 from phases.teacher_generation.config import AskingConfig
 from phases.teacher_generation.ledger import SHELF, Ledger, Paid
 from phases.teacher_generation.pace import Pace, Turn
 from phases.teacher_generation.policy import Everybodys, judged, maybe_paid, retry_after
-from phases.teacher_generation.prices import FREE, Price, bound, input_estimate, output_bound, price, require, usage
+from phases.teacher_generation.prices import (
+    FREE,
+    Price,
+    bound,
+    input_estimate,
+    output_bound,
+    price,
+    require,
+    usage,
+)
 from phases.teacher_generation.purse import Hold, Purse
 from phases.teacher_generation.tally import Tally
 from phases.teacher_generation.teacher import Response, Teacher, is_response
 
-SPENDS_FOR = "FSM_TEACHER_SPENDS_FOR"
-"""The variable by which a run tells its jobs that their corrections are on its budget."""
 FIT_AFTER = 32  # answers from which the run knows how long they are
 FIT_ROOM = 1.5  # of the longest answer so far
 FIT_STEP = 256  # tokens, rounded up
@@ -73,7 +80,9 @@ class Desk:
             if self.window is not None:
                 self.window.close()
         finally:
-            with suppress(StoreError):  # else what was under way counts as paid, and nothing is packed: both do no harm
+            with suppress(
+                StoreError
+            ):  # else what was under way counts as paid, and nothing is packed: both do no harm
                 if self.purse is not None:
                     self.purse.close()
                 self.ledger.shelf.pack()
@@ -86,7 +95,9 @@ class Desk:
         """What was found altered, to the screen alone: a record says the same of an answer wherever it is from."""
         if log is not None and (damaged := self.ledger.shelf.damaged) > self.damaged:
             where = self.ledger.shelf.url
-            log.warning("entries of the ledger are altered, and are asked anew", entries=damaged, ledger=where)
+            log.warning(
+                "entries of the ledger are altered, and are asked anew", entries=damaged, ledger=where
+            )
             self.damaged = damaged
 
 
@@ -114,7 +125,9 @@ class Terms:
     burndown: float = 1.0
 
     @classmethod
-    def of(cls, teacher: Teacher, question: Any, asking: AskingConfig, desk: Desk, ending: Callable[[], bool]) -> Terms:
+    def of(
+        cls, teacher: Teacher, question: Any, asking: AskingConfig, desk: Desk, ending: Callable[[], bool]
+    ) -> Terms:
         """Raises ConfigError where there is a budget and no price."""
         takes = getattr(teacher, "takes", None)
         if desk.pace is None:
@@ -130,7 +143,7 @@ class Terms:
 
     def send(self, call: Call) -> tuple[Response, Paid | None]:
         """Ask once, when there is money, room and rate for it. Raises what the teacher raises; BudgetReached; Stopping."""
-        question = self.teacher.question(call.prompt)
+        question = call.question
         assert self.desk.pace is not None
         if question is None or self.desk.purse is None:
             with self.desk.pace.turn(0.0, self.ending) as turn:
@@ -142,9 +155,7 @@ class Terms:
             self.desk.fit.longest = max(self.desk.fit.longest, output_bound(question))
             if paid is not None:
                 self.desk.ledger.note(Paid(**vars(paid) | {"what": "cut"}), str(call.name))
-            full = self.teacher.question(call.prompt)
-            assert full is not None
-            response, paid = self._paid_call(self.teacher, call, full)
+            response, paid = self._paid_call(self.teacher, call, call.question)
         return response, paid
 
     def _fitted(self, prompt: str, question: Any) -> tuple[Teacher, Any]:
@@ -189,14 +200,18 @@ class Terms:
             turn.used = turn.reserved
             if hold is not None:
                 hold.paid = most
-            return response, Paid(self.desk.run, model, usd=str(most) if self.priced and most else "") if question else None
+            return response, Paid(
+                self.desk.run, model, usd=str(most) if self.priced and most else ""
+            ) if question else None
         read, written, *cached = counted
         turn.used = read + self.burndown * written
         self.desk.fit.learn(written)
         dollars = self.price.of(read, written, *cached)
         if hold is not None:
             hold.paid = dollars
-        return response, Paid(self.desk.run, model, read + sum(cached), written, str(dollars) if self.priced else "")
+        return response, Paid(
+            self.desk.run, model, read + sum(cached), written, str(dollars) if self.priced else ""
+        )
 
 
 def model_of(teacher: Teacher, question: Any) -> str:
@@ -219,7 +234,7 @@ def price_of(teacher: Teacher, question: Any, asking: AskingConfig) -> Price | N
 
 def spends_for(ctx: Context) -> str:
     """The run whose budget it is: of a job that a run has launched, that run."""
-    return os.environ.get(SPENDS_FOR) or ctx.run_identity
+    return launched_by(ctx.run_identity)
 
 
 def note(desk: Desk, left: int) -> str:

@@ -44,13 +44,17 @@ class Estimate:
     reserved: int = 0
     at_most: Decimal = Decimal(0)
 
-    def of(self, teacher: Teacher, config: TeacherGenerationConfig, prompts: Iterable[str], shelf: Shelf | None) -> Estimate:
+    def of(
+        self, teacher: Teacher, config: TeacherGenerationConfig, prompts: Iterable[str], shelf: Shelf | None
+    ) -> Estimate:
         """Add prompts. Raises StoreError where the ledger cannot be read."""
         rest = iter(prompts)
         ledger = Ledger(shelf) if shelf is not None and config.reuse else None
         while some := list(itertools.islice(rest, READ_AT_ONCE)):
             questions = [teacher.question(prompt) for prompt in some]
-            names = [[ledger.name(q, n) if ledger else None for n in range(config.best_of)] for q in questions]
+            names = [
+                [ledger.name(q, n) if ledger else None for n in range(config.best_of)] for q in questions
+            ]
             there = ledger.has(name for several in names for name in several if name) if ledger else set()
             self.prompts += len(some)
             for question, several in zip(questions, names, strict=True):
@@ -156,8 +160,10 @@ def _unconnected(config: TeacherGenerationConfig) -> Teacher:
 def _unread(config: TeacherGenerationConfig, teacher: Teacher, question: Any) -> str:
     """Where the prompts are made by the run itself: what a thousand of them come to."""
     found = price_of(teacher, question, config)
-    thousand = "" if found is None else f": about ${1000 * found.of(input_estimate(question), ANSWER_TOKENS):.2f} for each thousand"
+    thousand = (
+        ""
+        if found is None
+        else f": about ${1000 * found.of(input_estimate(question), ANSWER_TOKENS):.2f} for each thousand"
+    )
     limit = f" The budget is ${config.max_cost_usd:.2f}." if config.max_cost_usd is not None else ""
     return f"{teacher.name} is asked for what the run prepares{thousand}, by the prices of {DATED}.{limit}"
-
-

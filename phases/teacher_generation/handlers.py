@@ -239,7 +239,9 @@ def _too_many(ctx: Context) -> PipelineError:
         failed = [r for r in _results(ctx) if not r.answered and not r.turned_away]
         return failures.too_many(failed, total, config.max_failed_share, numbers, where)
     away = [r for r in _results(ctx) if r.turned_away]
-    return failures.too_many_turned_away(away, total, config.max_turned_away_share, config.check, numbers, where)
+    return failures.too_many_turned_away(
+        away, total, config.max_turned_away_share, config.check, numbers, where
+    )
 
 
 @PHASE.state("ParallelExecution.ProcessFuture.InvokeModel")
@@ -272,7 +274,12 @@ def checkpoint_write(ctx: Context) -> None:
     """Write down how far it is. The results themselves are parts, or each checkpoint would write all over again; each names
     the entries of the ledger that it was made of."""
     newest = _batch_name(ctx.data["batches"] - 1) if ctx.data["batches"] else None
-    progress = {"done": ctx.data["done"], "of": ctx.data["prompts"], "batches": ctx.data["batches"], "newest": newest}
+    progress = {
+        "done": ctx.data["done"],
+        "of": ctx.data["prompts"],
+        "batches": ctx.data["batches"],
+        "newest": newest,
+    }
     ctx.put("teacher/checkpoint.json", json.dumps(progress, indent=1))
     if (
         ctx.data["done"] >= ctx.data["prompts"]
@@ -393,7 +400,10 @@ def _put_summary(ctx: Context) -> dict[str, Any]:
     work = ctx.workdir("teacher")
     summary = Summary(ctx.data["teacher"])
     paths = {name: work / f"{name}.jsonl" for name in ("failures", "turned_away")}
-    with paths["failures"].open("w", encoding="utf-8") as failed, paths["turned_away"].open("w", encoding="utf-8") as away:
+    with (
+        paths["failures"].open("w", encoding="utf-8") as failed,
+        paths["turned_away"].open("w", encoding="utf-8") as away,
+    ):
         for result in _results(ctx):
             summary.add(result)
             if result.turned_away:

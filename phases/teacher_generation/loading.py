@@ -96,7 +96,9 @@ def each(lines: Iterable[tuple[int, str]], where: str) -> Iterator[tuple[int, st
         except (NotJsonText, ValidationError, TypeError) as error:
             number_wrong += 1
             if len(wrong) < SHOWN:
-                wrong.append(f"line {number}: {error.why if isinstance(error, NotJsonText) else _reason(error)}")
+                wrong.append(
+                    f"line {number}: {error.why if isinstance(error, NotJsonText) else _reason(error)}"
+                )
             continue
         name = hashlib.sha256(prompt.encode()).digest()[:16]
         if name not in seen:

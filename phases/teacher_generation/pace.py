@@ -73,7 +73,9 @@ class Rates:
         if self.rate is None:
             return 0.0
         self._fill(now)
-        need = min(tokens, max(BURST * self.rate, 1.0))  # one that is larger than what may be saved up goes on credit
+        need = min(
+            tokens, max(BURST * self.rate, 1.0)
+        )  # one that is larger than what may be saved up goes on credit
         return 0.0 if self._level >= need else (need - self._level) / self.rate
 
     def begin(self, now: float, tokens: float) -> Turn:

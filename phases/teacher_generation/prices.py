@@ -59,7 +59,8 @@ class Price(BaseModel):
 
     def scaled(self, by: float) -> Price:
         """The same at a discount: a batch costs half."""
-        return Price(**{k: None if v is None else v * by for k, v in self.model_dump().items()})
+        said = {name: number * by for name, number in self if number is not None}
+        return Price.model_validate(said)
 
 
 FREE = Price(input=0, output=0)
