@@ -219,6 +219,8 @@ class Call:
             self.score = self.check(self.answer.text, self.prompt)
         except NoText as error:
             turned_away = error.cause in TURNED_AWAY
+            if turned_away and self.answer is None:
+                self.answer = Answer(said_in(self.response))
             self.reason = f"turned away: {error}" if turned_away else f"no text: {error}"
             kind = Kind.ITEM if is_response(self.response) else Kind.UNKNOWN
             self.fault = Fault(kind, error.cause, error.cause, "", str(error))
@@ -252,6 +254,16 @@ class Call:
             paid.usd if paid else "",
             (self.name,) if self.name and self.entered else (),
         )
+
+
+def said_in(response: Response) -> str:
+    """The text of a response that is none to learn from, as far as there is one."""
+    try:
+        return spelt(
+            "".join(part["text"] for part in response["output"]["message"]["content"] if "text" in part)
+        )
+    except (KeyError, TypeError):
+        return ""
 
 
 def best(calls: list[Call]) -> Result:

@@ -23,6 +23,7 @@ from phases.teacher_generation.prices import (
     FREE,
     Price,
     bound,
+    burndown,
     input_estimate,
     output_bound,
     price,
@@ -132,9 +133,10 @@ class Terms:
         takes = getattr(teacher, "takes", None)
         if desk.pace is None:
             counted = asking.tokens_per_minute is not None or bool(getattr(takes, "tokens_a_minute", False))
-            desk.pace = Pace(asking.workers, counted, asking.tokens_per_minute)
-        terms = cls(teacher, asking, desk, ending, burndown=float(getattr(takes, "burndown", 1.0)))
+            desk.pace = Pace(asking.workers, counted, asking.tokens_per_minute, asking.backoff_base_s)
+        terms = cls(teacher, asking, desk, ending)
         if question is not None:
+            terms.burndown = burndown(model_of(teacher, question))
             found = price_of(teacher, question, asking)
             terms.price, terms.priced = found or FREE, found is not None
             if desk.purse is None:

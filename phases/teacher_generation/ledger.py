@@ -44,7 +44,7 @@ class Paid:
     """
 
     run: str
-    model: str
+    model: str = ""
     input: int = 0
     output: int = 0
     usd: str = ""

@@ -11,6 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from fsm.drawing import Edge
@@ -200,7 +201,7 @@ class Window:
 
     def _fill(self) -> None:
         """Read some prompts, and their entries in the ledger: many with one look."""
-        prompts = [p for p, _ in zip(self._prompts, range(READ_AT_ONCE), strict=False)]
+        prompts = list(islice(self._prompts, READ_AT_ONCE))
         self._ended = len(prompts) < READ_AT_ONCE
         if not prompts:
             return
