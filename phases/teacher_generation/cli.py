@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import sys
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -63,7 +64,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _show(found: Accounts) -> None:
-    console = Console(highlight=False, soft_wrap=True)
+    # into a file or a pipe no name is cut off
+    console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 200)
     table = Table(box=None, pad_edge=False)
     for column in ("model", "run", "answers", "of no use", "tokens in", "tokens out", "dollars"):
         table.add_column(column, justify="left" if column in ("model", "run") else "right")
