@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -28,6 +30,7 @@ from phases.teacher_generation.prices import (
 )
 from phases.teacher_generation.tally import lasting
 from phases.teacher_generation.teacher import Teacher
+from phases.teacher_generation.teachers import unconnected
 
 READ_AT_ONCE = 256  # prompts whose entries are looked up together
 SECONDS_A_CALL = 8.0  # of an answer as a rule, where no quota decides
@@ -86,7 +89,7 @@ class Estimate:
                 dollars = found.of(self.input_tokens, self.output_tokens)
                 table = "" if model_of(teacher, question) in config.prices else f" by the prices of {DATED}"
                 parts.append(f"about ${dollars:.2f} and never more than ${self.at_most:.2f}{table}")
-            parts.append(f"some {self._time(config, todo)}")
+            parts.append(f"some {self._time(config)}")
         said = ", ".join(parts) + "."
         if config.max_cost_usd is not None:
             said += f" The budget is ${config.max_cost_usd:.2f}"
@@ -97,24 +100,32 @@ class Estimate:
             )
         return said
 
-    def _time(self, config: TeacherGenerationConfig, todo: int) -> str:
-        calls = todo * config.best_of * SECONDS_A_CALL / config.workers
-        if config.tokens_per_minute is None:
-            return f"{lasting(calls)} with {config.workers} at once, or what the quota takes"
-        return f"{lasting(max(calls, 60 * self.reserved / config.tokens_per_minute))} at the quota"
+    def seconds(self, config: TeacherGenerationConfig) -> float:
+        """How long it will take, about: by the calls at once, or by the quota where that is known and is less."""
+        calls = (self.prompts - self.held) * config.best_of * SECONDS_A_CALL / config.workers
+        return max(calls, 60 * self.reserved / (config.tokens_per_minute or math.inf))
+
+    def _time(self, config: TeacherGenerationConfig) -> str:
+        known = config.tokens_per_minute is not None
+        how = "at the quota" if known else f"with {config.workers} at once, or what the quota takes"
+        return f"{lasting(self.seconds(config))} {how}"
 
 
 def of_run(ctx: Context, teacher: Teacher, prompts: Iterator[str]) -> list[str]:
-    """What the run's log says of its prompts; nothing for a teacher that costs nothing.
+    """What the run's log says of its prompts, and then what its teacher warns of where it will be asked; nothing for a
+    teacher that costs nothing.
 
-    Raises ConfigError where there is a budget and no price.
+    Raises ConfigError where there is a budget and no price; what `Teacher.check` raises.
     """
     first = next(prompts, None)
     if first is None or (question := teacher.question(first)) is None:
         return []
     price_of(teacher, question, ctx.config)
     found = Estimate().of(teacher, ctx.config, itertools.chain([first], prompts), ctx.shelf(SHELF))
-    return [found.said(teacher, ctx.config, question)]
+    warnings: Sequence[str] = ()
+    if found.held < found.prompts:
+        warnings = teacher.check(timedelta(seconds=found.seconds(ctx.config)))
+    return [found.said(teacher, ctx.config, question), *warnings]
 
 
 def foresee(config: TeacherGenerationConfig, program: Any, store: Callable[[], Store]) -> list[str]:
@@ -126,7 +137,7 @@ def foresee(config: TeacherGenerationConfig, program: Any, store: Callable[[], S
         return []
     if getattr(program.sections.get("pipeline"), "skip_teacher", False) and program.root == "pipeline":
         return []
-    teacher = _unconnected(config)
+    teacher = unconnected(config.teacher)
     question = teacher.question("Write a function.")
     if question is None:
         return []
@@ -148,13 +159,6 @@ def foresee(config: TeacherGenerationConfig, program: Any, store: Callable[[], S
             asked = (prompt for _, prompt in each(lines(file, str(path)), str(path)))
             found = Estimate().of(teacher, config, itertools.islice(asked, config.limit), None)
     return [found.said(teacher, config, question), *said]
-
-
-def _unconnected(config: TeacherGenerationConfig) -> Teacher:
-    """The teacher of a configuration, for its questions: it has nobody to send them to, and needs no library for that."""
-    from phases.teacher_generation.bedrock import BedrockTeacher
-
-    return BedrockTeacher(config.teacher, None)
 
 
 def _unread(config: TeacherGenerationConfig, teacher: Teacher, question: Any) -> str:

@@ -23,7 +23,7 @@ from fsm.engine import Context, Phase
 from fsm.text import lines
 from phases.errors import EmptyDataset, NoCredentials, PipelineError
 from phases.reading import copy_lines
-from phases.teacher_generation import bedrock, estimate, failures
+from phases.teacher_generation import bedrock, estimate, failures, openai
 from phases.teacher_generation import summary as tables
 from phases.teacher_generation.asking import Call, Result
 from phases.teacher_generation.config import FREE_KEYS, TeacherGenerationConfig
@@ -54,12 +54,23 @@ def init_bedrock_client(ctx: Context) -> None:
 def check_iam_credentials(ctx: Context) -> str:
     if ctx.config.teacher.kind == "offline":
         return "No credentials needed (offline teacher)"
-    ctx.data["iam"] = bedrock.has_iam_credentials()
+    wanted = _teacher(ctx).credentials
+    if wanted == "none":
+        return "No credentials needed (a server of one's own)"
+    ctx.data["iam"] = wanted == "aws" and bedrock.has_iam_credentials()
     return "IAM valid" if ctx.data["iam"] else "IAM missing"
 
 
 @PHASE.state("Authentication.CheckAPIKey")
 def check_api_key(ctx: Context) -> str:
+    teacher = _teacher(ctx)
+    if teacher.credentials == "key":
+        if ctx.config.teacher.kind == "openai" and not openai.key(ctx.config.teacher):
+            raise NoCredentials(
+                f"{teacher.name} is asked with a key, and there is none. Set {openai.API_KEY_VARIABLE} or "
+                "teacher_generation.teacher.api_key, and resume."
+            )
+        return "API key found"
     if bedrock.api_key():
         return "API key found"
     if not ctx.data["iam"]:
@@ -116,8 +127,8 @@ def create_test_prompts(ctx: Context) -> None:
 def create_thread_pool(ctx: Context) -> None:
     """Say how many workers there will be, and what is about to be asked. Threads do not survive a process: each makes its own."""
     ctx.data["workers"] = min(ctx.config.workers, ctx.data["prompts"])
-    for said in estimate.of_run(ctx, _teacher(ctx), _prompts(ctx)):
-        ctx.log.info(said)
+    for number, said in enumerate(estimate.of_run(ctx, _teacher(ctx), _prompts(ctx))):
+        (ctx.log.warning if number else ctx.log.info)(said)
 
 
 @PHASE.state("ParallelExecution.SubmitFutures")

@@ -5,9 +5,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from hypothesis import given
@@ -22,6 +23,7 @@ from phases.teacher_generation.config import AskingConfig
 from phases.teacher_generation.desk import Desk
 from phases.teacher_generation.ledger import Ledger
 from phases.teacher_generation.policy import Everybodys
+from phases.teacher_generation.takes import Takes
 from phases.teacher_generation.teacher import NoText, parse_response
 from tests.phases.teacher_generation.future import walk, way
 
@@ -51,9 +53,14 @@ class Scripted:
     lock: Any = field(default_factory=threading.Lock)
     name: str = "scripted"
     note: str = "A teacher for tests."
+    takes: Takes = field(default_factory=Takes)
+    credentials: Literal["none"] = "none"
 
     def question(self, prompt: str) -> dict[str, Any]:
         return {"name": self.name, "prompt": prompt}
+
+    def check(self, lasting: timedelta) -> list[str]:
+        return []
 
     def invoke(self, prompt: str) -> dict[str, Any]:
         with self.lock:
