@@ -191,6 +191,7 @@ def _taken(ctx: Context, number: int) -> list[Result]:
             number,
             lambda: ctx.progress(window.done, total, note(at, total - window.done)),
         )
+    assert len(found) == number  # where a stop was asked for, it has been raised by now
     for done in found:
         walk.count(done.way)
     return [done.result for done in found]
