@@ -63,6 +63,9 @@ def report(ctx: Context, corpus: Corpus, train: Sequence[Row], val: Sequence[Row
             "files": found.get("files", 0),
             "bytes": found.get("bytes", 0),
             "functions": found.get("functions", 0),
+            "functions_left_out": _tallied(found, "functions left out: "),
+            "prompts_from": _tallied(found, "prompts from: "),
+            "replaced": _tallied(found, "replaced: "),
             "skipped": skipped.get(domain, {}),
             **{what: by.get(domain, 0) for what, by in ctx.data["dropped"].items()},
             "train": len(rows["train"]),
@@ -91,6 +94,11 @@ def _skipped(ctx: Context) -> dict[str, dict[str, int]]:
             entry = json.loads(line)
             found.setdefault(entry["domain"], Counter())[_NUMBER.sub("N", entry["reason"])] += 1
     return {domain: dict(sorted(reasons.items())) for domain, reasons in found.items()}
+
+
+def _tallied(found: Mapping[str, int], of: str) -> dict[str, int]:
+    """What ProcessFiles counted of one kind, by what is behind it."""
+    return {name.removeprefix(of): n for name, n in sorted(found.items()) if name.startswith(of)}
 
 
 def _tokens(corpus: Corpus, rows: Numbers) -> dict[str, int]:
@@ -144,6 +152,13 @@ def table(told: Mapping[str, Any]) -> str:
         lines += [f"{domain}: {n:,} skipped: {reason}" for reason, n in found["skipped"].items()]
         if licences := ", ".join(f"{name} {n:,}" for name, n in found["licences"].items()):
             lines.append(f"{domain}: licences of rows: {licences}")
+        for key, words in (
+            ("functions_left_out", "functions left out"),
+            ("prompts_from", "prompts are made of"),
+            ("replaced", "replaced"),
+        ):
+            if said := ", ".join(f"{name} {n:,}" for name, n in found[key].items()):
+                lines.append(f"{domain}: {words}: {said}")
     return "\n".join(lines)
 
 
