@@ -6,7 +6,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Iterator
-from itertools import accumulate, chain
+from itertools import accumulate
 from typing import Any
 
 from fsm.engine import Context
@@ -31,14 +31,11 @@ def process(ctx: Context) -> None:
     workers = engines.of_work(ctx.config.workers, sum(map(len, plan)))
     done: list[dict[str, Any]] = []
     with engines.engine(ctx.config.engine, workers, _settings(ctx), ctx.config.ray_address) as mapping:
-        results: Iterator[Done] | None = None
         for number, batch in enumerate(plan):
 
             def work(number: int = number, batch: tuple[Chunk, ...] = batch) -> dict[str, Any]:
-                nonlocal results
-                if results is None:  # the batches before this one were done before
-                    results = mapping(chain.from_iterable(plan[number:]))
-                parts = [told.of(chunk, done) for chunk, done in zip(batch, results, strict=False)]
+                # nothing of the next one is begun before this one is kept, or a kill would repeat a part of that as well
+                parts = [told.of(chunk, one) for chunk, one in zip(batch, mapping(batch), strict=True)]
                 return _kept(ctx, number, parts)
 
             done.append(ctx.once(f"batch {number}", work))
@@ -50,7 +47,7 @@ def _chunks(ctx: Context) -> Iterator[Chunk]:
     first: dict[bytes, str] = {}
     for domain in DOMAINS:
         if ctx.data["objects"][domain]:
-            archive = ctx.open(f"data/raw/{domain}.tar")
+            archive = listing.plain(ctx, domain)
             yield from chunks(domain, archive, marked(archive, listing.archived(ctx, domain), first))
 
 

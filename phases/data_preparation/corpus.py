@@ -24,9 +24,10 @@ import numpy.typing as npt
 from fsm.engine import Context
 from phases.data_preparation import near_duplicates
 from phases.data_preparation.near_duplicates import BANDS, SIMILAR, Groups, Hashes, Numbers
-from phases.data_preparation.planning import CHUNK
-from phases.data_preparation.working import ROW, Done
+from phases.data_preparation.working import ROW, Done, readings
 
+AT_ONCE = 1 << 20
+"""Bytes of rows whose 5-grams are made at once."""
 CACHED = 4096
 """Texts whose 5-grams are held in memory."""
 
@@ -109,12 +110,13 @@ class Corpus:
     def clusters(self, among: Numbers) -> Groups:
         """The rows in groups of those that are near-duplicates, in chains of two: each pair of texts compared exactly."""
         groups = Groups(len(self))
-        rows, sizes = self._column(0), self._column(1)
-        wanted = np.flatnonzero(np.isin(rows, among))
-        rows, sizes = rows[wanted].astype(np.int64), sizes[wanted].astype(np.int64)
+        read, sizes = self._column(0), self._column(1)
+        wanted = np.flatnonzero(np.isin(read >> 2, among))
+        read, sizes = read[wanted].astype(np.int64), sizes[wanted].astype(np.int64)
+        rows = read >> 2
         seen = np.zeros(0, dtype=np.uint64)
         scratch = self._ctx.workdir("data_preparation")
-        with self.open() as file, closing(_Texts(self, file, rows, scratch)) as texts:
+        with self.open() as file, closing(_Texts(self, file, read, scratch)) as texts:
             for band in range(BANDS):
                 pairs = near_duplicates.candidates(self._column(2 + band)[wanted], sizes)
                 pairs, seen = near_duplicates.fresh(pairs, seen)
@@ -125,30 +127,28 @@ class Corpus:
         return groups
 
     def _column(self, number: int) -> npt.NDArray[np.uint32]:
-        """One column of the texts of all batches; the row as its number in all of them."""
+        """One column of the texts of all batches; of the rows in the first one, their numbers in all of them."""
         parts = [np.zeros(0, dtype=np.uint32)]
         before = accumulate((batch["rows"] for batch in self._batches), initial=0)
         for batch, (told, first) in enumerate(zip(self._batches, before, strict=False)):
             with self._ctx.open(index_name(batch)).open("rb") as file:
                 file.seek(told["rows"] * ROW.itemsize + number * told["texts"] * 4)
                 part = np.fromfile(file, dtype="<u4", count=told["texts"])
-            parts.append(part + np.uint32(first) if number == 0 else part)
+            parts.append(part + np.uint32(first << 2) if number == 0 else part)
         return np.concatenate(parts)
 
 
 class _Texts:
     """The 5-grams of texts that are to be compared, made when they first are, and kept in a file without a name."""
 
-    def __init__(self, corpus: Corpus, file: IO[bytes], rows: Numbers, scratch: Path) -> None:
+    def __init__(self, corpus: Corpus, file: IO[bytes], read: Numbers, scratch: Path) -> None:
         self._corpus = corpus
         self._file = file
-        self._rows = rows
-        self._first = np.zeros(len(rows), dtype=bool)  # of a row's texts its code comes first
-        self._first[np.unique(rows, return_index=True)[1]] = True
-        self._starts = np.full(len(rows), -1, dtype=np.int64)
-        self._counts = np.zeros(len(rows), dtype=np.int64)
+        self._read = read  # of each, its row and the way to read it (working.py)
+        self._starts = np.full(len(read), -1, dtype=np.int64)
+        self._counts = np.zeros(len(read), dtype=np.int64)
         self._kept = tempfile.TemporaryFile(dir=scratch)  # noqa: SIM115
-        self._hashes = lru_cache(CACHED)(self._read)
+        self._hashes = lru_cache(CACHED)(self._back)
 
     def close(self) -> None:
         self._kept.close()
@@ -156,8 +156,8 @@ class _Texts:
     def prepare(self, numbers: Numbers) -> None:
         """Make ready the texts of those numbers."""
         new = numbers[self._starts[numbers] < 0]
-        lengths = self._corpus.index["length"][self._rows[new]].astype(np.int64)
-        for part in near_duplicates.chunked(new, lengths, CHUNK):
+        lengths = self._corpus.index["length"][self._read[new] >> 2].astype(np.int64)
+        for part in near_duplicates.chunked(new, lengths, AT_ONCE):
             found = near_duplicates.shingles([self._text(int(number)) for number in part])
             self._starts[part] = self._kept.seek(0, os.SEEK_END) // 8 + found.starts[:-1]
             self._counts[part] = found.sizes
@@ -167,22 +167,20 @@ class _Texts:
         """Whether two texts are near-duplicates."""
         return near_duplicates.jaccard(self._hashes(one), self._hashes(other)) >= SIMILAR
 
-    def _read(self, number: int) -> Hashes:
+    def _back(self, number: int) -> Hashes:
         self._kept.seek(int(self._starts[number]) * 8)
         return np.frombuffer(self._kept.read(int(self._counts[number]) * 8), dtype=np.uint64)
 
     def _text(self, number: int) -> bytes:
-        row = int(self._rows[number])
+        row, way = divmod(int(self._read[number]), 4)
         said = json.loads(self._corpus.line(self._file, row))
-        return (code(said) if self._first[number] else said["messages"][1]["content"]).encode()
+        part = said["messages"][1]["content"] if said["kind"] == "completion" else ""
+        return dict(readings(code(said), part))[way].encode()
 
 
 def code(row: dict[str, Any]) -> str:
-    """The code that a row teaches: its answer, and of a file cut in two the head before it, which the prompt shows."""
+    """The code that a row teaches: its answer, and of a file that was cut in two the head before it, which the prompt shows."""
     prompt, answer = (turn["content"] for turn in row["messages"])
-    head = (
-        prompt.split("```", 1)[1].partition("\n")[2].removesuffix("```")
-        if row["kind"] == "completion"
-        else ""
-    )
-    return str(head + answer)
+    if row["kind"] == "completion":
+        return str(prompt.split("```", 1)[1].partition("\n")[2].removesuffix("```") + answer)
+    return str(answer.removesuffix("\n"))

@@ -1,7 +1,7 @@
 """The handlers of Diagram 2.
 
 data/raw/<domain>.json     what was listed                     data/raw/held_out.json   texts nothing is trained on
-data/raw/<domain>.tar      the files themselves                data/raw/<domain>.skipped.json   those not to be had
+data/raw/<domain>.tar.gz   the files themselves                data/raw/<domain>.skipped.json   those not to be had
 data/examples.json         the batches, and what was found     data/examples/00000.*    one batch (corpus.py)
 data/skipped.jsonl         files left out, with the reason
 data/unique.tsv            rows without duplicates, by number, and the group that each is not parted from
@@ -206,6 +206,8 @@ def write_train(ctx: Context) -> None:
 def write_val(ctx: Context) -> None:
     _write(ctx, "val")
     publishing.publish_report(ctx)
+    for path in ctx.workdir("data_preparation").iterdir():  # as large as the sources, and all of it is kept
+        path.unlink()
 
 
 def _listed(ctx: Context, domain: str) -> str:

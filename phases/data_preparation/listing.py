@@ -180,15 +180,26 @@ def download(ctx: Context, domain: str) -> None:
             packing.add(file.key, content)
         done += file.size
     packing.finish()
-    ctx.put(f"data/raw/{domain}.tar", packing.path, records=packing.done - len(packing.skipped))
+    packed = archive.compressed(packing.path)
+    kept = ctx.put(_archive_name(domain), packed, records=packing.done - len(packing.skipped))
     if packing.skipped:
         ctx.put(_skipped_name(domain), json.dumps(packing.skipped, indent=1, ensure_ascii=False))
-    packing.remove()
+    packed.unlink()
+    packing.move(_plain(ctx, domain, kept.sha256))
 
 
 def files_said(files: list[Object]) -> list[list[Any]]:
     """What names files as they were listed."""
     return [[file.key, file.size, file.etag] for file in files]
+
+
+def plain(ctx: Context, domain: str) -> Path:
+    """The archive of a source, in the run's scratch, where it can be read anywhere in it."""
+    packed = ctx.open(_archive_name(domain))
+    path = _plain(ctx, domain, packed.name)
+    if not path.exists():
+        archive.expand(packed, path)
+    return path
 
 
 def archived(ctx: Context, domain: str) -> Iterator[File]:
@@ -199,7 +210,7 @@ def archived(ctx: Context, domain: str) -> Iterator[File]:
     said = listed(ctx, domain)
     name = _skipped_name(domain)
     lost: dict[str, str] = json.loads(ctx.open(name).read_text("utf-8")) if ctx.has(name) else {}
-    held = archive.members(ctx.open(f"data/raw/{domain}.tar"))
+    held = archive.members(plain(ctx, domain))
     for key, size in zip(said["keys"], said["sizes"], strict=True):
         if key in lost:
             yield File(archive.Member(key, 0, 0), lost[key])
@@ -212,6 +223,14 @@ def archived(ctx: Context, domain: str) -> Iterator[File]:
         raise _not_as_listed(domain, "nothing more", 0, more)
 
 
+def _archive_name(domain: str) -> str:
+    return f"data/raw/{domain}.tar.gz"
+
+
+def _plain(ctx: Context, domain: str, sha256: str) -> Path:
+    return ctx.workdir("data_preparation") / f"{domain}-{sha256[:16]}.tar"
+
+
 def _skipped_name(domain: str) -> str:
     return f"data/raw/{domain}.skipped.json"
 
@@ -219,6 +238,6 @@ def _skipped_name(domain: str) -> str:
 def _not_as_listed(domain: str, key: str, size: int, found: archive.Member | None) -> InvalidStructure:
     is_there = f"{found.key} with {found.size} bytes" if found else "nothing"
     return InvalidStructure(
-        f"data/raw/{domain}.tar holds {is_there}, where data/raw/{domain}.json lists {key} with {size} bytes. Begin the run anew with "
+        f"{_archive_name(domain)} holds {is_there}, where data/raw/{domain}.json lists {key} with {size} bytes. Begin the run anew with "
         "--fresh: the sources are then listed and brought again."
     )

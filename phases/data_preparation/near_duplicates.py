@@ -1,8 +1,9 @@
-"""Near-duplicates: texts that share most of their 5-grams of words, found by MinHash and held against the texts themselves.
+"""Near-duplicates: texts that share most of their 5-grams of tokens, found by MinHash and held against the texts themselves.
 
-As for The Stack (Kocetkov et al. 2022): words of letters, digits and underscores, 5-grams of them, Jaccard similarity of
-0.7. rensa makes the MinHash of a text; the bands of all texts are looked at one after the other, from disk, so that a
-corpus needs memory for its numbers alone; and every pair that a band brings together is compared exactly.
+The numbers are those of The Stack (Kocetkov et al. 2022), 5-grams and a Jaccard similarity of 0.7; a token is a word of
+letters, digits and underscores, or one other character that is no white space. rensa makes the MinHash of a text; the
+bands of all texts are looked at one after the other, from disk, so that a corpus needs memory for its numbers alone; and
+every pair that a band brings together is compared exactly.
 
 At a similarity of 0.7 one pair in 6,500 shares no band (1 - 0.7**4)**32, at 0.8 one in 20 million.
 """
@@ -19,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 import rensa
 
-WORDS = 5
+GRAM = 5
 SIMILAR = 0.7
 BANDS = 32
 ROWS = 4  # of the MinHash in each band
@@ -31,8 +32,10 @@ Hashes = npt.NDArray[np.uint64]
 Numbers = npt.NDArray[np.int64]
 
 _BASE = 0x9E3779B97F4A7C15  # odd, so that it has an inverse modulo 2**64
-_IN_A_WORD = np.zeros(256, dtype=bool)
-_IN_A_WORD[[*range(48, 58), *range(65, 91), 95, *range(97, 123), *range(128, 256)]] = True
+_SPACE, _WORD, _OTHER = range(3)
+_KINDS = np.full(256, _OTHER, dtype=np.uint8)
+_KINDS[[*range(48, 58), *range(65, 91), 95, *range(97, 123), *range(128, 256)]] = _WORD
+_KINDS[[*range(9, 14), 32]] = _SPACE
 
 
 @dataclass(frozen=True)
@@ -55,28 +58,27 @@ class Shingled:
 
 
 def shingles(texts: Sequence[bytes]) -> Shingled:
-    """The 5-grams of words of each text, as 64-bit hashes; a text of fewer words has one, of them all.
+    """The 5-grams of tokens of each text, as 64-bit hashes; a text of fewer tokens has one, of them all.
 
-    All texts at once, by arrays: a text of its own costs more than its words do.
+    All texts at once, by arrays: a text of its own costs more than its tokens do.
     """
-    joined = np.frombuffer(
-        b"\n".join([*texts, b""]), dtype=np.uint8
-    )  # no word goes on from one text to the next
-    inside = _IN_A_WORD[joined]
-    edges = np.flatnonzero(np.diff(inside, prepend=False, append=False))
-    begins, ends = edges[::2], edges[1::2]
-    words = _hashed(joined, begins, ends)
-    last = np.cumsum([len(text) + 1 for text in texts], dtype=np.int64)
-    until = np.searchsorted(begins, last)  # of each text's words
-    counts = np.diff(until, prepend=0)
-    grams = _grams(words, counts, until)
-    owner = np.repeat(np.arange(len(texts)), np.maximum(counts - WORDS + 1, 1))
-    order = np.lexsort((grams, owner))
-    grams, owner = grams[order], owner[order]
+    ended = b"\n".join([*texts, b""])  # no word goes on from one text to the next
+    content = np.frombuffer(ended, dtype=np.uint8)
+    kinds = _KINDS[content]
+    word, other = kinds == _WORD, kinds == _OTHER
+    begins = np.flatnonzero(other | (word & ~np.concatenate([[False], word[:-1]])))
+    ends = np.flatnonzero(other | (word & ~np.concatenate([word[1:], [False]]))) + 1
+    until = np.searchsorted(begins, np.cumsum([len(text) + 1 for text in texts], dtype=np.int64))
+    counts = np.diff(until, prepend=0)  # of each text's tokens
+    grams = _grams(_hashed(content, begins, ends), counts, until)
+    owner = np.repeat(np.arange(len(texts)), np.maximum(counts - GRAM + 1, 1))
+    order = np.argsort(grams)
+    order = order[np.argsort(owner[order], kind="stable")]
+    grams = grams[order]  # owners stay as they are: they are sorted, and each has as many
     fresh = np.ones(len(grams), dtype=bool)
     fresh[1:] = (grams[1:] != grams[:-1]) | (owner[1:] != owner[:-1])
-    grams, owner = grams[fresh], owner[fresh]
-    return Shingled(grams, np.searchsorted(owner, np.arange(len(texts) + 1)).astype(np.int64))
+    starts = np.searchsorted(owner[fresh], np.arange(len(texts) + 1))
+    return Shingled(grams[fresh], starts.astype(np.int64))
 
 
 def _hashed(content: npt.NDArray[np.uint8], begins: Numbers, ends: Numbers) -> Hashes:
@@ -103,17 +105,17 @@ def _powers(count: int) -> tuple[Hashes, Hashes]:
     return np.multiply.accumulate(base), np.multiply.accumulate(undone)
 
 
-def _grams(words: Hashes, counts: Numbers, until: Numbers) -> Hashes:
-    """The 5-grams of each text's words, in their order, one for a text of fewer."""
-    padded = np.concatenate([words, np.zeros(WORDS, dtype=np.uint64)])
+def _grams(tokens: Hashes, counts: Numbers, until: Numbers) -> Hashes:
+    """The 5-grams of each text's tokens, in their order, one for a text of fewer."""
+    padded = np.concatenate([tokens, np.zeros(GRAM, dtype=np.uint64)])
     firsts = [
-        np.arange(end - count, max(end - WORDS + 1, end - count + 1))
+        np.arange(end - count, max(end - GRAM + 1, end - count + 1))
         for count, end in zip(counts.tolist(), until.tolist(), strict=True)
     ]
     at = np.concatenate(firsts) if firsts else np.zeros(0, dtype=np.int64)
-    stop = np.repeat(until, np.maximum(counts - WORDS + 1, 1))
+    stop = np.repeat(until, np.maximum(counts - GRAM + 1, 1))
     grams = np.zeros(len(at), dtype=np.uint64)
-    for place in range(WORDS):
+    for place in range(GRAM):
         here = np.where(at + place < stop, padded[np.minimum(at + place, len(padded) - 1)], np.uint64(place))
         grams = _mixed(grams + here)
     return grams

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from phases.data_preparation.archive import Member, content
 
-CHUNK = 1 << 20
+CHUNK = 1 << 18
 """Bytes of source in a chunk, and the file that exceeds it."""
 BATCH = 8 << 20
 """Bytes of source in a batch, and the chunk that exceeds it: what a kill repeats."""

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from fsm.engine import Context
+from fsm.errors import PhaseError
 from phases.data_preparation.config import DOMAINS
 from phases.data_preparation.corpus import Corpus
 from phases.data_preparation.near_duplicates import Groups, Numbers
@@ -47,35 +48,34 @@ class Dropping:
 def report(ctx: Context, corpus: Corpus, train: Sequence[Row], val: Sequence[Row]) -> dict[str, Any]:
     """What was found in each source, what was left out and why, and what is left.
 
-    `prompts` is what a teacher would be asked: how many there are, and their tokens.
+    `prompts` is what a teacher would be asked: how many there are, and their tokens by the student's tokenizer; 0 where
+    none is configured. `limit` is the student's, in tokens.
     """
     split = {
         name: np.array([row.number for row in rows], dtype=np.int64)
         for name, rows in (("train", train), ("val", val))
     }
-    skipped = _skipped(ctx)
+    skipped, limit = _skipped(ctx), _limit(ctx)
     sources = {}
     for number, domain in enumerate(DOMAINS):
-        found = corpus.told["sources"][domain]
+        found = dict(corpus.told["sources"][domain])
         rows = {name: part[corpus.index["domain"][part] == number] for name, part in split.items()}
+        kept = np.concatenate(list(rows.values()))
         sources[domain] = {
             "folder": ctx.config.folders.of(domain),
-            "files": found.get("files", 0),
-            "bytes": found.get("bytes", 0),
-            "functions": found.get("functions", 0),
-            "functions_left_out": _tallied(found, "functions left out: "),
-            "prompts_from": _tallied(found, "prompts from: "),
-            "replaced": _tallied(found, "replaced: "),
+            **{what: found.pop(what, 0) for what in ("files", "bytes", "functions")},
             "skipped": skipped.get(domain, {}),
             **{what: by.get(domain, 0) for what, by in ctx.data["dropped"].items()},
-            "train": len(rows["train"]),
-            "val": len(rows["val"]),
-            "tokens": _tokens(corpus, np.concatenate(list(rows.values()))),
-            "licences": _licences(corpus, np.concatenate(list(rows.values()))),
+            **{name: len(part) for name, part in rows.items()},
+            "tokens": _tokens(corpus, kept, limit),
+            "licences": _licences(corpus, kept),
+            "found": found,
         }
     return {
         "source": ctx.data["source"],
         "near_dedup": ctx.config.near_dedup,
+        "tokenizer": ctx.config.tokenizer,
+        "limit": limit,
         "rows": {name: len(part) for name, part in split.items()},
         "prompts": {
             "count": len(split["train"]),
@@ -84,6 +84,15 @@ def report(ctx: Context, corpus: Corpus, train: Sequence[Row], val: Sequence[Row
         },
         "sources": sources,
     }
+
+
+def _limit(ctx: Context) -> int | None:
+    """How many tokens of a row the student takes, where the configuration has one."""
+    try:
+        most: int | None = getattr(ctx.section("qlora_training"), "max_length", None)
+    except PhaseError:  # this machine runs alone
+        return None
+    return most
 
 
 def _skipped(ctx: Context) -> dict[str, dict[str, int]]:
@@ -96,50 +105,41 @@ def _skipped(ctx: Context) -> dict[str, dict[str, int]]:
     return {domain: dict(sorted(reasons.items())) for domain, reasons in found.items()}
 
 
-def _tallied(found: Mapping[str, int], of: str) -> dict[str, int]:
-    """What ProcessFiles counted of one kind, by what is behind it."""
-    return {name.removeprefix(of): n for name, n in sorted(found.items()) if name.startswith(of)}
-
-
-def _tokens(corpus: Corpus, rows: Numbers) -> dict[str, int]:
+def _tokens(corpus: Corpus, rows: Numbers, limit: int | None) -> dict[str, int]:
     tokens = np.sort(corpus.index["tokens"][rows])
-    if not len(tokens):
-        return {"median": 0, "p95": 0, "all": 0}
-    at = {"median": tokens[(len(tokens) - 1) // 2], "p95": tokens[(len(tokens) - 1) * 95 // 100]}
-    return {name: int(value) for name, value in at.items()} | {"all": int(tokens.sum(dtype=np.int64))}
+    told = {"all": int(tokens.sum(dtype=np.int64)), "median": 0, "p95": 0, "over": 0}
+    if len(tokens):
+        told |= {
+            "median": int(tokens[(len(tokens) - 1) // 2]),
+            "p95": int(tokens[(len(tokens) - 1) * 95 // 100]),
+        }
+        told["over"] = int(np.count_nonzero(tokens > limit)) if limit else 0
+    return told
 
 
 def _licences(corpus: Corpus, rows: Numbers) -> dict[str, int]:
     numbers, counts = np.unique(corpus.index["licence"][rows], return_counts=True)
-    return {corpus.licences[number] or "unknown": int(n) for number, n in zip(numbers, counts, strict=True)}
+    return {corpus.licences[number]: int(n) for number, n in zip(numbers, counts, strict=True)}
 
 
 COLUMNS = (
-    "source",
-    "files",
-    "functions",
-    "skipped",
-    "duplicates",
-    "near-duplicates",
-    "clusters",
-    "held out",
-    "train",
-    "val",
-    "tokens",
-    "p95",
+    *("files", "functions", "skipped", "duplicates", "near-duplicates", "clusters", "held out"),
+    *("train", "val", "tokens", "p95", "over limit"),
 )
 
 
 def table(told: Mapping[str, Any]) -> str:
-    """The report as aligned text: a line for each source, then why files were skipped, and the licences."""
-    rows = [COLUMNS]
+    """The report as aligned text: a line for each source, then why files were skipped, and the licences of rows."""
+    rows: list[Sequence[str]] = [("source", *COLUMNS)]
     for domain, found in told["sources"].items():
-        numbers = [
-            sum(found["skipped"].values()) if column == "skipped" else found.get(column, 0)
-            for column in COLUMNS[1:-2]
-        ]
-        tokens = (found["tokens"]["median"], found["tokens"]["p95"])
-        rows.append((domain, *(f"{number:,}" for number in (*numbers, *tokens))))
+        tokens = found["tokens"] if told["tokenizer"] else {}
+        numbers = found | {
+            "skipped": sum(found["skipped"].values()),
+            "tokens": tokens.get("median", ""),
+            "p95": tokens.get("p95", ""),
+            "over limit": tokens.get("over", "") if told["limit"] else "",
+        }
+        rows.append((domain, *(f"{numbers.get(c, 0):,}" if numbers.get(c) != "" else "" for c in COLUMNS)))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = [
         "  ".join(
@@ -150,16 +150,10 @@ def table(told: Mapping[str, Any]) -> str:
     ]
     for domain, found in told["sources"].items():
         lines += [f"{domain}: {n:,} skipped: {reason}" for reason, n in found["skipped"].items()]
+        lines += [f"{domain}: {n:,} {what}" for what, n in found["found"].items()]
         if licences := ", ".join(f"{name} {n:,}" for name, n in found["licences"].items()):
             lines.append(f"{domain}: licences of rows: {licences}")
-        for key, words in (
-            ("functions_left_out", "functions left out"),
-            ("prompts_from", "prompts are made of"),
-            ("replaced", "replaced"),
-        ):
-            if said := ", ".join(f"{name} {n:,}" for name, n in found[key].items()):
-                lines.append(f"{domain}: {words}: {said}")
-    return "\n".join(lines)
+    return "\n".join(line.rstrip() for line in lines)
 
 
 def picture(told: Mapping[str, Any]) -> bytes:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import gzip
 import json
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -21,8 +22,10 @@ from phases.data_preparation import near_duplicates
 from phases.data_preparation.config import DOMAINS
 from phases.data_preparation.examples import Example
 from phases.data_preparation.held_out import HeldOut
+from phases.data_preparation.lengths import token_counts
 from phases.data_preparation.planning import Chunk
 from phases.data_preparation.processing import Rules, SourceFile
+from phases.data_preparation.tokens import COMMENTS
 
 INSIDE = "ProcessFiles"
 LEVEL = 1  # of gzip: rows are written once and read twice
@@ -36,8 +39,8 @@ ROW = np.dtype(
         ),  # bytes of it up to the end of the messages: with a brace behind them, the row as trained on
         ("md5", "V16"),
         ("prompt", "<u8"),  # a digest of the prompt
-        ("prompt_tokens", "<u4"),
-        ("tokens", "<u4"),
+        ("prompt_tokens", "<u4"),  # by the student's tokenizer; 0 where none is configured
+        ("tokens", "<u4"),  # of prompt and answer
         ("licence", "<u2"),  # in the table of the batch
         ("domain", "u1"),  # in DOMAINS
         ("held_out", "u1"),
@@ -59,8 +62,8 @@ class Settings:
 class Done:
     """What came out of chunks.
 
-    `rows` are their JSON lines, as gzip members; `index` is a ROW of each; `texts` are the texts that are compared, by
-    columns: their row, the number of their 5-grams, and their bands.
+    `rows` are their JSON lines, as gzip members; `index` is a ROW of each; `texts` are the texts that are compared, as
+    `compared` has them.
     """
 
     rows: bytes
@@ -100,46 +103,57 @@ def work(settings: Settings, chunk: Chunk, contents: list[bytes]) -> Done:
 
 
 def _written(settings: Settings, examples: list[Example], done: Done) -> Done:
-    lines = []
-    index = np.zeros(len(examples), dtype=ROW)
-    done.licences = sorted({_licence(example.row()) for example in examples})
-    for number, example in enumerate(examples):
-        row = example.row()
-        line, messages = written(row)
-        lines.append(line)
-        index[number] = (
-            len(line),
-            messages,
-            bytes.fromhex(row["md5"]),
-            near_duplicates.digest(example.prompt),
-            0,
-            0,
-            done.licences.index(_licence(row)),
-            DOMAINS.index(example.origin.domain),
-            0,
-        )
+    rows = [example.row() for example in examples]
+    lines = [written(row) for row in rows]
+    done.rows = gzip.compress(b"".join(line for line, _ in lines), LEVEL, mtime=0)
+    done.licences = sorted({row["licence"] for row in rows})
+    done.index = np.zeros(len(rows), dtype=ROW)
+    known: dict[str, list[Any]] = {
+        "length": [len(line) for line, _ in lines],
+        "messages": [messages for _, messages in lines],
+        "md5": [bytes.fromhex(row["md5"]) for row in rows],
+        "prompt": [near_duplicates.digest(example.prompt) for example in examples],
+        "licence": [done.licences.index(row["licence"]) for row in rows],
+        "domain": [DOMAINS.index(row["domain"]) for row in rows],
+    }
+    if (tokenizer := settings.rules.tokenizer) is not None:
+        known["prompt_tokens"] = token_counts(tokenizer, [example.prompt for example in examples])
+        answers = token_counts(tokenizer, [example.answer for example in examples])
+        known["tokens"] = [sum(both) for both in zip(known["prompt_tokens"], answers, strict=True)]
+    for column, values in known.items():
+        done.index[column] = np.array(values, dtype=ROW[column])
     if settings.held_out is not None and examples:
         said = [f"{example.prompt}\n{example.answer}".encode() for example in examples]
-        index["held_out"] = settings.held_out.hits(said)
-    done.index = index
-    done.rows = gzip.compress(b"".join(lines), LEVEL, mtime=0)
+        done.index["held_out"] = settings.held_out.hits(said)
     if settings.near:
         done.texts = compared(examples)
     return done
 
 
 def compared(examples: list[Example]) -> npt.NDArray[np.uint32]:
-    """The texts by which rows are compared, by columns: the code, and of a file cut in two the answer besides."""
-    texts = [(number, example.identity) for number, example in enumerate(examples)]
-    texts += [(number, example.answer) for number, example in enumerate(examples) if cut(example)]
+    """The texts by which rows are compared, by columns: the row with the way it was read, how many 5-grams, the bands."""
+    texts = [
+        (number << 2 | way, text)
+        for number, example in enumerate(examples)
+        for way, text in readings(example.identity, example.answer if example.kind == "completion" else "")
+    ]
     found = near_duplicates.shingles([text.encode() for _, text in texts])
-    numbers = np.array([number for number, _ in texts], dtype=np.uint32)
-    return np.vstack([numbers, found.sizes.astype(np.uint32), near_duplicates.bands(found).T])
+    rows = np.array([row for row, _ in texts], dtype=np.uint32)
+    return np.vstack([rows, found.sizes.astype(np.uint32), near_duplicates.bands(found).T])
 
 
-def cut(example: Example) -> bool:
-    """Whether its answer is a part of its code only."""
-    return example.kind == "completion"
+def readings(code: str, part: str) -> Iterator[tuple[int, str]]:
+    """What of a row is compared, each way only where it differs: its code (0), that without comments (1), and of a file that
+    was cut in two the part that is the answer (2, 3).
+
+    Copied code under another comment is copied, and so is a comment with another line of code below it.
+    """
+    for way, text in enumerate((code, part)):
+        if text:
+            yield 2 * way, text
+            bare = COMMENTS.sub(" ", text)
+            if bare != text and not bare.isspace():
+                yield 2 * way + 1, bare
 
 
 def written(row: dict[str, Any]) -> tuple[bytes, int]:
@@ -173,7 +187,7 @@ def joined(done: list[Done]) -> Done:
         index["licence"][here] = np.array([licences.index(x) for x in one.licences] or [0], dtype="<u2")[
             one.index["licence"]
         ]
-        texts[0, text : text + one.texts.shape[1]] += np.uint32(row)
+        texts[0, text : text + one.texts.shape[1]] += np.uint32(row << 2)
         row, text = row + len(one.index), text + one.texts.shape[1]
         counts.update(one.counts)
         for domain, numbers in one.tally.items():
@@ -184,10 +198,6 @@ def joined(done: list[Done]) -> Done:
 
 def _nothing() -> tuple[npt.NDArray[np.void], npt.NDArray[np.uint32]]:
     return np.zeros(0, dtype=ROW), np.zeros((2 + near_duplicates.BANDS, 0), dtype=np.uint32)
-
-
-def _licence(row: dict[str, Any]) -> str:
-    return str(row.get("licence") or "")
 
 
 @cache

@@ -88,6 +88,7 @@ C_IDIOMS = {
     "a macro that begins a block": (f"G_BEGIN_DECLS\nint f(int a){BODY}", "f", 2, 8),
     "a macro behind": (f"int f(int a){BODY}EXPORT_SYMBOL(f)\n", "f", 1, 7),
     "a system call": (f"SYSCALL_DEFINE2(open, const char __user *, name, int, flags){BODY}", "sys_open", 1, 7),
+    "a macro that is a whole head": (f"static MLX5_OP_FILL(ipsec_sw){BODY}", "MLX5_OP_FILL(ipsec_sw)", 1, 7),
     "a test": (f"START_TEST(opens_a_gate){BODY}END_TEST\n", "START_TEST(opens_a_gate)", 1, 7),
     "a loop that is a macro": (
         "int f(struct list *h)\n{\n\tlist_for_each_entry(it, h, node) {\n\t\tn += it->len;\n\t}\n\treturn n;\n}\n", "f", 1, 7,

@@ -99,7 +99,7 @@ def test_a_tokenizer_that_is_not_there_says_what_it_may_be(tmp_path: Path) -> No
 
 def test_of_files_with_the_same_bytes_the_first_in_key_order_stays(tmp_path: Path) -> None:
     first: dict[bytes, str] = {}
-    found = []
+    found: list[File] = []
     for domain, files in (
         ("tsn", {"a.c": b"x", "b.c": b"x", "c.c": b""}),
         ("avb", {"d.c": b"x", "e.c": b"y", "f.c": b""}),

@@ -7,6 +7,7 @@ import hashlib
 import threading
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -34,7 +35,11 @@ class Bucket:
     conditions: bool = True
     reading: Callable[[], None] = lambda: None
     """What happens before each object is read."""
+    listing: Callable[[str], object] = lambda prefix: None
+    """Is told of each listing."""
     asked: int = 0
+    ranges: list[str] = field(default_factory=list)
+    """The parts of objects that were asked for."""
     page: int = 2
     url: str = ""
 
@@ -74,6 +79,7 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]:
             url = urlsplit(self.path)
             query = {name: values[0] for name, values in parse_qs(url.query).items()}
             if "list-type" in query:
+                held.listing(query.get("prefix", ""))
                 return self.send(200, listing(query))
             held.reading()
             key = unquote(url.path).removeprefix("/raw/")
@@ -83,7 +89,12 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]:
             condition = self.headers.get("If-Match") if held.conditions else None
             if condition and condition != etag(body):
                 return self.send(412, b"<Error><Code>PreconditionFailed</Code><Message>no</Message></Error>")
-            return self.send(200, body, **({"ETag": etag(body)} if held.etags else {}))
+            tags = {"ETag": etag(body)} if held.etags else {}
+            if wanted := self.headers.get("Range"):
+                held.ranges.append(wanted)
+                first, last = map(int, wanted.removeprefix("bytes=").split("-"))
+                return self.send(206, body[first : last + 1], **tags)
+            return self.send(200, body, **tags)
 
         def spoil(self, fault: str) -> bool:
             """Cut the connection; answer with an error; cut the body short, or alter it; or do nothing ("")."""
@@ -122,14 +133,21 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]:
         return f"<ETag>{escape(etag(held.objects[key]))}</ETag>" if held.etags else ""
 
     def listing(query: dict[str, str]) -> bytes:
-        keys = [key for key in sorted(held.objects) if key.startswith(query.get("prefix", ""))]
-        start = int(query.get("continuation-token", "0"))
-        here, more = keys[start : start + held.page], start + held.page < len(keys)
+        start = query.get("prefix", "")
+        keys = [key for key in sorted(held.objects) if key.startswith(start)]
+        if "delimiter" in query:
+            tops = sorted({key[len(start) :].partition("/")[0] for key in keys if "/" in key[len(start) :]})
+            found = "".join(
+                f"<CommonPrefixes><Prefix>{escape(start + top)}/</Prefix></CommonPrefixes>" for top in tops
+            )
+            return f"<ListBucketResult><IsTruncated>false</IsTruncated>{found}</ListBucketResult>".encode()
+        first = int(query.get("continuation-token", "0"))
+        here, more = keys[first : first + held.page], first + held.page < len(keys)
         contents = "".join(
             f"<Contents><Key>{escape(key)}</Key><Size>{len(held.objects[key])}</Size>{tagged(key)}</Contents>"
             for key in here
         )
-        token = f"<NextContinuationToken>{start + held.page}</NextContinuationToken>" if more else ""
+        token = f"<NextContinuationToken>{first + held.page}</NextContinuationToken>" if more else ""
         truncated = str(more).lower()
         return f"<ListBucketResult><IsTruncated>{truncated}</IsTruncated>{contents}{token}</ListBucketResult>".encode()
 
@@ -305,6 +323,85 @@ def test_a_body_that_is_not_what_it_should_be_is_read_again_and_then_told(
         source.read(file.key, file)
 
 
+def test_many_objects_come_at_a_time_and_in_order(bucket: Bucket) -> None:
+    bucket.etags, bucket.page = True, 100
+    bucket.objects = {f"p/tsn/{n:03}.c": b"int x;" * n for n in range(40)}
+    together = threading.Barrier(
+        4, timeout=10
+    )  # a source that asked one after the other would wait here for ever
+
+    def meet() -> None:
+        if together.n_waiting or not met:
+            with suppress(threading.BrokenBarrierError):
+                together.wait()
+            met.append(True)
+
+    met: list[bool] = []
+    bucket.reading = meet
+    source = opened(bucket)
+    files = source.list("tsn").files
+    bucket.faults = ["", "cut", "half", "503 SlowDown", ""]
+    assert [(file.key, content) for file, content in source.contents(files)] == [
+        (f"tsn/{n:03}.c", b"int x;" * n) for n in range(40)
+    ]
+    assert not together.broken
+
+
+def test_a_large_object_comes_by_ranges_that_are_whole(
+    bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("phases.data_preparation.sources.bucket.PART", 1000)
+    bucket.etags = True
+    bucket.objects = {"p/tsn/a.c": bytes(range(256)) * 10, "p/tsn/b.c": b"int b;"}
+    source = opened(bucket)
+    files = source.list("tsn").files
+    bucket.faults = ["half", "short"]
+    assert [content for _, content in source.contents(files)] == [bytes(range(256)) * 10, b"int b;"]
+    assert {"bytes=0-999", "bytes=1000-1999", "bytes=2000-2559"} == set(bucket.ranges)
+    bucket.objects["p/tsn/a.c"] = b"?" * 2560
+    with pytest.raises(InvalidStructure, match="the object was changed after it was listed"):
+        list(source.contents(files))
+
+
+def test_keys_that_can_be_no_file_of_a_folder_are_left_out(bucket: Bucket) -> None:
+    bucket.page = 100
+    keys = [
+        "p/tsn/a.c",
+        "p/tsn/../up.c",
+        "p/tsn//abs.c",
+        "p/tsn/x/../../y.c",
+        "p/tsn/\ufffd.c",
+        "p/tsn/a..b.c",
+    ]
+    bucket.objects = dict.fromkeys(keys, b"int x;")
+    listed = opened(bucket).list("tsn")
+    assert [file.key for file in listed.files] == ["tsn/a..b.c", "tsn/a.c"]
+    assert {left.key: left.reason for left in listed.left_out} == {
+        "tsn/../up.c": "its key leads out of its folder (..)",
+        "tsn//abs.c": "its key is absolute",
+        "tsn/x/../../y.c": "its key leads out of its folder (..)",
+        "tsn/\ufffd.c": "its name is not UTF-8",
+    }
+
+
+def test_the_folders_of_a_bucket_are_named(bucket: Bucket) -> None:
+    bucket.objects = {"p/tsn/a.c": b"", "p/other/b.c": b"", "p/top.c": b"", "q/c.c": b""}
+    assert opened(bucket).folders() == ["other", "tsn"]
+    assert not opened(bucket).list("nowhere").there
+
+
+def test_every_folder_of_a_bucket_is_listed_once(bucket: Bucket, finish: Callable[..., Any]) -> None:
+    bucket.page, listings = 100, []
+    code = "int f_{0}(int a)\n{{\n\tint b = a * {0};\n\treturn b;\n}}\n"
+    bucket.objects = {
+        f"p/{folder}/{n}.c": code.format(n).encode() for n in range(3) for folder in ("tsn_data", "carla")
+    }
+    bucket.listing = listings.append
+    section = {"source": "s3://raw/p", "endpoint_url": bucket.url, "region": "us-east-1"}
+    assert finish("data_preparation", section).outcome.outcome == "done"
+    assert listings == ["p/tsn_data/", "p/avb_data/", "p/carla/", "p/"]  # the last for the names there are
+
+
 def test_a_run_reads_what_it_listed_or_stops(
     bucket: Bucket, finish: Callable[..., Any], tmp_path: Path
 ) -> None:
@@ -318,10 +415,9 @@ def test_a_run_reads_what_it_listed_or_stops(
     section = {"source": "s3://raw/p", "endpoint_url": bucket.url, "region": "us-east-1"}
     whole = finish("data_preparation", section, "whole")
     for split in ("train", "val"):
-        one, other = (run.rows(f"data/splits/{split}.jsonl") for run in (whole, local))
-        assert {row.pop("source") for row in one} == {"s3://raw/p"}
-        assert {row.pop("source") for row in other} == {str(tmp_path / "local")}
-        assert one == other
+        rows = [done.rows(f"data/splits/{split}.jsonl") for done in (whole, local)]
+        assert [row.pop("source") for some in rows for row in some] == ["s3://raw/p", str(tmp_path / "local")]
+        assert rows[0] == rows[1]
     bucket.reading = lambda: bucket.objects.update({"p/tsn_data/a.c": b"int other(int a) { return 1; }\n"})
     changed = finish("data_preparation", section, "changed")
     assert changed.outcome.outcome == "stopped"
