@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 from phases.data_preparation.tokens import COMMENTS
 
-_SPACE = re.compile(r"\s+")
 _END = re.compile(r"\s*\*+/\s*$")
 _FURNITURE = re.compile(r"^[ \t]*(?:/\*[*!]*<?|//[/!]*<?|\*(?!\w*\*))[ \t]?", re.MULTILINE)
 _RULE = re.compile(r"^[ \t]*[-=*_#~+/]{3,}[ \t]*$|[ \t]*[-=*_#~]{4,}[ \t]*$", re.MULTILINE)
 # kernel-doc: "name() - what it does", gtk-doc: "name:", both with "@parameter: ..." below
 _NAMED = re.compile(
-    r"\s*(?:function\s+|struct\s+)?([A-Za-z_~][\w:~]*)[ \t]*(\(.*?\))?[ \t]*(?:[ \t](?:-|--|–|—)[ \t]+|:[ \t]*(?=\S)|:?[ \t]*$|[ \t]*[-:][ \t]*$)",
-    re.MULTILINE,
+    r"(?:function[ \t]+)?(?:[A-Za-z_~][\w:~]*?(?:[ \t]*\([^()\n]*\))?[ \t]*(?:[ \t](?:-{1,2}|–|—)[ \t]+|:[ \t]*(?=\s|$))"
+    r"|[A-Za-z_~][\w:~]*[ \t]*\([^()\n]*\)[ \t]*[:.]?[ \t]*$|\w*_\w*[ \t]*$)",
+    re.MULTILINE | re.IGNORECASE,
 )
 _AT_PARAMETER = re.compile(r"^[ \t]*@([A-Za-z_]\w*|\.\.\.)[ \t]*:[ \t]*", re.MULTILINE)
 _SECTION = re.compile(
@@ -25,6 +25,8 @@ _COMMAND = re.compile(r"^[ \t]*[@\\]([A-Za-z]+)(?:\[[^\]]*\])?(?:\{[^}]*\})?(?=\
 _SAYS = frozenset({"brief", "short", "details", "par", "remark", "remarks", "summary"})
 _RETURNS = frozenset({"return", "returns", "retval", "result"})
 _PARAMETERS = frozenset({"param", "tparam", "arg"})
+_MARKED = re.compile(r"(?<![\w/&])(?:[@#&](?=[A-Za-z_]\w)|%(?=[A-Z_]{2}))")
+"""What kernel-doc and gtk-doc put before a name."""
 _INLINE = re.compile(
     r"[@\\](?:c|p|a|e|b|em|ref|link|endlink|code|endcode|verbatim|endverbatim|sa|see)\b[ \t]?|</?\w+>"
 )
@@ -38,6 +40,14 @@ _LICENCE = re.compile(
 )
 _WORDS = re.compile(r"[A-Za-z]{2,}")
 _CODE = re.compile(r"[;{}]\s*$")
+
+_WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
+# fmt: off
+_FILLING = frozenset({
+    "a", "an", "and", "are", "as", "at", "be", "by", "do", "does", "for", "from", "function", "in", "is", "it", "its", "of",
+    "on", "or", "that", "the", "this", "to", "was", "with",
+})
+# fmt: on
 
 
 @dataclass(frozen=True)
@@ -94,15 +104,17 @@ def read_comment(comment: str) -> Doc:
     if _LICENCE.search(comment):
         return NOTHING_SAID
     plain = _RULE.sub("", _FURNITURE.sub("", _RULE.sub("", _END.sub("", comment))))
-    returns, parameters, lead = "", [], []
+    lead: list[str] = []
+    returns: list[str] = []
+    parameters: dict[str, str] = {}
     for name, argument, said in _parts(plain):
         if name == "":
             lead.append(said)
         elif name in _RETURNS:
-            returns = returns or _line(f"{argument} {said}" if name == "retval" else said)
-        elif name == "parameter":
-            parameters.append((argument, _line(_GTK_ANNOTATION.sub("", said))))
-    return Doc(_summary(lead), returns, tuple((n, said) for n, said in parameters if said))
+            returns.append(_line(f"{argument} {_GTK_ANNOTATION.sub('', said)}"))
+        elif name == "parameter" and (line := _line(_GTK_ANNOTATION.sub("", said))):
+            parameters.setdefault(argument, line)
+    return Doc(_summary(lead), "; ".join(filter(None, returns)), tuple(parameters.items()))
 
 
 def _parts(plain: str) -> list[tuple[str, str, str]]:
@@ -118,7 +130,7 @@ def _parts(plain: str) -> list[tuple[str, str, str]]:
         name, end, argument = found[1].lower(), found.end(), ""
         if name in _PARAMETERS or name == "retval":
             word = re.compile(r"\S*").match(plain, end)
-            argument, end = (word[0].strip(":,-"), word.end()) if word else ("", end)
+            argument, end = (word[0].strip(":,"), word.end()) if word else ("", end)
             name = "retval" if name == "retval" else "parameter"
         marks.append((found.start(), end, "" if name in _SAYS else name, argument))
     for found in _SECTION.finditer(plain):
@@ -147,15 +159,13 @@ def _parts(plain: str) -> list[tuple[str, str, str]]:
 def _summary(lead: list[str]) -> str:
     """The first sentence of the plain words, behind the name that kernel-doc and gtk-doc begin with."""
     for part in lead:
-        named = _NAMED.match(part.lstrip())
-        if named:
-            part = part.lstrip()[named.end() :]
+        part = part.lstrip()
+        if named := _NAMED.match(part):
+            part = part[named.end() :]
         for paragraph in re.split(r"\n[ \t]*\n", part.strip()):
-            words = _line(paragraph)
-            if len(_WORDS.findall(words)) >= 2 and not _CODE.search(words):
-                return _first_sentence(words)
-            if words and _WORDS.search(words) and len(words) > 12 and not _CODE.search(words):
-                return words
+            said = _line(paragraph)
+            if " " in said and len(_WORDS.findall(said)) >= 2 and not _CODE.search(said):
+                return _first_sentence(said)
     return ""
 
 
@@ -171,7 +181,17 @@ def _first_sentence(words: str) -> str:
 
 
 def _line(text: str) -> str:
-    return _SPACE.sub(" ", _INLINE.sub("", text)).strip()
+    return " ".join(_MARKED.sub("", _INLINE.sub("", text)).split())
+
+
+def says_more(summary: str, name: str) -> bool:
+    """Whether a summary has a word that the name has not."""
+    return bool(set(words(summary)) - set(words(name)) - _FILLING)
+
+
+def words(text: str) -> list[str]:
+    """The words of a text or a name, in lower case."""
+    return [word.lower() for word in _WORD.findall(text)]
 
 
 def header(text: str) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from phases.data_preparation.comments import NOTHING_SAID, Doc, above, read_comment
+from phases.data_preparation.comments import NOTHING_SAID, Doc, above, read_comment, says_more
 from phases.data_preparation.declarators import Declarator, Language, read_head
 from phases.data_preparation.grammar import language
 from phases.data_preparation.outline import Definition, Outline
@@ -110,7 +110,7 @@ def _function(text: str, at: Definition, written_in: Language, line: int) -> Fun
     if text[indent:begin].isspace():
         begin = indent  # whole lines, so that the first is indented like the others
     doc = read_comment(text[comment[0] : comment[1]]) if comment else NOTHING_SAID
-    calls, uses = _names(body, declarator) if not doc.summary else ((), ())
+    calls, uses = _names(body, declarator) if not says_more(doc.summary, declarator.name) else ((), ())
     return Function(
         declarator.name,
         " ".join(at.head.split()),

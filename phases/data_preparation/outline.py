@@ -35,7 +35,7 @@ _CATCH = re.compile(r"\s*catch\s*\([^()]*(?:\([^()]*\)[^()]*)*\)\s*\{")
 _PARAMETERS = re.compile(r"\)\s*[A-Za-z_][\w\s*,\[\]()]*$")
 _AT_COLUMN_0 = re.compile(r"^\}", re.MULTILINE)
 _ANEW = re.compile(r"[ \t]*\n\s*[A-Za-z_~\[]")
-_LONGEST = 1 << 16  # characters: no head is longer
+_LONGEST = 1 << 14  # characters: no head is longer
 _MOST_UNCLOSED = 32  # braces without an end, before the rest of a file is given up
 
 
@@ -96,6 +96,7 @@ class Outline:
         self._conditionals: list[_Conditional] = []
         self._branched = False
         self._unclosed = 0
+        self._begun = -1
         self._begin(0)
         at = 0
         while found := OUTER.search(self.text, at):
@@ -331,8 +332,12 @@ class Outline:
         start = self._head.statement
         if at - start > _LONGEST or not self.text[start:at].strip():
             return False
-        part = self._part(start, at)
-        return bool(part.strip()) and not _MACROS.match(part)
+        if start != self._begun:  # what has begun has begun, whatever follows
+            part = self._part(start, at)
+            if not part.strip() or _MACROS.match(part):
+                return False
+            self._begun = start
+        return True
 
     def _cut(self, first: int, last: int) -> bool:
         """Whether more conditionals end between two places than begin."""

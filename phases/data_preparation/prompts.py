@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import Literal
 
+from phases.data_preparation.comments import says_more, words
 from phases.data_preparation.declarators import Language
 from phases.data_preparation.functions import Function
 
@@ -29,13 +29,6 @@ BARE = (
 COMPLETION = "Complete this {language} source for {domain}:\n```{fence}\n{head}```"
 
 _MOST = 8  # names in a list: more are no description
-_WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
-# fmt: off
-_FILLING = frozenset({
-    "a", "an", "and", "are", "as", "at", "be", "by", "do", "does", "for", "from", "function", "in", "is", "it", "its", "of",
-    "on", "or", "that", "the", "this", "to", "was", "with",
-})
-# fmt: on
 
 
 def prompt(function: Function, template: int, domain: str, language: Language) -> tuple[str, PromptFrom]:
@@ -58,17 +51,8 @@ def prompt(function: Function, template: int, domain: str, language: Language) -
         scope=f" of `{scope}`" if scope and scope not in function.signature else "",
         facts=facts or f"Do what its name says: {' '.join(words(function.name))}.",
     )
-    return asked, "code" if facts else "name"
-
-
-def says_more(summary: str, name: str) -> bool:
-    """Whether a summary has a word that the name has not."""
-    return bool(set(words(summary)) - set(words(name)) - _FILLING)
-
-
-def words(text: str) -> list[str]:
-    """The words of a text or a name, in lower case."""
-    return [word.lower() for word in _WORD.findall(text)]
+    details = _details(function)
+    return asked + details, "comment" if details else "code" if facts else "name"
 
 
 def _details(function: Function) -> str:

@@ -17,8 +17,9 @@ MARKS = {"e-mail": "[e-mail]", "name": "[name]", "key": "[key]"}
 
 _ADDRESS = re.compile(r"@[A-Za-z0-9][\w-]*(?:\.[\w-]+)*\.[A-Za-z]{2,}\b")
 _LOCAL = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._%+-")
-_NAME = r"[^\W\d_][\w.'’-]*(?:[ \t]+[^\W\d_][\w.'’-]*){0,4}"
-_NAME_BEFORE = re.compile(rf"({_NAME})[ \t]*<?$")
+_PART = r"[^\W\d_a-z][\w.'’-]*"
+_NAME = rf"{_PART}(?:[ \t]+(?:(?:de|van|von|der|den|di|da|la|le|el|al|bin)[ \t]+)*{_PART}){{0,4}}"
+_NAME_BEFORE = re.compile(rf"(?P<it>{_NAME})[ \t]*(?P<sign><)?$")
 # fmt: off
 _NO_NAMES = frozenset({
     "a", "an", "and", "are", "at", "be", "by", "can", "for", "from", "in", "is", "it", "its", "may", "must", "not", "of", "on",
@@ -30,7 +31,7 @@ _NO_NAMES = frozenset({
 _AUTHORS = (
     ("uthor", "UTHOR", "ritten by", "aintainer", "-by:"),
     re.compile(
-        rf"(?:uthors?(?:\(s\)|ed by)?|UTHORS?|ritten by|aintainers?(?:\(s\))?|-by)\b[ \t]*(?P<colon>[:=(])?[ \t\"]*(?P<it>{_NAME})"
+        rf"(?:uthors?(?:\(s\)|ed by)?|UTHORS?|ritten by|aintainers?(?:\(s\))?|-by)\b[ \t]*(?P<sign>[:=(])?[ \t\"]*(?P<it>{_NAME})"
     ),
 )
 _TOKENS = (
@@ -99,8 +100,8 @@ def _addresses(text: str) -> Iterator[tuple[int, int, str]]:
             continue
         line = max(text.rfind("\n", 0, start) + 1, done, start - 80)
         name = _NAME_BEFORE.search(text, line, start)
-        if name and name[1][0].isupper() and name[1].split()[0].lower() not in _NO_NAMES:
-            yield *name.span(1), "name"
+        if name and _is_name(name):
+            yield *name.span("it"), "name"
         yield start, found.end(), "e-mail"
         done = found.end()
 
@@ -116,10 +117,10 @@ def _matches(text: str, words: Iterable[str], shape: re.Pattern[str]) -> Iterato
 
 
 def _is_name(found: re.Match[str]) -> bool:
-    """Whether what stands behind "author" reads like a name: begins with a capital and is no sentence."""
+    """Whether capitals are a name: no sentence begins so, and where no sign says that it is one, it is of several words."""
     words = found["it"].split()
-    named = found["colon"] is not None or found.group().startswith("ritten by") or len(words) > 1
-    return named and words[0][0].isupper() and words[0].lower() not in _NO_NAMES
+    said = found["sign"] is not None or found.group().startswith("ritten by")
+    return (said or len(words) > 1) and words[0].lower() not in _NO_NAMES
 
 
 def _replaced(text: str, found: list[tuple[int, int, str]]) -> tuple[str, Counter[str]]:

@@ -249,7 +249,11 @@ def test_an_artifact_of_rows_says_how_many_there_are(drive: Drive, quick: Path) 
     drive(drawn(TWO), drawing={"A": work})
     (record,) = told(quick / "r")
     assert {name: file.get("records") for name, file in record["files"].items()} == {
-        **{"a.jsonl": 2, "b.jsonl": 3, "empty.jsonl": 0, "c.tar": 7, "d.txt": None},
+        "a.jsonl": 2,
+        "b.jsonl": 3,
+        "empty.jsonl": 0,
+        "c.tar": 7,
+        "d.txt": None,
     }
 
 
