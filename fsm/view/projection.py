@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict, deque
 from collections.abc import Iterable, Mapping
+from copy import copy
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -133,6 +134,12 @@ class Projection:
     def watch(self, at: Iterable[str], state: str, below: Projection) -> None:
         """A state follows another run (advisory)."""
         self.watched[(*at, state)] = below
+
+    def settled(self) -> Projection:
+        """The same by its records alone, to be read and not to be fed."""
+        alone = copy(self)
+        alone._now, alone.watched = {}, {}
+        return alone
 
     @property
     def recent(self) -> list[dict[str, Any]]:

@@ -85,7 +85,10 @@ def _placed(element: ET.Element, kind: str, dx: float, dy: float) -> bool:
             return True
         return False
     if kind == "text":
-        return all("x" in line.attrib and "y" in line.attrib for line in element) and not (element.text or "").strip()
+        return (
+            all("x" in line.attrib and "y" in line.attrib for line in element)
+            and not (element.text or "").strip()
+        )
     return kind in ("g", "title", "desc")
 
 

@@ -49,7 +49,7 @@ def serve(
     listening = listen(host, port)
     address = url(host, listening.getsockname()[1], token, run)
     config = uvicorn.Config(
-        app(opened, host, token, lines),
+        app(opened, host, token, lines, run),
         log_config=None,
         access_log=False,
         server_header=False,
