@@ -368,6 +368,29 @@ def test_the_file_of_a_run_opens_offline_with_the_same_slider(
     assert all(url.startswith("file:") for url in opened.asked)
 
 
+def test_the_file_of_a_run_has_those_that_it_follows(
+    configured: Callable[..., Path], works: Works, opened: Opened
+) -> None:
+    follower = works.run(configured(follow="van"))
+    assert works.run(configured(run="van", machine="oven")).wait(60) == 0
+    assert follower.wait(60) == 0
+    target = works.directory / "bread.html"
+    words = ["render", "bread", "--store", str(works.directory), "-o", str(target)]
+    assert works.start("-m", "fsm.cli", *words).wait(60) == 0
+    opened.page.goto(target.as_uri())
+    opened.page.locator('[role="tab"][data-machine="van/oven"]').click()
+    until(lambda: opened.looks() == projected(works, "van", 1000, "oven"))
+    slider = opened.page.get_by_role("slider", name="Record of the journal")
+    slider.focus()
+    opened.page.keyboard.press("Home")
+    until(lambda: set(opened.looks().values()) == {"never"})
+    opened.page.get_by_role("button", name="Now", exact=True).click()
+    opened.state("Preheat").click()
+    opened.page.get_by_role("button", name=re.compile("Go to record")).first.click()
+    opened.page.locator("h1", has_text="van").wait_for()
+    assert all(url.startswith("file:") for url in opened.asked)
+
+
 REFUSED = """stateDiagram-v2
     [*] --> constructor
     constructor --> Walls : built
