@@ -13,22 +13,9 @@ import pytest
 from fsm import cli
 from fsm.journal import GENESIS, Journal, digest, encode
 from fsm.store.local import LocalRun, LocalStore
+from tests.fsm.view.conftest import Fsm
 
-Fsm = Callable[..., tuple[str, str]]
 READING = (("status",), ("history",), ("audit",), ("render",), ("runs",))
-
-
-@pytest.fixture
-def fsm(bakery: Any, capsys: pytest.CaptureFixture[str]) -> Fsm:
-    """The command line on the bakery's store; returns what it printed on both streams."""
-
-    def call(*words: str, code: int = 0) -> tuple[str, str]:
-        capsys.readouterr()
-        assert cli.main([*words, "--store", bakery.store]) == code
-        printed = capsys.readouterr()
-        return printed.out, printed.err
-
-    return call
 
 
 def directory(bakery: Any, run: str = "bread") -> Path:
