@@ -1,6 +1,6 @@
 """`python -m tests.versions`: the tests of training and distillation under the training image's versions.
 
-A virtual environment gets the image's libraries (container.txt), then the requirements.txt of a job's archive, as the
+A virtual environment gets the image's libraries (source.IMAGE), then the requirements.txt of a job's archive, as the
 image's toolkit installs it; the tests run from the unpacked archive. Where pip cannot install the image's libraries (no
 network, or a Python they know nothing of) this is said, and passed over; all that goes wrong after that is a failure.
 """
@@ -23,7 +23,7 @@ from phases.sagemaker_job.job import Code
 
 ROOT = Path(__file__).parents[2]
 HOME = ROOT / "build" / "versions"
-CONTAINER = Path(__file__).with_name("container.txt")
+CONTAINER = source.IMAGE
 _STUDENT, _TRAINING, _DISTILLATION = (
     f"tests/phases/{name}" for name in ("student", "qlora_training", "distillation")
 )
