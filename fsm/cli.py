@@ -96,6 +96,7 @@ def main(argv: list[str] | None = None) -> int:
     one.add_argument("config", type=Path, metavar="CONFIG")
     one.add_argument("--json", action="store_true", help="one JSON line a finding")
     one.set_defaults(do=check)
+    _phase_checks(one, argv if argv is not None else sys.argv[1:])
 
     one = commands.add_parser("parse", help="what the Mermaid reader sees")
     one.add_argument("files", type=Path, nargs="+", metavar="FILE")
@@ -118,6 +119,26 @@ def _phase_commands(commands: Subparsers, argv: list[str]) -> None:
 
     for entry in sorted(entry_points(group="fsm.commands"), key=lambda e: e.name):
         entry.load()(commands)
+
+
+def _phase_checks(parser: argparse.ArgumentParser, argv: list[str]) -> None:
+    """Flags of `fsm check` that installed packages bring by the entry point group `fsm.checks`.
+
+    `--NAME` calls a function (configuration, as JSON) -> exit code, when nothing is wrong with the configuration itself.
+    """
+    parser.set_defaults(further=None)
+    if argv[:1] != ["check"]:
+        return
+    from importlib.metadata import entry_points
+
+    for entry in sorted(entry_points(group="fsm.checks"), key=lambda e: e.name):
+        parser.add_argument(
+            f"--{entry.name}",
+            dest="further",
+            action="append_const",
+            const=entry,
+            help=f"also what {entry.value.partition(':')[0]} checks, by asking the services",
+        )
 
 
 # The commands
@@ -203,7 +224,9 @@ def check(args: argparse.Namespace) -> int:
         out(f"{args.config}: {len(config.program.machines)} machines, nothing to complain of")
     for said in foreseen:
         out(json.dumps({"severity": "info", "message": said}) if args.json else said)
-    return 2 if any(f.severity == "error" for f in findings) else 0
+    if any(f.severity == "error" for f in findings):
+        return 2
+    return max((entry.load()(config, args.json) for entry in args.further or ()), default=0)
 
 
 def parse(args: argparse.Namespace) -> int:

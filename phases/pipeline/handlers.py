@@ -5,37 +5,64 @@ from __future__ import annotations
 from typing import Any
 
 from fsm.engine import Context, Phase
-from phases.errors import ContainerError, MaxRuntimeExceeded, SpotInterruption
 from phases.pipeline import validation
 from phases.pipeline.config import PipelineConfig
+from phases.pipeline.finding import Finding, Result, table
 from phases.pipeline.output import save
+from phases.pipeline.subject import Subject
 from phases.sagemaker_job.handlers import channels, jobs
 from phases.sagemaker_job.job import JobRefused
+from phases.sagemaker_job.reasons import failed
 
 PHASE = Phase("pipeline", config=PipelineConfig)
 
 
-# Validation: each check says what it found, or that there is nothing to check, and names the edge
+# Validation: each state makes its checks, keeps what they found, and names the edge
+
+_TOOK: dict[tuple[str, str, str], float] = {}
+"""Seconds that checks took, by run, state and check: for the table alone, and of this process alone."""
 
 
-def _decide(ctx: Context, found: validation.Finding, good: str, bad: str) -> str:
-    check = ctx.state.rpartition(".")[2]
-    ctx.data.setdefault("validation", {})[check] = found.text
-    (ctx.log.info if found.good else ctx.log.error)(found.text)
-    if found.good:
+def _checked(ctx: Context, state: str) -> list[Finding]:
+    """The findings of a state, made now and kept."""
+    found = validation.made(state, Subject.of(ctx, validation.environment()))
+    ctx.data["validation"] = ctx.data.get("validation", {}) | {state: [f.to_json() for f in found]}
+    _TOOK.update({(ctx.run_name, state, f.check): f.seconds or 0.0 for f in found})
+    for f in found:
+        said = f"{f.check}: {f.text}" + (f". {f.do}" if f.do else "")
+        (ctx.log.error if not f.good else ctx.log.warning if f.result is Result.WARNING else ctx.log.info)(
+            said
+        )
+    return found
+
+
+def _decide(ctx: Context, good: str, bad: str) -> str:
+    state = ctx.state.rpartition(".")[2]
+    wrong = [f for f in _checked(ctx, state) if not f.good]
+    if not wrong:
         return good
-    ctx.data["validation_error"] = f"{check}: {found.text}"
+    ctx.data["validation_error"] = "; ".join(f"{state}: {f.text}" for f in wrong)
     return bad
+
+
+def _table(ctx: Context) -> str:
+    """Everything that was found so far, as one table."""
+    rows = [
+        Finding.from_json(row, _TOOK.get((ctx.run_name, state, row["check"])))
+        for state in validation.CHECKS
+        for row in ctx.data["validation"].get(state, ())
+    ]
+    return "\n".join(table(rows))
 
 
 @PHASE.state("Validation.AWSCredentials")
 def aws_credentials(ctx: Context) -> str:
-    return _decide(ctx, validation.aws_credentials(validation.Needs.of(ctx)), "Valid", "Invalid")
+    return _decide(ctx, "Valid", "Invalid")
 
 
 @PHASE.state("Validation.S3Access")
 def s3_access(ctx: Context) -> str:
-    return _decide(ctx, validation.s3_access(validation.Needs.of(ctx)), "Bucket accessible", "Access denied")
+    return _decide(ctx, "Bucket accessible", "Access denied")
 
 
 @PHASE.state("Validation.BedrockAuth")
@@ -43,49 +70,59 @@ def bedrock_auth(ctx: Context) -> str:
     if ctx.config.skip_bedrock:
         ctx.data["validation_warning"] = "the teacher is not checked: pipeline.skip_bedrock is set"
         return "--skip-bedrock"
-    return _decide(ctx, validation.teacher_answers(ctx), "Model responds", "Model does not answer")
+    return _decide(ctx, "Model responds", "Model does not answer")
 
 
 @PHASE.state("Validation.IAMRole")
 def iam_role(ctx: Context) -> str:
-    return _decide(ctx, validation.iam_role(validation.Needs.of(ctx)), "Role exists", "Role missing")
+    return _decide(ctx, "Role exists", "Role missing")
 
 
 @PHASE.state("Validation.HFToken")
 def hf_token(ctx: Context) -> str:
-    found = validation.hf_token(ctx)
-    if found.good:
-        return _decide(ctx, found, "Token valid", "Token missing")
-    ctx.data["validation_warning"] = found.text
+    """No token, or one that the hub refuses, is a warning, as drawn: the model may be one that anybody can have."""
+    found = [f for f in _checked(ctx, "HFToken") if f.result in (Result.BAD, Result.WARNING)]
+    if not found:
+        return "Token valid"
+    ctx.data["validation_warning"] = "; ".join(f.text for f in found)
     return "Token missing"
 
 
 @PHASE.state("Validation.ConfigCheck")
 def config_check(ctx: Context) -> str:
-    return _decide(ctx, validation.config_check(ctx), "YAML valid", "Invalid config")
+    return _decide(ctx, "YAML valid", "Invalid config")
 
 
 @PHASE.state("Validation.LocalFiles")
 def local_files(ctx: Context) -> str:
-    return _decide(ctx, validation.local_files(validation.Needs.of(ctx)), "Files exist", "Files missing")
+    return _decide(ctx, "Files exist", "Files missing")
 
 
 @PHASE.state("Validation.ScriptSyntax")
 def script_syntax(ctx: Context) -> str:
-    return _decide(ctx, validation.script_syntax(), "Valid Python", "Syntax error")
+    return _decide(ctx, "Valid Python", "Syntax error")
 
 
 @PHASE.state("Validation.ImportCheck")
 def import_check(ctx: Context) -> str:
-    return _decide(
-        ctx, validation.import_check(validation.Needs.of(ctx)), "All imports resolve", "Import fails"
-    )
+    label = _decide(ctx, "All imports resolve", "Import fails")
+    if label == "All imports resolve":
+        ctx.log.info("what was checked\n" + _table(ctx))
+    return label
 
 
 @PHASE.state("Validation.ValidationError")
 def validation_error(ctx: Context) -> None:
-    """Nothing was begun that costs anything; mend what the message names and start anew."""
-    ctx.log.error(f"validation failed: {ctx.data['validation_error']}")
+    """Nothing was begun that costs anything. What comes after the check that failed is checked too: all in one go."""
+    for state in validation.CHECKS:
+        if state not in ctx.data["validation"] and not (state == "BedrockAuth" and ctx.config.skip_bedrock):
+            _checked(ctx, state)
+    found = ctx.data["validation"]
+    wrong = [
+        (s, row) for s in validation.CHECKS for row in found.get(s, ()) if row["result"] == Result.BAD.value
+    ]
+    ctx.data["validation_error"] = "; ".join(f"{state}: {row['text']}" for state, row in wrong)
+    ctx.log.error(f"validation failed: {ctx.data['validation_error']}\n" + _table(ctx))
 
 
 @PHASE.state("Validation.ValidationWarn")
@@ -119,7 +156,7 @@ def training_launch(ctx: Context) -> str:
         ctx.log.error(f"the job was refused: {e}")
         return "Launch failed"
     if job.last in ("Failed", "Stopped"):
-        raise _failure(job.data)
+        raise _failure(ctx, job.data)
     ctx.data["job"] = {key: job.data.get(key) for key in ("job", "run")}
     return "SageMaker job running"
 
@@ -140,7 +177,7 @@ def iterative_distillation(ctx: Context) -> str:
     if watch.ended and watch.ended["outcome"] == "failed":
         return "Fatal error"
     if job.last in ("Failed", "Stopped"):
-        raise _failure(job.data)
+        raise _failure(ctx, job.data)
     ctx.data["distillation"] = watch.fold.root["data"].get("result", {}) if watch.fold.root else {}
     ctx.data["model"] = job.data["model"]
     return "Converged or max epochs"
@@ -158,12 +195,9 @@ def complete(ctx: Context) -> None:
     ctx.log.info("model saved", **ctx.data["saved"])
 
 
-def _failure(job: Any) -> Exception:
-    reason = job["failure"] or "the service gave no reason"
-    text = f"Training job {job['job']}: {reason.rstrip('.')}."
-    if "MaxRuntimeExceeded" in reason:
-        return MaxRuntimeExceeded(text)
-    return SpotInterruption(text) if reason == "stopped" else ContainerError(text)
+def _failure(ctx: Context, job: Any) -> Exception:
+    types = ctx.section("sagemaker_job").instance_types
+    return failed(job["job"], job["failure"], spare=ctx.failures + 1 < len(types))
 
 
 VALIDATION = PHASE.part("Validation", "validation")
