@@ -71,7 +71,9 @@ def update_bucket_policy(ctx: Context) -> None:
 def deploy_cloud_formation(ctx: Context) -> None:
     _advise(
         ctx,
-        "Create the role (trusted by sagemaker.amazonaws.com), or name an existing one in sagemaker_job.role.",
+        "Create the role (trusted by sagemaker.amazonaws.com), or name an existing one in sagemaker_job.role. This creates one with "
+        "the least rights: aws cloudformation deploy --template-file configs/role.yaml --stack-name fsm --capabilities "
+        "CAPABILITY_NAMED_IAM --parameter-overrides Bucket=BUCKET.",
     )
 
 

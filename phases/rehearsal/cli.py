@@ -15,7 +15,6 @@ from typing import Any
 from fsm.speech import emit, out, say
 
 STOPPED = 3  # the exit code of a run that can go on
-MOST_STARTS = 4  # of the run in one rehearsal: what is mended by a person is mended once each
 
 
 def add_parser(subparsers: Any) -> None:
@@ -123,9 +122,8 @@ def _play(args: argparse.Namespace, script: Path, found: dict[str, str], stage: 
     code, starts = STOPPED, 0
     # for the containers too, which are started from here: nothing of a real account's, and a cache that outlasts it
     with apart(found | {"FSM_CACHE": os.environ.get("FSM_CACHE", str(home / "cache"))}):
-        while code == STOPPED and starts < MOST_STARTS:
+        while code == STOPPED and (not starts or stage.mishaps.mended()):
             if starts:
-                stage.mishaps.renewed()
                 say("rehearsal: what the run asked for is done, and the same command given again")
             code = subprocess.run(command, cwd=home, check=False).returncode
             starts += 1

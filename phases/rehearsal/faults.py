@@ -31,6 +31,8 @@ PASSING = {
     "sagemaker": ("cut", "lost", "400 ThrottlingException", "500 InternalFailure", "503 ServiceUnavailable"),
 }
 """Ways in which a call fails that may be made again."""
+MENDED = frozenset({"no-capacity", "no-quota", "expired-token"})
+"""What stops a run until a person has done something: waited, had a quota raised, renewed the credentials."""
 OFTEN = 0.2
 
 
@@ -41,6 +43,7 @@ class Mishaps:
     names: frozenset[str] = frozenset()
     seed: int | None = None
     happened: list[str] = field(default_factory=list)
+    _mended: set[str] = field(default_factory=set)
     _done: set[str] = field(default_factory=set)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -51,10 +54,13 @@ class Mishaps:
             OFTEN if self.names & {"throttling", "server-errors"} else 0.1 if self.seed is not None else 0.0
         )
 
-    def renewed(self) -> None:
-        """A person has done what the run said, and gives it again."""
-        self._done |= {"expired-token", "no-quota"}
+    def mended(self) -> bool:
+        """Do what a person would whom a stopped run has told what to do; False where there is nothing more to do."""
+        left = MENDED & self.names & set(self.happened) - self._mended
+        self._mended |= left
+        self._done |= left
         self._lift()
+        return bool(left)
 
     def of_stack(self, request: Request) -> str:
         """The plan of the proxy before MiniStack. Logs are the service's own way to speak, and left alone."""

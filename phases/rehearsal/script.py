@@ -13,6 +13,7 @@ from fsm.config import VARIABLE, read_values
 from phases.sagemaker_job.request import merged
 
 TINY: Mapping[str, Any] = {
+    "data_preparation": {"tokenizer": None},  # that of the student, which is not here
     "teacher_generation": {"limit": 12},
     "sagemaker_job": {"poll_seconds": 0.2},
     "qlora_training": {
@@ -41,7 +42,7 @@ TINY: Mapping[str, Any] = {
         "sampling": {"max_prompt_tokens": 128, "max_new_tokens": 32, "batch": 4, "bucket": 128},
     },
 }
-"""What is laid over the sections of the shipped phases; all else is as it is configured."""
+"""What is laid over the sections of the shipped phases, None taking a key out; all else is as it is configured."""
 
 
 def rehearsed(path: Path, target: Path) -> dict[str, str | None]:

@@ -9,8 +9,11 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from phases.pipeline import rights
+from phases.rehearsal import ministack, script
+from phases.rehearsal.faults import Mishaps
 from tests.needs import require
 
 ROOT = Path(__file__).parents[3]
@@ -63,3 +66,39 @@ def test_what_cannot_be_rehearsed_is_said(words: tuple[str, ...], said: str, tmp
     done = fsm("rehearse", *words, cwd=tmp_path)
     assert done.returncode == 2
     assert said in done.stderr
+
+
+def test_the_stack_is_the_one_that_the_tests_have() -> None:
+    assert (ROOT / "tests" / "needs" / "ministack.txt").read_text().split() == [
+        f"ministack=={ministack.VERSION}"
+    ]
+
+
+def test_a_configuration_is_rehearsed_as_it_is_but_for_what_is_laid_over(tmp_path: Path) -> None:
+    target = tmp_path / "rehearsed.yaml"
+    variables = script.rehearsed(ROOT / "configs" / "pipeline.yaml", target)
+    written, given = (yaml.safe_load(p.read_text()) for p in (target, ROOT / "configs" / "pipeline.yaml"))
+    assert {"PIPELINE_BUCKET", "SAGEMAKER_ROLE"} <= variables.keys()
+    for section, words in given.items():
+        laid = script.TINY.get(section, {})
+        kept = {k: v for k, v in words.items() if k not in laid} if isinstance(words, dict) else words
+        found = written[section]
+        assert kept == ({k: found[k] for k in kept} if isinstance(words, dict) else found)
+    assert (
+        list(script.buckets(given))
+        == ["${PIPELINE_BUCKET}"] * 2 + ["granite-8b-unified-automotive-data"] + ["${PIPELINE_BUCKET}"] * 2
+    )
+
+
+def test_a_seeded_schedule_is_the_same_for_the_same_seed_and_a_mended_fault_stays_mended() -> None:
+    def plan(seed: int) -> list[str]:
+        mishaps = Mishaps(seed=seed)
+        return [mishaps.of_sagemaker("DescribeTrainingJob", n) for n in range(200)]
+
+    assert plan(1) == plan(1) != plan(2)
+    assert 5 < sum(map(bool, plan(1))) < 50
+    expiring = Mishaps(frozenset({"expired-token"}))
+    assert expiring.of_sagemaker("DescribeTrainingJob", 9) == "400 ExpiredTokenException"
+    assert expiring.mended()
+    assert expiring.of_sagemaker("DescribeTrainingJob", 10) == ""
+    assert not expiring.mended()
