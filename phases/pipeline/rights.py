@@ -82,7 +82,7 @@ OPERATIONS = {
     ("s3", "POST"): "s3:PutObject",  # an upload in parts
     ("s3", "GetBucketEncryption"): "s3:GetEncryptionConfiguration",
     ("s3", "GetPublicAccessBlock"): "s3:GetBucketPublicAccessBlock",
-    ("bedrock", "converse"): "bedrock:InvokeModel",
+    ("bedrock", "Converse"): "bedrock:InvokeModel",
 }
 """Operations whose action has another name."""
 FREE = ("sts:GetCallerIdentity",)

@@ -37,6 +37,11 @@ _SCOPE = re.compile(rb"/([a-z0-9-]+)/aws4_request")
 _TARGET = re.compile(rb"\r\nx-amz-target: *[\w.]*?\.?(\w+)\r\n", re.IGNORECASE)
 _ACTION = re.compile(rb"(?:^|&)Action=(\w+)")
 _OF_S3 = {"GET": "GetObject", "PUT": "PutObject", "HEAD": "HeadObject", "DELETE": "DeleteObject"}
+_OF_A_BUCKET = {
+    ("HEAD", ""): "HeadBucket",
+    ("GET", "publicAccessBlock"): "GetPublicAccessBlock",
+    ("GET", "encryption"): "GetBucketEncryption",
+}
 SAID = re.compile(r"(\d{3}) (\w+): (.*)")
 
 
@@ -74,7 +79,12 @@ class Request:
             return found[1].decode()
         if found := _ACTION.search(self.body):
             return found[1].decode()
-        return "ListObjectsV2" if self.kind == "list" else _OF_S3.get(self.method, self.method)
+        if self.kind == "list":
+            return "ListObjectsV2"
+        asked = self.target.partition("?")[2].partition("&")[0].rstrip("=")
+        if not self.key:
+            return _OF_A_BUCKET.get((self.method, asked), f"{self.method} {asked}".rstrip())
+        return _OF_S3.get(self.method, self.method)
 
 
 Plan = Callable[[Request], str]

@@ -22,7 +22,7 @@ from phases.rehearsal.faults import Mishaps
 from phases.rehearsal.instance import Pace
 from phases.rehearsal.proxy import Proxy
 from phases.rehearsal.sagemaker import SageMaker
-from phases.rehearsal.wire import serving
+from phases.rehearsal.wire import Reply, Request, serving
 
 REGION = "us-east-1"
 BUCKET = "rehearsal"
@@ -48,6 +48,7 @@ class Stage:
     sources: tuple[str, ...] = ()
     bedrock: Bedrock = field(default_factory=Bedrock)
     account: Account = field(default_factory=Account)
+    _asked: Counter[str] = field(default_factory=Counter)
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
@@ -67,7 +68,7 @@ class Stage:
             self.mishaps.set_up(self.sagemaker)
             stack.enter_context(self.sagemaker)
             stack.enter_context(self.account.http)
-            self._bedrock = stack.enter_context(serving(self.bedrock)).url
+            self._bedrock = stack.enter_context(serving(self._counted)).url
             self._entered = stack.pop_all()
         return self
 
@@ -121,8 +122,17 @@ class Stage:
         asked = Counter(self.gate.operations)
         asked.update({("sagemaker", name): n for name, n in self.sagemaker.http.calls.items()})
         asked.update({(SERVICES[name], name): n for name, n in self.account.http.calls.items()})
-        asked.update(("bedrock", one.operation) for one in self.bedrock.asked)
+        asked.update({("bedrock", name): n for name, n in self._asked.items()})
         return asked
+
+    def _counted(self, request: Request) -> Reply:
+        """Bedrock, its operations counted."""
+        steps = request.steps
+        name = {"foundation-models": "GetFoundationModel", "inference-profiles": "GetInferenceProfile"}.get(
+            steps[0]
+        )
+        self._asked[name or {"converse": "Converse"}.get(steps[-1], steps[-1])] += 1
+        return self.bedrock(request)
 
     def _furnish(self) -> None:
         """Buckets, the stack of configs/role.yaml, and a user that may launch."""

@@ -92,9 +92,9 @@ def launch(args: argparse.Namespace) -> int:
 
     config = configs.load(args.config, {"run.name": args.run} if args.run else {})
     settings = config.program.sections.get("sagemaker_job") or SageMakerJobConfig()
-    if settings.provider == "local":
-        said = "the job runs on this machine (sagemaker_job.provider: local): nothing is rented, and nothing costs"
-        out(json.dumps({"provider": "local", "costs": []}) if args.json else said)
+    if settings.provider != "sagemaker":
+        said = f"nothing is rented by AWS: sagemaker_job.provider is {settings.provider}"
+        out(json.dumps({"provider": settings.provider, "costs": []}) if args.json else said)
         return 0
     try:
         planned = plan(config, settings, _pricing())
@@ -162,7 +162,9 @@ def logs(args: argparse.Namespace) -> int:
         show(found.provider.log(found.job, args.lines))
         return 0
     followed = (
-        Followed(found.provider.cloudwatch, found.job) if found.rented else _File(found.provider, found.job)
+        Followed(found.provider.cloudwatch, found.job)
+        if hasattr(found.provider, "cloudwatch")
+        else _File(found.provider, found.job)
     )
     while True:
         over = found.provider.describe(found.job).over
@@ -179,7 +181,7 @@ def stop(args: argparse.Namespace) -> int:
     if not over and found.rented:
         found.provider.stop(found.job)
         said = (
-            f"SageMaker was asked to stop {found.job}; it has two minutes to save what it has. The same run, begun again, goes "
+            f"{found.job} was asked to stop; it has two minutes to save what it has. The same run, begun again, goes "
             "on from its last checkpoint in a job of its own."
         )
     elif not over:
@@ -223,7 +225,7 @@ def find(run: str, store: str) -> Found:
     return Found(
         provider(config, scratch / "jobs"),
         jobs[-1],
-        config.provider == "sagemaker",
+        config.provider != "local",
         pid if _alive(pid) else None,
     )
 

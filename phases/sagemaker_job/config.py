@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -41,14 +41,49 @@ class Keys(_Model):
     store: str = ""
 
 
+SLURM = {
+    "PENDING": "Pending",
+    "CONFIGURING": "Starting",
+    "RUNNING": "Training",
+    "COMPLETING": "Uploading",
+    "COMPLETED": "Completed",
+    "FAILED": "Failed",
+    "OUT_OF_MEMORY": "Failed",
+    "NODE_FAIL": "Failed",
+    "TIMEOUT": "MaxRuntimeExceeded",
+    "CANCELLED": "Stopped",
+    "PREEMPTED": "Interrupted",
+    "REQUEUED": "Starting",
+}
+"""The words of slurm's `sacct`, as statuses of a SageMaker job."""
+Command = Annotated[tuple[str, ...], Field(min_length=1)]
+
+
+class Commands(_Model):
+    """A launcher of one's own: four commands, in whose words {name}, {home} and {start} are filled in.
+
+    `create` has it run {start}; `describe` prints a word for the job's state, or nothing where it knows no such job; `stop`
+    gives it SIGTERM and time; `logs` prints what it has written. `directory` is seen by launcher and job alike.
+    """
+
+    directory: str
+    create: Command
+    describe: Command
+    stop: Command
+    logs: Command
+    statuses: dict[str, str] = SLURM
+
+
 class SageMakerJobConfig(_Model):
-    """`provider: local` runs the job as a child process that gets what a SageMaker container gets; `sagemaker` rents.
+    """`provider: local` runs the job as a child process that gets what a SageMaker container gets; `sagemaker` rents;
+    `command` hands it to a launcher of one's own.
 
     Times are seconds, sizes GB. `{region}` in `image` is filled in. `request` is merged into CreateTrainingJob's
     request, for whatever has no key of its own here.
     """
 
-    provider: Literal["local", "sagemaker"] = "local"
+    provider: Literal["local", "sagemaker", "command"] = "local"
+    command: Commands | None = None
     machine: str = "distillation"  # what runs in the container
     channels: dict[str, dict[str, str]] = {}  # of a job run alone: channel -> file -> path on this machine
     poll_seconds: float = Field(default=30.0, gt=0, le=3600)  # AWS itself is looked at once in 15 s at most
@@ -106,6 +141,10 @@ class SageMakerJobConfig(_Model):
         if self.spot and self.warm_pool_seconds:
             raise ValueError(
                 "warm_pool_seconds: a spot instance cannot be kept warm; set spot: false, or leave it out"
+            )
+        if self.provider == "command" and self.command is None:
+            raise ValueError(
+                "command: the provider `command` needs directory, create, describe, stop and logs"
             )
         if self.network_isolation:
             raise ValueError(

@@ -1,4 +1,4 @@
-"""Who runs the jobs of a run: this machine, or SageMaker."""
+"""Who runs the jobs of a run: this machine, SageMaker, or a launcher of one's own."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 
 from fsm.faults import Tells, silent
 from phases.sagemaker_job.aws import SageMakerProvider
+from phases.sagemaker_job.command import CommandProvider
 from phases.sagemaker_job.config import SageMakerJobConfig
 from phases.sagemaker_job.job import Provider
 from phases.sagemaker_job.local import LocalProvider
@@ -21,6 +22,8 @@ def provider(config: SageMakerJobConfig, work: Path, tells: Tells = silent) -> P
     """
     if config.provider == "local":
         return LocalProvider(work, config)
+    if config.provider == "command":
+        return CommandProvider(config, tells=tells)
     found = _rented(config.model_dump_json(), str(work.absolute()), _account())
     found.told_by(tells)
     return found

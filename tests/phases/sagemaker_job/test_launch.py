@@ -61,7 +61,7 @@ def test_a_dry_run_of_what_the_service_would_refuse_says_so(launched: Any) -> No
 
 def test_a_job_on_this_machine_rents_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["launch", str(CONFIGS / "local.yaml"), "--dry-run"]) == 0
-    assert "nothing is rented" in capsys.readouterr().out
+    assert "nothing is rented by AWS" in capsys.readouterr().out
 
 
 def test_a_price_is_ones_own_or_the_price_lists_or_an_old_one() -> None:
