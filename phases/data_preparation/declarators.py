@@ -35,7 +35,9 @@ _MACRO = re.compile(
     rf"\b(?:[A-Z_][A-Z0-9_]+|__[a-z]\w*)\s*(\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\))"
     rf"(?=[\s*&]*(?!(?:const|volatile|noexcept|override|final|try|throw|requires)\b|__)(?:{_WORD}|\.\.\.))"
 )
-_CALL = re.compile(rf"\s*(?:(?:static|extern|inline|__inline__|__always_inline)\s+)*({_WORD})\s*\((.*)\)\s*$", re.DOTALL)
+_CALL = re.compile(
+    rf"\s*(?:(?:static|extern|inline|__inline__|__always_inline)\s+)*({_WORD})\s*\((.*)\)\s*$", re.DOTALL
+)
 _TEST = re.compile(r"[A-Z][A-Z0-9_]*$")
 _SYSTEM_CALL = re.compile(r"(COMPAT_)?SYSCALL_DEFINE\d$")
 _FIRST_CALL = re.compile(rf"(~?{_WORD}(?:\s*(?:<[^<>]*>)?\s*::\s*~?{_WORD})*)\s*\(")
