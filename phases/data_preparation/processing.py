@@ -101,7 +101,9 @@ class SourceFile:
 
     def _why_too_long(self) -> str:
         most = self.rules.max_example_tokens
-        if most is None or self.rules.tokenizer is None:
+        if (
+            most is None or self.rules.tokenizer is None or len(self.text.encode()) <= most
+        ):  # no token is empty
             return ""
         (tokens,) = token_counts(self.rules.tokenizer, [self.text])
         return f"{tokens} tokens; data_preparation.max_example_tokens is {most}" if tokens > most else ""
