@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fsm.drawing import Edge
-from fsm.engine.kernel import Place
+from fsm.engine.kernel import Place, Step
 from fsm.engine.machine import Machine
 from fsm.engine.phase import Phase
 from fsm.errors import PhaseError, UnknownLabel
@@ -26,7 +26,10 @@ class Walk:
         self._kernel = machine.kernel
         self._prefix = prefix
         self._handlers = _handlers(machine, phase, prefix)
-        self._total: Counter[Edge] = Counter()
+        self._total: Counter[int] = (
+            Counter()
+        )  # by the identity of a step: to hash its edges each time takes longer
+        self._steps: dict[int, Step] = {}
         self._lock = threading.Lock()
         self._place: Place = ()
 
@@ -38,7 +41,7 @@ class Walk:
         Each state's handler is called with the item and names the label. Raises what a handler raises, with a note of
         the state it was in; UnknownLabel for a label that the state does not have.
         """
-        taken: list[Edge] = []
+        taken: list[Step] = []
         place = self._kernel.enter(start)
         state = ""
         try:
@@ -50,7 +53,9 @@ class Walk:
                         f"phases/{self.machine.name}: {self._prefix}{state} has no handler. Register one with "
                         f'@PHASE.state("{self._prefix}{state}").'
                     )
-                place = self._step(place, state, handle(item), taken)
+                step = self._kernel.step(place, state, handle(item))
+                taken.append(step)
+                place = step.place
         except Exception as e:
             e.add_note(f"in {self.machine.name}: {self._prefix}{state}")
             raise
@@ -80,17 +85,20 @@ class Walk:
             raise UnknownLabel(
                 f"{self.machine.name}: the walk has ended; {label!r} cannot be taken. Begin it again with begin()."
             )
-        taken: list[Edge] = []
-        self._place = self._step(self._place, self.at, label, taken)
-        self._add(taken)
+        step = self._kernel.step(self._place, self.at, label)
+        self._add([step])
+        self._place = step.place
         return self.at
 
     # Counting
 
     def counts(self) -> dict[str, int]:
         """How often each edge was taken, in the order of the drawing."""
+        total: Counter[Edge] = Counter()
         with self._lock:
-            total = dict(self._total)
+            for key, n in self._total.items():
+                for edge in self._steps[key].edges:
+                    total[edge] += n
         named: dict[str, int] = {}
         for edge in self.machine.chart.edges:
             if n := total.get(edge):
@@ -98,15 +106,12 @@ class Walk:
                 named[name] = named.get(name, 0) + n
         return named
 
-    def _add(self, taken: list[Edge]) -> None:
+    def _add(self, taken: list[Step]) -> None:
         if taken:
             with self._lock:
-                self._total.update(taken)
-
-    def _step(self, place: Place, state: str, label: str | None, taken: list[Edge]) -> Place:
-        step = self._kernel.step(place, state, label)
-        taken.extend(step.edges)
-        return step.place
+                for step in taken:
+                    self._steps.setdefault(id(step), step)
+                self._total.update(map(id, taken))
 
 
 def _handlers(machine: Machine, phase: Phase | None, prefix: str) -> Mapping[str, Any]:
