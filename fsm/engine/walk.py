@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fsm.drawing import Edge
@@ -17,8 +17,8 @@ from fsm.errors import PhaseError, UnknownLabel
 class Walk:
     """One counted machine and what was counted on it.
 
-    Either the phase's handlers drive it (`run(item)`, from any number of threads at once), or something outside does
-    (`begin`, then `go(label)` for every step it takes).
+    Either the phase's handlers drive it (`run(item)`, from any number of threads at once; `way(item)` where what it took is
+    counted later), or something outside does (`begin`, then `go(label)` for every step it takes).
     """
 
     def __init__(self, machine: Machine, phase: Phase | None = None, prefix: str = "") -> None:
@@ -26,10 +26,10 @@ class Walk:
         self._kernel = machine.kernel
         self._prefix = prefix
         self._handlers = _handlers(machine, phase, prefix)
-        self._total: Counter[int] = (
-            Counter()
-        )  # by the identity of a step: to hash its edges each time takes longer
+        self._total: Counter[Edge] = Counter()
+        # steps by their identity, and how often each was taken: to hash its edges every time takes longer than to walk
         self._steps: dict[int, Step] = {}
+        self._often: Counter[int] = Counter()
         self._lock = threading.Lock()
         self._place: Place = ()
 
@@ -42,6 +42,23 @@ class Walk:
         the state it was in; UnknownLabel for a label that the state does not have.
         """
         taken: list[Step] = []
+        try:
+            return self._drive(item, start, taken)
+        finally:
+            self._add(taken)
+
+    def way(self, item: Any, start: str | None = None) -> tuple[Edge, ...]:
+        """Drive one item as `run` does, and count nothing yet: the edges it took, to be counted by `count` where they belong."""
+        taken: list[Step] = []
+        self._drive(item, start, taken)
+        return tuple(edge for step in taken for edge in step.edges)
+
+    def count(self, way: Sequence[Edge]) -> None:
+        """Count the edges of a `way`, of this walk or of another of the same machine."""
+        with self._lock:
+            self._total.update(way)
+
+    def _drive(self, item: Any, start: str | None, taken: list[Step]) -> str:
         place = self._kernel.enter(start)
         state = ""
         try:
@@ -59,8 +76,6 @@ class Walk:
         except Exception as e:
             e.add_note(f"in {self.machine.name}: {self._prefix}{state}")
             raise
-        finally:
-            self._add(taken)
         return state
 
     # Driven from outside
@@ -94,9 +109,9 @@ class Walk:
 
     def counts(self) -> dict[str, int]:
         """How often each edge was taken, in the order of the drawing."""
-        total: Counter[Edge] = Counter()
         with self._lock:
-            for key, n in self._total.items():
+            total = self._total.copy()
+            for key, n in self._often.items():
                 for edge in self._steps[key].edges:
                     total[edge] += n
         named: dict[str, int] = {}
@@ -106,12 +121,11 @@ class Walk:
                 named[name] = named.get(name, 0) + n
         return named
 
-    def _add(self, taken: list[Step]) -> None:
-        if taken:
-            with self._lock:
-                for step in taken:
-                    self._steps.setdefault(id(step), step)
-                self._total.update(map(id, taken))
+    def _add(self, taken: Sequence[Step]) -> None:
+        with self._lock:
+            for step in taken:
+                self._steps.setdefault(id(step), step)
+            self._often.update(map(id, taken))
 
 
 def _handlers(machine: Machine, phase: Phase | None, prefix: str) -> Mapping[str, Any]:

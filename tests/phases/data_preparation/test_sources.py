@@ -21,6 +21,7 @@ from fsm.errors import Unanswered
 from phases.data_preparation.archive import pack, unpack
 from phases.data_preparation.sources import Listing, LocalSource, Object, Source, open_source
 from phases.errors import AccessDenied, EmptyDataset, InvalidStructure, NoCredentials
+from tests.clock import Clock
 
 
 @dataclass
@@ -46,19 +47,6 @@ class Bucket:
 
 def etag(content: bytes) -> str:
     return f'"{hashlib.md5(content).hexdigest()}"'
-
-
-@dataclass
-class Clock:
-    """Time that passes only where it is slept."""
-
-    now: float = 0.0
-
-    def monotonic(self) -> float:
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        self.now += seconds
 
 
 @pytest.fixture
