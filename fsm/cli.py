@@ -181,10 +181,12 @@ def check(args: argparse.Namespace) -> int:
     """What can be proved of a configuration before anything runs."""
     from fsm import check as checks
     from fsm import config as configs
+    from fsm import session
     from fsm.errors import ConfigError
 
+    foreseen: list[str] = []
     try:
-        program = configs.load(args.config).program
+        config = configs.load(args.config)
     except ConfigError as e:
         if not e.mistakes:
             raise
@@ -193,11 +195,14 @@ def check(args: argparse.Namespace) -> int:
             for mistake in e.mistakes
         ]
     else:
-        findings = checks.check(program)
+        findings = checks.check(config.program)
+        foreseen = session.outlook(config)
     for finding in findings:
         out(json.dumps(finding.as_json()) if args.json else finding)
     if not findings and not args.json:  # so there is a program
-        out(f"{args.config}: {len(program.machines)} machines, nothing to complain of")
+        out(f"{args.config}: {len(config.program.machines)} machines, nothing to complain of")
+    for said in foreseen:
+        out(json.dumps({"severity": "info", "message": said}) if args.json else said)
     return 2 if any(f.severity == "error" for f in findings) else 0
 
 

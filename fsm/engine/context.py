@@ -6,11 +6,11 @@ import hashlib
 import random
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from fsm.engine.program import Program
 from fsm.engine.stop import Stop
@@ -18,6 +18,8 @@ from fsm.engine.walk import Walk
 from fsm.errors import MissingArtifact, PhaseError
 from fsm.journal import Fold, json_values
 from fsm.store import Artifact, RunStore, Scratch, Shelf
+
+T = TypeVar("T")
 
 
 def _lines(content: bytes | Path) -> int:
@@ -83,6 +85,8 @@ class Driver(Protocol):
 
     def shelf(self, name: str) -> Shelf: ...
 
+    def lasting(self, name: str, make: Callable[[], AbstractContextManager[Any]]) -> Any: ...
+
     def watch(self, ctx: Context, run_name: str) -> Any: ...
 
     def on_progress(self, at: list[str], state: str, done: float, total: float, note: str) -> None: ...
@@ -126,6 +130,12 @@ class Context:
     @property
     def run_name(self) -> str:
         return self._runner.run.name
+
+    @property
+    def run_identity(self) -> str:
+        """The run among all of its name: one that is begun anew is another."""
+        generation = self._runner.origin.rpartition("/")[2]
+        return f"{self.run_name}/{generation or 0}"
 
     @property
     def run_seed(self) -> int:
@@ -258,6 +268,15 @@ class Context:
     def shelf(self, name: str) -> Shelf:
         """What this run's store keeps beside its runs under that name, for all of them."""
         return self._runner.shelf(name)
+
+    def lasting(self, name: str, make: Callable[[], AbstractContextManager[T]]) -> T:
+        """What this process keeps in memory from visit to visit, such as work that goes on meanwhile.
+
+        Entered when it is first asked for, left when the drive of the run ends, however it does. A resumed run makes it
+        anew, so nothing that is committed may depend on its having been there.
+        """
+        found: T = self._runner.lasting(name, make)
+        return found
 
     @property
     def failures(self) -> int:

@@ -56,6 +56,18 @@ class Shelf(Protocol):
         """The entries of those keys that are there and whole. Raises StoreError."""
         ...
 
+    def has(self, keys: Iterable[str]) -> set[str]:
+        """Those of the keys that have an entry, which may turn out to be altered when it is read. Raises StoreError."""
+        ...
+
+    def entries(self) -> Iterator[tuple[str, bytes]]:
+        """(key, entry) of all that are whole, each once, one at a time in memory. Raises StoreError."""
+        ...
+
+    def pack(self) -> None:
+        """Put what was put or read one by one together, where reading it in bulk later saves requests. Raises StoreError."""
+        ...
+
     def put(self, key: str, entry: bytes) -> bytes:
         """Keep an entry; durable on return. Where the key has one already it stays: returned is the one that is kept.
 
@@ -98,9 +110,10 @@ class RunStore(Protocol):
         """Write run.json if it is absent. Raises Taken where another one is there."""
         ...
 
-    def acquire(self, takeover: bool = False) -> None:
+    def acquire(self, takeover: bool = False) -> int | None:
         """Be ready to append. Raises RunBusy where the store can tell that another runner is at it.
 
+        Returns the number of the next record where nobody else can append from now on; None where that cannot be known.
         A store that locks is then the writer's alone. In one that cannot, the claim that the journal appends next is what
         makes the writer, and `takeover` says to claim the run though another runner seems alive.
         """

@@ -190,7 +190,7 @@ class LocalRun:
 
     # The journal
 
-    def acquire(self, takeover: bool = False) -> None:
+    def acquire(self, takeover: bool = False) -> int:
         """Take the lock and cut off a torn last line, which was never acknowledged.
 
         Who holds the lock is alive, so it cannot be taken over: it can be stopped.
@@ -224,6 +224,7 @@ class LocalRun:
             self._cut_torn_line()
             self._sweep()
             self._next = self._last_number() + 1
+            return self._next
         except OSError as e:
             self._close()
             raise _store_error("The journal cannot be read:", self.journal, e) from e

@@ -153,14 +153,13 @@ def deduplicate_md5(ctx: Context) -> None:
     kept = reports.Dropping(Corpus(ctx))
     kept.keep("duplicates", splitting.first_of_each(kept.corpus.index["md5"]))
     kept.keep("held out", kept.rows[kept.corpus.index["held_out"][kept.rows] == 0])
-    groups = None
-    if ctx.config.near_dedup != "off":
-        groups = kept.corpus.clusters(kept.rows)
-        kept.count_clusters(groups)
-        if ctx.config.near_dedup == "keep-one":
-            kept.keep("near-duplicates", kept.rows[[groups.find(int(row)) == row for row in kept.rows]])
-        groups.join_equal(kept.corpus.index["prompt"], kept.rows)
-    rows = [Row(row, groups.find(row) if groups else row) for row in kept.rows.tolist()]
+    rows = [Row(row, row) for row in kept.rows.tolist()]
+    if ctx.config.near_dedup != "off" and len(rows) > 1:
+        apart = _apart(ctx, kept)
+        rows = apart or rows
+        if not apart:
+            ctx.data["alike"] = True
+            ctx.log.warning(reports.ALIKE.format(len(rows)))
     ctx.data["duplicates"] = sum(kept.dropped["duplicates"].values())
     ctx.data["unique"] = len(rows)
     ctx.data["dropped"] = kept.dropped
@@ -208,6 +207,25 @@ def write_val(ctx: Context) -> None:
     publishing.publish_report(ctx)
     for path in ctx.workdir("data_preparation").iterdir():  # as large as the sources, and all of it is kept
         path.unlink()
+
+
+def _apart(ctx: Context, kept: reports.Dropping) -> list[Row]:
+    """The rows in groups that the split keeps together, without near-duplicates where one of each is to stay.
+
+    None, and nothing falls away, where that leaves a single group: what is all alike cannot be kept apart.
+    """
+    groups = kept.corpus.clusters(kept.rows)
+    clusters = kept.clusters(groups)
+    one = ctx.config.near_dedup == "keep-one"
+    stay = kept.rows[[groups.find(int(row)) == row for row in kept.rows]] if one else kept.rows
+    groups.join_equal(kept.corpus.index["prompt"], stay)
+    rows = [Row(row, groups.find(row)) for row in stay.tolist()]
+    if len({row.group for row in rows}) < 2:
+        return []
+    kept.dropped["clusters"] = clusters
+    if one:
+        kept.keep("near-duplicates", stay)
+    return rows
 
 
 def _listed(ctx: Context, domain: str) -> str:

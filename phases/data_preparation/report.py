@@ -19,6 +19,10 @@ from phases.data_preparation.near_duplicates import Groups, Numbers
 from phases.data_preparation.splitting import Row
 
 _NUMBER = re.compile(r"(?<![\w-])\d[\d,]*(?:\.\d+)?")
+ALIKE = (
+    "All {} examples are near-duplicates of each other, or ask the same: they were split as if they were not, so validation says "
+    "nothing of what the student knows. Add sources that differ."
+)
 COLOURS = ("#1f6f8b", "#c8553d", "#c9a227", "#8a8a8a")
 
 
@@ -35,10 +39,10 @@ class Dropping:
         self.dropped[reason] = self._by_domain(np.setdiff1d(self.rows, rows))
         self.rows = rows
 
-    def count_clusters(self, groups: Groups) -> None:
-        """Note how many groups of several near-duplicates there are, by the source of their first row."""
+    def clusters(self, groups: Groups) -> dict[str, int]:
+        """How many groups of several near-duplicates there are, by the source of their first row."""
         names, sizes = np.unique([groups.find(int(row)) for row in self.rows], return_counts=True)
-        self.dropped["clusters"] = self._by_domain(names[sizes > 1])
+        return self._by_domain(names[sizes > 1])
 
     def _by_domain(self, rows: Numbers) -> dict[str, int]:
         counts = np.bincount(self.corpus.index["domain"][rows.astype(np.int64)], minlength=len(DOMAINS))
@@ -74,6 +78,7 @@ def report(ctx: Context, corpus: Corpus, train: Sequence[Row], val: Sequence[Row
     return {
         "source": ctx.data["source"],
         "near_dedup": ctx.config.near_dedup,
+        "alike": ctx.data.get("alike", False),
         "tokenizer": ctx.config.tokenizer,
         "limit": limit,
         "rows": {name: len(part) for name, part in split.items()},
@@ -148,6 +153,8 @@ def table(told: Mapping[str, Any]) -> str:
         )
         for row in rows
     ]
+    if told["alike"]:
+        lines.append(ALIKE.format(sum(told["rows"].values())))
     for domain, found in told["sources"].items():
         lines += [f"{domain}: {n:,} skipped: {reason}" for reason, n in found["skipped"].items()]
         lines += [f"{domain}: {n:,} {what}" for what, n in found["found"].items()]

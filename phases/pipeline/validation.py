@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -70,7 +71,7 @@ class Needs:
         """What of it is on AWS."""
         return [
             *self.buckets,
-            *(["the teacher on Bedrock"] if self.teacher.kind == "bedrock" else []),
+            *(["the teacher on Bedrock"] if self.teacher.kind.startswith("bedrock") else []),
             *(["jobs on SageMaker"] if self.job.provider == "sagemaker" else []),
         ]
 
@@ -119,17 +120,23 @@ def _bucket(place: str, endpoint: str | None) -> Finding:
 
 
 def teacher_answers(ctx: Context) -> Finding:
-    """Whether the teacher answers one small prompt."""
+    """Whether the teacher answers one small prompt, and will for as long as the run may take."""
     from phases.teacher_generation.teacher import parse_response
     from phases.teacher_generation.teachers import make_teacher
 
-    teacher = make_teacher(ctx.section("teacher_generation").teacher)
+    settings = ctx.section("teacher_generation").teacher
+    longest = timedelta(seconds=ctx.section("sagemaker_job").max_runtime_seconds)
+
+    def answers() -> str:
+        teacher = make_teacher(settings)
+        warnings = teacher.check(longest)
+        text = parse_response(teacher.invoke(PROBE)).text
+        return " ".join([f"{teacher.note.rstrip('.')}; it answers ({len(text)} characters)", *warnings])
+
     return _asked(
-        lambda: (
-            f"{teacher.note.rstrip('.')}; it answers ({len(parse_response(teacher.invoke(PROBE)).text)} characters)"
-        ),
-        f"the teacher {teacher.name} does not answer",
-        "Ask for access to the model in the Bedrock console, or set pipeline.skip_bedrock",
+        answers,
+        f"the teacher {settings.model if settings.kind != 'offline' else settings.kind} does not answer",
+        "See to what the message says, or set pipeline.skip_bedrock",
     )
 
 
@@ -230,6 +237,8 @@ def import_check(needs: Needs) -> Finding:
         wanted |= TRAINING
     if needs.aws:
         wanted |= {"boto3": "boto3"}
+    if needs.teacher.kind == "openai":
+        wanted |= {"openai": "openai"}
     found, missing = [], []
     for name, distribution in wanted.items():
         try:

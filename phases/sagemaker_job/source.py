@@ -50,8 +50,8 @@ LACKING = (
 them: `python -m tests.versions` holds it to that."""
 LOOKING_ON = ("mermaidx", "starlette", "uvicorn")
 """What draws and shows for whoever looks on; a job does neither."""
-EXTRAS = ("ray",)
-"""What is installed by choice, and looked for where it is wanted."""
+WHERE_WANTED = ("openai", "ray", "trustme")
+"""What an extra brings for those who want it: a teacher behind OpenAI's protocol, preparation past one machine, a rehearsal by https."""
 IN_THE_IMAGE = ("bitsandbytes", "boto3", "peft", "safetensors", "torch", "transformers", "trl")
 
 BESIDE = ("diagrams/*.mmd", "configs/**/*")

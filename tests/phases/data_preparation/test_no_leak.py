@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from phases.data_preparation.report import table
+
 TOKEN = re.compile(r"\w+|[^\w\s]")
 Finish = Callable[..., Any]
 
@@ -88,6 +90,22 @@ def test_a_prompt_of_validation_stands_in_no_training_row(tmp_path: Path, finish
     assert asked[0]
     assert asked[1]
     assert not asked[0] & asked[1]
+
+
+@pytest.mark.parametrize("near", ["keep-one", "split-by-cluster"])
+def test_examples_that_are_all_alike_are_split_all_the_same_and_that_is_said(
+    tmp_path: Path, finish: Finish, near: str
+) -> None:
+    (tmp_path / "src" / "tsn_data").mkdir(parents=True)
+    for number in range(20):
+        text = f"/* Adds. */\nint add_{number}(int a)\n{{\n\tint b = a + 1;\n\tb += a;\n\treturn b * a;\n}}\n"
+        (tmp_path / "src" / "tsn_data" / f"{number:02}.c").write_text(text)
+    done = finish("data_preparation", {"source": str(tmp_path / "src"), "near_dedup": near})
+    assert done.outcome.outcome == "done"
+    assert (done.data["train"], done.data["val"], done.data["alike"]) == (18, 2, True)
+    told = json.loads(done.text("data/report.json"))
+    assert told["alike"]
+    assert "All 20 examples are near-duplicates of each other" in table(told)
 
 
 def test_held_out_texts_are_in_neither_split(twins: Path, finish: Finish, tmp_path: Path) -> None:

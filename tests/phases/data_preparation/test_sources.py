@@ -21,6 +21,7 @@ from fsm.errors import Unanswered
 from phases.data_preparation.archive import pack, unpack
 from phases.data_preparation.sources import Listing, LocalSource, Object, Source, open_source
 from phases.errors import AccessDenied, EmptyDataset, InvalidStructure, NoCredentials
+from tests.clock import Clock
 
 
 @dataclass
@@ -46,19 +47,6 @@ class Bucket:
 
 def etag(content: bytes) -> str:
     return f'"{hashlib.md5(content).hexdigest()}"'
-
-
-@dataclass
-class Clock:
-    """Time that passes only where it is slept."""
-
-    now: float = 0.0
-
-    def monotonic(self) -> float:
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        self.now += seconds
 
 
 @pytest.fixture
@@ -391,7 +379,8 @@ def test_the_folders_of_a_bucket_are_named(bucket: Bucket) -> None:
 
 
 def test_every_folder_of_a_bucket_is_listed_once(bucket: Bucket, finish: Callable[..., Any]) -> None:
-    bucket.page, listings = 100, []
+    bucket.page = 100
+    listings: list[str] = []
     code = "int f_{0}(int a)\n{{\n\tint b = a * {0};\n\treturn b;\n}}\n"
     bucket.objects = {
         f"p/{folder}/{n}.c": code.format(n).encode() for n in range(3) for folder in ("tsn_data", "carla")
