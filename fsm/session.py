@@ -220,7 +220,8 @@ def outlook(config: Config) -> list[str]:
 
     Raises ConfigError where a phase finds that it cannot be run as it is.
     """
-    engine, said = config.engine, []
+    engine = config.engine
+    said: list[str] = []
 
     def store() -> Store:
         return open_store(engine.store, **engine.store_options)

@@ -20,6 +20,7 @@ from fsm.store.access import PRIVATE, make_directory, of_files
 
 LOOK_AGAIN = 0.1  # seconds between two looks at a key that another process holds
 
+
 class LocalShelf:
     """Entries in one file, which any number of processes may read and append to."""
 
@@ -28,7 +29,9 @@ class LocalShelf:
         self.access = access  # of the directory, if it is to be made
         self.path = directory / "entries.jsonl"
         self.damaged = 0
-        self._where: dict[bytes, int] = {}  # half a key: offset and length of its line, in one number; many fit in memory
+        self._where: dict[
+            bytes, int
+        ] = {}  # half a key: offset and length of its line, in one number; many fit in memory
         self._read_to = 0
         self._inode = -1
         self._lock = threading.Lock()

@@ -18,7 +18,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import BinaryIO
 
 from fsm.faults import Patient
@@ -97,10 +97,8 @@ class S3Shelf:
         if len(loose) >= PACK_FROM:
             for segment in loose.segments():
                 name = f"{self.prefix}segments/{hashlib.sha256(segment).hexdigest()}"
-                try:
+                with suppress(Exists):  # the same bytes
                     self.ask(lambda name=name, segment=segment: self.bucket.put(name, segment, absent=True))  # type: ignore[misc]
-                except Exists:
-                    pass  # the same bytes
         loose.close()
 
     def put(self, key: str, entry: bytes) -> bytes:
@@ -254,7 +252,7 @@ class _Lines:
         if shelf.half(key) in self._where:
             return
         if self._file is None:
-            self._file = tempfile.TemporaryFile()
+            self._file = tempfile.TemporaryFile()  # noqa: SIM115 (it stays open with the shelf)
         os.pwrite(self._file.fileno(), line + b"\n", self._end)
         self._where[shelf.half(key)] = shelf.place(self._end, len(line))
         self._end += len(line) + 1

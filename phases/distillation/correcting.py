@@ -10,6 +10,7 @@ distillation/answers.jsonl              every correction by the digest of its pr
 from __future__ import annotations
 
 from dataclasses import asdict
+from decimal import Decimal
 from typing import Any
 
 from fsm.engine import Context
@@ -52,6 +53,8 @@ def parallel_teacher_calls(ctx: Context) -> None:
     from phases.teacher_generation.window import ask
 
     section = loading.section(ctx, "teacher_generation")
+    if (payer := spends_for(ctx)) != ctx.run_identity:
+        ctx.data["spends_for"] = payer
     wanted = [p["prompt"] for p in loading.read(ctx, f"{_here(ctx)}/poor.jsonl")]
     known = {r["digest"]: r for r in loading.read(ctx, ANSWERS)} if ctx.has(ANSWERS) else {}
     asked = [prompt for prompt in wanted if digest(prompt) not in known]
@@ -74,9 +77,7 @@ def parallel_teacher_calls(ctx: Context) -> None:
     passing = [r for r in results if r.passing]
     if not failures.within(len(passing), len(results), section.max_failed_share):
         raise failures.not_corrected(passing, len(results), section.max_failed_share)
-    fresh = {
-        digest(r.prompt): {"digest": digest(r.prompt), "answer": r.text, "reason": r.reason} for r in results
-    }
+    fresh = {digest(r.prompt): _row(r) for r in results}
     answered = {d: r for d, r in fresh.items() if not r["reason"]}
     ctx.put(ANSWERS, loading.lines([*known.values(), *answered.values()]))
     ctx.put(
@@ -87,6 +88,8 @@ def parallel_teacher_calls(ctx: Context) -> None:
         "reused": len(wanted) - len(asked),
         "tokens": [sum(r.input_tokens for r in results), sum(r.output_tokens for r in results)],
     }
+    if dollars := sum(Decimal(r.dollars or 0) for r in results):
+        ctx.data["corrections"]["dollars"] = round(float(dollars), 6)
 
 
 @PHASE.state("EpochN.RequestCorrections.FormatAsTraining")
@@ -134,6 +137,11 @@ def _gated(ctx: Context, pairs: list[tuple[Poor, str]]) -> tuple[list[tuple[Poor
         else:
             taken.append((p, answer))
     return taken, refused
+
+
+def _row(result: Any) -> dict[str, Any]:
+    row = {"digest": digest(result.prompt), "answer": result.text, "reason": result.reason}
+    return row | ({"entries": list(result.entries)} if result.entries else {})
 
 
 def _here(ctx: Context) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import random
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -121,6 +121,7 @@ class Call:
     keep: Callable[[Entry], Entry] = lambda entry: entry
     check: Callable[[str, str], float] = unchecked
     name: str | None = None
+    question: Mapping[str, Any] | None = None
     attempt: int = 0
     response: Response | None = None
     answer: Answer | None = None
@@ -148,7 +149,9 @@ class Call:
         except Exception as error:  # of whatever library
             return self._failed(error)
         if is_response(response):
-            self.entered = self.keep(Entry(response, tries=tuple(self._tries), paid=paid))
+            self.entered = self.keep(
+                Entry(response, tries=tuple(self._tries), paid=paid, question=self.question)
+            )
             response = self.entered.response or response
         self.response = response
         return "200 OK"
@@ -174,7 +177,7 @@ class Call:
         self.reason = spelt(f"{type(error).__name__}: {error}")
         if found.kind is Kind.ITEM:
             refusal = Refusal(found.code, found.cause, self.reason)
-            self.entered = self.keep(Entry(refusal=refusal, tries=tuple(self._tries)))
+            self.entered = self.keep(Entry(refusal=refusal, tries=tuple(self._tries), question=self.question))
         return "Other error"
 
     def _passing(self, error: Exception, found: Fault) -> str:
@@ -216,6 +219,8 @@ class Call:
             self.score = self.check(self.answer.text, self.prompt)
         except NoText as error:
             turned_away = error.cause in TURNED_AWAY
+            if turned_away and self.answer is None:
+                self.answer = Answer(said_in(self.response))
             self.reason = f"turned away: {error}" if turned_away else f"no text: {error}"
             kind = Kind.ITEM if is_response(self.response) else Kind.UNKNOWN
             self.fault = Fault(kind, error.cause, error.cause, "", str(error))
@@ -249,6 +254,16 @@ class Call:
             paid.usd if paid else "",
             (self.name,) if self.name and self.entered else (),
         )
+
+
+def said_in(response: Response) -> str:
+    """The text of a response that is none to learn from, as far as there is one."""
+    try:
+        return spelt(
+            "".join(part["text"] for part in response["output"]["message"]["content"] if "text" in part)
+        )
+    except (KeyError, TypeError):
+        return ""
 
 
 def best(calls: list[Call]) -> Result:

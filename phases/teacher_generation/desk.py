@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -13,6 +12,7 @@ from typing import Any
 
 from fsm.engine import Context
 from fsm.errors import StoreError
+from phases.sagemaker_job.environment import launched_by
 from phases.teacher_generation.asking import Call, Stopping
 from phases.teacher_generation.checking import Checker
 from phases.teacher_generation.config import AskingConfig
@@ -33,8 +33,6 @@ from phases.teacher_generation.purse import Hold, Purse
 from phases.teacher_generation.tally import Tally
 from phases.teacher_generation.teacher import Response, Teacher, is_response
 
-SPENDS_FOR = "FSM_TEACHER_SPENDS_FOR"
-"""The variable by which a run tells its jobs that their corrections are on its budget."""
 FIT_AFTER = 32  # answers from which the run knows how long they are
 FIT_ROOM = 1.5  # of the longest answer so far
 FIT_STEP = 256  # tokens, rounded up
@@ -134,9 +132,10 @@ class Terms:
         takes = getattr(teacher, "takes", None)
         if desk.pace is None:
             counted = asking.tokens_per_minute is not None or bool(getattr(takes, "tokens_a_minute", False))
-            desk.pace = Pace(asking.workers, counted, asking.tokens_per_minute)
-        terms = cls(teacher, asking, desk, ending, burndown=float(getattr(takes, "burndown", 1.0)))
+            desk.pace = Pace(asking.workers, counted, asking.tokens_per_minute, asking.backoff_base_s)
+        terms = cls(teacher, asking, desk, ending)
         if question is not None:
+            terms.burndown = teacher.takes.burndown
             found = price_of(teacher, question, asking)
             terms.price, terms.priced = found or FREE, found is not None
             if desk.purse is None:
@@ -145,7 +144,7 @@ class Terms:
 
     def send(self, call: Call) -> tuple[Response, Paid | None]:
         """Ask once, when there is money, room and rate for it. Raises what the teacher raises; BudgetReached; Stopping."""
-        question = self.teacher.question(call.prompt)
+        question = call.question
         assert self.desk.pace is not None
         if question is None or self.desk.purse is None:
             with self.desk.pace.turn(0.0, self.ending) as turn:
@@ -157,9 +156,7 @@ class Terms:
             self.desk.fit.longest = max(self.desk.fit.longest, output_bound(question))
             if paid is not None:
                 self.desk.ledger.note(Paid(**vars(paid) | {"what": "cut"}), str(call.name))
-            full = self.teacher.question(call.prompt)
-            assert full is not None
-            response, paid = self._paid_call(self.teacher, call, full)
+            response, paid = self._paid_call(self.teacher, call, call.question)
         return response, paid
 
     def _fitted(self, prompt: str, question: Any) -> tuple[Teacher, Any]:
@@ -238,7 +235,7 @@ def price_of(teacher: Teacher, question: Any, asking: AskingConfig) -> Price | N
 
 def spends_for(ctx: Context) -> str:
     """The run whose budget it is: of a job that a run has launched, that run."""
-    return os.environ.get(SPENDS_FOR) or ctx.run_identity
+    return launched_by(ctx.run_identity)
 
 
 def note(desk: Desk, left: int) -> str:

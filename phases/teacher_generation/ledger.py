@@ -57,12 +57,14 @@ class Paid:
 
 @dataclass(frozen=True)
 class Entry:
-    """A response or a refusal, the labels of Diagram 3 that led to it (`ThrottlingException`, each time it was), its price."""
+    """A response or a refusal, the labels of Diagram 3 that led to it (`ThrottlingException`, each time it was), its price,
+    and what was asked."""
 
     response: Response | None = None
     refusal: Refusal | None = None
     tries: tuple[str, ...] = ()
     paid: Paid | None = None
+    question: Mapping[str, Any] | None = None
 
     def to_json(self) -> bytes:
         """One line of JSON. Bytes in a response, which Converse has for hidden reasoning, are in base64."""
@@ -71,6 +73,8 @@ class Entry:
             said["refusal"] = vars(self.refusal)
         if self.paid:
             said["paid"] = {k: v for k, v in vars(self.paid).items() if v}
+        if self.question is not None:
+            said["question"] = self.question
         if self.response is not None:
             said["response"] = _without_headers(self.response)
         return json.dumps(said, sort_keys=True, default=_spelt).encode()
@@ -81,7 +85,7 @@ class Entry:
         said = json.loads(line)
         refusal = Refusal(**said["refusal"]) if "refusal" in said else None
         paid = Paid(**said["paid"]) if "paid" in said else None
-        return cls(said.get("response"), refusal, tuple(said["tries"]), paid)
+        return cls(said.get("response"), refusal, tuple(said["tries"]), paid, said.get("question"))
 
     @property
     def answers(self) -> bool:

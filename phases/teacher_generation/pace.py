@@ -20,7 +20,7 @@ LESS = 0.85  # what a decrease leaves of the rate
 MORE = 0.0008  # what a call that was answered adds to it, in shares
 SOON = 0.008  # the same until the second decrease: the first estimate is a careful one
 FEWER = 0.7  # what a decrease leaves of the calls at once
-BURST = 4.0  # seconds of the rate that may be saved up
+BURST = 1 / 15  # of a minute that may be saved up
 ROW = 10  # throttles in a row that are not the rest of a minute
 LOOK = 0.1  # seconds between two looks whether to stop
 
@@ -42,11 +42,13 @@ class Rates:
 
     most     calls at once, at most          known   tokens a second, where they are configured
     counted  whether tokens a minute are what the service counts
+    base     seconds of the first pause that everybody makes where nobody gets through
     """
 
     most: int
     counted: bool
     known: float | None = None
+    base: float = 1.0
     at_once: float = field(init=False)
     under_way: int = 0
     rate: float | None = field(init=False)
@@ -56,7 +58,8 @@ class Rates:
     _at: float = 0.0
     _quiet_until: float = 0.0
     _decreased: float = -1.0
-    _row: int = 0  # throttles since the last answer
+    _row: int = 0  # throttles since the last answer, one after the other
+    _row_at: float = -1.0
     _began: float | None = None
     _lately: deque[tuple[float, float]] = field(default_factory=deque)
 
@@ -74,7 +77,7 @@ class Rates:
             return 0.0
         self._fill(now)
         need = min(
-            tokens, max(BURST * self.rate, 1.0)
+            tokens, max(BURST * MINUTE * self.rate, 1.0)
         )  # one that is larger than what may be saved up goes on credit
         return 0.0 if self._level >= need else (need - self._level) / self.rate
 
@@ -112,7 +115,9 @@ class Rates:
 
     def _throttled(self, now: float, turn: Turn) -> None:
         self.throttles += 1
-        self._row += 1
+        if turn.since >= self._row_at:  # those under way together are one
+            self._row += 1
+            self._row_at = now
         if self.rate is not None:
             self._level += turn.reserved  # nothing was taken
         # what began before the last decrease tells of what was before it; and of a service that has nothing left for the
@@ -126,7 +131,7 @@ class Rates:
                 self._at = now
             else:
                 self.at_once = max(1.0, self.at_once * FEWER)
-        pause = 0.5 * 2.0 ** min(self._row - 1, 5) if self._row > 1 else 0.0
+        pause = self.base / 2 * 2.0 ** min(self._row - 1, 5) if self._row > 1 else 0.0
         self._quiet_until = max(self._quiet_until, now + max(turn.wait, pause))
 
     def _first(self, now: float) -> float:
@@ -138,7 +143,9 @@ class Rates:
     def _fill(self, now: float) -> None:
         assert self.rate is not None
         if self._at:
-            self._level = min(self._level + (now - self._at) * self.rate, max(BURST * self.rate, 1.0))
+            self._level = min(
+                self._level + (now - self._at) * self.rate, max(BURST * MINUTE * self.rate, 1.0)
+            )
         self._at = now
 
 
@@ -150,9 +157,10 @@ class Pace:
         most: int,
         counted: bool,
         tokens_per_minute: int | None = None,
+        base: float = 1.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.rates = Rates(most, counted, tokens_per_minute / MINUTE if tokens_per_minute else None)
+        self.rates = Rates(most, counted, tokens_per_minute / MINUTE if tokens_per_minute else None, base)
         self._clock = clock
         self._change = threading.Condition()
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from fsm.drawing import Edge
@@ -44,6 +45,7 @@ class Asked:
 
     place: int
     prompt: str
+    question: Mapping[str, Any] | None
     names: tuple[str | None, ...]
     entries: tuple[Entry | None, ...]
 
@@ -199,7 +201,7 @@ class Window:
 
     def _fill(self) -> None:
         """Read some prompts, and their entries in the ledger: many with one look."""
-        prompts = [p for p, _ in zip(self._prompts, range(READ_AT_ONCE), strict=False)]
+        prompts = list(islice(self._prompts, READ_AT_ONCE))
         self._ended = len(prompts) < READ_AT_ONCE
         if not prompts:
             return
@@ -209,15 +211,16 @@ class Window:
         samples = self._asking.best_of if questions[0] is not None else 1
         names = [tuple(self._ledger.name(q, n) for n in range(samples)) for q in questions]
         there = self._ledger.find(name for several in names for name in several if name)
-        for prompt, several in zip(prompts, names, strict=True):
+        for prompt, question, several in zip(prompts, questions, names, strict=True):
             entries = tuple(there.get(name or "") for name in several)
-            self._read.append(Asked(self._next, prompt, several, entries))
+            self._read.append(Asked(self._next, prompt, question, several, entries))
             self._next += 1
 
     def _one(self, asked: Asked) -> Done:
-        calls, way = [], ()
+        calls: list[Call] = []
+        way: Way = ()
         for name, entry in zip(asked.names, asked.entries, strict=True):
-            call, taken = self._walked(asked.prompt, name, entry)
+            call, taken = self._walked(asked, name, entry)
             calls.append(call)
             way += taken
         result = best(calls)
@@ -225,29 +228,29 @@ class Window:
         self._desk.tally.add(result)
         return Done(result, self._ways.setdefault(way, way), size)
 
-    def _walked(self, prompt: str, name: str | None, entry: Entry | None) -> tuple[Call, Way]:
+    def _walked(self, asked: Asked, name: str | None, entry: Entry | None) -> tuple[Call, Way]:
         """One call, or what the ledger has of it, and the edges it took. Raises Stopping."""
         if entry is not None:
             self._desk.tally.reused(entry)
-            return self._call(prompt, name, entry)
+            return self._call(asked, name, entry)
         with self._ledger.held(name, self._ending) as look_again:
             if self._ending():
                 raise Stopping
             entry = self._ledger.find([name]).get(name) if name and look_again else None
             if entry is not None:
                 self._desk.tally.reused(entry)
-                return self._call(prompt, name, entry)
-            call, way = self._call(prompt, name, None)
+                return self._call(asked, name, entry)
+            call, way = self._call(asked, name, None)
         self._learn(call)
         return call, way
 
-    def _call(self, prompt: str, name: str | None, entry: Entry | None) -> tuple[Call, Way]:
+    def _call(self, asked: Asked, name: str | None, entry: Entry | None) -> tuple[Call, Way]:
         def keep(said: Entry) -> Entry:
             return self._ledger.keep(name, said)
 
         assert self._terms is not None  # by `_fill`
         call = Call(
-            prompt,
+            asked.prompt,
             self._teacher,
             self._asking,
             self._sleep,
@@ -256,6 +259,7 @@ class Window:
             keep=keep,
             check=self._desk.checker,
             name=name,
+            question=asked.question,
         )
         return call, self._way(call)
 

@@ -161,7 +161,8 @@ def test_a_response_without_a_whole_text_is_a_failure(response: dict[str, Any], 
 )
 def test_why_an_answer_is_no_training_data_has_a_word_of_its_own(text: str, stop: str, cause: str) -> None:
     result, _ = called(Scripted(lambda *_: said(text) | {"stopReason": stop}))
-    assert (result.cause, result.kind, result.text) == (cause, "item", "")
+    assert (result.cause, result.kind, result.answered) == (cause, "item", False)
+    assert result.text == (text if cause == "refused" else "")  # to be looked at
 
 
 @pytest.mark.parametrize(
