@@ -59,8 +59,8 @@ class Price(BaseModel):
 
     def scaled(self, by: float) -> Price:
         """The same at a discount: a batch costs half."""
-        said = {name: round(number * by, 9) for name, number in self if number is not None}
-        return Price.model_validate(said)
+        more = {k: round(v * by, 9) for k, v in self.model_dump(exclude_none=True).items()}
+        return self.model_copy(update=more)
 
 
 FREE = Price(input=0, output=0)

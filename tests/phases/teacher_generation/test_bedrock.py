@@ -313,7 +313,7 @@ def test_an_answer_that_is_not_whole_is_no_training_data_and_says_why(
 ) -> None:
     bedrock.answer = lambda asked: answer
     call, slept = called(bedrock)
-    assert (call.result.text, call.result.cause, call.result.kind, slept) == ("", cause, "item", [])
+    assert (call.result.answered, call.result.cause, call.result.kind, slept) == (False, cause, "item", [])
 
 
 def test_an_answer_of_ten_megabytes_is_read(bedrock: ServedBedrock) -> None:

@@ -108,7 +108,7 @@ def test_an_answer_that_is_not_whole_is_no_training_data_and_says_why(
 ) -> None:
     chat.answer = lambda asked: answer
     call, slept = called(chat)
-    assert (call.result.text, call.result.cause, call.result.kind, slept) == ("", cause, "item", [])
+    assert (call.result.answered, call.result.cause, call.result.kind, slept) == (False, cause, "item", [])
 
 
 @pytest.mark.parametrize(
