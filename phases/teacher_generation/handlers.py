@@ -140,9 +140,9 @@ def submit_futures(ctx: Context) -> None:
     if not ctx.config.reuse:
         ctx.data["scope"] = ctx.effect_name("answers")
     if ctx.config.teacher.batches:
-        run, teacher = spends_for(ctx), _teacher(ctx)
+        run = spends_for(ctx)
         ledger = desk(ctx, ctx.config, run).at(ctx.data.get("scope", ""))
-        batch.fill(ctx, teacher, _prompts(ctx), ledger, ctx.config, run)
+        batch.fill(ctx, _prompts(ctx), ledger, ctx.config, run)
 
 
 @PHASE.state("ParallelExecution.ProcessFuture")
