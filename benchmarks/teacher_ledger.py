@@ -82,10 +82,20 @@ def prompts(directory: Path, number: int, words: str = "") -> Path:
 
 def configured(directory: Path, url: str, asked: Path, store: str = "", **more: Any) -> Path:
     path = directory / "asked.yaml"
-    said = {"check": "none", "timeout": 60, "options": "{}"} | {k: more.pop(k) for k in ("check", "timeout", "options") if k in more}
+    said = {"check": "none", "timeout": 60, "options": "{}"} | {
+        k: more.pop(k) for k in ("check", "timeout", "options") if k in more
+    }
     lines = "\n".join(f"  {k}: {json.dumps(v)}" for k, v in more.items())
     path.write_text(
-        CONFIG.format(store=store or directory, work=directory / "work", model=MODEL, url=url, prompts=asked, more=lines, **said)
+        CONFIG.format(
+            store=store or directory,
+            work=directory / "work",
+            model=MODEL,
+            url=url,
+            prompts=asked,
+            more=lines,
+            **said,
+        )
     )
     return path
 
@@ -125,7 +135,19 @@ def window(number: int, median: float) -> list[Measure]:
             began = time.perf_counter()
             how(place.url, asked, Path(temporary))
             took = time.perf_counter() - began
-            found.append(Measure(name, "s", took, floor, "sum of latencies / 10", floor / took, (floor / took,) * 2, 1, wanted))
+            found.append(
+                Measure(
+                    name,
+                    "s",
+                    took,
+                    floor,
+                    "sum of latencies / 10",
+                    floor / took,
+                    (floor / took,) * 2,
+                    1,
+                    wanted,
+                )
+            )
     return found
 
 
@@ -139,7 +161,11 @@ def _asking(url: str, directory: Path, **more: Any) -> tuple[Any, Any, Desk]:
     os.environ.update(environment())
     settings = TeacherConfig(model_id=MODEL, endpoint_url=url, max_tokens=256)
     asking = AskingConfig(workers=WORKERS, **({"check": "none"} | more))
-    return make_teacher(settings, WORKERS), asking, Desk(Ledger(LocalShelf(directory / "teacher")), Everybodys(WORKERS), "asked/0")
+    return (
+        make_teacher(settings, WORKERS),
+        asking,
+        Desk(Ledger(LocalShelf(directory / "teacher")), Everybodys(WORKERS), "asked/0"),
+    )
 
 
 def _way() -> Any:
@@ -193,7 +219,9 @@ class Watched(Bedrock):
 
 def entered(store: Store) -> frozenset[str]:
     """The prompts whose answers the ledger has."""
-    found = (entry.question for _, entry in Ledger(store.shelf("teacher")).all() if entry.response is not None)
+    found = (
+        entry.question for _, entry in Ledger(store.shelf("teacher")).all() if entry.response is not None
+    )
     return frozenset(q["messages"][-1]["content"][0]["text"] for q in found if q)
 
 
@@ -214,12 +242,18 @@ def killed(kind: str, kills: int, number: int, seed: int) -> dict[str, Any]:
             directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
             asked = prompts(directory, number)
             url = f"s3://bucket/run-{runs}" if server else str(directory)
-            options = json.dumps({"endpoint_url": server, "path_style": True, "cache": str(directory / "cache")}) if server else "{}"
+            options = (
+                json.dumps({"endpoint_url": server, "path_style": True, "cache": str(directory / "cache")})
+                if server
+                else "{}"
+            )
             config = configured(directory, place.url, asked, url, options=options)
             store = open_store(url, **json.loads(options))
             killing = bool(reference)
             while True:
-                process = subprocess.Popen(command(config), env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+                process = subprocess.Popen(
+                    command(config), env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+                )
                 try:
                     if killing and made < kills:
                         process.wait(chance.uniform(0.8, 2.2))
@@ -306,12 +340,24 @@ def budget(number: int, limits: tuple[float, ...]) -> list[dict[str, Any]]:
         service = Bedrock(answer=Storm(seed))
         with serving(service) as place, tempfile.TemporaryDirectory() as temporary:
             directory = Path(temporary)
-            config = configured(directory, place.url, prompts(directory, number), timeout=1, max_cost_usd=limit, max_retries=3)
+            config = configured(
+                directory, place.url, prompts(directory, number), timeout=1, max_cost_usd=limit, max_retries=3
+            )
             for _ in range(2):  # a run that has reached it is resumed, and reaches it again
-                code_ = subprocess.run(command(config), env=environment(), capture_output=True, check=False).returncode
+                code_ = subprocess.run(
+                    command(config), env=environment(), capture_output=True, check=False
+                ).returncode
             billed = service.bill.dollars
             over = max(Decimal(0), billed - Decimal(str(limit)))
-            found.append({"limit": limit, "billed": float(billed), "overshoot": float(over), "calls": service.bill.calls, "exit": code_})
+            found.append(
+                {
+                    "limit": limit,
+                    "billed": float(billed),
+                    "overshoot": float(over),
+                    "calls": service.bill.calls,
+                    "exit": code_,
+                }
+            )
     return found
 
 
@@ -329,7 +375,9 @@ def bare(url: str, asked: list[str]) -> None:
 
     os.environ.update(environment())
     config = Config(retries={"total_max_attempts": 1}, max_pool_connections=WORKERS)
-    client = boto3.Session().client("bedrock-runtime", region_name="us-east-1", endpoint_url=url, config=config)
+    client = boto3.Session().client(
+        "bedrock-runtime", region_name="us-east-1", endpoint_url=url, config=config
+    )
     system = [{"text": "You write C code."}]
 
     def one(prompt: str) -> Any:
@@ -352,7 +400,19 @@ def cpu(number: int, times: int) -> list[Measure]:
     ratios = sorted(a / b for a, b in pairs)
     ours_, theirs_ = (statistics.median(side) for side in zip(*pairs, strict=True))
     goal = Goal("ratio", "<=", 1.1)
-    return [Measure("processor time a call", "ms", ours_, theirs_, "bare boto3", statistics.median(ratios), (ratios[0], ratios[-1]), times, goal)]
+    return [
+        Measure(
+            "processor time a call",
+            "ms",
+            ours_,
+            theirs_,
+            "bare boto3",
+            statistics.median(ratios),
+            (ratios[0], ratios[-1]),
+            times,
+            goal,
+        )
+    ]
 
 
 def _asked(url: str, number: int, n: int) -> None:
@@ -395,11 +455,19 @@ def memory(numbers: tuple[int, int]) -> dict[str, Any]:
     for number in numbers:
         with apart(partial(Bedrock, answer=code)) as place, tempfile.TemporaryDirectory() as temporary:
             directory = Path(temporary)
-            config = configured(directory, place.url, prompts(directory, number, "It adds."), checkpoint_every=100)
+            config = configured(
+                directory, place.url, prompts(directory, number, "It adds."), checkpoint_every=100
+            )
             before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
-            process = subprocess.Popen(command(config), env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            process = subprocess.Popen(
+                command(config), env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            )
             peak = _peak(process)
-            found[f"{number:,} prompts"] = {"MB": round(peak / 1024, 1), "exit": process.returncode, "before": before}
+            found[f"{number:,} prompts"] = {
+                "MB": round(peak / 1024, 1),
+                "exit": process.returncode,
+                "before": before,
+            }
     first, second = (found[f"{n:,} prompts"]["MB"] for n in numbers)
     return found | {"more MB": round(second - first, 1)}
 
@@ -410,7 +478,17 @@ def _peak(process: subprocess.Popen[bytes]) -> int:
     status = Path(f"/proc/{process.pid}/status")
     while process.poll() is None:
         try:
-            peak = max(peak, next((int(line.split()[1]) for line in status.read_text().splitlines() if line.startswith("VmHWM")), 0))
+            peak = max(
+                peak,
+                next(
+                    (
+                        int(line.split()[1])
+                        for line in status.read_text().splitlines()
+                        if line.startswith("VmHWM")
+                    ),
+                    0,
+                ),
+            )
         except OSError:
             break
         time.sleep(0.1)
@@ -422,7 +500,9 @@ ARMS = ("window", "kills", "budget", "cpu", "memory")
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("arms", nargs="*", choices=[*ARMS, []], help="default: all")
     parser.add_argument("--prompts", type=int, default=2000, help="of the window")
     parser.add_argument("--median", type=float, default=0.2, help="seconds of a call, of the window")
@@ -440,7 +520,9 @@ def main() -> int:
     if "budget" in arms:
         more["budget"] = budget(400, (0.05, 0.1, 0.2))
     if "kills" in arms:
-        more["kills"] = [killed(kind, args.kills, 500, seed) for seed, kind in enumerate(("plain", "work deleted", "s3"))]
+        more["kills"] = [
+            killed(kind, args.kills, 500, seed) for seed, kind in enumerate(("plain", "work deleted", "s3"))
+        ]
     if "memory" in arms:
         more["memory"] = memory((1000, args.most))
     if measures:
@@ -449,7 +531,11 @@ def main() -> int:
         print(json.dumps(said, indent=1))
     print(write("teacher_ledger", measures, machine=machine(("boto3", "botocore")), **more))
     bad = [m for m in measures if m.met is False]
-    bad += [k for k in more.get("kills", ()) if k["paid twice though the ledger had it"] or k["artifacts that differ from a run left alone"]]
+    bad += [
+        k
+        for k in more.get("kills", ())
+        if k["paid twice though the ledger had it"] or k["artifacts that differ from a run left alone"]
+    ]
     bad += [b for b in more.get("budget", ()) if b["overshoot"]]
     return 1 if bad else 0
 

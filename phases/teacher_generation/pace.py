@@ -18,7 +18,9 @@ from dataclasses import dataclass, field
 MINUTE = 60.0
 LESS = 0.88  # what a decrease leaves of the rate
 MORE = 0.0009  # what a call that was answered adds to the rate, in shares; and more the longer none was turned away
-SOON = 1 / 12  # of a minute in which the rate doubles until the second decrease: the first estimate is a careful one
+SOON = (
+    1 / 12
+)  # of a minute in which the rate doubles until the second decrease: the first estimate is a careful one
 FEWER = 0.7  # what a decrease leaves of the calls at once
 BURST = 1 / 15  # of a minute that may be saved up
 ROW = 10  # throttles in a row that are not the rest of a minute
@@ -144,7 +146,10 @@ class Rates:
 
         Not every throttle is the quota's: it goes no lower than one call in `base` seconds, unless no more was ever taken.
         """
-        taken, gone = sum(tokens for _, tokens in self._lately), now - (now if self._began is None else self._began)
+        taken, gone = (
+            sum(tokens for _, tokens in self._lately),
+            now - (now if self._began is None else self._began),
+        )
         least = reserved / max(self.base, 1e-3)
         if self.rate is None:
             self._lately.clear()
@@ -155,7 +160,9 @@ class Rates:
             lately = taken / min(gone, MINUTE)
             self._best = max(self._best, lately)
             least = min(least, self._best / 2)
-            if self.decreases <= 2 and lately > reserved / MINUTE:  # it was doubled until now, and is far above what is taken
+            if (
+                self.decreases <= 2 and lately > reserved / MINUTE
+            ):  # it was doubled until now, and is far above what is taken
                 lower = min(lower, 0.95 * lately)
         return max(lower, least, 1.0)
 
