@@ -144,17 +144,17 @@ class Rates:
         """The rate after a decrease. At the first it is a careful guess at the quota: what was taken within the last minute, of
         a store that was full at the beginning. From then on what is taken is counted from there, where the store was empty.
 
-        Not every throttle is the quota's: it goes no lower than one call in `base` seconds, unless no more was ever taken.
+        Not every throttle is the quota's: it goes no lower than one call in eight times `base` seconds, unless no more was ever taken.
         """
         taken, gone = (
             sum(tokens for _, tokens in self._lately),
             now - (now if self._began is None else self._began),
         )
-        least = reserved / max(self.base, 1e-3)
+        least = reserved / (8 * max(self.base, 1e-3))
         if self.rate is None:
             self._lately.clear()
             self._began = now
-            return max(taken, 1.0) / (MINUTE + min(gone, MINUTE))
+            return max(taken / (MINUTE + min(gone, MINUTE)), least)
         lower = self.rate * LESS
         if gone > MINUTE * SOON:
             lately = taken / min(gone, MINUTE)
