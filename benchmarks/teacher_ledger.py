@@ -30,7 +30,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import partial
@@ -232,12 +232,12 @@ def killed(kind: str, kills: int, number: int, seed: int) -> dict[str, Any]:
     has come to its end before all the kills were made.
     """
     chance = random.Random(seed)
-    made, runs, again, twice, in_flight, different = 0, 0, 0, 0, 0, 0
+    made = runs = again = twice = different = 0
     reference: dict[str, str] = {}
     with ExitStack() as stack:
         server = stack.enter_context(_s3()) if kind == "s3" else None
         while made < kills or not reference:
-            service = Watched(latency=Lognormal(0.01, 3.0))
+            service = Watched(latency=Lognormal(0.05, 5.0))
             place = stack.enter_context(serving(service))
             directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
             asked = prompts(directory, number)
@@ -254,20 +254,13 @@ def killed(kind: str, kills: int, number: int, seed: int) -> dict[str, Any]:
                 process = subprocess.Popen(
                     command(config), env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
                 )
-                try:
-                    if killing and made < kills:
-                        process.wait(chance.uniform(0.8, 2.2))
-                    else:
-                        process.wait()
-                except subprocess.TimeoutExpired:
-                    os.kill(process.pid, signal.SIGKILL)
-                    process.wait()
+                if killing and made < kills and _killed(process, service, chance):
                     made += 1
                     service.known = entered(store)
                     if kind == "work deleted":
                         shutil.rmtree(directory / "work", ignore_errors=True)
                     continue
-                error = process.stderr.read().decode() if process.stderr else ""
+                error = process.communicate()[1].decode()
                 assert process.returncode == 0, error
                 break
             runs += 1
@@ -277,7 +270,6 @@ def killed(kind: str, kills: int, number: int, seed: int) -> dict[str, Any]:
             if not reference:
                 reference = files
             different += sum(files[n] != sha for n, sha in reference.items())
-            in_flight = max(in_flight, service.bill.to_json()["twice"])
     return {
         "kind": kind,
         "kills": made,
@@ -288,6 +280,22 @@ def killed(kind: str, kills: int, number: int, seed: int) -> dict[str, Any]:
         "most that could be in flight": made * WORKERS,
         "artifacts that differ from a run left alone": different,
     }
+
+
+def _killed(process: subprocess.Popen[bytes], service: Bedrock, chance: random.Random) -> bool:
+    """Kill it at a random moment: mostly while it asks, now and then while it starts. False where it has ended before."""
+    before = service.bill.calls
+    while process.poll() is None and service.bill.calls == before:
+        time.sleep(0.002)
+        if chance.random() < 0.0002:
+            break
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(chance.uniform(0.0, 0.5))
+    if process.poll() is not None:
+        return False
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    return True
 
 
 def outcome(store: Store) -> dict[str, str]:
