@@ -274,12 +274,15 @@ def test_composites_fold_and_unfold(configured: Callable[..., Path], works: Work
     _, url = works.serve("bread")
     opened.page.goto(f"{url}&machine=bakery")
     opened.state("Prepare.Weigh").wait_for()
+    drawn, high = opened.geometry()
     opened.page.get_by_role("button", name="Fold").click()
     opened.state("Prepare.Weigh").wait_for(state="hidden")
     assert opened.state("Prepare").is_visible()
     assert opened.state("Deliver").is_visible()
+    assert opened.geometry()[1] < 0.8 * high  # what is left has moved together
     opened.page.get_by_role("button", name="Unfold").click()
     opened.state("Prepare.Weigh").wait_for()
+    assert opened.geometry() == (drawn, high)
 
 
 def test_the_page_is_used_by_keys_alone(
@@ -386,6 +389,7 @@ def test_the_file_of_a_run_has_those_that_it_follows(
     until(lambda: set(opened.looks().values()) == {"never"})
     opened.page.get_by_role("button", name="Now", exact=True).click()
     opened.state("Preheat").click()
+    opened.page.locator(".state-panel").get_by_text("in oven").wait_for()
     opened.page.get_by_role("button", name=re.compile("Go to record")).first.click()
     opened.page.locator("h1", has_text="van").wait_for()
     assert all(url.startswith("file:") for url in opened.asked)
