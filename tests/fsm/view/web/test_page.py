@@ -375,6 +375,7 @@ def test_the_file_of_a_run_has_those_that_it_follows(
     configured: Callable[..., Path], works: Works, opened: Opened
 ) -> None:
     follower = works.run(configured(follow="van"))
+    until(lambda: works.records("bread"))
     assert works.run(configured(run="van", machine="oven")).wait(60) == 0
     assert follower.wait(60) == 0
     target = works.directory / "bread.html"
