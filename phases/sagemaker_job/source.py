@@ -49,7 +49,9 @@ LACKING = (
 them: `python -m tests.versions` holds it to that."""
 LOOKING_ON = ("mermaidx", "starlette", "uvicorn")
 """What draws and shows for whoever looks on; a job does neither."""
-IN_THE_IMAGE = ("bitsandbytes", "boto3", "peft", "safetensors", "torch", "transformers", "trl")
+WHERE_WANTED = ("openai", "trustme")
+"""What an extra brings for those who want it: a teacher behind OpenAI's protocol, a rehearsal by https."""
+IN_THE_IMAGE = ("bitsandbytes", "boto3", "packaging", "peft", "safetensors", "torch", "transformers", "trl")
 
 BESIDE = ("diagrams/*.mmd", "configs/**/*")
 """What lies beside the project's packages and belongs to them."""

@@ -19,7 +19,8 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from phases.sagemaker_job import source
+from phases.sagemaker_job import source, versions
+from phases.sagemaker_job.config import SageMakerJobConfig
 from phases.sagemaker_job.environment import Layout, variables, write_input_config
 from phases.sagemaker_job.job import OWN, Code, JobRefused
 
@@ -177,12 +178,21 @@ def test_every_dependency_of_the_project_is_in_the_image_or_required_or_for_whoe
     assert named == {*source.LACKING, *source.IN_THE_IMAGE, *source.LOOKING_ON} - {"contourpy"}
 
 
-def test_everything_that_is_imported_is_in_the_image_or_required_or_for_whoever_looks_on() -> None:
+def test_everything_that_is_imported_is_in_the_image_or_required_or_for_whoever_looks_on_or_wants_it() -> (
+    None
+):
     own = (ROOT / "tests" / "versions" / "container.txt").read_text().splitlines()
+    own += versions.of_image(SageMakerJobConfig().image)
     there = {Requirement(line.partition("#")[0]).name for line in own if line and not line.startswith("#")}
     there = {
         canonicalize_name(name)
-        for name in (*there, *source.LACKING, *source.IN_THE_IMAGE, *source.LOOKING_ON)
+        for name in (
+            *there,
+            *source.LACKING,
+            *source.IN_THE_IMAGE,
+            *source.LOOKING_ON,
+            *source.WHERE_WANTED,
+        )
     }
     providers = packages_distributions()
     imported: set[str] = set()
