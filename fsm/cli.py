@@ -198,8 +198,10 @@ def check(args: argparse.Namespace) -> int:
     """What can be proved of a configuration before anything runs."""
     from fsm import check as checks
     from fsm import config as configs
+    from fsm import session
     from fsm.errors import ConfigError
 
+    foreseen: list[str] = []
     try:
         config = configs.load(args.config)
     except ConfigError as e:
@@ -211,12 +213,15 @@ def check(args: argparse.Namespace) -> int:
         ]
     else:
         findings = checks.check(config.program)
+        foreseen = session.outlook(config)
     for finding in findings:
         out(json.dumps(finding.as_json()) if args.json else finding)
+    if not findings and not args.json:  # so there is a program
+        out(f"{args.config}: {len(config.program.machines)} machines, nothing to complain of")
+    for said in foreseen:
+        out(json.dumps({"severity": "info", "message": said}) if args.json else said)
     if any(f.severity == "error" for f in findings):
         return 2
-    if not findings and not args.json:
-        out(f"{args.config}: {len(config.program.machines)} machines, nothing to complain of")
     return max((ask(config, args.json) for ask in getattr(args, "further", None) or ()), default=0)
 
 

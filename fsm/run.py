@@ -99,6 +99,8 @@ def run(args: argparse.Namespace) -> int:
     config = configs.load(args.config, overrides)
     refuse(config.program)
     name = config.engine.run.name
+    for sentence in session.outlook(config):
+        say(sentence)
     again = f"Give the same command again to go on with run {name}."
     with watching(config, args.watch), telling(config, args.log) as (observer, logger):
         try:

@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from fsm.config import Config, Notify, environment_secrets
-from fsm.engine import Given, Nobody, Observer, Outcome, Runner, Stop
-from fsm.errors import ConfigChanged, NoSuchRun, NotThatRun
+from fsm.engine import Given, Nobody, Observer, Outcome, Program, Runner, Stop
+from fsm.errors import ConfigChanged, ConfigError, FsmError, NoSuchRun, NotThatRun
 from fsm.journal import FORMAT, Fold, Journal, Watch, encode, stack_of
 from fsm.secrets import redactor
 from fsm.speech import called, origin, posted
-from fsm.store import RunStore, Scratch, Taken, open_store
+from fsm.store import RunStore, Scratch, Store, Taken, open_store
 
 HEARTBEAT = 5.0  # seconds between two writings of live.json
 GIVEN_UP = "failures.jsonl"  # what a phase calls the artifact of the items that it gave up; empty where there are none
@@ -215,6 +215,27 @@ def run(
     return outcome
 
 
+def outlook(config: Config) -> list[str]:
+    """What the phases say beforehand of a run of this configuration, from its words and the store alone.
+
+    Raises ConfigError where a phase finds that it cannot be run as it is.
+    """
+    engine = config.engine
+    said: list[str] = []
+
+    def store() -> Store:
+        return open_store(engine.store, **engine.store_options)
+
+    for name, phase in config.program.phases.items():
+        try:
+            said += phase.foresee(config.program.sections.get(name), config.program, store)
+        except ConfigError:
+            raise
+        except FsmError as e:
+            said.append(f"{name}: {e.message}")
+    return said
+
+
 def _rests(record: Mapping[str, Any]) -> bool:
     """Whether a run can have ended or stopped with this record."""
     return record["kind"] in ("error", "verdict") or "end" in record
@@ -327,11 +348,11 @@ def begin(
             found = journal.header()
     if foreign := journal.foreign():
         raise NotThatRun(foreign)
-    _same(found, json.loads(config.redact(json.dumps(header))), run)
+    _same(found, json.loads(config.redact(json.dumps(header))), run, config.program)
     return found
 
 
-def _same(found: dict[str, Any], now: dict[str, Any], run: RunStore) -> None:
+def _same(found: dict[str, Any], now: dict[str, Any], run: RunStore, program: Program) -> None:
     changed = [
         f"diagram {name}"
         for name in sorted({*found["diagrams"], *now["diagrams"]})
@@ -344,8 +365,12 @@ def _same(found: dict[str, Any], now: dict[str, Any], run: RunStore) -> None:
         "store_options",
         "work",
     }  # where things are may change between two starts; what is done may not
-    then = {k: v for k, v in found["config"].items() if k not in free}
-    changed += _differences(then, {k: v for k, v in now["config"].items() if k not in free})
+    then, today = ({k: v for k, v in said["config"].items() if k not in free} for said in (found, now))
+    for name, phase in program.phases.items():  # how far it goes may change as well, where the phase says so
+        for sections in (then, today):
+            if phase.free and isinstance(sections.get(name), dict):
+                sections[name] = {k: v for k, v in sections[name].items() if k not in phase.free}
+    changed += _differences(then, today)
     if changed:
         shown = "; ".join(changed[:5]) + ("; and more" if len(changed) > 5 else "")
         raise ConfigChanged(

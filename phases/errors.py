@@ -39,6 +39,10 @@ class AccessDenied(PipelineError):
     recovery = "AccessDenied"
 
 
+class BudgetReached(AccessDenied):
+    """The next call could cost more than the configuration lets the run pay."""
+
+
 class RoleNotFound(PipelineError):
     """The IAM role that a job is to run as does not exist."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TextIO
 
 from fsm.text import NotUtf8, TextError, lines, rows
 from phases.errors import EncodingError, InvalidStructure
@@ -26,6 +26,16 @@ def read_text(path: Path, name: str, wanted: str) -> str:
     try:
         with path.open("rb") as file:
             return "".join(f"{line}\n" for _, line in lines(file, name))
+    except TextError as error:
+        _refuse(error, wanted)
+
+
+def copy_lines(path: Path, name: str, wanted: str, to: TextIO) -> None:
+    """Write what `read_text` returns, a line at a time: of a long file no more is in memory. Raises as `read_rows`."""
+    try:
+        with path.open("rb") as file:
+            for _, line in lines(file, name):
+                to.write(f"{line}\n")
     except TextError as error:
         _refuse(error, wanted)
 

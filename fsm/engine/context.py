@@ -6,11 +6,11 @@ import hashlib
 import random
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from fsm.engine.program import Program
 from fsm.engine.stop import Stop
@@ -18,6 +18,16 @@ from fsm.engine.walk import Walk
 from fsm.errors import MissingArtifact, PhaseError
 from fsm.journal import Fold, json_values
 from fsm.store import Artifact, RunStore, Scratch, Shelf
+
+T = TypeVar("T")
+
+
+def _lines(content: bytes | Path) -> int:
+    """How many lines there are, the last one with its end or without."""
+    if isinstance(content, bytes):
+        return content.count(b"\n") + (not content.endswith(b"\n") and content != b"")
+    with content.open("rb") as file:
+        return sum(1 for _ in file)
 
 
 @dataclass(frozen=True)
@@ -75,6 +85,8 @@ class Driver(Protocol):
 
     def shelf(self, name: str) -> Shelf: ...
 
+    def lasting(self, name: str, make: Callable[[], AbstractContextManager[Any]]) -> Any: ...
+
     def watch(self, ctx: Context, run_name: str) -> Any: ...
 
     def on_progress(self, at: list[str], state: str, done: float, total: float, note: str) -> None: ...
@@ -107,6 +119,7 @@ class Context:
         self.data = data
         self.inputs = inputs
         self.files: dict[str, Artifact] = {}
+        self.records: dict[str, int] = {}
         self.reads: dict[str, str] = {}
         self.counts: dict[str, int] = {}
         self._calls = 0
@@ -117,6 +130,12 @@ class Context:
     @property
     def run_name(self) -> str:
         return self._runner.run.name
+
+    @property
+    def run_identity(self) -> str:
+        """The run among all of its name: one that is begun anew is another."""
+        generation = self._runner.origin.rpartition("/")[2]
+        return f"{self.run_name}/{generation or 0}"
 
     @property
     def run_seed(self) -> int:
@@ -190,17 +209,27 @@ class Context:
 
     # Data
 
-    def put(self, name: str, content: bytes | str | Path) -> Artifact:
+    def put(self, name: str, content: bytes | str | Path, *, records: int | None = None) -> Artifact:
         """Keep a file by content under a logical name (`data/splits/train.jsonl`); it is durable on return.
 
-        `content` is the bytes, the text, or the path of a file. The name becomes visible with this transition.
+        `content` is the bytes, the text, or the path of a file. The name becomes visible with this transition. `records` says
+        how many are in it, for who asks what went where; of JSON lines they are counted.
         """
+        if isinstance(content, str):
+            content = content.encode()
         artifact = self._runner.run.put_artifact(
-            json_values(name, f"{self.place}: the name of an artifact"),
-            content.encode() if isinstance(content, str) else content,
+            json_values(name, f"{self.place}: the name of an artifact"), content
         )
-        self.files[name] = artifact
+        if records is None and name.endswith(".jsonl"):
+            records = _lines(content)
+        self.keep(artifact, records)
         return artifact
+
+    def keep(self, artifact: Artifact, records: int | None = None) -> None:
+        """Let the transition name an artifact that an earlier attempt of this visit put, as `put` does its own."""
+        self.files[artifact.name] = artifact
+        if records is not None:
+            self.records[artifact.name] = records
 
     def has(self, name: str) -> bool:
         """Whether some state of this run, or of the run it comes after, has put an artifact of that name."""
@@ -239,6 +268,15 @@ class Context:
     def shelf(self, name: str) -> Shelf:
         """What this run's store keeps beside its runs under that name, for all of them."""
         return self._runner.shelf(name)
+
+    def lasting(self, name: str, make: Callable[[], AbstractContextManager[T]]) -> T:
+        """What this process keeps in memory from visit to visit, such as work that goes on meanwhile.
+
+        Entered when it is first asked for, left when the drive of the run ends, however it does. A resumed run makes it
+        anew, so nothing that is committed may depend on its having been there.
+        """
+        found: T = self._runner.lasting(name, make)
+        return found
 
     @property
     def failures(self) -> int:

@@ -13,14 +13,18 @@ run again from its beginning when the run was killed in it, so whatever must not
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from fsm.errors import PhaseError
+from fsm.store import Store
 
 Handler = Callable[[Any], str | None]
 H = TypeVar("H", bound=Handler)
+Foresees = Callable[[Any, Any, Callable[[], Store]], Iterable[str]]
+"""(the phase's section, the program, opens the store) -> sentences."""
+F = TypeVar("F", bound=Foresees)
 
 
 @dataclass(frozen=True)
@@ -33,14 +37,20 @@ class Registered:
 
 
 class Phase:
-    """The handlers of one machine, and the model of its configuration section (a pydantic model class, or None)."""
+    """The handlers of one machine, and the model of its configuration section (a pydantic model class, or None).
 
-    def __init__(self, machine: str, config: type[Any] | None = None) -> None:
+    `free` are the keys of the section that may be another's when a run goes on: they decide how far it goes, or how fast,
+    and nothing of what it makes.
+    """
+
+    def __init__(self, machine: str, config: type[Any] | None = None, free: Iterable[str] = ()) -> None:
         self.machine = machine
         self.config = config
         self.section_name = machine
         self.handlers: dict[str, Registered] = {}
+        self.free = frozenset(free)
         self.classify: Callable[[BaseException], str | None] = lambda error: None
+        self.foresee: Foresees = lambda section, program, store: ()
 
     def state(self, *paths: str, effects: bool = False) -> Callable[[H], H]:
         """Register the handler of one state, or of several that do the same.
@@ -62,7 +72,7 @@ class Phase:
 
     def part(self, composite: str, machine: str) -> Phase:
         """The handlers of the states inside a composite, for that inside run alone as `machine`."""
-        part = Phase(machine, self.config)
+        part = Phase(machine, self.config, self.free)
         part.section_name = self.section_name
         prefix = composite + "."
         for path, r in self.handlers.items():
@@ -77,6 +87,14 @@ class Phase:
         """Register what tells which entry state of this (recovery) machine an exception enters; None for none."""
         self.classify = classify
         return classify
+
+    def foresees(self, foresee: F) -> F:
+        """Register what says beforehand, from the configuration and the store alone, what this phase will come to.
+
+        It is shown by `fsm check` and before a run begins. It may raise FsmError where the store cannot be read.
+        """
+        self.foresee = foresee
+        return foresee
 
     def section(self, value: Mapping[str, Any] | None) -> Any:
         """The configuration section as the phase's model; the plain mapping where it has none."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import traceback
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -125,6 +126,8 @@ class Runner:
         self.stop = stop or Stop()
         self._logger = logger
         self._shelves: dict[str, Shelf] = {}
+        self._lasting: dict[str, Any] = {}
+        self._leaving = ExitStack()
 
     @property
     def logger(self) -> Any:
@@ -141,9 +144,12 @@ class Runner:
         """
         if not self.fold.ended:
             try:
-                self._drive([], self.program.root, {}, None, frozenset())
+                with self._leaving:
+                    self._drive([], self.program.root, {}, None, frozenset())
             except Stopped as stopped:
                 return Outcome("stopped", message=stopped.message)
+            finally:
+                self._lasting.clear()
         ended = self.fold.ended or {"outcome": "done", "label": None, "last": ""}
         return Outcome(ended["outcome"], ended["label"], ended["last"])
 
@@ -215,7 +221,11 @@ class Runner:
         if patch:
             record["data"] = patch
         if ctx.files:
-            record["files"] = {n: {"sha256": a.sha256, "size": a.size} for n, a in ctx.files.items()}
+            record["files"] = {
+                n: {"sha256": a.sha256, "size": a.size}
+                | ({"records": ctx.records[n]} if n in ctx.records else {})
+                for n, a in ctx.files.items()
+            }
         if ctx.reads:
             record["reads"] = dict(ctx.reads)
         if step.also:
@@ -382,6 +392,11 @@ class Runner:
         if name not in self._shelves:
             self._shelves[name] = self.run.shelf(name)
         return self._shelves[name]
+
+    def lasting(self, name: str, make: Callable[[], AbstractContextManager[Any]]) -> Any:
+        if name not in self._lasting:
+            self._lasting[name] = self._leaving.enter_context(make())
+        return self._lasting[name]
 
     def _declared(self, ctx: Context, call: str) -> None:
         if call not in self.program.machine(ctx.machine).calls.get(ctx.state, ()):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fsm.drawing import Edge
@@ -17,8 +17,8 @@ from fsm.errors import PhaseError, UnknownLabel
 class Walk:
     """One counted machine and what was counted on it.
 
-    Either the phase's handlers drive it (`run(item)`, from any number of threads at once), or something outside does
-    (`begin`, then `go(label)` for every step it takes).
+    Either the phase's handlers drive it (`run(item)`, from any number of threads at once; `way(item)` where what it took is
+    counted later), or something outside does (`begin`, then `go(label)` for every step it takes).
     """
 
     def __init__(self, machine: Machine, phase: Phase | None = None, prefix: str = "") -> None:
@@ -39,6 +39,22 @@ class Walk:
         the state it was in; UnknownLabel for a label that the state does not have.
         """
         taken: list[Edge] = []
+        try:
+            return self._drive(item, start, taken)
+        finally:
+            self._add(taken)
+
+    def way(self, item: Any, start: str | None = None) -> tuple[Edge, ...]:
+        """Drive one item as `run` does, and count nothing yet: the edges it took, to be counted by `count` where they belong."""
+        taken: list[Edge] = []
+        self._drive(item, start, taken)
+        return tuple(taken)
+
+    def count(self, way: Sequence[Edge]) -> None:
+        """Count the edges of a `way`, of this walk or of another of the same machine."""
+        self._add(way)
+
+    def _drive(self, item: Any, start: str | None, taken: list[Edge]) -> str:
         place = self._kernel.enter(start)
         state = ""
         try:
@@ -54,8 +70,6 @@ class Walk:
         except Exception as e:
             e.add_note(f"in {self.machine.name}: {self._prefix}{state}")
             raise
-        finally:
-            self._add(taken)
         return state
 
     # Driven from outside
@@ -98,7 +112,7 @@ class Walk:
                 named[name] = named.get(name, 0) + n
         return named
 
-    def _add(self, taken: list[Edge]) -> None:
+    def _add(self, taken: Sequence[Edge]) -> None:
         if taken:
             with self._lock:
                 self._total.update(taken)

@@ -38,8 +38,8 @@ class Fault:
 def fault(error: BaseException) -> Fault:
     """What an exception of a service, of botocore or of the network means; UNKNOWN for every other.
 
-    A service's answer (`error.response`, as botocore's ClientError has it) is told by its code and message, then by
-    its status; the rest by its class. What says nothing itself, and was raised from another, means what that one
+    A service's answer (`error.response`, as botocore's ClientError has it, or `error.status_code`, as openai's have it) is
+    told by its code and message, then by its status; the rest by its class. What says nothing itself, and was raised from another, means what that one
     means. Nothing is imported for it.
     """
     message = " ".join(str(error).split()) or type(error).__name__
@@ -50,6 +50,12 @@ def fault(error: BaseException) -> Fault:
         meant = _answered(code, str(said.get("Message") or ""), answer.get("ResponseMetadata"))
         kind, cause = meant or _raised(error)
         return Fault(kind, code or type(error).__name__, cause, ADVICE[cause], message)
+    status = getattr(error, "status_code", None)
+    if isinstance(status, int):
+        code = str(getattr(error, "code", None) or "")
+        name = code if code in CODES and not code.isdecimal() else type(error).__name__
+        kind, cause = _answered(name, message, {"HTTPStatusCode": status}) or _raised(error)
+        return Fault(kind, name, cause, ADVICE[cause], message)
     kind, cause = _raised(error)
     if cause == "unknown" and error.__cause__ is not None:
         return replace(fault(error.__cause__), message=message)

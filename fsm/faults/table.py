@@ -3,7 +3,8 @@
 Sources: the services' models in botocore (a test holds the table against them), botocore's `_retry.json` and
 `retries/standard.py`; the common errors of AWS, https://docs.aws.amazon.com/IAM/latest/APIReference/CommonErrors.html;
 of S3, https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html; of Bedrock,
-https://docs.aws.amazon.com/bedrock/latest/userguide/troubleshooting-api-error-codes.html. A new code belongs in here,
+https://docs.aws.amazon.com/bedrock/latest/userguide/troubleshooting-api-error-codes.html; of OpenAI,
+https://platform.openai.com/docs/guides/error-codes, and the package's own classes. A new code belongs in here,
 and nowhere else.
 """
 
@@ -72,21 +73,27 @@ CODES = _each(
         UnrecognizedClient UnrecognizedClientException IncompleteSignature IncompleteSignatureException
         SignatureDoesNotMatch InvalidSignature InvalidSignatureException MissingAuthenticationToken
         MissingAuthenticationTokenException MissingSecurityHeader CredentialsNotSupported AuthFailure
-        UnauthorizedException InvalidGrantException 401"""),
+        UnauthorizedException InvalidGrantException AuthenticationError invalid_api_key 401"""),
     (EVERYBODY, "clock", "RequestTimeTooSkewed RequestInTheFuture"),
     (EVERYBODY, "access", """
         AccessDenied AccessDeniedException AllAccessDisabled Forbidden ForbiddenException NotAuthorized
-        NotAuthorizedException UnauthorizedAccess UnauthorizedOperation AuthorizationError 403"""),
+        NotAuthorizedException UnauthorizedAccess UnauthorizedOperation AuthorizationError PermissionDeniedError
+        unsupported_country_region_territory 403"""),
     (EVERYBODY, "account", """
         OptInRequired SubscriptionRequiredException NotSignedUp AccountProblem AccountSuspended
-        AccountSuspendedException InvalidPayer PendingVerification RegionDisabledException 402"""),
-    (EVERYBODY, "quota", "ServiceQuotaExceededException ResourceLimitExceeded LimitExceeded QuotaExceededException"),
-    (EVERYBODY, "model", "ResourceNotFoundException"),  # of Bedrock, whose resources are models
+        AccountSuspendedException InvalidPayer PendingVerification RegionDisabledException account_deactivated
+        billing_not_active 402"""),
+    (EVERYBODY, "quota", """
+        ServiceQuotaExceededException ResourceLimitExceeded LimitExceeded QuotaExceededException insufficient_quota
+        billing_hard_limit_reached"""),
+    # of Bedrock, whose resources are models, and of OpenAI's protocol, where nothing else is asked for
+    (EVERYBODY, "model", "ResourceNotFoundException model_not_found NotFoundError"),
     (EVERYBODY, "request", """
         UnknownOperation UnknownOperationException InvalidAction MissingAction MalformedHttpRequestException
         MalformedQueryString InvalidParameterCombination MissingParameter InvalidInput MalformedPolicyDocument
         PackedPolicyTooLarge PolicyEvaluation NoSuchResourceException IllegalArgumentException
-        InvalidPaginationTokenException NotImplemented MethodNotAllowed EncryptionTypeMismatch 405"""),
+        InvalidPaginationTokenException NotImplemented MethodNotAllowed EncryptionTypeMismatch unsupported_parameter
+        unsupported_value unknown_parameter missing_required_parameter invalid_type 405"""),
     (EVERYBODY, "region", """
         PermanentRedirect TemporaryRedirect Redirect AuthorizationHeaderMalformed
         IllegalLocationConstraintException 301 307 308"""),
@@ -99,18 +106,18 @@ CODES = _each(
         Throttling ThrottlingException ThrottledException Throttled RequestThrottled RequestThrottledException
         TooManyRequests TooManyRequestsException ProvisionedThroughputExceededException RequestLimitExceeded
         BandwidthLimitExceeded LimitExceededException EC2ThrottledException SlowDown PriorRequestNotComplete
-        TransactionInProgressException 429 509"""),
+        TransactionInProgressException RateLimitError rate_limit_exceeded 429 509"""),
     (PASSING, "service", """
         InternalError InternalFailure InternalServerError InternalServerException InternalServiceError
         InternalServiceException ServerException ServiceException ServiceFailure ServiceUnavailable
         ServiceUnavailableException Unavailable ModelNotReadyException ModelTimeoutException ModelErrorException
         ModelStreamErrorException CapacityError IDPCommunicationError KMSInternalException KMS.InternalException
-        424 500 502 503 504"""),
+        server_error overloaded_error 424 500 502 503 504"""),
     (PASSING, "network", """
         RequestTimeout RequestTimeoutException RequestAbortedException IncompleteBody BadDigest
         XAmzContentSHA256Mismatch 408"""),
     # two writers met; the same request again tells which
-    (PASSING, "conflict", "ConditionalRequestConflict OperationAborted"),
+    (PASSING, "conflict", "ConditionalRequestConflict OperationAborted ConflictError"),
     (ITEM, "conflict", """
         ConflictException PreconditionFailed ResourceInUse IdempotencyParameterMismatch InvalidWriteOffset
         AnnotationLimitExceeded 412"""),
@@ -120,11 +127,13 @@ CODES = _each(
     (ITEM, "archived", "InvalidObjectState ObjectNotInActiveTierError ObjectAlreadyInActiveTierError"),
     (ITEM, "length", """
         EntityTooLarge EntityTooSmall KeyTooLongError RequestEntityTooLargeException TooManyParts
-        AnnotationNameTooLong MaxMessageLengthExceeded 413"""),
-    (ITEM, "content", "InvalidAnnotationName InvalidPrefix UnsupportedMediaType"),
+        AnnotationNameTooLong MaxMessageLengthExceeded context_length_exceeded string_above_max_length 413"""),
+    (ITEM, "content", """
+        InvalidAnnotationName InvalidPrefix UnsupportedMediaType content_filter content_policy_violation invalid_prompt"""),
     (UNKNOWN, "request", """
         ValidationException ValidationError InvalidRequest InvalidArgument InvalidParameterValue
-        InvalidQueryParameter InvalidRange InvalidPart InvalidPartOrder InvalidDigest BadRequest 400"""),
+        InvalidQueryParameter InvalidRange InvalidPart InvalidPartOrder InvalidDigest BadRequest BadRequestError
+        UnprocessableEntityError invalid_request_error 400"""),
 )  # fmt: skip
 """By the code of a service's answer. An answer without a body, to a HEAD, has its status for a code."""
 
@@ -153,10 +162,10 @@ CLASSES = _each(
     (PASSING, "network", """
         ConnectionError HTTPClientError IncompleteReadError ChecksumError FlexibleChecksumError
         TimeoutError SSLError gaierror herror HTTPException ProtocolError IncompleteRead NewConnectionError
-        MaxRetryError NameResolutionError RetriesExceededError"""),
+        MaxRetryError NameResolutionError RetriesExceededError APIConnectionError TransportError"""),
 )  # fmt: skip
 """By the name of an exception's class, or of one that it is derived from, the nearest first: botocore's, s3transfer's,
-urllib3's, http.client's and Python's own. By the name, because what was never imported cannot have raised."""
+urllib3's, http.client's, openai's, httpx's and Python's own. By the name, because what was never imported cannot have raised."""
 
 UNVERIFIED = frozenset({"SSLCertVerificationError", "CertificateError"})
 """A certificate that was refused, however it is wrapped: no waiting mends that."""
@@ -187,6 +196,11 @@ _SETTINGS = (
     r"(temperature|top_?[pk]|max_?tokens|stop_?sequences|anthropic_version|inferenceconfig|system\b|thinking)"
 )
 
+_CHAT = frozenset(
+    {"BadRequestError", "NotFoundError", "UnprocessableEntityError", "RateLimitError", "InternalServerError"}
+)
+"""The classes of openai's errors: servers that speak its protocol put what they like into the code."""
+
 MESSAGES: tuple[tuple[frozenset[str], re.Pattern[str], Meaning], ...] = tuple(
     (codes, re.compile(pattern), (kind, cause))
     for codes, pattern, kind, cause in (
@@ -207,6 +221,11 @@ MESSAGES: tuple[tuple[frozenset[str], re.Pattern[str], Meaning], ...] = tuple(
         (_REFUSED, r"inference profile|on-demand throughput|at 'modelid'|end of (its )?life|marked by provider as legacy|model (identifier|id)\b.{0,80}(invalid|unsupported|not )|model.{0,60}\b(not|n't|no longer) (be )?(found|supported|available|exist)|(resolve|find) (the )?(foundation )?model", EVERYBODY, "model"),
         (_REFUSED, r"extraneous key|extra inputs are not permitted|(unknown|unsupported|unrecognized) (parameter|field|key)|(doesn't|does not) support|both be specified|#/(?!messages)\w+: ", EVERYBODY, "request"),
         (_REFUSED, _SETTINGS + r".{0,80}(n't|not|unsupported|deprecated|must|may only|range|constraint|less|greater)", EVERYBODY, "request"),
+        (_CHAT, r"(current|exceeded your|insufficient).{0,20}quota|billing|\bcredits?\b", EVERYBODY, "quota"),
+        (_CHAT, r"context (length|size|window)|maximum context|(prompt|input|request) (is|are) too (long|large)|reduce the length", ITEM, "length"),
+        (_CHAT, r"content (management )?policy|content filter|safety system", ITEM, "content"),
+        (_CHAT, r"model\b.{0,80}(not found|does not exist|not supported|not loaded)|no such model", EVERYBODY, "model"),
+        (_CHAT, r"(unsupported|unknown|unrecognized) (parameter|value|request argument)|extra inputs are not permitted|" + _SETTINGS + r".{0,80}(n't|not|unsupported|deprecated|must|less|greater)", EVERYBODY, "request"),
     )
 )  # fmt: skip
 """What a message says more exactly than its code; the first that fits. Read in lower case, with plain apostrophes."""

@@ -18,6 +18,8 @@ import os
 import socket
 import time
 from collections.abc import Iterator, Mapping
+from functools import cache
+from types import ModuleType
 from typing import Any
 
 from pydantic_core import to_json
@@ -51,18 +53,22 @@ def encode(record: dict[str, Any]) -> bytes:
     return to_json(record)
 
 
+@cache
+def _schema() -> ModuleType:
+    """What records are held against: built when the first one is read, and not by commands that read none."""
+    from fsm.journal import record
+
+    return record
+
+
 def decode(line: bytes, where: str) -> dict[str, Any]:
     """A line as a record, held against the schema. Raises JournalDamaged or NewerFormat."""
-    from fsm.journal.record import read
-
-    return read(line, where)
+    return _schema().read(line, where)  # type: ignore[no-any-return]
 
 
 def checked(value: Any, where: str) -> dict[str, Any]:
     """A value, if it is a record. Raises JournalDamaged."""
-    from fsm.journal.record import validated
-
-    return validated(value, where)
+    return _schema().validated(value, where)  # type: ignore[no-any-return]
 
 
 def header_of(content: bytes, run: RunStore) -> dict[str, Any]:

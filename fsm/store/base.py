@@ -56,6 +56,18 @@ class Shelf(Protocol):
         """The entries of those keys that are there and whole. Raises StoreError."""
         ...
 
+    def has(self, keys: Iterable[str]) -> set[str]:
+        """Those of the keys that have an entry, which may turn out to be altered when it is read. Raises StoreError."""
+        ...
+
+    def entries(self) -> Iterator[tuple[str, bytes]]:
+        """(key, entry) of all that are whole, each once, one at a time in memory. Raises StoreError."""
+        ...
+
+    def pack(self) -> None:
+        """Put what was put or read one by one together, where reading it in bulk later saves requests. Raises StoreError."""
+        ...
+
     def put(self, key: str, entry: bytes) -> bytes:
         """Keep an entry; durable on return. Where the key has one already it stays: returned is the one that is kept.
 

@@ -29,7 +29,9 @@ class LocalShelf:
         self.access = access  # of the directory, if it is to be made
         self.path = directory / "entries.jsonl"
         self.damaged = 0
-        self._where: dict[str, tuple[int, int]] = {}  # key: offset and length of its line
+        self._where: dict[
+            bytes, int
+        ] = {}  # half a key: offset and length of its line, in one number; many fit in memory
         self._read_to = 0
         self._inode = -1
         self._lock = threading.Lock()
@@ -48,6 +50,33 @@ class LocalShelf:
         except OSError as e:
             raise self._error("cannot be read", e) from e
         return {key: entry for key, entry in found.items() if entry is not None}
+
+    def has(self, keys: Iterable[str]) -> set[str]:
+        try:
+            with self._lock, self.path.open("rb") as f:
+                self._catch_up(f.fileno())
+                return {key for key in keys if shelf.half(key) in self._where}
+        except FileNotFoundError:
+            return set()
+        except OSError as e:
+            raise self._error("cannot be read", e) from e
+
+    def entries(self) -> Iterator[tuple[str, bytes]]:
+        try:
+            with self._lock, self.path.open("rb") as f:
+                self._catch_up(f.fileno())
+                places = sorted(self._where.values())
+            with self.path.open("rb") as f:
+                for place in places:
+                    if found := shelf.read(_at(f.fileno(), place)):
+                        yield found
+        except FileNotFoundError:
+            return
+        except OSError as e:
+            raise self._error("cannot be read", e) from e
+
+    def pack(self) -> None:
+        """One file is as packed as it gets."""
 
     def put(self, key: str, entry: bytes) -> bytes:
         line = shelf.written(key, entry) + b"\n"
@@ -129,18 +158,18 @@ class LocalShelf:
             *lines, rest = (rest + piece).split(b"\n")
             for line in lines:
                 if entry := shelf.read(line):
-                    self._where.setdefault(entry[0], (self._read_to, len(line)))
+                    self._where.setdefault(shelf.half(entry[0]), shelf.place(self._read_to, len(line)))
                 else:
                     self.damaged += 1
                 self._read_to += len(line) + 1
 
     def _entry(self, fd: int, key: str) -> bytes | None:
-        if (place := self._where.get(key)) is None:
+        if (place := self._where.get(shelf.half(key))) is None:
             return None
-        found = shelf.read(os.pread(fd, place[1], place[0]))
+        found = shelf.read(_at(fd, place))
         if found is None or found[0] != key:  # altered since
             self.damaged += 1
-            del self._where[key]
+            del self._where[shelf.half(key)]
             return None
         return found[1]
 
@@ -149,6 +178,11 @@ class LocalShelf:
             f"{self.path} {what}: {os.strerror(e.errno or 0)}. See to it and give the same command again; nothing that was kept "
             "is lost."
         )
+
+
+def _at(fd: int, place: int) -> bytes:
+    offset, length = shelf.placed(place)
+    return os.pread(fd, length, offset)
 
 
 def _locked(path: Path) -> int:

@@ -100,8 +100,9 @@ class S3Store:
     def run(self, name: str) -> S3Run:
         return S3Run(self, run_name(name))
 
-    def shelf(self, name: str) -> S3Shelf:
-        return S3Shelf(self.bucket, f"{self.prefix}{shelf_name(name)}/", self.ask, self.options.parallel)
+    def shelf(self, name: str, owner: str = "") -> S3Shelf:
+        prefix = f"{self.prefix}{shelf_name(name)}/"
+        return S3Shelf(self.bucket, prefix, self.ask, self.options.parallel, owner)
 
     def retire(self, name: str) -> str:
         """Give the run's name free: its objects stay as they are, and the next run of that name gets keys of its own.
@@ -434,4 +435,4 @@ class S3Run:
         return self._artifacts.stream(sha256)
 
     def shelf(self, name: str) -> S3Shelf:
-        return self.store.shelf(name)
+        return self.store.shelf(name, self.folder)

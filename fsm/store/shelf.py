@@ -41,5 +41,20 @@ def read(line: bytes) -> tuple[str, bytes] | None:
     return found[1].decode(), found[3]
 
 
+def half(key: str) -> bytes:
+    """Half of a key's 32 bytes, for an index of many: enough to tell any entries apart, and the line says the whole of it."""
+    return bytes.fromhex(key[:32])
+
+
+def place(offset: int, length: int) -> int:
+    """Where a line is, in one number: of an index of many, half the memory of a pair."""
+    return offset << 32 | length
+
+
+def placed(place: int) -> tuple[int, int]:
+    """(offset, length): the inverse of `place`."""
+    return place >> 32, place & 0xFFFFFFFF
+
+
 def _digest(key: bytes, entry: bytes) -> bytes:
     return hashlib.sha256(key + b"\n" + entry).hexdigest().encode()

@@ -10,6 +10,7 @@ distillation/answers.jsonl              every correction by the digest of its pr
 from __future__ import annotations
 
 from dataclasses import asdict
+from decimal import Decimal
 from typing import Any
 
 from fsm.engine import Context
@@ -47,22 +48,28 @@ def parallel_teacher_calls(ctx: Context) -> None:
     can still ask for. What the teacher will not answer at all is refused by FormatAsTraining, with its reason.
     """
     from phases.teacher_generation import failures
-    from phases.teacher_generation.asking import ask, desk
+    from phases.teacher_generation.desk import desk, spends_for
     from phases.teacher_generation.teachers import make_teacher
+    from phases.teacher_generation.window import ask
 
     section = loading.section(ctx, "teacher_generation")
+    if (payer := spends_for(ctx)) != ctx.run_identity:
+        ctx.data["spends_for"] = payer
     wanted = [p["prompt"] for p in loading.read(ctx, f"{_here(ctx)}/poor.jsonl")]
     known = {r["digest"]: r for r in loading.read(ctx, ANSWERS)} if ctx.has(ANSWERS) else {}
     asked = [prompt for prompt in wanted if digest(prompt) not in known]
+    walk = ctx.walk("teacher_generation:ParallelExecution.ProcessFuture")
     with ctx.deferring_stop():  # calls under way are paid for: their answers are kept before the run stops
         results = ask(
             make_teacher(section.teacher, section.workers),
             asked,
             asking=section,
-            desk=desk(ctx, section, ctx.effect_name("answers")),
-            walk=ctx.walk("teacher_generation:ParallelExecution.ProcessFuture").run,
+            desk=desk(ctx, section, spends_for(ctx)),
+            way=walk.way,
+            count=walk.count,
+            scope="" if section.reuse else ctx.effect_name("answers"),
             stopping=ctx.stopping,
-            progress=lambda done, total: ctx.progress(done, total, "corrections"),
+            progress=lambda done, total, note: ctx.progress(done, total, f"corrections, {note}".rstrip(", ")),
             log=ctx.log,
         )
     if causes := failures.by_cause(results):
@@ -70,9 +77,7 @@ def parallel_teacher_calls(ctx: Context) -> None:
     passing = [r for r in results if r.passing]
     if not failures.within(len(passing), len(results), section.max_failed_share):
         raise failures.not_corrected(passing, len(results), section.max_failed_share)
-    fresh = {
-        digest(r.prompt): {"digest": digest(r.prompt), "answer": r.text, "reason": r.reason} for r in results
-    }
+    fresh = {digest(r.prompt): _row(r) for r in results}
     answered = {d: r for d, r in fresh.items() if not r["reason"]}
     ctx.put(ANSWERS, loading.lines([*known.values(), *answered.values()]))
     ctx.put(
@@ -83,6 +88,8 @@ def parallel_teacher_calls(ctx: Context) -> None:
         "reused": len(wanted) - len(asked),
         "tokens": [sum(r.input_tokens for r in results), sum(r.output_tokens for r in results)],
     }
+    if dollars := sum(Decimal(r.dollars or 0) for r in results):
+        ctx.data["corrections"]["dollars"] = round(float(dollars), 6)
 
 
 @PHASE.state("EpochN.RequestCorrections.FormatAsTraining")
@@ -130,6 +137,11 @@ def _gated(ctx: Context, pairs: list[tuple[Poor, str]]) -> tuple[list[tuple[Poor
         else:
             taken.append((p, answer))
     return taken, refused
+
+
+def _row(result: Any) -> dict[str, Any]:
+    row = {"digest": digest(result.prompt), "answer": result.text, "reason": result.reason}
+    return row | ({"entries": list(result.entries)} if result.entries else {})
 
 
 def _here(ctx: Context) -> str:

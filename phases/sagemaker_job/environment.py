@@ -11,6 +11,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+LAUNCHED_BY = "FSM_LAUNCHED_BY"
+"""The variable that tells a job which run has launched it."""
+
+
+def launched_by(own: str) -> str:
+    """The run that has launched this process as its job; `own`, where nobody has."""
+    return os.environ.get(LAUNCHED_BY) or own
+
 
 @dataclass(frozen=True)
 class Layout:

@@ -16,6 +16,7 @@ from fsm.config import SECRET_NAME, VARIABLE
 from fsm.engine import Context, Phase, StopRequested
 from phases.sagemaker_job import source
 from phases.sagemaker_job.config import SageMakerJobConfig
+from phases.sagemaker_job.environment import LAUNCHED_BY, launched_by
 from phases.sagemaker_job.history import label, states
 from phases.sagemaker_job.job import Job, JobSpec, Provider
 from phases.sagemaker_job.provider import provider
@@ -131,7 +132,7 @@ def _spec(ctx: Context, machine: str, run: str) -> JobSpec:
         run,
         {**opened, "config": {"pipeline.yaml": config}},
         {name: shlex.quote(word) for name, word in words.items()},
-        _environment(ctx),
+        _environment(ctx) | {LAUNCHED_BY: launched_by(ctx.run_identity)},
         source.code(ctx.config_text, machine, ctx.config.packages, ctx.config.requirements),
     )
 

@@ -53,6 +53,6 @@ def parameters(sections: Mapping[str, Any], store: str, output: str = "") -> dic
         if place.startswith("s3://"):
             bucket, _, prefix = place.removeprefix("s3://").partition("/")
             said |= {f"{name}Bucket": bucket, f"{name}Prefix": f"{prefix.strip('/')}/".lstrip("/")}
-    if teacher is not None and teacher.teacher.kind == "bedrock":
-        said |= {"Model": teacher.teacher.model_id, "BaseModel": base(teacher.teacher.model_id)}
+    if teacher is not None and teacher.teacher.kind.startswith("bedrock"):
+        said |= {"Model": teacher.teacher.model, "BaseModel": base(teacher.teacher.model)}
     return dict(sorted(said.items()))

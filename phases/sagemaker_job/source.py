@@ -38,6 +38,7 @@ LACKING = (
     "pydantic",
     "pydantic-core",
     "pyyaml",
+    "rensa",
     "rich",
     "structlog",
     "transitions",
@@ -49,8 +50,8 @@ LACKING = (
 them: `python -m tests.versions` holds it to that."""
 LOOKING_ON = ("mermaidx", "starlette", "uvicorn")
 """What draws and shows for whoever looks on; a job does neither."""
-WHERE_WANTED = ("openai", "trustme")
-"""What an extra brings for those who want it: a teacher behind OpenAI's protocol, a rehearsal by https."""
+WHERE_WANTED = ("openai", "ray", "trustme")
+"""What an extra brings for those who want it: a teacher behind OpenAI's protocol, preparation past one machine, a rehearsal by https."""
 IN_THE_IMAGE = ("bitsandbytes", "boto3", "packaging", "peft", "safetensors", "torch", "transformers", "trl")
 
 BESIDE = ("diagrams/*.mmd", "configs/**/*")

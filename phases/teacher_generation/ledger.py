@@ -10,13 +10,14 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from decimal import Decimal
 from typing import Any
 
 from fsm.store import Shelf
-from phases.teacher_generation.teacher import Response, Teacher
+from phases.teacher_generation.teacher import Response
 
 SHELF = "teacher"
 
@@ -31,18 +32,49 @@ class Refusal:
 
 
 @dataclass(frozen=True)
+class Paid:
+    """Who paid for what: the run, the model, its tokens, dollars as a decimal (empty where no price is known).
+
+    `what` is empty for an entry's answer. What brought none stands in an entry of its own:
+
+        lost    a call that may have been answered, and whose answer never came: all that was reserved for it
+        again   a second answer to what somebody else had asked at the same moment
+        cut     an answer that fit_max_tokens cut off
+        open    what the calls of a process may come to while they are under way; `closed`, at its end, takes it off
+    """
+
+    run: str
+    model: str = ""
+    input: int = 0
+    output: int = 0
+    usd: str = ""
+    what: str = ""
+
+    @property
+    def dollars(self) -> Decimal:
+        return Decimal(self.usd or 0)
+
+
+@dataclass(frozen=True)
 class Entry:
-    """A response or a refusal, and the labels of Diagram 3 that led to it (`ThrottlingException`, each time it was)."""
+    """A response or a refusal, the labels of Diagram 3 that led to it (`ThrottlingException`, each time it was), its price,
+    and what was asked."""
 
     response: Response | None = None
     refusal: Refusal | None = None
     tries: tuple[str, ...] = ()
+    paid: Paid | None = None
+    question: Mapping[str, Any] | None = None
 
     def to_json(self) -> bytes:
         """One line of JSON. Bytes in a response, which Converse has for hidden reasoning, are in base64."""
         said: dict[str, Any] = {"tries": list(self.tries)}
         if self.refusal:
             said["refusal"] = vars(self.refusal)
+        if self.paid:
+            said["paid"] = {k: v for k, v in vars(self.paid).items() if v}
+        if self.question is not None:
+            said["question"] = self.question
         if self.response is not None:
             said["response"] = _without_headers(self.response)
         return json.dumps(said, sort_keys=True, default=_spelt).encode()
@@ -52,7 +84,13 @@ class Entry:
         """The inverse of to_json. Raises ValueError, KeyError or TypeError for another line."""
         said = json.loads(line)
         refusal = Refusal(**said["refusal"]) if "refusal" in said else None
-        return cls(said.get("response"), refusal, tuple(said["tries"]))
+        paid = Paid(**said["paid"]) if "paid" in said else None
+        return cls(said.get("response"), refusal, tuple(said["tries"]), paid, said.get("question"))
+
+    @property
+    def answers(self) -> bool:
+        """Whether it is what somebody was told, and not what was paid beside."""
+        return self.response is not None or self.refusal is not None
 
 
 class Ledger:
@@ -62,33 +100,69 @@ class Ledger:
         self.shelf = shelf
         self.scope = scope
 
-    def key(self, teacher: Teacher, prompt: str) -> str | None:
-        """The digest of what the teacher is asked; None for one whose answers cost nothing, which are not entered."""
-        question = teacher.question(prompt)
+    def name(self, question: Mapping[str, Any] | None, sample: int = 0) -> str | None:
+        """The digest of what a teacher is asked, the same in every scope; None for one whose answers cost nothing, which are
+        not entered. `sample` tells apart several answers to one question, from 0."""
         if question is None:
             return None
-        said = json.dumps([question, self.scope] if self.scope else question, sort_keys=True)
+        said = json.dumps([question, sample] if sample else question, sort_keys=True)
         return hashlib.sha256(said.encode()).hexdigest()
 
-    def find(self, keys: Iterable[str]) -> dict[str, Entry]:
+    def key(self, name: str) -> str:
+        """The key on the shelf of what has that name here."""
+        return hashlib.sha256(f"{name} {self.scope}".encode()).hexdigest() if self.scope else name
+
+    def find(self, names: Iterable[str]) -> dict[str, Entry]:
         """The entries there are. One that cannot be read is as good as none, and counted with the altered ones."""
-        found: dict[str, Entry] = {}
-        for key, line in self.shelf.read(keys).items():
+        keys = {self.key(name): name for name in names}
+        return {keys[key]: entry for key, entry in self._read(self.shelf.read(keys).items()) if entry.answers}
+
+    def has(self, names: Iterable[str]) -> set[str]:
+        """Those of the names that have an entry."""
+        keys = {self.key(name): name for name in names}
+        return {keys[key] for key in self.shelf.has(keys)}
+
+    def keep(self, name: str | None, entry: Entry) -> Entry:
+        """Enter what was said, durably; returns what is entered, which is another's where another was first."""
+        if name is None:
+            return entry
+        kept = Entry.from_json(self.shelf.put(self.key(name), entry.to_json()))
+        if kept.paid != entry.paid and entry.paid is not None:
+            self.note(replace(entry.paid, what="again"), name)
+        return kept
+
+    def note(self, paid: Paid, *of: str) -> None:
+        """Enter what was paid beside the answers; `of` tells it apart from all others."""
+        self.shelf.put(_beside(paid.what, paid.run, *of), Entry(paid=paid).to_json())
+
+    def noted(self, what: str, run: str, *of: str) -> Paid | None:
+        """What was entered so by `note`, if anything was."""
+        found = dict(self._read(self.shelf.read([_beside(what, run, *of)]).items()))
+        return next((entry.paid for entry in found.values()), None)
+
+    def all(self) -> Iterator[tuple[str, Entry]]:
+        """Every entry of the store's, whatever the scope, in no order that means anything."""
+        return self._read(self.shelf.entries())
+
+    def spent(self, run: str) -> Decimal:
+        """The most dollars that a run can have paid by now: what is entered, and what a killed process had under way."""
+        paid = (entry.paid for _, entry in self.all())
+        return sum((p.dollars for p in paid if p is not None and p.run == run), Decimal(0))
+
+    def held(self, name: str | None, stopping: Callable[[], bool]) -> AbstractContextManager[bool]:
+        """See Shelf.held: while one run asks, another that would ask the same waits for its answer."""
+        return nullcontext(False) if name is None else self.shelf.held(self.key(name), stopping)
+
+    def _read(self, lines: Iterable[tuple[str, bytes]]) -> Iterator[tuple[str, Entry]]:
+        for key, line in lines:
             try:
-                found[key] = Entry.from_json(line)
+                yield key, Entry.from_json(line)
             except (ValueError, KeyError, TypeError):
                 self.shelf.damaged += 1
-        return found
 
-    def keep(self, key: str | None, entry: Entry) -> Entry:
-        """Enter what was said, durably; returns what is entered, which is another's where another was first."""
-        if key is None:
-            return entry
-        return Entry.from_json(self.shelf.put(key, entry.to_json()))
 
-    def held(self, key: str | None, stopping: Callable[[], bool]) -> AbstractContextManager[bool]:
-        """See Shelf.held: while one run asks, another that would ask the same waits for its answer."""
-        return nullcontext(False) if key is None else self.shelf.held(key, stopping)
+def _beside(what: str, run: str, *of: str) -> str:
+    return hashlib.sha256(json.dumps([what, run, *of]).encode()).hexdigest()
 
 
 def _without_headers(response: Response) -> dict[str, Any]:

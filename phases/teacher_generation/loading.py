@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
@@ -78,28 +79,42 @@ def read_prompts(text: str, where: str) -> list[str]:
 
 def read_lines(text: str, where: str) -> dict[str, int]:
     """The prompts, and the number of the line where each stands first. Raises what `read_prompts` raises."""
-    prompts: dict[str, int] = {}
+    return {prompt: number for number, prompt in each(enumerate(split_lines(text), 1), where)}
+
+
+def each(lines: Iterable[tuple[int, str]], where: str) -> Iterator[tuple[int, str]]:
+    """(line, prompt) of numbered lines as they come, each prompt once. What is wrong is raised after the last of them, all
+    at once, so nothing may be asked before. Raises what `read_prompts` raises."""
+    seen: set[bytes] = set()
     wrong: list[str] = []
-    for number, line in enumerate(split_lines(text), 1):
-        if not blank(line):
-            try:
-                prompts.setdefault(PromptRow.model_validate(json_value(line)).prompt, number)
-            except NotJsonText as error:
-                wrong.append(f"line {number}: {error.why}")
-            except (ValidationError, TypeError) as error:
-                wrong.append(f"line {number}: {_reason(error)}")
+    number_wrong = 0
+    for number, line in lines:
+        if blank(line):
+            continue
+        try:
+            prompt = PromptRow.model_validate(json_value(line)).prompt
+        except (NotJsonText, ValidationError, TypeError) as error:
+            number_wrong += 1
+            if len(wrong) < SHOWN:
+                wrong.append(
+                    f"line {number}: {error.why if isinstance(error, NotJsonText) else _reason(error)}"
+                )
+            continue
+        name = hashlib.sha256(prompt.encode()).digest()[:16]
+        if name not in seen:
+            seen.add(name)
+            yield number, prompt
     if wrong:
-        shown = "; ".join(wrong[:SHOWN]) + (f"; and {len(wrong) - SHOWN} more" if len(wrong) > SHOWN else "")
+        shown = "; ".join(wrong) + (f"; and {number_wrong - SHOWN} more" if number_wrong > SHOWN else "")
         raise InvalidStructure(
-            f"{len(wrong)} rows of {where} hold no prompt: {shown}. A row is a JSON object with a `prompt`, or with "
+            f"{number_wrong} rows of {where} hold no prompt: {shown}. A row is a JSON object with a `prompt`, or with "
             "`messages`: a system turn or none, then user and assistant in turns, the user's the last. Nothing was asked yet; "
             "correct the file."
         )
-    if not prompts:
+    if not seen:
         raise EmptyDataset(
             f"{where} holds no prompt, so there is nothing to ask the teacher. Put one in each line."
         )
-    return prompts
 
 
 def _asked(row: Sequence[Turn]) -> list[dict[str, str]]:

@@ -107,3 +107,51 @@ def retry_after(error: BaseException) -> float:
         except (ValueError, OverflowError):
             pass
     return 0.0
+
+
+_GAVE_UP = frozenset({"ReadTimeoutError", "ReadTimeout", "APITimeoutError"})
+_NEVER_SENT = frozenset(
+    {
+        "EndpointConnectionError",
+        "ConnectTimeoutError",
+        "ConnectTimeout",
+        "ConnectError",
+        "NewConnectionError",
+        "NameResolutionError",
+        "ConnectionRefusedError",
+        "ProxyConnectionError",
+        "SSLError",
+        "PoolTimeout",
+    }
+)
+"""Classes by name, for what was never imported cannot have raised: botocore's, urllib3's, httpx's, openai's, Python's own."""
+
+
+def read_timed_out(error: BaseException) -> bool:
+    """Whether it was we who gave up waiting for an answer: the service may go on with it, and bill it."""
+    names = _names(error)
+    return bool(names & _GAVE_UP) and not names & _NEVER_SENT
+
+
+def maybe_paid(error: BaseException, found: Fault) -> bool:
+    """Whether a call that failed may have been answered, and be on the bill: it was sent, and no answer says that it failed."""
+    if any(getattr(e, "response", None) is not None for e in _chain(error)):
+        return False  # the service's own word
+    names = _names(error)
+    if names & _NEVER_SENT:
+        return False
+    return found.cause == "network" or read_timed_out(error) or "ResponseParserError" in names
+
+
+def _names(error: BaseException) -> frozenset[str]:
+    return frozenset(cls.__name__ for e in _chain(error) for cls in type(e).__mro__)
+
+
+def _chain(error: BaseException) -> list[BaseException]:
+    """An error and what it was raised from."""
+    found: list[BaseException] = []
+    at: BaseException | None = error
+    while at is not None and at not in found:
+        found.append(at)
+        at = at.__cause__ or at.__context__
+    return found

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from datetime import timedelta
+from typing import Any, Literal, Protocol
 
 from fsm.text import unspelt
+from phases.teacher_generation.takes import Takes
 
 Response = Mapping[str, Any]
 """What a model returns for a prompt, in the form of Bedrock's Converse API."""
@@ -34,6 +36,14 @@ class Teacher(Protocol):
     def note(self) -> str:
         """One sentence for the screen that says who answers."""
 
+    @property
+    def takes(self) -> Takes:
+        """What its model takes, and has."""
+
+    @property
+    def credentials(self) -> Literal["aws", "key", "none"]:
+        """By what it identifies itself: AWS's credentials or Bedrock's API key, a key of its own, or nothing."""
+
     def question(self, prompt: str) -> Mapping[str, Any] | None:
         """All that an answer depends on: who is asked, every turn, how the answer is drawn; JSON values.
 
@@ -46,6 +56,12 @@ class Teacher(Protocol):
         Raises:
             ThrottlingException, ModelStreamError: the same call may succeed later.
             Exception: any other failure; `policy.judged` says whose it is.
+        """
+
+    def check(self, lasting: timedelta) -> Sequence[str]:
+        """Look, before a prompt is paid for, whether the teacher can be asked, and for as long as the run will last.
+
+        Returns what somebody should know. Raises the error of Diagram 8 for what stops the run.
         """
 
 
@@ -68,6 +84,7 @@ _STOPS = {
     "guardrail_intervened": "filtered",
     "content_filtered": "filtered",
     "refusal": "refused",
+    "malformed_model_output": "malformed",
 }
 """Stop reasons of https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html, and the models' own."""
 

@@ -8,7 +8,7 @@ from enum import Enum
 from time import monotonic
 from typing import Any
 
-from fsm.errors import FsmError
+from fsm.errors import ConfigError, FsmError
 from fsm.faults import Kind, fault
 from phases import errors
 from phases.errors import PipelineError
@@ -87,6 +87,8 @@ def refused(what: str, error: Exception, do: str = "", entry: type[PipelineError
 
     What no table knows is AccessDenied's: somebody has to look at what it is that is not answered.
     """
+    if isinstance(error, ConfigError):
+        return failed(f"{what}: {error.message.rstrip('.')}", do)
     found = fault(error)
     own = (
         entry or (type(error) if isinstance(error, PipelineError) else entered(found)) or errors.AccessDenied

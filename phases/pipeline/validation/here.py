@@ -120,6 +120,8 @@ def import_check(needs: Needs) -> Iterator[Finding]:
         wanted |= TRAINING
     if needs.aws:
         wanted |= {"boto3": "boto3"}
+    if needs.teacher is not None and needs.teacher.kind == "openai":
+        wanted |= {"openai": "openai"}
     found, missing = [], []
     for name, distribution in wanted.items():
         try:

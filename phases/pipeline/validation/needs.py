@@ -170,16 +170,17 @@ class Needs:
         """What of all this is on AWS."""
         from phases.teacher_generation.bedrock import api_key
 
-        bedrock = self.teacher is not None and self.teacher.kind == "bedrock"
         return [
             *(p.url for p in self.places if self.on_aws(p)),
-            *(
-                ["the teacher on Bedrock"]
-                if bedrock and not self.teacher.endpoint_url and not api_key()
-                else []
-            ),
+            *(["the teacher on Bedrock"] if self.teaches_on_aws and not api_key() else []),
             *(["jobs on SageMaker"] if self.rents else []),
         ]
+
+    @property
+    def teaches_on_aws(self) -> bool:
+        """Whether the teacher is on Bedrock, and not at an endpoint of its own."""
+        teacher = self.teacher
+        return teacher is not None and teacher.kind.startswith("bedrock") and not teacher.endpoint_url
 
     # Asking
 
@@ -188,9 +189,7 @@ class Needs:
         """Where it all is; None for what the AWS configuration of this machine says."""
         if self.rents:
             return str(self.job.region)
-        return (
-            str(self.teacher.region) if self.teacher is not None and self.teacher.kind == "bedrock" else None
-        )
+        return str(self.teacher.region) if self.teaches_on_aws else None
 
     @cached_property
     def session(self) -> Any:

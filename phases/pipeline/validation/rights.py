@@ -137,7 +137,7 @@ def _keys(needs: Needs) -> Iterator[Right]:
 
 def _asked(needs: Needs, account: Account) -> tuple[str, ...]:
     """The resources that a question to the teacher touches: its inference profile, and every model behind it."""
-    model = needs.teacher.model_id
+    model = needs.teacher.model
     profile = () if base(model) == model else (
         model if model.startswith("arn:") else account.arn("bedrock", f"inference-profile/{model}"),
     )  # fmt: skip

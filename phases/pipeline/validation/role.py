@@ -66,12 +66,12 @@ def _account(needs: Needs, arn: str) -> Account:
 def _models(needs: Needs, partition: str) -> tuple[str, ...]:
     """The models behind the teacher; where the caller may not ask, the one of the region."""
     settings = needs.teacher
-    if settings is None or settings.kind != "bedrock" or settings.endpoint_url or needs.pipeline.skip_bedrock:
+    if not needs.teaches_on_aws or needs.pipeline.skip_bedrock:
         return ()
     try:
         return teacher.models(needs)
     except Exception:  # BedrockAuth has said it
-        return (f"arn:{partition}:bedrock:{settings.region}::foundation-model/{base(settings.model_id)}",)
+        return (f"arn:{partition}:bedrock:{settings.region}::foundation-model/{base(settings.model)}",)
 
 
 # The role itself

@@ -11,11 +11,14 @@ import math
 import re
 from collections import Counter
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import cache
-from typing import Any
+from typing import Any, Literal
 
 from phases.quality_scoring.asked import common
 from phases.teacher_generation.offline.shapes import SHAPES, UNITS, Shape, words
+from phases.teacher_generation.prices import FREE
+from phases.teacher_generation.takes import Takes
 from phases.teacher_generation.teacher import digest
 from phases.turns import words as words_of
 
@@ -26,6 +29,7 @@ _NAMES = (
 )
 _NUMBER = re.compile(r"(?<![\w.])\d+(?![\w.]*\w|-bit)")
 _TICKED = re.compile(r"`[^`]*`")
+TAKES = Takes(price=FREE)
 _DOMAIN = re.compile(r"\b(TSN|AVB|CARLA)\b", re.IGNORECASE)
 
 
@@ -39,6 +43,9 @@ class OfflineTeacher:
         "words of each prompt."
     )
 
+    takes: Takes = TAKES
+    credentials: Literal["none"] = "none"
+
     def question(self, prompt: str) -> None:
         """Nothing is paid for an answer, and none differs from the one before."""
 
@@ -50,6 +57,10 @@ class OfflineTeacher:
             "stopReason": "end_turn",
             "usage": {},
         }
+
+    def check(self, lasting: timedelta) -> tuple[str, ...]:
+        """It is always there."""
+        return ()
 
 
 def write_function(prompt: str) -> str:

@@ -261,8 +261,8 @@ class Counted:
     def __getattr__(self, name: str) -> Any:
         raise AssertionError(f"{name} is not needed")
 
-    def shelf(self) -> S3Shelf:
-        return S3Shelf(self, "p/teacher/", Patient("bucket", 1.0), 4)
+    def shelf(self, owner: str = "") -> S3Shelf:
+        return S3Shelf(self, "p/teacher/", Patient("bucket", 1.0), 4, owner)
 
 
 def test_a_bucket_is_listed_once_and_only_what_is_there_is_fetched() -> None:
@@ -302,3 +302,111 @@ def test_an_altered_object_is_noticed_and_replaced() -> None:
     assert of.damaged == 1
     assert of.put(key(1), entry(1)) == entry(1)
     assert bucket.shelf().read([key(1)]) == {key(1): entry(1)}
+
+
+# In bulk
+
+
+def packed(bucket: Counted) -> S3Shelf:
+    """A shelf whose entries another process has put one by one, and packed."""
+    writer = bucket.shelf()
+    for n in range(200):
+        writer.put(key(n), entry(n))
+    writer.pack()
+    bucket.asked.clear()
+    return bucket.shelf()
+
+
+def test_what_was_put_one_by_one_is_read_in_bulk_by_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fsm.store.s3_shelf.SEGMENT", 8000)
+    bucket = Counted({})
+    of = packed(bucket)
+    assert of.read(map(key, range(200))) == {key(n): entry(n) for n in range(200)}
+    assert bucket.asked.count("list") == 1
+    assert 1 < bucket.asked.count("get") < 10  # a few segments, and not an entry by itself
+    assert of.has(map(key, (0, 199, 200))) == {key(0), key(199)}
+
+
+def test_what_is_packed_twice_is_one_segment_and_a_few_entries_are_none() -> None:
+    bucket = Counted({})
+    packed(bucket)
+    before = sorted(bucket.objects)
+    again = Counted(bucket.objects).shelf()
+    again.read(map(key, range(200)))
+    again.put(key("one more"), entry(1))
+    again.pack()
+    assert sorted(set(bucket.objects) - set(before)) == [f"p/teacher/{key('one more')}"]
+
+
+def test_a_segment_that_is_altered_costs_requests_and_no_entry() -> None:
+    bucket = Counted({})
+    packed(bucket)
+    (name,) = (name for name in bucket.objects if "/segments/" in name)
+    bucket.objects[name] = bucket.objects[name].replace(entry(7), entry(8), 1)[:-100]
+    of = bucket.shelf()
+    assert of.read(map(key, range(200))) == {key(n): entry(n) for n in range(200)}
+    assert of.damaged == 2  # one that is altered, and one that is cut
+
+
+def test_all_entries_are_told_once_each(store: Store) -> None:
+    writer = store.shelf("teacher")
+    for n in range(60):
+        writer.put(key(n), entry(n))
+    writer.pack()
+    writer.put(key("loose"), entry("loose"))
+    found = list(store.shelf("teacher").entries())
+    assert len(found) == 61
+    assert dict(found) == {key(n): entry(n) for n in (*range(60), "loose")}
+
+
+# In a bucket, who asks
+
+
+def test_of_two_runs_in_a_bucket_one_asks_and_the_other_waits_for_its_answer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("fsm.store.s3_shelf.LOOK_AGAIN", 0.01)
+    bucket = Counted({})
+    first, second = bucket.shelf("one"), bucket.shelf("other")
+    found = []
+
+    def ask() -> None:
+        with second.held(key(1), never) as look_again:
+            found.append((look_again, second.read([key(1)])))
+
+    with first.held(key(1), never) as look_again:
+        assert not look_again
+        thread = threading.Thread(target=ask)
+        thread.start()
+        thread.join(0.2)
+        assert found == []
+        first.put(key(1), entry(1))
+    thread.join(5)
+    assert found == [(True, {key(1): entry(1)})]
+
+
+def test_who_got_no_answer_lets_the_next_one_ask(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fsm.store.s3_shelf.LOOK_AGAIN", 0.01)
+    bucket = Counted({})
+    with bucket.shelf("one").held(key(1), never):
+        pass
+    other = bucket.shelf("other")
+    with other.held(key(1), never):
+        assert other.read([key(1)]) == {}
+
+
+def test_what_a_killed_process_held_its_own_run_has_at_once_and_another_when_its_lease_is_over(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("fsm.store.s3_shelf.LOOK_AGAIN", 0.01)
+    bucket = Counted({})
+    bucket.shelf("run")._claim(key(1), never)
+    bucket.shelf("run")._claim(key(2), never)
+    with bucket.shelf("run").held(key(1), never) as look_again:
+        assert look_again
+    looks = iter([False] * 5 + [True] * 9)
+    with bucket.shelf("other").held(key(2), lambda: next(looks)):
+        assert next(looks)  # left for the stop
+    monkeypatch.setattr("fsm.store.s3_shelf.LEASE", -1.0)
+    with bucket.shelf("other").held(key(2), never):
+        pass

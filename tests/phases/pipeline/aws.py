@@ -89,7 +89,7 @@ def cloud(server: Server, bucket: str, patch: pytest.MonkeyPatch) -> Iterator[Cl
     account.quotas = {SPOT: 1.0, "ml.g5.2xlarge for training job usage": 0.0}
     account.images = {f"huggingface-pytorch-training:{TAG}": "amd64"}
     made = Cloud(account, s3, bucket)
-    teachers._bedrock.cache_clear()  # a client keeps the endpoint that it was made for
+    teachers._made.clear()  # a client keeps the endpoint that it was made for
     with serving(made) as place:
         patch.setenv("AWS_ENDPOINT_URL", place.url)
         patch.setenv("AWS_ENDPOINT_URL_S3", server.url)

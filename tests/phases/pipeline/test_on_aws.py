@@ -107,7 +107,7 @@ BAD = [
         "NoSuchBucket", "Create the bucket"),
     Bad("a model that is refused", lambda aws, patch: setattr(aws, "answer", None), "BedrockAuth", "AccessDenied",
         "does not answer", ""),
-    Bad("a model that is not there", _set(models={}), "BedrockAuth", "AccessDenied", "Could not resolve", "Name a model"),
+    Bad("a model that is not there", _set(models={}), "BedrockAuth", "AccessDenied", "Name a model, or an inference profile", ""),
     Bad("no role", _set(roles={}), "IAMRole", "RoleNotFound", "there is no role pipeline", "aws cloudformation deploy"),
     Bad("no role named", _job(role=""), "IAMRole", "RoleNotFound", "role is empty", "aws cloudformation deploy"),
     Bad("a role by its name", _job(role="pipeline"), "IAMRole", "RoleNotFound", "takes a role by its ARN",
@@ -160,8 +160,8 @@ def test_a_subnet_reaches_s3_by_an_endpoint_or_a_nat_gateway(
 
 def test_what_the_caller_may_not_ask_is_not_known_and_fails_nothing(aws: Cloud) -> None:
     asked = ("iam:GetRole", "iam:SimulatePrincipalPolicy", "servicequotas:ListServiceQuotas", "ec2:DescribeInstanceTypes",
-             "ecr:BatchGetImage", "bedrock:GetInferenceProfile")  # fmt: skip
-    aws.account.denied = set(asked)
+             "ecr:BatchGetImage")  # fmt: skip
+    aws.account.denied = {*asked, "bedrock:GetInferenceProfile", "bedrock:GetFoundationModel"}
     found = [one for ones in aws.look().values() for one in ones]
     assert not [one for one in found if one.bad]
     unknown = [one for one in found if one.result is Result.UNKNOWN]
@@ -205,7 +205,7 @@ def test_a_model_at_the_end_of_its_life_is_a_warning(aws: Cloud) -> None:
     aws.account.models[SONNET] = ("LEGACY", datetime(2027, 3, 1, tzinfo=UTC))
     found = CHECKS["BedrockAuth"](Needs.of_config(configs.load(CONFIG)))
     (one,) = [f for f in found if f.result is Result.WARNING]
-    assert "is legacy and ends on 2027-03-01" in one.text
+    assert "is offered until 2027-03-01" in one.text
 
 
 def test_where_aws_does_not_know_the_caller_nothing_else_of_it_is_asked(aws: Cloud) -> None:

@@ -227,4 +227,7 @@ def test_a_job_is_given_the_variables_that_its_configuration_names_and_no_secret
     )
     session.run(config.load(file))
     (told,) = tmp_path.rglob("job.json")
-    assert json.loads(told.read_text())["environment"] == {"CORPUS": "configs/corpus"}
+    assert json.loads(told.read_text())["environment"] == {
+        "CORPUS": "configs/corpus",
+        "FSM_LAUNCHED_BY": "outer/0",
+    }

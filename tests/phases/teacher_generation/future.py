@@ -7,4 +7,5 @@ from machines.teacher_generation import MACHINE
 from phases.teacher_generation import PHASE
 
 INSIDE = "ParallelExecution.ProcessFuture"
-walk = Walk(MACHINE.counted_inside(INSIDE), PHASE, prefix=f"{INSIDE}.").run
+_walk = Walk(MACHINE.counted_inside(INSIDE), PHASE, prefix=f"{INSIDE}.")
+walk, way = _walk.run, _walk.way

@@ -5,9 +5,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from hypothesis import given
@@ -16,21 +17,23 @@ from hypothesis import strategies as st
 from fsm.errors import StoreError
 from fsm.store.local_shelf import LocalShelf
 from phases.errors import AccessDenied, AttemptsSpent, ModelStreamError, PipelineError, ThrottlingException
-from phases.teacher_generation import asking
-from phases.teacher_generation.asking import Call, Desk, Result, full_jitter
+from phases.teacher_generation import window
+from phases.teacher_generation.asking import Call, Result, full_jitter
 from phases.teacher_generation.config import AskingConfig
+from phases.teacher_generation.desk import Desk
 from phases.teacher_generation.ledger import Ledger
 from phases.teacher_generation.policy import Everybodys
+from phases.teacher_generation.takes import Takes
 from phases.teacher_generation.teacher import NoText, parse_response
-from tests.phases.teacher_generation.future import walk
+from tests.phases.teacher_generation.future import walk, way
 
 ASKING = AskingConfig()
-ask = partial(asking.ask, walk=walk)
+ask = partial(window.ask, way=way)
 
 
-def at(directory: Path, workers: int = 10, scope: str = "") -> Desk:
-    """The desk of a run that begins now, in the store of a directory."""
-    return Desk(Ledger(LocalShelf(directory), scope), Everybodys(workers))
+def at(directory: Path, workers: int = 10) -> Desk:
+    """The desk of a run that begins now, in the store of a directory. Its answers are not checked."""
+    return Desk(Ledger(LocalShelf(directory)), Everybodys(workers), "run/0")
 
 
 def said(text: str) -> dict[str, Any]:
@@ -50,9 +53,14 @@ class Scripted:
     lock: Any = field(default_factory=threading.Lock)
     name: str = "scripted"
     note: str = "A teacher for tests."
+    takes: Takes = field(default_factory=Takes)
+    credentials: Literal["none"] = "none"
 
     def question(self, prompt: str) -> dict[str, Any]:
         return {"name": self.name, "prompt": prompt}
+
+    def check(self, lasting: timedelta) -> list[str]:
+        return []
 
     def invoke(self, prompt: str) -> dict[str, Any]:
         with self.lock:
@@ -153,7 +161,8 @@ def test_a_response_without_a_whole_text_is_a_failure(response: dict[str, Any], 
 )
 def test_why_an_answer_is_no_training_data_has_a_word_of_its_own(text: str, stop: str, cause: str) -> None:
     result, _ = called(Scripted(lambda *_: said(text) | {"stopReason": stop}))
-    assert (result.cause, result.kind, result.text) == (cause, "item", "")
+    assert (result.cause, result.kind, result.answered) == (cause, "item", False)
+    assert result.text == (text if cause == "refused" else "")  # to be looked at
 
 
 @pytest.mark.parametrize(
@@ -298,7 +307,7 @@ def test_an_answer_from_the_ledger_goes_the_way_that_led_to_it_without_a_pause(t
     once = ask(Scripted(stumbling), ["a"], asking=quick, desk=at(tmp_path))
     ways: list[list[str]] = []
 
-    def follow(call: Call) -> None:
+    def follow(call: Call) -> tuple[()]:
         way = [label := call.invoke()]
         while label not in ("200 OK", "Other error", "MaxRetries exceeded"):
             call.back_off()
@@ -306,10 +315,11 @@ def test_an_answer_from_the_ledger_goes_the_way_that_led_to_it_without_a_pause(t
         call.parse()
         call.succeed()
         ways.append(way)
+        return ()
 
     slept: list[float] = []
-    again = asking.ask(
-        Scripted(nobody), ["a"], asking=ASKING, desk=at(tmp_path), walk=follow, sleep=slept.append
+    again = window.ask(
+        Scripted(nobody), ["a"], asking=ASKING, desk=at(tmp_path), way=follow, sleep=slept.append
     )
     assert again == once
     assert ways == [["ThrottlingException", "ModelStreamError", "200 OK"]]
@@ -378,7 +388,7 @@ def test_a_scope_knows_only_its_own_answers(tmp_path: Path) -> None:
     ask(Scripted(), ["a"], asking=ASKING, desk=at(tmp_path))
     teacher = Scripted()
     for scope in ("run-1", "run-1", "run-2"):
-        ask(teacher, ["a"], asking=ASKING, desk=at(tmp_path, scope=scope))
+        ask(teacher, ["a"], asking=ASKING, desk=at(tmp_path), scope=scope)
     assert teacher.asked == ["a", "a"]
 
 

@@ -26,7 +26,9 @@ def prompts(tmp_path: Path) -> str:
 
 
 def bedrock(server: Any, prompts: str, **section: Any) -> dict[str, Any]:
-    return {"teacher": {"endpoint_url": server.url}, "prompts": prompts, "backoff_base_s": 0.001, **section}
+    """Answers are taken as they come, where nothing else is said: the server's are not worth learning from."""
+    asking = {"prompts": prompts, "backoff_base_s": 0.001, "check": "none", **section}
+    return {"teacher": {"endpoint_url": server.url}, **asking}
 
 
 def test_the_offline_teacher_answers_all_prompts_in_their_order(finish: Finish, prompts: str) -> None:
@@ -80,7 +82,10 @@ def test_throttling_is_waited_for_and_its_edges_are_counted(
         replies.failure(429, "ThrottlingException") if attempt == 0 else replies.converse("int x;")
     )
     done = finish("teacher_generation", bedrock(server, prompts))
-    assert done.data["summary"] | {"input_tokens": 72, "retries": 24, "failed": 0} == done.data["summary"]
+    assert (
+        done.data["summary"] | {"input_tokens": server.bill.input_tokens, "retries": 24, "failed": 0}
+        == done.data["summary"]
+    )
     counts = {edge.rsplit("ProcessFuture.", 2)[1].split(" --> ")[0]: n for edge, n in done.counts.items()}
     assert counts["RetryBackoff"] == counts["ParseResponse"] == counts["RecordSuccess"] == 24
 
@@ -108,15 +113,31 @@ def test_no_answer_at_all_stops_with_the_first_reason(
     assert "ValidationException" in stopped.message
 
 
-def test_iam_and_api_key_lead_through_authentication(
-    finish: Finish, server: Any, prompts: str, monkeypatch: pytest.MonkeyPatch
+def test_iam_alone_leads_through_authentication(finish: Finish, server: Any, prompts: str) -> None:
+    done = finish("teacher_generation", bedrock(server, prompts, limit=1))
+    assert "Authentication.RegisterEventHandler" not in done.visits
+
+
+def test_an_api_key_alone_leads_through_authentication(
+    finish: Finish, bedrock_with_key: Any, prompts: str
 ) -> None:
-    iam = finish("teacher_generation", bedrock(server, prompts, limit=1), name="iam")
-    assert "Authentication.RegisterEventHandler" not in iam.visits
-    monkeypatch.setenv("AWS_BEARER_TOKEN_BEDROCK", "key-of-the-test")
-    key = finish("teacher_generation", bedrock(server, prompts, limit=2), name="key")
-    assert key.visits["Authentication.RegisterEventHandler"] == 1
-    assert server.headers[-1]["Authorization"] == "Bearer key-of-the-test"
+    done = finish("teacher_generation", bedrock(bedrock_with_key, prompts, limit=1))
+    assert done.visits["Authentication.RegisterEventHandler"] == 1
+    assert bedrock_with_key.asked[-1].headers["authorization"] == "Bearer bedrock-api-key-1"
+
+
+@pytest.mark.parametrize("key", ["", "sk-1"])
+def test_a_server_of_openais_protocol_is_asked_with_its_key_or_without_one(
+    finish: Finish, chat: Any, prompts: str, monkeypatch: pytest.MonkeyPatch, key: str
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", key)
+    chat.keys = frozenset({key} if key else ())
+    asked = {"kind": "openai", "model_id": "rehearsal", "endpoint_url": chat.url}
+    done = finish("teacher_generation", {"teacher": asked, "prompts": prompts})
+    assert done.outcome.outcome == "done"
+    assert ("Authentication.RegisterEventHandler" in done.visits) == bool(key)
+    assert {row["teacher"] for row in done.rows("teacher/outputs.jsonl")} == {"rehearsal"}
+    assert chat.bill.paid.total() == 24
 
 
 def test_neither_iam_nor_api_key_says_what_to_set(
@@ -335,8 +356,8 @@ def test_all_turns_are_asked_and_stay_in_the_training_row(
     path.write_text("".join(json.dumps({"messages": turns}) + "\n" for turns in (said, other, said)))
     server.reply = lambda prompt, attempt: replies.converse("int f(void);")
     done = finish("teacher_generation", bedrock(server, str(path)))
-    assert len(server.bodies) == 2
-    assert {json.dumps(body["messages"][-1]["content"]) for body in server.bodies} == {
+    assert len(server.asked) == 2
+    assert {json.dumps(asked.body["messages"][-1]["content"]) for asked in server.asked} == {
         json.dumps([{"text": turns[-1]["content"]}]) for turns in (said, other)
     }
     rows = done.rows("teacher/outputs.jsonl")
