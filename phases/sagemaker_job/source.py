@@ -52,7 +52,7 @@ LOOKING_ON = ("mermaidx", "starlette", "uvicorn")
 """What draws and shows for whoever looks on; a job does neither."""
 WHERE_WANTED = ("openai", "ray", "trustme")
 """What an extra brings for those who want it: a teacher behind OpenAI's protocol, preparation past one machine, a rehearsal by https."""
-IN_THE_IMAGE = ("bitsandbytes", "boto3", "peft", "safetensors", "torch", "transformers", "trl")
+IN_THE_IMAGE = ("bitsandbytes", "boto3", "packaging", "peft", "safetensors", "torch", "transformers", "trl")
 
 BESIDE = ("diagrams/*.mmd", "configs/**/*")
 """What lies beside the project's packages and belongs to them."""

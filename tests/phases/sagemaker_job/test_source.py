@@ -19,7 +19,8 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from phases.sagemaker_job import source
+from phases.sagemaker_job import source, versions
+from phases.sagemaker_job.config import SageMakerJobConfig
 from phases.sagemaker_job.environment import Layout, variables, write_input_config
 from phases.sagemaker_job.job import OWN, Code, JobRefused
 
@@ -181,6 +182,7 @@ def test_everything_that_is_imported_is_in_the_image_or_required_or_for_whoever_
     None
 ):
     own = (ROOT / "tests" / "versions" / "container.txt").read_text().splitlines()
+    own += versions.of_image(SageMakerJobConfig().image)
     there = {Requirement(line.partition("#")[0]).name for line in own if line and not line.startswith("#")}
     there = {
         canonicalize_name(name)
