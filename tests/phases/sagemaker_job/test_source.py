@@ -192,7 +192,6 @@ def test_everything_that_is_imported_is_in_the_image_or_required_or_for_whoever_
     there = {
         canonicalize_name(name)
         for name in (
-            *versions.of_image(SageMakerJobConfig().image),
             *source.LACKING,
             *source.IN_THE_IMAGE,
             *source.LOOKING_ON,
