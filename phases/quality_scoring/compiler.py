@@ -84,12 +84,12 @@ class Compiler:
 
         return available
 
-    def read(self, text: str, warnings: tuple[str, ...], limits: CompilerLimits) -> Compilation:
+    def read(self, text: str, warnings: tuple[str, ...], limits: CompilerLimits, *, follow: bool = False) -> Compilation:
         """Diagnostics of a guarded text (see `guard`). Never raises for what is in the text.
 
-        Raises OSError where the compiler cannot be started.
+        With `follow` the compiler goes on from the text to its flow of control; what it makes of it goes nowhere. Raises OSError where the compiler cannot be started.
         """
-        command = [self.cc1, "-quiet", "-fsyntax-only", *_LANGUAGE, *warnings, *_NO_FILES, "-nostdinc"]
+        command = [self.cc1, "-quiet", *(() if follow else ("-fsyntax-only",)), *_LANGUAGE, *warnings, *_NO_FILES, "-nostdinc"]
         for directory in self.include:
             command += ["-isystem", directory]
         command += ["-fdiagnostics-format=json", "-o", "/dev/null", "-"]

@@ -62,9 +62,9 @@ class Hints:
     strings: tuple[str, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Program:
-    """A module, the function in it, the names of its exports, and what it calls that is nowhere."""
+    """A module, the function in it, the names of its exports, and what it calls that is nowhere. Kept, so one is itself."""
 
     module: bytes
     signature: Signature
@@ -95,8 +95,10 @@ def find_toolchain() -> Toolchain | None:
 
 
 @lru_cache(maxsize=_MOST_KEPT)
-def compiled(code: str, name: str, config: BehaviourConfig) -> Program | Refusal:
+def compiled(code: str, name: str, config: BehaviourConfig, lent: str = "") -> Program | Refusal:
     """The program of a function in a text; kept by the text. `code` is as `extract` leaves it.
+
+    `lent` are declarations that stand before it and are not its own.
 
     Raises RuntimeError where no toolchain is installed: ask `find_toolchain` first.
     """
@@ -104,7 +106,7 @@ def compiled(code: str, name: str, config: BehaviourConfig) -> Program | Refusal
     if tools is None:
         raise RuntimeError("the extra `behaviour` is not installed: pip install 'fsm-pipelines[behaviour]'")
     try:
-        structure = Structure(code)
+        structure = Structure(f"{lent}\n{code}")
     except Unreadable as e:
         return Refusal(f"it cannot be read: {e}", fault=True)
     guarded = guard(code, lambda header: False)
@@ -113,6 +115,7 @@ def compiled(code: str, name: str, config: BehaviourConfig) -> Program | Refusal
         for line in _library().lines(structure, lambda header: False)
         if not ((tag := _TAGGED.match(line)) and re.search(rf"\bstruct\s+{tag[1]}\s*{{", guarded.text))
     )
+    before += "\n" + guard(lent, lambda header: False).text
     text = f"{before}\n# 1 \"code.c\"\n{guarded.text}\n"
     declared = Declarations(f"{before}\n{guarded.text}")
     if name not in declared.functions:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -38,10 +39,11 @@ def high(number: Number) -> int:
 
 @dataclass
 class Maker:
-    """Makes the values of one call after the other. `bounds`: (low, high) by the name of a parameter, where given."""
+    """Makes the values of one call after the other. `null` is the share of pointers that point to nothing."""
 
     rng: random.Random
     hints: Hints
+    null: float = _NULL
 
     def call(self, parameters: Named) -> dict[str, Value]:
         """The arguments of one call."""
@@ -51,6 +53,7 @@ class Maker:
     def _together(self, members: Named, depth: int) -> dict[str, Value]:
         """Values of what stands side by side: a buffer and its length fit."""
         made: dict[str, Value] = {}
+        alike: list[tuple[Shape, Value]] = []
         lengths = paired(members)
         sizes: dict[str, int] = {}
         for buffers_of, buffers in lengths.items():
@@ -62,10 +65,27 @@ class Maker:
             if name in sizes:
                 made[name] = sizes[name]
             elif name in owner and isinstance(shape, Pointer):
-                made[name] = self._pointer(shape, depth, sizes[owner[name]])
+                made[name] = self._like(shape, alike) or self._pointer(shape, depth, sizes[owner[name]])
             else:
-                made[name] = self.value(shape, depth)
+                made[name] = self._like(shape, alike) or self.value(shape, depth)
+            if isinstance(shape, (Pointer, Array, Structure)) and made[name]:
+                alike.append((shape, made[name]))
         return made
+
+    def _like(self, shape: Shape, alike: Sequence[tuple[Shape, Value]]) -> Value:
+        """The same again as something of the same shape beside it, or all but one number of it; None mostly."""
+        if isinstance(shape, Number) or self.rng.random() > 0.25:
+            return None
+        same = [v for s, v in alike if s == shape]
+        if not same:
+            return None
+        value = deepcopy(self.rng.choice(same))
+        if isinstance(value, list) and value and isinstance(value[0], int) and self.rng.random() < 0.5:
+            at = self.rng.randrange(len(value))
+            of = shape.to if isinstance(shape, Pointer) else shape.of if isinstance(shape, Array) else None
+            if isinstance(of, Number):
+                value[at] = _within(value[at] + self.rng.choice((-1, 1)), of)
+        return value
 
     def _size(self, length: Number, buffers: Sequence[Shape]) -> int:
         arrays = [b.count for b in buffers if isinstance(b, Array)]
@@ -93,7 +113,7 @@ class Maker:
                 return self._pointer(shape, depth, _SINGLE if shape.many else 1)
 
     def _pointer(self, shape: Pointer, depth: int, count: int) -> list[Value] | None:
-        if shape.to is None or (self.rng.random() < (_NULL if depth == 0 else 0.15)):
+        if shape.to is None or (self.rng.random() < self.null * (4 if depth else 1)):
             return None
         if shape.text:
             return self._text(count)

@@ -50,6 +50,11 @@ class Outcome:
     result: Value = None
     left: Mapping[str, Value] | None = None
 
+    @property
+    def key(self) -> str:
+        """The same for outcomes that are the same."""
+        return repr((self.result, self.left))
+
 
 @lru_cache(maxsize=1)
 def _engine() -> Any:

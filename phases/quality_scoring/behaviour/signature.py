@@ -112,6 +112,29 @@ class Declarations:
         """What stands there."""
         return self.source[node.start_byte : node.end_byte].decode("utf-8", "replace")
 
+    def types(self) -> Iterator[tuple[str, frozenset[str]]]:
+        """The declarations of types and macros at the top of the text, each with the names that it declares."""
+        for node in _outermost(self.root):
+            if node.type.startswith("preproc_") and (name := node.child_by_field_name("name")) is not None:
+                yield self.text(node), frozenset([self.text(name)])
+                continue
+            kind = node if node.type.endswith("_specifier") else node.child_by_field_name("type")
+            plain = node.type in ("type_definition", "struct_specifier", "union_specifier", "enum_specifier")
+            if plain and kind is not None:
+                named = [kind.child_by_field_name("name"), *map(_name, node.children_by_field_name("declarator"))]
+                names = {self.text(n) for n in named if n is not None}
+                yield self.text(node) + ("" if node.type == "type_definition" else ";"), frozenset(names | set(self._enumerators(kind)))
+
+    def type_names(self) -> frozenset[str]:
+        """All that `types` declare."""
+        return frozenset[str]().union(*(names for _, names in self.types()))
+
+    def _enumerators(self, specifier: Node) -> Iterator[str]:
+        body = specifier.child_by_field_name("body") if specifier.type == "enum_specifier" else None
+        for e in body.named_children if body is not None else ():
+            if e.type == "enumerator" and (name := e.child_by_field_name("name")) is not None:
+                yield self.text(name)
+
     def _take(self, node: Node) -> None:
         specifier = node.child_by_field_name("type")
         if node.type in ("struct_specifier", "union_specifier", "enum_specifier"):
@@ -355,8 +378,7 @@ def _outermost(root: Node) -> Iterator[Node]:
         for child in reversed(todo.pop().named_children):
             if child.type.startswith("preproc_") or child.type in ("linkage_specification", "declaration_list", "ERROR"):
                 todo.append(child)
-            else:
-                todo.append(child) if child.type == "translation_unit" else None
+            if child.type not in ("linkage_specification", "declaration_list", "ERROR"):
                 yield child
 
 
