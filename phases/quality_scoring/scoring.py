@@ -54,15 +54,18 @@ class Score:
 
     def as_dict(self) -> dict[str, Any]:
         """JSON values, in a fixed order."""
-        values = asdict(self)
-        values["reasons"] = [asdict(r) for r in self.reasons]
-        values["extra"] = dict(self.extra)
-        del values["behaviour"]
+        values = self.drawn_as_dict()
         if self.behaviour is not None:
             told = self.behaviour.as_dict()
             values["behaviour"] = told.pop("score")
             values["behaved"] = told
         return values
+
+    def drawn_as_dict(self) -> dict[str, Any]:
+        """The same without what is told beside the score."""
+        values = asdict(self)
+        del values["behaviour"]
+        return values | {"reasons": [asdict(r) for r in self.reasons], "extra": dict(self.extra)}
 
 
 @dataclass(slots=True)

@@ -49,6 +49,8 @@ LACKING = (
 them: `python -m tests.versions` holds it to that."""
 LOOKING_ON = ("mermaidx", "starlette", "uvicorn")
 """What draws and shows for whoever looks on; a job does neither."""
+OPTIONAL = ("wasmtime", "ziglang")
+"""What is used where it is installed: the extra `behaviour`. A job whose configuration wants it names it in its requirements."""
 IN_THE_IMAGE = ("bitsandbytes", "boto3", "peft", "safetensors", "torch", "transformers", "trl")
 
 BESIDE = ("diagrams/*.mmd", "configs/**/*")

@@ -8,6 +8,7 @@ from functools import lru_cache
 
 import structlog
 
+from fsm.errors import ConfigError
 from phases.quality_scoring import extract
 from phases.quality_scoring.asked import named
 from phases.quality_scoring.behaviour.compare import Behaviour, NotComparable, call_of, compare, identity
@@ -23,8 +24,8 @@ NEXT = "pip install 'fsm-pipelines[behaviour]' (a compiler, 400 MB)"
 _KEPT = 4096
 
 
-class SandboxMissing(Exception):
-    """Behaviour has a weight in the score, and there is nothing to run code in."""
+class SandboxMissing(ConfigError):
+    """The configuration has something decided by what code does, and there is nothing to run it in."""
 
 
 def available(config: BehaviourConfig) -> bool:
