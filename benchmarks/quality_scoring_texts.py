@@ -112,10 +112,11 @@ def _download() -> None:
 
 def versions() -> dict[str, str]:
     """The upstream version of each package that was fetched."""
-    return {package: _archive(package).name.split("_")[1].partition(".orig")[0] for package in PACKAGES}
+    return {package: archive(package).name.split("_")[1].partition(".orig")[0] for package in PACKAGES}
 
 
-def _archive(package: str) -> Path:
+def archive(package: str) -> Path:
+    """The archive of a package that was fetched. Raises SystemExit where there is none."""
     archives = sorted(_WHERE.glob(f"{package}_*.orig.tar.[gx]z"))
     if not archives:
         raise SystemExit(f"apt brought no archive of {package}. See what it says above.")
@@ -124,12 +125,12 @@ def _archive(package: str) -> Path:
 
 def _files(package: str) -> list[Text]:
     found = []
-    with tarfile.open(_archive(package)) as archive:
-        for member in sorted(archive.getmembers(), key=lambda m: m.name):
+    with tarfile.open(archive(package)) as packed:
+        for member in sorted(packed.getmembers(), key=lambda m: m.name):
             if (
                 member.isfile()
                 and member.name.endswith(".c")
-                and (file := archive.extractfile(member)) is not None
+                and (file := packed.extractfile(member)) is not None
             ):
                 path = Path(member.name)
                 name = "/".join((package, *path.parts[1:]))

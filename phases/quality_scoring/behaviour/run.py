@@ -103,9 +103,10 @@ class Instance:
         except (KeyError, AttributeError, *self._traps) as e:
             raise Unrunnable(f"it does not begin: {str(e).splitlines()[0]}") from None
         self.base = (heap + 15) & ~15
-        self._size = self._memory.data_len(self.store)
+        self._size, self._used = self._memory.data_len(self.store), 0
         if self.base + 2 * _ARENA > self._size:
             raise Unrunnable("its own data fill the memory")
+        ctypes.memset(self._address() + self.base, fill, _ARENA)
         begins = self.base + _ARENA
         for name, value in (("sandbox_heap", begins), ("sandbox_heap_end", self._size - _PAGE)):
             self._memory.write(self.store, value.to_bytes(8, "little"), exports[name].value(self.store))
@@ -136,6 +137,8 @@ class Instance:
             return Outcome(failure="its arguments are too large")
         before = bytes(stretch.content)
         memory = self._address()
+        ctypes.memset(memory + self.base, self.fill, self._used)  # what the calls before left there
+        self._used = len(before)
         ctypes.memset(memory + STACK - _FRESH, self.fill, _FRESH)
         ctypes.memmove(memory + self.base, before, len(before))
         self.store.set_fuel(fuel)
