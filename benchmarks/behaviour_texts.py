@@ -109,7 +109,9 @@ def mutants(function: Function, seed: int = 0) -> Iterator[Mutant]:
     """All changes of the function, each in one place, in a seeded order that takes the kinds in turn."""
     source = function.text.encode()
     root = Parser(_C).parse(source).root_node
-    body = next((n for n in _inside(root) if n.type == "function_definition" and _named(n) == function.name), None)
+    body = next(
+        (n for n in _inside(root) if n.type == "function_definition" and _named(n) == function.name), None
+    )
     kinds: dict[str, list[Mutant]] = {"operator": [], "constant": [], "condition": [], "off by one": []}
     for node in _inside(body.child_by_field_name("body")) if body is not None else ():  # type: ignore[arg-type]
         for kind, start, end, instead in _changes(node):
@@ -135,14 +137,23 @@ def _changes(node: Node) -> Iterator[tuple[str, int, int, str]]:
             yield "operator", operator.start_byte, operator.end_byte, _OTHER[text]
         if operator is not None and text in _OFF_BY_ONE:
             yield "off by one", operator.start_byte, operator.end_byte, _OFF_BY_ONE[text]
-    elif node.type == "number_literal" and node.text and (match := re.fullmatch(r"(0[xX][0-9a-fA-F]+|\d+)([uUlL]*)", node.text.decode())):
+    elif (
+        node.type == "number_literal"
+        and node.text
+        and (match := re.fullmatch(r"(0[xX][0-9a-fA-F]+|\d+)([uUlL]*)", node.text.decode()))
+    ):
         digits = match[1]
         value = int(digits, 8 if digits[0] == "0" and digits.isdigit() else 0)
         yield "constant", node.start_byte, node.end_byte, f"{value + 1}{match[2]}"
     elif node.type in ("if_statement", "while_statement", "conditional_expression"):
         condition = node.child_by_field_name("condition")
         if condition is not None and condition.text:
-            yield "condition", condition.start_byte, condition.end_byte, f"(!({condition.text.decode('utf-8', 'replace')}))"
+            yield (
+                "condition",
+                condition.start_byte,
+                condition.end_byte,
+                f"(!({condition.text.decode('utf-8', 'replace')}))",
+            )
 
 
 def _inside(node: Node) -> Iterator[Node]:

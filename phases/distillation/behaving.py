@@ -49,7 +49,9 @@ def references(ctx: Context, prompts: Sequence[str]) -> list[str | None]:
     from phases.teacher_generation.teachers import make_teacher
 
     given = {r["digest"]: r["answer"] for r in _rows(ctx, REFERENCES)}
-    learned = {digest(before_answer(r)): r["messages"][-1]["content"] for r in _rows(ctx, "distillation/seen.jsonl")}
+    learned = {
+        digest(before_answer(r)): r["messages"][-1]["content"] for r in _rows(ctx, "distillation/seen.jsonl")
+    }
     corrected = {r["digest"]: r["answer"] for r in _rows(ctx, "distillation/answers.jsonl")}
     known = learned | corrected | given
     section = loading.section(ctx, "teacher_generation")
@@ -80,7 +82,11 @@ def rows(prompts: Iterable[str], scores: Iterable[Score]) -> list[dict[str, Any]
         kept.append(
             {"prompt": prompt, "behaviour": None, "reason": "no reference to compare with"}
             if told is None
-            else {"prompt": prompt, "behaviour": told.score, **{k: v for k, v in told.as_dict().items() if k != "score"}}
+            else {
+                "prompt": prompt,
+                "behaviour": told.score,
+                **{k: v for k, v in told.as_dict().items() if k != "score"},
+            }
         )
     return kept
 

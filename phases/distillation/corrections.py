@@ -59,7 +59,9 @@ def gate(found: Poor, answer: str, overall: float, syntax: float, compiles_at: f
 def behaves(found: Poor, behaviour: Behaviour, least: float) -> Refused | None:
     """Why a correction is not to be learned from for what it does; None when it does what it should, or nobody can tell."""
     if behaviour.score is not None and behaviour.score < least:
-        return Refused(found.prompt, f"the correction behaves wrongly ({behaviour.score:.2f}): {behaviour.reason}")
+        return Refused(
+            found.prompt, f"the correction behaves wrongly ({behaviour.score:.2f}): {behaviour.reason}"
+        )
     failed = [note for line, note in behaviour.findings if line is None and behaviour.inputs]
     if behaviour.score is None and failed:
         return Refused(found.prompt, f"the correction does not bear its inputs: {failed[0]}")

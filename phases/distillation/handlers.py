@@ -291,7 +291,9 @@ def _deciding(ctx: Context, on: str) -> float:
         return float(ctx.data["average"][on])
     found = ctx.data["behaviour"]["held_out"]
     if found is None:
-        ctx.log.warning("no answer to the frozen set could be compared with a reference: its behaviour counts as 0")
+        ctx.log.warning(
+            "no answer to the frozen set could be compared with a reference: its behaviour counts as 0"
+        )
     return float(found or 0.0)
 
 

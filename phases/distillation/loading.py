@@ -77,7 +77,9 @@ def given_answers(ctx: Context) -> list[dict[str, str]]:
 
     found: dict[str, str] = {}
     for file in (ctx.config.eval_file, ctx.config.held_out_file):
-        for row in data.read_jsonl(jobs.require(ctx, file, purpose="to judge the student by")) if file else ():
+        for row in (
+            data.read_jsonl(jobs.require(ctx, file, purpose="to judge the student by")) if file else ()
+        ):
             said = row.get("messages") or [{}]
             if said[-1].get("role") == "assistant":
                 found[digest(before_answer(row))] = said[-1]["content"]

@@ -71,7 +71,10 @@ def kept(epochs: Sequence[Mapping[str, Any]], by: str) -> int:
     """The epoch whose adapter is the model: the last one, or the first that none is better than on the frozen set."""
     if by == "last":
         return int(epochs[-1]["epoch"])
-    told = [e["behaviour"]["held_out"]["behaviour"] if by == "behaviour" else e["held_out"]["overall"] for e in epochs]
+    told = [
+        e["behaviour"]["held_out"]["behaviour"] if by == "behaviour" else e["held_out"]["overall"]
+        for e in epochs
+    ]
     best = max(range(len(epochs)), key=lambda i: (told[i]["mean"], -i))
     return int(epochs[best]["epoch"])
 

@@ -23,7 +23,9 @@ def try_sandbox(item: Scoring) -> str:
         item.behaviour = Behaviour(None, "not measured: there is no sandbox here to run code in")
         return "Sandbox not found"
     if not item.structure.substance or item.astray:
-        why = "another question's answer" if item.structure.substance else "there is no code that does anything"
+        why = (
+            "another question's answer" if item.structure.substance else "there is no code that does anything"
+        )
         item.behaviour = Behaviour(item.config.behaviour.trap, why)
         return "Nothing to run"
     return "Sandbox available"
@@ -100,4 +102,6 @@ def _give(item: Scoring, rule: str) -> None:
     """Into the score where it has a weight; else it is told beside it."""
     assert item.behaviour is not None
     if item.config.weights.get("behaviour") and item.behaviour.score is not None:
-        item.give(rule, item.behaviour.score, item.behaviour.reason or f"agrees on {item.behaviour.inputs} inputs")
+        item.give(
+            rule, item.behaviour.score, item.behaviour.reason or f"agrees on {item.behaviour.inputs} inputs"
+        )

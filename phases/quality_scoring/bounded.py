@@ -50,7 +50,14 @@ def empty_directory() -> str:
     return path
 
 
-def run(command: Sequence[str], text: bytes, limits: CompilerLimits, *, makes: bool = False, files: Sequence[int] = ()) -> Ended:
+def run(
+    command: Sequence[str],
+    text: bytes,
+    limits: CompilerLimits,
+    *,
+    makes: bool = False,
+    files: Sequence[int] = (),
+) -> Ended:
     """Feed the text to the command, within the limits. `makes` has stdout read as well; `files` are open in there.
 
     Raises OSError where the command cannot be started.
@@ -123,7 +130,13 @@ def _feed(
     assert process.stderr is not None
     left = memoryview(text)
     messages, made = bytearray(), bytearray()
-    bounds = {process.stderr: (messages, limits.output_kb << 10, f"its diagnostics are longer than {limits.output_kb} KiB")}
+    bounds = {
+        process.stderr: (
+            messages,
+            limits.output_kb << 10,
+            f"its diagnostics are longer than {limits.output_kb} KiB",
+        )
+    }
     if process.stdout is not None:
         bounds[process.stdout] = (made, _MOST_MADE, f"what it makes is longer than {_MOST_MADE >> 10} KiB")
     os.set_blocking(process.stdin.fileno(), False)

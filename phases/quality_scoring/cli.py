@@ -124,7 +124,11 @@ def _show(name: str, result: Score) -> None:
 def _behaved(found: Behaviour) -> Iterator[str]:
     """What the code does, in lines."""
     shown = "not measured" if found.score is None else f"{found.score:.2f}"
-    agreed = f"; {found.agreeing} of {found.inputs} inputs agree" if found.score is not None and found.inputs else ""
+    agreed = (
+        f"; {found.agreeing} of {found.inputs} inputs agree"
+        if found.score is not None and found.inputs
+        else ""
+    )
     yield f"behaviour {shown}{agreed}{': ' + found.reason if found.reason else ''}"
     if found.first is not None:
         yield f"  {found.first.input}"

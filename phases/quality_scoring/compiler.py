@@ -84,12 +84,22 @@ class Compiler:
 
         return available
 
-    def read(self, text: str, warnings: tuple[str, ...], limits: CompilerLimits, *, follow: bool = False) -> Compilation:
+    def read(
+        self, text: str, warnings: tuple[str, ...], limits: CompilerLimits, *, follow: bool = False
+    ) -> Compilation:
         """Diagnostics of a guarded text (see `guard`). Never raises for what is in the text.
 
         With `follow` the compiler goes on from the text to its flow of control; what it makes of it goes nowhere. Raises OSError where the compiler cannot be started.
         """
-        command = [self.cc1, "-quiet", *(() if follow else ("-fsyntax-only",)), *_LANGUAGE, *warnings, *_NO_FILES, "-nostdinc"]
+        command = [
+            self.cc1,
+            "-quiet",
+            *(() if follow else ("-fsyntax-only",)),
+            *_LANGUAGE,
+            *warnings,
+            *_NO_FILES,
+            "-nostdinc",
+        ]
         for directory in self.include:
             command += ["-isystem", directory]
         command += ["-fdiagnostics-format=json", "-o", "/dev/null", "-"]
@@ -110,7 +120,12 @@ def find_compiler(command: str) -> Compiler | None:
     if path is None or not (hasattr(resource, "prlimit") and hasattr(os, "pidfd_open")):
         return None
     ask: Callable[..., subprocess.CompletedProcess[str]] = lambda *args: subprocess.run(  # noqa: E731
-        [path, *args], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30, env=bounded.ENVIRONMENT
+        [path, *args],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        env=bounded.ENVIRONMENT,
     )
     try:
         cc1 = ask("-print-prog-name=cc1").stdout.strip()

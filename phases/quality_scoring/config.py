@@ -172,20 +172,27 @@ class BehaviourConfig(_Section):
     """BehaviourCheck (added): what the code does, beside that of a reference."""
 
     use: Literal["wasm", "none"] = Field(
-        default="wasm", description="wasm takes the extra `behaviour`; where it is not installed nothing is measured."
+        default="wasm",
+        description="wasm takes the extra `behaviour`; where it is not installed nothing is measured.",
     )
     inputs: int = Field(default=96, ge=1, le=10**5, description="Made from the signature, for each function.")
     calls: int = Field(
         default=8, ge=1, le=10**4, description="So many follow each other before everything begins anew."
     )
     least: int = Field(
-        default=4, ge=1, le=10**5, description="With fewer inputs that the reference bears nothing is compared."
+        default=4,
+        ge=1,
+        le=10**5,
+        description="With fewer inputs that the reference bears nothing is compared.",
     )
     enough: int = Field(
         default=2, ge=1, le=10**5, description="Fewer distinct results of the reference: a weak test."
     )
     fuel: int = Field(
-        default=1_000_000, ge=1000, le=10**12, description="Instructions of one call of the reference; others get ten times as many."
+        default=1_000_000,
+        ge=1000,
+        le=10**12,
+        description="Instructions of one call of the reference; others get ten times as many.",
     )
     memory_mb: int = Field(default=4, ge=2, le=1024, description="Of one instance, in MiB.")
     tolerance: float = Field(default=1e-6, ge=0, le=1, description="Floats may differ by so much of them.")
@@ -202,7 +209,14 @@ class BehaviourConfig(_Section):
         description="GCC following the flow (-fanalyzer), where there is no reference.",
     )
     flow: tuple[str, ...] = Field(
-        default=("-Wall", "-Wextra", "-Wmaybe-uninitialized", "-Wno-unused-function", "-Wno-unused-parameter", "-Wno-unknown-pragmas"),
+        default=(
+            "-Wall",
+            "-Wextra",
+            "-Wmaybe-uninitialized",
+            "-Wno-unused-function",
+            "-Wno-unused-parameter",
+            "-Wno-unknown-pragmas",
+        ),
         description="-W flags of that.",
     )
 

@@ -91,7 +91,9 @@ class Scoring:
 
     def __post_init__(self) -> None:
         """What it does is asked for by a reference, or by a weight."""
-        self.behaves = self.behaves or self.reference is not None or bool(self.config.weights.get("behaviour"))
+        self.behaves = (
+            self.behaves or self.reference is not None or bool(self.config.weights.get("behaviour"))
+        )
 
     @property
     def reference_code(self) -> str:

@@ -7,6 +7,7 @@ import random
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from typing import Any
 
 from phases.quality_scoring.behaviour.compile import Hints, Program
@@ -73,7 +74,8 @@ def compare(answer: Program, reference: Program, config: BehaviourConfig) -> Beh
     if ours.result is None and not any(_holds_pointer(shape) for _, shape in matched.parameters):
         raise NotComparable("it returns nothing and is given no pointer, so there is nothing to look at")
     hints = Hints(
-        _mixed(reference.hints.numbers, answer.hints.numbers), _mixed(reference.hints.strings, answer.hints.strings)
+        _mixed(reference.hints.numbers, answer.hints.numbers),
+        _mixed(reference.hints.strings, answer.hints.strings),
     )
     maker = Maker(random.Random(f"behaviour {config.seed}"), hints)
     pair = _Pair(answer, reference, matched, config)
@@ -90,13 +92,17 @@ def match(answer: Layout, reference: Layout) -> _Matched:
         raise NotComparable(f"it takes {len(others)} parameters, the reference {len(mine)}")
     if set(mine) == set(others):
         pairs = {name: name for name in mine}
-    elif len(mine) < 2 or all(_fits(answer.parameters[b][1], reference.parameters[a][1]) for a, b in zip(mine, others, strict=True)):
+    elif len(mine) < 2 or all(
+        _fits(answer.parameters[b][1], reference.parameters[a][1]) for a, b in zip(mine, others, strict=True)
+    ):
         pairs = dict(zip(mine, others, strict=True))
     else:
         pairs = _by_kind(mine, others, answer, reference)
     shapes = []
     for name in mine:
-        shapes.append((name, _meet(reference.parameters[name][1], answer.parameters[pairs[name]][1], f"`{name}`")))
+        shapes.append(
+            (name, _meet(reference.parameters[name][1], answer.parameters[pairs[name]][1], f"`{name}`"))
+        )
     if (answer.result is None) != (reference.result is None):
         raise NotComparable("one returns a value, the other does not")
     if answer.result is not None and reference.result is not None:
@@ -148,7 +154,9 @@ def _meet(mine: Shape, other: Shape, what: str) -> Shape:
 
 
 def _holds_pointer(shape: Shape) -> bool:
-    return isinstance(shape, Pointer) or (isinstance(shape, Structure) and any(_holds_pointer(s) for _, _, s in shape.fields))
+    return isinstance(shape, Pointer) or (
+        isinstance(shape, Structure) and any(_holds_pointer(s) for _, _, s in shape.fields)
+    )
 
 
 def _mixed(one: Sequence[Any], other: Sequence[Any]) -> tuple[Any, ...]:
@@ -174,7 +182,9 @@ def call_of(name: str, values: Mapping[str, Value]) -> str:
 class _Side:
     """One of two functions, as it is called: once with each fill, and begun anew when something went wrong."""
 
-    def __init__(self, program: Program, names: Mapping[str, str], fuel: int, config: BehaviourConfig) -> None:
+    def __init__(
+        self, program: Program, names: Mapping[str, str], fuel: int, config: BehaviourConfig
+    ) -> None:
         self.program, self.names, self.fuel, self.config = program, names, fuel, config
         self.instances: list[Instance] = []
         self.labels = {theirs: ours for ours, theirs in names.items()}
@@ -191,7 +201,9 @@ class _Side:
         given = {self.names[name]: value for name, value in values.items()}
         first, second = (i.call(self.layout, given, self.labels, self.fuel) for i in self.instances)
         if not (first.failure or second.failure) and not _same(first, second, 0.0, self.layout.result):
-            first = Outcome(failure="it reads what nobody wrote: its result depends on what memory held before")
+            first = Outcome(
+                failure="it reads what nobody wrote: its result depends on what memory held before"
+            )
         elif second.failure and not first.failure:
             first = second
         if first.failure:
@@ -200,7 +212,9 @@ class _Side:
 
 
 class _Pair:
-    def __init__(self, answer: Program, reference: Program, matched: _Matched, config: BehaviourConfig) -> None:
+    def __init__(
+        self, answer: Program, reference: Program, matched: _Matched, config: BehaviourConfig
+    ) -> None:
         self.matched, self.config = matched, config
         self.state = answer.signature.state or reference.signature.state
         self.name = reference.signature.name
@@ -275,7 +289,7 @@ class _Pair:
 
 
 def _mapped(share: float, levels: Sequence[tuple[float, float]]) -> float:
-    for (x, y), (x2, y2) in zip(levels, levels[1:], strict=False):
+    for (x, y), (x2, y2) in pairwise(levels):
         if share <= x2:
             return round(y + (y2 - y) * (share - x) / (x2 - x), 4) if x2 > x else y2
     return levels[-1][1]
@@ -295,7 +309,9 @@ def _alike(one: Value, other: Value, tolerance: float) -> bool:
     if isinstance(one, Mapping) and isinstance(other, Mapping):
         return one.keys() == other.keys() and all(_alike(v, other[k], tolerance) for k, v in one.items())
     if isinstance(one, list) and isinstance(other, list):
-        return one == other or (len(one) == len(other) and all(map(_alike, one, other, [tolerance] * len(one))))
+        return one == other or (
+            len(one) == len(other) and all(map(_alike, one, other, [tolerance] * len(one)))
+        )
     return bool(one == other)
 
 

@@ -23,7 +23,9 @@ from phases.quality_scoring.heaps import Unreadable
 from phases.quality_scoring.prelude import Prelude, read_prelude
 from phases.quality_scoring.structure import Structure
 
-STACK = 1 << 17  # bytes; it lies at the beginning of memory, so that a stack without end leaves memory, and traps
+STACK = (
+    1 << 17
+)  # bytes; it lies at the beginning of memory, so that a stack without end leaves memory, and traps
 
 # Locals lie in memory at -O0, where the host can see to it what is in them before anything is written.
 _COMPILE = (
@@ -116,7 +118,7 @@ def compiled(code: str, name: str, config: BehaviourConfig, lent: str = "") -> P
         if not ((tag := _TAGGED.match(line)) and re.search(rf"\bstruct\s+{tag[1]}\s*{{", guarded.text))
     )
     before += "\n" + guard(lent, lambda header: False).text
-    text = f"{before}\n# 1 \"code.c\"\n{guarded.text}\n"
+    text = f'{before}\n# 1 "code.c"\n{guarded.text}\n'
     declared = Declarations(f"{before}\n{guarded.text}")
     if name not in declared.functions:
         return Refusal(f"it does not define `{name}`", fault=True)
@@ -128,7 +130,9 @@ def compiled(code: str, name: str, config: BehaviourConfig, lent: str = "") -> P
         return _unless_broken(tools, text, config, Refusal(f"`{name}`: {e}", fault=False))
     made = _object(tools, text + caller, config.compiler)
     if isinstance(made, Refusal):
-        return _unless_broken(tools, text, config, Refusal(f"`{name}` cannot be called from outside", fault=False), made)
+        return _unless_broken(
+            tools, text, config, Refusal(f"`{name}` cannot be called from outside", fault=False), made
+        )
     module, said = _linked(tools, made, mark, config.compiler)
     if not module:
         return Refusal(f"it cannot be linked: {said}", fault=False)
@@ -193,7 +197,17 @@ def _library_object(tools: Toolchain, limits: CompilerLimits) -> bytes:
 
 
 def _object(tools: Toolchain, text: str, limits: CompilerLimits, *, trapping: bool = True) -> bytes | Refusal:
-    command = [tools.program, "-cc1", *_COMPILE, *(_TRAPPING if trapping else ()), "-main-file-name", "code.c", "-o", "-", "-"]
+    command = [
+        tools.program,
+        "-cc1",
+        *_COMPILE,
+        *(_TRAPPING if trapping else ()),
+        "-main-file-name",
+        "code.c",
+        "-o",
+        "-",
+        "-",
+    ]
     ended = bounded.run(command, text.encode("utf-8", "replace"), limits, makes=True)
     if ended.failure:
         return Refusal(f"the compiler could not read it: {ended.failure}", fault=True)
@@ -229,4 +243,3 @@ def _in_memory(content: bytes) -> int:
     with os.fdopen(os.dup(fd), "wb") as file:
         file.write(content)
     return fd
-

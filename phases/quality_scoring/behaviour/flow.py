@@ -28,7 +28,7 @@ def flow_warnings(
         for d in found.diagnostics
         if d.kind == "warning"
     }
-    told: list[tuple[int | None, str]] = list(sorted(warned))
+    told: list[tuple[int | None, str]] = sorted(warned)
     if found.failure:
         told.append((None, f"GCC followed the flow no further: {found.failure}"))
     return tuple(told)

@@ -19,7 +19,10 @@ Value = Any
 Named = Sequence[tuple[str, Shape]]
 """Parameters, or the members of a structure."""
 
-_LENGTH = re.compile(r"(?:^|_)(?:n|num|len|length|size|sz|count|cnt|cap|capacity|entries|bytes|samples|elements|items)(?:_|$|\d)", re.IGNORECASE)
+_LENGTH = re.compile(
+    r"(?:^|_)(?:n|num|len|length|size|sz|count|cnt|cap|capacity|entries|bytes|samples|elements|items)(?:_|$|\d)",
+    re.IGNORECASE,
+)
 _SIZES = (0, 1, 2, 3, 4, 5, 7, 8, 12, 16, 33, 64)
 _SINGLE = 64  # elements behind a pointer that comes without a length
 _MOST_BYTES = 16_384  # of one buffer
@@ -108,7 +111,11 @@ class Maker:
             case Structure():
                 return self._together([(name, inner) for name, _, inner in shape.fields], depth)
             case Array():
-                return self._text(shape.count) if _is_text(shape.of) else self._several(shape.of, shape.count, depth)
+                return (
+                    self._text(shape.count)
+                    if _is_text(shape.of)
+                    else self._several(shape.of, shape.count, depth)
+                )
             case Pointer():
                 return self._pointer(shape, depth, _SINGLE if shape.many else 1)
 
@@ -172,14 +179,18 @@ class Maker:
         if kind < 0.30:
             value = rng.randint(max(least, -4), 16)
         elif kind < 0.55 and self.hints.numbers:
-            value = rng.choice(self.hints.numbers) * rng.choice((1, 1, 1, 1, -1, 2)) + rng.choice((-1, 0, 0, 1))
+            value = rng.choice(self.hints.numbers) * rng.choice((1, 1, 1, 1, -1, 2)) + rng.choice(
+                (-1, 0, 0, 1)
+            )
         elif kind < 0.70 and self.seen:
             value = rng.choice(self.seen) + rng.choice((-1, 0, 0, 1, 7))
         elif kind < 0.82:
             power = 1 << rng.randrange(8 * shape.size)
             value = rng.choice((least, most, most - 1, 0, power, power - 1))
         else:
-            value = rng.getrandbits(rng.randint(1, 8 * shape.size - shape.signed)) * (rng.choice((1, -1)) if shape.signed else 1)
+            value = rng.getrandbits(rng.randint(1, 8 * shape.size - shape.signed)) * (
+                rng.choice((1, -1)) if shape.signed else 1
+            )
         value = _within(value, shape)
         self.seen.append(value)
         return value
@@ -202,14 +213,20 @@ def paired(members: Named) -> Mapping[str, list[str]]:
     for at, (name, shape) in enumerate(members):
         if _is_buffer(shape):
             open_ones.append((name, shape))
-        elif isinstance(shape, Number) and not (shape.real or shape.boolean or shape.values) and _LENGTH.search(name):
+        elif (
+            isinstance(shape, Number)
+            and not (shape.real or shape.boolean or shape.values)
+            and _LENGTH.search(name)
+        ):
             if open_ones:
                 nearest = open_ones[-1][0]
                 many = [n for n, s in open_ones if n == nearest or not isinstance(s, Pointer) or s.many]
                 found[name] = [n for n in many if type(dict(members)[n]) is type(dict(members)[nearest])]
                 open_ones = []
-            elif at + 1 < len(members) and _is_buffer(members[at + 1][1]) and not any(
-                _LENGTH.search(later) for later, s in members[at + 2 :] if isinstance(s, Number)
+            elif (
+                at + 1 < len(members)
+                and _is_buffer(members[at + 1][1])
+                and not any(_LENGTH.search(later) for later, s in members[at + 2 :] if isinstance(s, Number))
             ):
                 found[name] = [members[at + 1][0]]
     return found
@@ -219,7 +236,9 @@ def narrowed(one: Number, other: Number) -> Number:
     """A number whose values both can hold."""
     smaller = one if high(one) <= high(other) else other
     if smaller.signed and not (one.signed and other.signed):
-        smaller = replace(smaller, signed=0)  # half of its range is left out, which costs less than a wrong one
+        smaller = replace(
+            smaller, signed=0
+        )  # half of its range is left out, which costs less than a wrong one
     return replace(smaller, values=one.values or other.values)
 
 

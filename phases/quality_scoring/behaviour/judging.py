@@ -36,7 +36,9 @@ def available(config: BehaviourConfig) -> bool:
 def require(config: BehaviourConfig, why: str) -> None:
     """Raises SandboxMissing where there is no sandbox, and `why` it is needed."""
     if not available(config):
-        off = "quality_scoring.behaviour.use is none" if config.use == "none" else "the extra is not installed"
+        off = (
+            "quality_scoring.behaviour.use is none" if config.use == "none" else "the extra is not installed"
+        )
         raise SandboxMissing(f"{why}, and nothing can run code here: {off}. Next: {NEXT}, or do without.")
 
 

@@ -78,7 +78,9 @@ def _module(code: bytes) -> Any:
     except wasmtime.WasmtimeError as e:
         raise Unrunnable(f"it is no module: {str(e).splitlines()[0]}") from None
     if wanted := [i.name for i in module.imports]:
-        raise Unrunnable(f"it asks for {', '.join(map(str, wanted[:3]))} from outside, and there is no outside")
+        raise Unrunnable(
+            f"it asks for {', '.join(map(str, wanted[:3]))} from outside, and there is no outside"
+        )
     return module
 
 
@@ -91,7 +93,9 @@ class Instance:
 
         self.program, self.fill, self._traps = program, fill, (wasmtime.Trap, wasmtime.WasmtimeError)
         self.store = wasmtime.Store(_engine())
-        self.store.set_limits(memory_size=memory_mb << 20, instances=1, memories=1, tables=4, table_elements=10_000)
+        self.store.set_limits(
+            memory_size=memory_mb << 20, instances=1, memories=1, tables=4, table_elements=10_000
+        )
         self.store.set_fuel(1_000_000)
         try:
             instance = wasmtime.Instance(self.store, _module(program.module), [])
@@ -120,13 +124,17 @@ class Instance:
         """The signature with the numbers that the compiler filled in."""
         found = self.program.signature
         count = len(found.table)
-        numbers = struct.unpack(f"<{count}q", self._memory.read(self.store, self._table, self._table + 8 * count))
+        numbers = struct.unpack(
+            f"<{count}q", self._memory.read(self.store, self._table, self._table + 8 * count)
+        )
         parameters = {p.name: (numbers[p.offset], resolved(p.shape, numbers)) for p in found.parameters}
         result = None if found.result is None else resolved(found.result, numbers)
         size = numbers[found.size] if found.parameters else 1
         return Layout(parameters, result, size, numbers[found.result_size] if result else 1)
 
-    def call(self, layout: Layout, values: Mapping[str, Value], labels: Mapping[str, str], fuel: int) -> Outcome:
+    def call(
+        self, layout: Layout, values: Mapping[str, Value], labels: Mapping[str, str], fuel: int
+    ) -> Outcome:
         """Call with the values, by the names of the parameters. `labels` are what things are called in the outcome."""
         stretch = Stretch(self.base, self.fill)
         at, gives = stretch.room(layout.size), stretch.room(layout.result_size)

@@ -121,9 +121,15 @@ class Declarations:
             kind = node if node.type.endswith("_specifier") else node.child_by_field_name("type")
             plain = node.type in ("type_definition", "struct_specifier", "union_specifier", "enum_specifier")
             if plain and kind is not None:
-                named = [kind.child_by_field_name("name"), *map(_name, node.children_by_field_name("declarator"))]
+                named = [
+                    kind.child_by_field_name("name"),
+                    *map(_name, node.children_by_field_name("declarator")),
+                ]
                 names = {self.text(n) for n in named if n is not None}
-                yield self.text(node) + ("" if node.type == "type_definition" else ";"), frozenset(names | set(self._enumerators(kind)))
+                yield (
+                    self.text(node) + ("" if node.type == "type_definition" else ";"),
+                    frozenset(names | set(self._enumerators(kind))),
+                )
 
     def type_names(self) -> frozenset[str]:
         """All that `types` declare."""
@@ -156,7 +162,11 @@ class Declarations:
                 self.state = self.state or self._keeps(node)
 
     def _keeps(self, declaration: Node) -> bool:
-        words = {self.text(c) for c in declaration.children if c.type in ("type_qualifier", "storage_class_specifier")}
+        words = {
+            self.text(c)
+            for c in declaration.children
+            if c.type in ("type_qualifier", "storage_class_specifier")
+        }
         return "const" not in words and "typedef" not in words and "extern" not in words
 
     def _record(self, specifier: Node) -> None:
@@ -166,7 +176,10 @@ class Declarations:
         if name is not None:
             self.records[f"{specifier.type} {self.text(name)}"] = specifier
         for member in body.named_children:
-            if member.type == "field_declaration" and (inner := member.child_by_field_name("type")) is not None:
+            if (
+                member.type == "field_declaration"
+                and (inner := member.child_by_field_name("type")) is not None
+            ):
                 self._record(inner)
 
 
@@ -176,10 +189,17 @@ def resolved(shape: Shape, table: Sequence[int]) -> Shape:
         case Number():
             values = tuple(table[i] for i in shape.values)
             return Number(
-                table[shape.size], table[shape.signed], table[shape.real], table[shape.boolean], values, shape.character
+                table[shape.size],
+                table[shape.signed],
+                table[shape.real],
+                table[shape.boolean],
+                values,
+                shape.character,
             )
         case Structure():
-            return Structure(tuple((name, table[at], resolved(inner, table)) for name, at, inner in shape.fields))
+            return Structure(
+                tuple((name, table[at], resolved(inner, table)) for name, at, inner in shape.fields)
+            )
         case Array():
             return Array(table[shape.count], table[shape.size], resolved(shape.of, table))
         case Pointer():
@@ -260,9 +280,7 @@ class _Shapes:
             return self._pointer(specifier, layers[:-1], lvalue, depth, parameter)
         return self._layered(specifier, layers, lvalue, depth, parameter or member)
 
-    def _layered(
-        self, specifier: Node, layers: list[Node], lvalue: str, depth: int, name: str = ""
-    ) -> Shape:
+    def _layered(self, specifier: Node, layers: list[Node], lvalue: str, depth: int, name: str = "") -> Shape:
         """`layers` are the declarators around the name, the outermost of the text first: the last is nearest the name."""
         if len(self.table) > _MOST_NUMBERS:
             raise NotCallable("its parameters hold thousands of members")
@@ -308,7 +326,9 @@ class _Shapes:
             return self._nothing(f"`{self.declared.text(specifier).strip()}` is declared nowhere")
         fields: list[tuple[str, int, Shape]] = []
         for member in body.named_children:
-            if member.type != "field_declaration" or any(c.type == "bitfield_clause" for c in member.children):
+            if member.type != "field_declaration" or any(
+                c.type == "bitfield_clause" for c in member.children
+            ):
                 continue
             kind = member.child_by_field_name("type")
             for declarator in member.children_by_field_name("declarator"):
@@ -321,14 +341,20 @@ class _Shapes:
                 if specifier.type == "union_specifier":
                     return Structure(tuple(fields))
         if not fields:
-            return self._nothing(f"`{self.declared.text(specifier).split('{')[0].strip()}` has no member to fill in")
+            return self._nothing(
+                f"`{self.declared.text(specifier).split('{')[0].strip()}` has no member to fill in"
+            )
         return Structure(tuple(fields))
 
     def _defined(self, specifier: Node) -> Node | None:
         if specifier.child_by_field_name("body") is not None:
             return specifier
         name = specifier.child_by_field_name("name")
-        return self.declared.records.get(f"{specifier.type} {self.declared.text(name)}") if name is not None else None
+        return (
+            self.declared.records.get(f"{specifier.type} {self.declared.text(name)}")
+            if name is not None
+            else None
+        )
 
     def _enumerators(self, specifier: Node) -> tuple[str, ...]:
         full = self._defined(specifier)
@@ -337,9 +363,7 @@ class _Shapes:
         names = (e.child_by_field_name("name") for e in listed if e.type == "enumerator")
         return tuple(self.declared.text(name) for name in names if name is not None)
 
-    def _pointer(
-        self, specifier: Node, rest: list[Node], lvalue: str, depth: int, name: str = ""
-    ) -> Pointer:
+    def _pointer(self, specifier: Node, rest: list[Node], lvalue: str, depth: int, name: str = "") -> Pointer:
         spelled = self.declared.text(specifier).strip()
         if any(layer.type.endswith("function_declarator") for layer in rest):
             self.why = "it points to a function"
@@ -376,7 +400,11 @@ def _outermost(root: Node) -> Iterator[Node]:
     todo = [root]
     while todo:
         for child in reversed(todo.pop().named_children):
-            if child.type.startswith("preproc_") or child.type in ("linkage_specification", "declaration_list", "ERROR"):
+            if child.type.startswith("preproc_") or child.type in (
+                "linkage_specification",
+                "declaration_list",
+                "ERROR",
+            ):
                 todo.append(child)
             if child.type not in ("linkage_specification", "declaration_list", "ERROR"):
                 yield child
@@ -402,7 +430,9 @@ def _inner(declarator: Node) -> Node | None:
     """The declarator within a declarator."""
     found = declarator.child_by_field_name("declarator")
     if found is None and declarator.type in ("parenthesized_declarator", "attributed_declarator"):
-        found = next((c for c in declarator.named_children if c.type.endswith(("declarator", "identifier"))), None)
+        found = next(
+            (c for c in declarator.named_children if c.type.endswith(("declarator", "identifier"))), None
+        )
     return found
 
 
@@ -419,7 +449,12 @@ def _layers(declarator: Node | None, until: Node | None = None) -> Iterator[Node
 def _name(declarator: Node) -> Node | None:
     node: Node | None = declarator
     for _ in range(_NESTED):
-        if node is None or node.type in ("identifier", "field_identifier", "type_identifier", "primitive_type"):
+        if node is None or node.type in (
+            "identifier",
+            "field_identifier",
+            "type_identifier",
+            "primitive_type",
+        ):
             return node
         node = _inner(node)
     return None
@@ -439,7 +474,9 @@ def _function(declarator: Node) -> Node | None:
 
 
 def _flexible(declarator: Node) -> bool:
-    return any(n.type == "array_declarator" and n.child_by_field_name("size") is None for n in _layers(declarator))
+    return any(
+        n.type == "array_declarator" and n.child_by_field_name("size") is None for n in _layers(declarator)
+    )
 
 
 def _member(declared: Declarations, parameter: Node, name: Node) -> str:
@@ -447,7 +484,13 @@ def _member(declared: Declarations, parameter: Node, name: Node) -> str:
     source, end = declared.source, parameter.end_byte
     around = name.parent
     if around is not None and around.type == "array_declarator":
-        text = source[parameter.start_byte : around.start_byte] + b"(*" + name.text + b")" + source[around.end_byte : end]  # type: ignore[operator]
+        text = (
+            source[parameter.start_byte : around.start_byte]
+            + b"(*"
+            + name.text
+            + b")"
+            + source[around.end_byte : end]
+        )  # type: ignore[operator]
     else:
         text = source[parameter.start_byte : end]
     return " ".join(w for w in text.decode("utf-8", "replace").split() if w != "register")
@@ -462,7 +505,12 @@ def _indexed(declared: Declarations, definition: Node) -> Iterator[str]:
                 argument = argument.child_by_field_name("field")
             if argument is not None:
                 yield declared.text(argument)
-        elif node.type in ("update_expression", "binary_expression", "assignment_expression", "call_expression"):
+        elif node.type in (
+            "update_expression",
+            "binary_expression",
+            "assignment_expression",
+            "call_expression",
+        ):
             for child in node.named_children:
                 inner = child.named_children if child.type == "argument_list" else [child]
                 for one in inner:
