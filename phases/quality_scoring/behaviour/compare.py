@@ -266,7 +266,9 @@ class _Pair:
             endless += expected.endless
             if not expected.failure:
                 result = expected.key
-                if not self.state and seen[result] >= max(asked // max(2, len(seen)), _SHARE):
+                if not (self.state or maker.corner) and seen[result] >= max(
+                    asked // max(2, len(seen)), _SHARE
+                ):
                     continue
                 seen[result] += 1
                 done += 1

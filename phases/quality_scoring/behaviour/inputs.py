@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from typing import Any
@@ -24,9 +24,11 @@ _LENGTH = re.compile(
     re.IGNORECASE,
 )
 _SIZES = (0, 1, 2, 3, 4, 5, 7, 8, 12, 16, 33, 64)
+_LARGE = (16, 33, 64)  # at a corner of another argument, so that it comes to matter
 _SINGLE = 64  # elements behind a pointer that comes without a length
 _MOST_BYTES = 16_384  # of one buffer
 _NULL = 0.04  # of the pointers
+_ROUNDS = 2  # times that each argument is at each of its corners
 _LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 _-.,:/"
 
 
@@ -47,11 +49,31 @@ class Maker:
     rng: random.Random
     hints: Hints
     null: float = _NULL
+    calls: int = 0
+    corner: bool = False
 
     def call(self, parameters: Named) -> dict[str, Value]:
-        """The arguments of one call."""
+        """The arguments of one call: as they come, or one of them at a corner (`corner`), until each has been at its own."""
         self.seen: list[int] = []
-        return self._together(parameters, 0)
+        corners = list(self._corners(parameters))
+        self.corner = bool(self.calls % 2 and self.calls // 2 < len(corners) * _ROUNDS)
+        values = self._together(parameters, 0)
+        if self.corner:
+            name, value = corners[self.calls // 2 % len(corners)]
+            values[name] = value
+        self.calls += 1
+        return values
+
+    def _corners(self, parameters: Named) -> Iterator[tuple[str, Value]]:
+        lengths = paired(parameters)
+        for name, shape in parameters:
+            if isinstance(shape, Pointer) and self.null:
+                yield name, None
+            elif isinstance(shape, Number) and not (shape.real and not shape.boolean):
+                yield name, 0
+                if name not in lengths:
+                    yield name, high(shape)
+                    yield from [(name, low(shape))] if shape.signed else []
 
     def _together(self, members: Named, depth: int) -> dict[str, Value]:
         """Values of what stands side by side: a buffer and its length fit."""
@@ -99,9 +121,9 @@ class Maker:
                 return min(high(length), min(arrays) + 1)
             return self.rng.choice((0, 1, min(2, most), min(3, most), most, self.rng.randint(0, most)))
         near = [n for n in self.hints.numbers if n <= min(most, 256)]
-        if near and self.rng.random() < 0.3:
+        if near and not self.corner and self.rng.random() < 0.3:
             return max(0, min(most, self.rng.choice(near) + self.rng.choice((-1, 0, 1))))
-        return min(most, self.rng.choice(_SIZES))
+        return min(most, self.rng.choice(_LARGE if self.corner else _SIZES))
 
     def value(self, shape: Shape, depth: int = 0) -> Value:
         """A value of the shape."""

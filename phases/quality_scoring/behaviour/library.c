@@ -117,7 +117,7 @@ void *malloc(size_t n)
     byte *at = sandbox_heap;
     *(size_t *)at = n;
     sandbox_heap += (n + 32 + 15) & ~(size_t)15;
-    for (size_t i = 0; i < n; i++) at[16 + i] = sandbox_fill;
+    __builtin_memset(at + 16, sandbox_fill, n); /* one instruction, whatever n */
     return at + 16;
 }
 void *calloc(size_t count, size_t n)

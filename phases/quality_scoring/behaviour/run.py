@@ -6,6 +6,7 @@ different fills has read what nobody wrote.
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import struct
 from collections.abc import Mapping
@@ -66,7 +67,13 @@ def _engine() -> Any:
     config.cranelift_opt_level = "none"
     config.cranelift_nan_canonicalization = True
     config.parallel_compilation = False
+    atexit.register(_forget)  # before the interpreter takes the library apart, of which they are
     return wasmtime.Engine(config)
+
+
+def _forget() -> None:
+    _module.cache_clear()
+    _engine.cache_clear()
 
 
 @lru_cache(maxsize=256)
