@@ -13,8 +13,8 @@ from fsm.engine import Context
 from phases.distillation import loading, report
 from phases.quality_scoring import Score
 from phases.quality_scoring.behaviour import available, require
-from phases.teacher_generation.teacher import NoText, digest, parse_response
-from phases.turns import before_answer
+from phases.teacher_generation.teacher import digest
+from phases.turns import before_answer, words
 
 REFERENCES = "distillation/references.jsonl"
 FILES = {"drawn": "behaviour", "held_out": "held_out_behaviour"}
@@ -43,29 +43,18 @@ def needed(ctx: Context) -> None:
 def references(ctx: Context, prompts: Sequence[str]) -> list[str | None]:
     """An answer to each prompt that counts as right, or None.
 
-    That of a file of prompts; else what the teacher has answered already, in this run or before it; else, from a teacher
-    who is free to ask, the answer.
+    That of a file of prompts; else what the teacher has answered already, in this run or before it; else what the
+    offline teacher would, which costs nothing.
     """
-    from phases.teacher_generation.teachers import make_teacher
+    from phases.teacher_generation.offline.teacher import write_function
 
     given = {r["digest"]: r["answer"] for r in _rows(ctx, REFERENCES)}
-    learned = {
-        digest(before_answer(r)): r["messages"][-1]["content"] for r in _rows(ctx, "distillation/seen.jsonl")
-    }
+    seen = _rows(ctx, "distillation/seen.jsonl")
+    learned = {digest(before_answer(r)): r["messages"][-1]["content"] for r in seen}
     corrected = {r["digest"]: r["answer"] for r in _rows(ctx, "distillation/answers.jsonl")}
     known = learned | corrected | given
-    section = loading.section(ctx, "teacher_generation")
-    teacher = make_teacher(section.teacher, section.workers) if section.teacher.kind == "offline" else None
-    found = []
-    for prompt in prompts:
-        answer = known.get(digest(prompt))
-        if answer is None and teacher is not None:
-            try:
-                answer = parse_response(teacher.invoke(prompt)).text
-            except NoText:
-                answer = None
-        found.append(answer)
-    return found
+    offline = loading.section(ctx, "teacher_generation").teacher.kind == "offline"
+    return [known.get(digest(p)) or (write_function(words(p)) if offline else None) for p in prompts]
 
 
 def given(ctx: Context, prompts: Sequence[str]) -> list[str | None]:

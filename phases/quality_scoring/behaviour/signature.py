@@ -152,8 +152,8 @@ class Declarations:
                 if name := _name(declarator):
                     self.typedefs[self.text(name)] = (specifier, declarator)
         elif node.type == "function_definition":
-            declarator = node.child_by_field_name("declarator")
-            if declarator is not None and (name := _name(declarator)):
+            defined = node.child_by_field_name("declarator")
+            if defined is not None and (name := _name(defined)):
                 self.functions.setdefault(self.text(name), node)
                 self.state = self.state or any(self._keeps(d) for d in _static(node))
         elif node.type == "declaration":
@@ -484,13 +484,8 @@ def _member(declared: Declarations, parameter: Node, name: Node) -> str:
     source, end = declared.source, parameter.end_byte
     around = name.parent
     if around is not None and around.type == "array_declarator":
-        text = (
-            source[parameter.start_byte : around.start_byte]
-            + b"(*"
-            + name.text
-            + b")"
-            + source[around.end_byte : end]
-        )  # type: ignore[operator]
+        before, behind = source[parameter.start_byte : around.start_byte], source[around.end_byte : end]
+        text = before + b"(*" + (name.text or b"") + b")" + behind
     else:
         text = source[parameter.start_byte : end]
     return " ".join(w for w in text.decode("utf-8", "replace").split() if w != "register")
