@@ -19,6 +19,7 @@ from phases.quality_scoring.config import BehaviourConfig
 _TEN_TIMES = 10
 _LONGEST = 300  # characters of what is told of an input
 _SHARE = 6  # inputs of one result that are never too many
+_HOPELESS = 40  # inputs of which the reference bore none
 _TRIES = 3  # inputs made for one that the reference bears
 
 
@@ -254,7 +255,7 @@ class _Pair:
         asked, done, endless = self.config.inputs, 0, 0
         seen: Counter[str] = Counter()
         for n in range(asked * _TRIES):
-            if done >= asked or endless > asked // 8:
+            if done >= asked or endless > asked // 8 or (n >= _HOPELESS and not done):
                 return
             if n % self.config.calls == 0 or (self.state and not self.reference.instances):
                 self.reference.anew()
