@@ -67,8 +67,9 @@ LACKING = (
 them: `python -m tests.versions` holds it to that."""
 LOOKING_ON = ("mermaidx", "starlette", "uvicorn")
 """What draws and shows for whoever looks on; a job does neither."""
-WHERE_WANTED = ("openai", "ray", "trustme")
-"""What an extra brings for those who want it: a teacher behind OpenAI's protocol, preparation past one machine, a rehearsal by https."""
+WHERE_WANTED = ("openai", "ray", "trustme", "wasmtime", "ziglang")
+"""What an extra brings for those who want it: a teacher behind OpenAI's protocol, preparation past one machine, a rehearsal by https,
+what code does. A job whose configuration wants one names it in its requirements."""
 IN_THE_IMAGE = ("bitsandbytes", "boto3", "packaging", "peft", "safetensors", "torch", "transformers", "trl")
 
 BESIDE = ("diagrams/*.mmd", "configs/**/*")
