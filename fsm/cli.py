@@ -95,8 +95,8 @@ def main(argv: list[str] | None = None) -> int:
     one = commands.add_parser("check", help="prove what can be proved before anything runs")
     one.add_argument("config", type=Path, metavar="CONFIG")
     one.add_argument("--json", action="store_true", help="one JSON line a finding")
-    one.set_defaults(do=check)
     _phase_checks(one, argv if argv is not None else sys.argv[1:])
+    one.set_defaults(do=check)
 
     one = commands.add_parser("parse", help="what the Mermaid reader sees")
     one.add_argument("files", type=Path, nargs="+", metavar="FILE")
@@ -122,22 +122,18 @@ def _phase_commands(commands: Subparsers, argv: list[str]) -> None:
 
 
 def _phase_checks(parser: argparse.ArgumentParser, argv: list[str]) -> None:
-    """Flags of `fsm check` that installed packages bring by the entry point group `fsm.checks`.
+    """What `check` asks further where it is told to, by the entry point group `fsm.checks`: --NAME for each.
 
-    `--NAME` calls a function (configuration, as JSON) -> exit code, when nothing is wrong with the configuration itself.
+    A check is a function (configuration, whether as JSON) -> exit code, whose docstring says what it does.
     """
-    parser.set_defaults(further=None)
     if argv[:1] != ["check"]:
         return
     from importlib.metadata import entry_points
 
     for entry in sorted(entry_points(group="fsm.checks"), key=lambda e: e.name):
+        ask = entry.load()
         parser.add_argument(
-            f"--{entry.name}",
-            dest="further",
-            action="append_const",
-            const=entry,
-            help=f"also what {entry.value.partition(':')[0]} checks, by asking the services",
+            f"--{entry.name}", action="append_const", dest="further", const=ask, help=ask.__doc__
         )
 
 
@@ -226,7 +222,7 @@ def check(args: argparse.Namespace) -> int:
         out(json.dumps({"severity": "info", "message": said}) if args.json else said)
     if any(f.severity == "error" for f in findings):
         return 2
-    return max((entry.load()(config, args.json) for entry in args.further or ()), default=0)
+    return max((ask(config, args.json) for ask in getattr(args, "further", None) or ()), default=0)
 
 
 def parse(args: argparse.Namespace) -> int:

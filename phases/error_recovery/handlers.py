@@ -69,12 +69,13 @@ def update_bucket_policy(ctx: Context) -> None:
 
 @PHASE.state("errors.AWSErrors.DeployCloudFormation")
 def deploy_cloud_formation(ctx: Context) -> None:
-    _advise(
-        ctx,
-        "Create the role (trusted by sagemaker.amazonaws.com), or name an existing one in sagemaker_job.role. This creates one with "
-        "the least rights: aws cloudformation deploy --template-file configs/role.yaml --stack-name fsm --capabilities "
-        "CAPABILITY_NAMED_IAM --parameter-overrides Bucket=BUCKET.",
-    )
+    """The one command that creates the role; what validation found names it already."""
+    from phases.sagemaker_job.role import TEMPLATE, deploy
+
+    sections = ctx.program.sections
+    command = deploy(sections, ctx.store_url, getattr(sections.get("pipeline"), "output", ""))
+    action = f"Create the role by `{command}`, and name it in sagemaker_job.role."
+    _advise(ctx, "" if TEMPLATE in ctx.data["error"]["message"] else action)
 
 
 # BedrockErrors
@@ -219,10 +220,9 @@ def save_partial_model(ctx: Context) -> None:
 
 @PHASE.state("errors.SageMakerErrors.CheckDLCImage")
 def check_dlc_image(ctx: Context) -> None:
-    """An image is to blame where a job's container failed; not where this place, or SageMaker, lacks what is asked of it."""
+    """An image is to blame where a job's container failed; not where this place lacks what is asked of it."""
     action = "Look at the job's log, and at sagemaker_job.image: its tag must exist in the job's region."
-    blameless = (errors.NotProvided.__name__, errors.NotRented.__name__)
-    _advise(ctx, "" if ctx.data["error"]["error"] in blameless else action)
+    _advise(ctx, "" if ctx.data["error"]["error"] == errors.NotProvided.__name__ else action)
 
 
 def _checkpoints(ctx: Context) -> str:
@@ -244,5 +244,10 @@ def _foreign(ctx: Context) -> bool:
 
 def _advise(ctx: Context, action: str) -> None:
     error = ctx.data["error"]
-    said = [f"{error['machine']}, {error['state']}: {error['message'].rstrip('.')}.", action, RESUME]
+    own = error["error"] == errors.BudgetReached.__name__  # it says itself how the run goes on
+    said = [
+        f"{error['machine']}, {error['state']}: {error['message'].rstrip('.')}.",
+        action,
+        "" if own else RESUME,
+    ]
     ctx.data["advice"] = " ".join(filter(None, said))

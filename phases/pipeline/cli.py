@@ -1,4 +1,4 @@
-"""`fsm check --aws`: the checks of Validation, all of them, before there is a run."""
+"""`fsm check --aws`: the checks of Validation, all of them, of a configuration that nothing runs of yet."""
 
 from __future__ import annotations
 
@@ -9,19 +9,14 @@ from fsm.speech import out
 
 
 def aws(config: Config, as_json: bool) -> int:
-    """Make every check, whatever the ones before it found; returns the exit code, 2 where one is bad."""
-    from phases.pipeline import validation
-    from phases.pipeline.finding import table
-    from phases.pipeline.subject import Subject
+    """ask AWS, and whatever else the run will need, before it is begun"""
+    from phases.pipeline.validation import Needs, look, summary, table
 
-    subject = Subject.of_config(config, validation.environment())
-    skip = getattr(subject.section("pipeline"), "skip_bedrock", False)
-    states = [s for s in validation.CHECKS if not (s == "BedrockAuth" and skip)]
-    findings = [f for state in states for f in validation.made(state, subject)]
+    found = list(look(Needs.of_config(config)))
     if as_json:
-        for f in findings:
-            out(json.dumps(f.to_json() | {"seconds": round(f.seconds or 0.0, 3)}))
+        for check, one in found:
+            out(json.dumps({"check": check, **one.as_json()}, ensure_ascii=False))
     else:
-        for line in table(findings):
-            out(line)
-    return 0 if all(f.good for f in findings) else 2
+        out(config.redact(table(found)))
+        out(f"{config.file}: {summary(found)}")
+    return 2 if any(one.bad for _, one in found) else 0

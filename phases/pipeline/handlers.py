@@ -2,132 +2,156 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from fsm.engine import Context, Phase
-from phases.pipeline import validation
+from phases.errors import ContainerError, MaxRuntimeExceeded, SpotInterruption
 from phases.pipeline.config import PipelineConfig
-from phases.pipeline.finding import Finding, Result, table
 from phases.pipeline.output import save
-from phases.pipeline.subject import Subject
+from phases.pipeline.validation import (
+    CHECKS,
+    SKIPPED,
+    Finding,
+    Needs,
+    Result,
+    look,
+    paragraph,
+    summary,
+    table,
+    timed,
+)
 from phases.sagemaker_job.handlers import channels, jobs
 from phases.sagemaker_job.job import JobRefused
-from phases.sagemaker_job.reasons import failed
 
 PHASE = Phase("pipeline", config=PipelineConfig)
 
 
-# Validation: each state makes its checks, keeps what they found, and names the edge
+# Validation: each check says what it found, or that there is nothing to check, and names the edge
 
-_TOOK: dict[tuple[str, str, str], float] = {}
-"""Seconds that checks took, by run, state and check: for the table alone, and of this process alone."""
-
-
-def _checked(ctx: Context, state: str) -> list[Finding]:
-    """The findings of a state, made now and kept."""
-    found = validation.made(state, Subject.of(ctx, validation.environment()))
-    ctx.data["validation"] = ctx.data.get("validation", {}) | {state: [f.to_json() for f in found]}
-    _TOOK.update({(ctx.run_name, state, f.check): f.seconds or 0.0 for f in found})
-    for f in found:
-        said = f"{f.check}: {f.text}" + (f". {f.do}" if f.do else "")
-        (ctx.log.error if not f.good else ctx.log.warning if f.result is Result.WARNING else ctx.log.info)(
-            said
-        )
-    return found
+MENDED = "Mended"
 
 
-def _decide(ctx: Context, good: str, bad: str) -> str:
-    state = ctx.state.rpartition(".")[2]
-    wrong = [f for f in _checked(ctx, state) if not f.good]
-    if not wrong:
+def _checked(ctx: Context, good: str, bad: str) -> str:
+    """Ask what the state is drawn for; the edge `bad` where something failed."""
+    check = ctx.state.rpartition(".")[2]
+    found = list(timed(CHECKS[check](Needs.of(ctx))))
+    _keep(ctx, check, found)
+    # a warning may count days, which a journal does not: it is in the log, and in the table
+    told = [one.text for one in found if one.result is not Result.WARNING]
+    ctx.data.setdefault("validation", {})[check] = "; ".join(told)
+    for one in found:
+        say = ctx.log.error if one.bad else ctx.log.warning if one.result is Result.WARNING else ctx.log.info
+        say(f"{one.text}. {one.do}" if one.do else one.text)
+    if not any(one.bad for one in found):
         return good
-    ctx.data["validation_error"] = "; ".join(f"{state}: {f.text}" for f in wrong)
+    ctx.data["validation_error"] = paragraph((check, one) for one in found)
     return bad
-
-
-def _table(ctx: Context) -> str:
-    """Everything that was found so far, as one table."""
-    rows = [
-        Finding.from_json(row, _TOOK.get((ctx.run_name, state, row["check"])))
-        for state in validation.CHECKS
-        for row in ctx.data["validation"].get(state, ())
-    ]
-    return "\n".join(table(rows))
 
 
 @PHASE.state("Validation.AWSCredentials")
 def aws_credentials(ctx: Context) -> str:
-    return _decide(ctx, "Valid", "Invalid")
+    _forget(ctx)
+    return _checked(ctx, "Valid", "Invalid")
 
 
-@PHASE.state("Validation.S3Access")
+@PHASE.state("Validation.S3Access", effects=True)
 def s3_access(ctx: Context) -> str:
-    return _decide(ctx, "Bucket accessible", "Access denied")
+    return _checked(ctx, "Bucket accessible", "Access denied")
 
 
 @PHASE.state("Validation.BedrockAuth")
 def bedrock_auth(ctx: Context) -> str:
     if ctx.config.skip_bedrock:
-        ctx.data["validation_warning"] = "the teacher is not checked: pipeline.skip_bedrock is set"
+        ctx.data["validation_warning"] = SKIPPED
         return "--skip-bedrock"
-    return _decide(ctx, "Model responds", "Model does not answer")
+    return _checked(ctx, "Model responds", "Model does not answer")
 
 
 @PHASE.state("Validation.IAMRole")
 def iam_role(ctx: Context) -> str:
-    return _decide(ctx, "Role exists", "Role missing")
+    return _checked(ctx, "Role exists", "Role missing")
 
 
 @PHASE.state("Validation.HFToken")
 def hf_token(ctx: Context) -> str:
-    """No token, or one that the hub refuses, is a warning, as drawn: the model may be one that anybody can have."""
-    found = [f for f in _checked(ctx, "HFToken") if f.result in (Result.BAD, Result.WARNING)]
-    if not found:
-        return "Token valid"
-    ctx.data["validation_warning"] = "; ".join(f.text for f in found)
-    return "Token missing"
+    found = list(timed(CHECKS["HFToken"](Needs.of(ctx))))
+    _keep(ctx, "HFToken", found)
+    if doubts := [one for one in found if one.result is Result.WARNING]:
+        ctx.data["validation_warning"] = " ".join(f"{one.text}. {one.do}".strip() for one in doubts)
+        return "Token missing"
+    ctx.data.setdefault("validation", {})["HFToken"] = "; ".join(one.text for one in found)
+    return "Token valid"
 
 
 @PHASE.state("Validation.ConfigCheck")
 def config_check(ctx: Context) -> str:
-    return _decide(ctx, "YAML valid", "Invalid config")
+    return _checked(ctx, "YAML valid", "Invalid config")
 
 
 @PHASE.state("Validation.LocalFiles")
 def local_files(ctx: Context) -> str:
-    return _decide(ctx, "Files exist", "Files missing")
+    return _checked(ctx, "Files exist", "Files missing")
 
 
 @PHASE.state("Validation.ScriptSyntax")
 def script_syntax(ctx: Context) -> str:
-    return _decide(ctx, "Valid Python", "Syntax error")
+    return _checked(ctx, "Valid Python", "Syntax error")
 
 
 @PHASE.state("Validation.ImportCheck")
 def import_check(ctx: Context) -> str:
-    label = _decide(ctx, "All imports resolve", "Import fails")
-    if label == "All imports resolve":
-        ctx.log.info("what was checked\n" + _table(ctx))
+    label = _checked(ctx, "All imports resolve", "Import fails")
+    if Needs.of(ctx).aws:
+        ctx.log.info(_tabled([(name, one) for name, found in _kept(ctx).items() for one in found]))
     return label
 
 
-@PHASE.state("Validation.ValidationError")
-def validation_error(ctx: Context) -> None:
-    """Nothing was begun that costs anything. What comes after the check that failed is checked too: all in one go."""
-    for state in validation.CHECKS:
-        if state not in ctx.data["validation"] and not (state == "BedrockAuth" and ctx.config.skip_bedrock):
-            _checked(ctx, state)
-    found = ctx.data["validation"]
-    wrong = [
-        (s, row) for s in validation.CHECKS for row in found.get(s, ()) if row["result"] == Result.BAD.value
-    ]
-    ctx.data["validation_error"] = "; ".join(f"{state}: {row['text']}" for state, row in wrong)
-    ctx.log.error(f"validation failed: {ctx.data['validation_error']}\n" + _table(ctx))
+@PHASE.state("Validation.ValidationError", effects=True)
+def validation_error(ctx: Context) -> str | None:
+    """The checks that were not reached are made here, so that all that is wrong is told at once.
+
+    Raises the error of the first failure, which Diagram 8 has a path for: what is mended outside is asked anew when
+    the run is resumed. What is wrong with the configuration itself ends the run, which keeps it. Nothing was begun
+    that costs anything.
+    """
+    found = list(look(Needs.of(ctx), {} if ctx.failures else _kept(ctx)))
+    bad = [one for _, one in found if one.bad]
+    if not bad:
+        return MENDED
+    ctx.log.error(_tabled(found))
+    ctx.data["validation_error"] = paragraph(found)
+    own = [one.error for one in bad if one.error]
+    if len(own) == len(bad):
+        raise own[0](paragraph(found))
+    return None
 
 
 @PHASE.state("Validation.ValidationWarn")
 def validation_warn(ctx: Context) -> None:
     ctx.log.warning(ctx.data["validation_warning"])
+
+
+def _tabled(found: list[tuple[str, Finding]]) -> str:
+    return f"validation: {summary(found)}\n{table(found)}"
+
+
+# What was found, with the seconds it took, for the table alone: in a file of this machine, for a journal knows no clock
+
+
+def _forget(ctx: Context) -> None:
+    for path in ctx.workdir("validation").glob("*.json"):
+        path.unlink()
+
+
+def _keep(ctx: Context, check: str, found: list[Finding]) -> None:
+    (ctx.workdir("validation") / f"{check}.json").write_text(json.dumps([one.as_json() for one in found]))
+
+
+def _kept(ctx: Context) -> dict[str, list[Finding]]:
+    """By check, in the order of the drawing; fewer on another machine than the one they were found on."""
+    paths = {name: ctx.workdir("validation") / f"{name}.json" for name in CHECKS}
+    return {n: [Finding.read(v) for v in json.loads(p.read_text())] for n, p in paths.items() if p.is_file()}
 
 
 # The phases
@@ -156,7 +180,7 @@ def training_launch(ctx: Context) -> str:
         ctx.log.error(f"the job was refused: {e}")
         return "Launch failed"
     if job.last in ("Failed", "Stopped"):
-        raise _failure(ctx, job.data)
+        raise _failure(job.data)
     ctx.data["job"] = {key: job.data.get(key) for key in ("job", "run")}
     return "SageMaker job running"
 
@@ -177,7 +201,7 @@ def iterative_distillation(ctx: Context) -> str:
     if watch.ended and watch.ended["outcome"] == "failed":
         return "Fatal error"
     if job.last in ("Failed", "Stopped"):
-        raise _failure(ctx, job.data)
+        raise _failure(job.data)
     ctx.data["distillation"] = watch.fold.root["data"].get("result", {}) if watch.fold.root else {}
     ctx.data["model"] = job.data["model"]
     return "Converged or max epochs"
@@ -195,9 +219,12 @@ def complete(ctx: Context) -> None:
     ctx.log.info("model saved", **ctx.data["saved"])
 
 
-def _failure(ctx: Context, job: Any) -> Exception:
-    types = ctx.section("sagemaker_job").instance_types
-    return failed(job["job"], job["failure"], spare=ctx.failures + 1 < len(types))
+def _failure(job: Any) -> Exception:
+    reason = job["failure"] or "the service gave no reason"
+    text = f"Training job {job['job']}: {reason.rstrip('.')}."
+    if "MaxRuntimeExceeded" in reason:
+        return MaxRuntimeExceeded(text)
+    return SpotInterruption(text) if reason == "stopped" else ContainerError(text)
 
 
 VALIDATION = PHASE.part("Validation", "validation")

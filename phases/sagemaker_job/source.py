@@ -67,11 +67,10 @@ LACKING = (
 them: `python -m tests.versions` holds it to that."""
 LOOKING_ON = ("mermaidx", "starlette", "uvicorn")
 """What draws and shows for whoever looks on; a job does neither."""
-WHERE_WANTED = ("openai", "ray", "trustme")
-"""What an extra brings for those who want it: a teacher behind OpenAI's protocol, preparation past one machine, a rehearsal by https."""
-IMAGE = Path(__file__).with_name("image.txt")
-"""The libraries of the default image, by its Dockerfile."""
-IN_THE_IMAGE = ("bitsandbytes", "boto3", "peft", "safetensors", "torch", "transformers", "trl")
+WHERE_WANTED = ("openai", "ray", "trustme", "wasmtime", "ziglang")
+"""What an extra brings for those who want it: a teacher behind OpenAI's protocol, preparation past one machine, a rehearsal by https,
+what code does. A job whose configuration wants one names it in its requirements."""
+IN_THE_IMAGE = ("bitsandbytes", "boto3", "packaging", "peft", "safetensors", "torch", "transformers", "trl")
 
 BESIDE = ("diagrams/*.mmd", "configs/**/*")
 """What lies beside the project's packages and belongs to them."""
@@ -153,12 +152,6 @@ def requirements(code: Code) -> str:
     """The archive's requirements.txt: what the image lacks, in the versions that the launcher runs with."""
     lines = [f"{name}=={version(name)}" for name in LACKING]
     return "\n".join(["# what the image lacks, as the launcher has it", *lines, *code.requirements, ""])
-
-
-def of_the_image() -> dict[str, str]:
-    """Name -> version of the default image's libraries; torch, whose build is the image's own, is not among them."""
-    lines = (line.partition("#")[0].strip() for line in IMAGE.read_text("utf-8").splitlines())
-    return {name: version for name, _, version in (line.partition("==") for line in lines if line)}
 
 
 def _commands() -> dict[str, Path | bytes]:

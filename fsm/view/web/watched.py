@@ -25,6 +25,7 @@ LOOKS = (
     (30.0, 0.02),
     (float("inf"), 0.05),
 )  # so long after its newest record: seconds between looks
+FRAME = 0.016  # seconds from what is new to what is new after it: no page shows more
 SHARE = 0.1  # of a processor, at most, that is spent on a run that goes on: what is new waits for the rest of the time
 LEAP = 32  # new records from which on a page is told the newest moment, and no longer each of them
 BETWEEN_PARTS = 0.0005  # seconds between two parts of a long run, for who asks meanwhile
@@ -124,10 +125,11 @@ class Watched:
         while not self._end.is_set():
             began = time.thread_time()
             with self._lock:
-                more = self._look() and not self.following.caught_up
+                new = self._look()
+                more = new and not self.following.caught_up
             worked = time.thread_time() - began
             quiet = time.monotonic() - self._changed
-            pause = ELSEWHERE if remote else next(p for q, p in LOOKS if quiet < q)
+            pause = ELSEWHERE if remote else FRAME if new else next(p for q, p in LOOKS if quiet < q)
             self._end.wait(BETWEEN_PARTS if more else max(pause, worked * (1 / SHARE - 1)))
 
     def _look(self) -> bool:

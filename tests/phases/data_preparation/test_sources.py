@@ -379,7 +379,8 @@ def test_the_folders_of_a_bucket_are_named(bucket: Bucket) -> None:
 
 
 def test_every_folder_of_a_bucket_is_listed_once(bucket: Bucket, finish: Callable[..., Any]) -> None:
-    bucket.page, listings = 100, []
+    bucket.page = 100
+    listings: list[str] = []
     code = "int f_{0}(int a)\n{{\n\tint b = a * {0};\n\treturn b;\n}}\n"
     bucket.objects = {
         f"p/{folder}/{n}.c": code.format(n).encode() for n in range(3) for folder in ("tsn_data", "carla")

@@ -57,24 +57,17 @@ def test_a_local_profile_passes_and_says_what_there_was_nothing_to_check_for(val
         "ScriptSyntax",
         "ImportCheck",
     ]
-    for check in ("AWSCredentials", "BedrockAuth", "IAMRole", "HFToken"):
-        assert [row["result"] for row in said[check]] == ["nothing to check"]
-    assert "no model answers" in said["BedrockAuth"][0]["text"]
+    for check in ("AWSCredentials", "IAMRole", "HFToken"):
+        assert said[check].startswith("nothing to check")
+    assert "no model answers" in said["BedrockAuth"]
 
 
 def test_a_source_that_is_not_there_fails_the_validation(validate: Any) -> None:
     outcome, data = validate(data_preparation={"source": "/no/such/place"})
     assert (outcome.outcome, outcome.last) == ("failed", "ValidationError")
-    assert data["validation_error"] == "S3Access: the source /no/such/place is not a directory"
-    assert data["validation"]["S3Access"][0]["do"] == "See data_preparation.source."
-
-
-def test_all_that_fails_is_told_in_one_go(validate: Any) -> None:
-    job = {"channels": {"extra": {"rows.jsonl": "/no/rows"}}}
-    outcome, data = validate(data_preparation={"source": "/no/such/place"}, sagemaker_job=job)
-    assert outcome.outcome == "failed"
-    assert data["validation_error"] == (
-        "S3Access: the source /no/such/place is not a directory; LocalFiles: /no/rows is not a file"
+    assert (
+        data["validation_error"]
+        == "S3Access: the source /no/such/place is not a directory; see data_preparation.source."
     )
 
 

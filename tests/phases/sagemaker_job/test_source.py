@@ -16,7 +16,8 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from phases.sagemaker_job import source
+from phases.sagemaker_job import source, versions
+from phases.sagemaker_job.config import SageMakerJobConfig
 from phases.sagemaker_job.environment import Layout, write_input_config
 from phases.sagemaker_job.job import OWN, Code, JobRefused
 from phases.sagemaker_job.request import ARGUMENTS, ENTRYPOINT
@@ -185,10 +186,13 @@ def test_every_dependency_of_the_project_is_in_the_image_or_required_or_for_whoe
 def test_everything_that_is_imported_is_in_the_image_or_required_or_for_whoever_looks_on_or_wants_it() -> (
     None
 ):
+    own = (ROOT / "tests" / "versions" / "container.txt").read_text().splitlines()
+    own += versions.of_image(SageMakerJobConfig().image)
+    there = {Requirement(line.partition("#")[0]).name for line in own if line and not line.startswith("#")}
     there = {
         canonicalize_name(name)
         for name in (
-            *source.of_the_image(),
+            *there,
             *source.LACKING,
             *source.IN_THE_IMAGE,
             *source.LOOKING_ON,
@@ -204,6 +208,6 @@ def test_everything_that_is_imported_is_in_the_image_or_required_or_for_whoever_
             elif isinstance(node, ast.ImportFrom) and not node.level:
                 imported.add(str(node.module).partition(".")[0])
     foreign = sorted(imported - sys.stdlib_module_names - {*OWN, "IPython"})  # a notebook is where that is
-    lacking = [n for n in foreign if not there & {canonicalize_name(d) for d in providers[n]}]
+    lacking = [n for n in foreign if not there & {canonicalize_name(d) for d in providers.get(n, [n])}]
     assert {"torch", "matplotlib", "yaml"} <= set(foreign)
     assert lacking == []
