@@ -110,13 +110,13 @@ class Walk:
     def counts(self) -> dict[str, int]:
         """How often each edge was taken, in the order of the drawing."""
         with self._lock:
-            total = self._total.copy()
+            total: Counter[Edge] = self._total.copy()
             for key, n in self._often.items():
                 for edge in self._steps[key].edges:
                     total[edge] += n
         named: dict[str, int] = {}
         for edge in self.machine.chart.edges:
-            if n := total.get(edge):
+            if n := total[edge]:
                 name = edge.under(self._prefix).id
                 named[name] = named.get(name, 0) + n
         return named
