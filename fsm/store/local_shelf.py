@@ -86,7 +86,8 @@ class LocalShelf:
                 kept = self._entry(fd, key)
                 if kept is None:
                     self._append(fd, line)
-                    self._catch_up(fd)
+                    self._where[shelf.half(key)] = shelf.place(self._read_to, len(line) - 1)
+                    self._read_to += len(line)
         except OSError as e:
             raise self._error("cannot be written", e) from e
         return entry if kept is None else kept
@@ -97,10 +98,13 @@ class LocalShelf:
         path = self.directory / "held" / key
         fd = -1
         try:
-            make_directory(self.directory, self.access)
-            make_directory(path.parent, self.access)
             while fd < 0 and not stopping():
-                fd = _locked(path)
+                try:
+                    fd = _locked(path)
+                except FileNotFoundError:  # the first one here
+                    make_directory(self.directory, self.access)
+                    make_directory(path.parent, self.access)
+                    continue
                 if fd < 0:
                     time.sleep(LOOK_AGAIN)
         except OSError as e:
@@ -118,9 +122,13 @@ class LocalShelf:
     @contextmanager
     def _opened(self) -> Iterator[int]:
         """The file, locked, and without what a writer that died left of a line."""
-        new = not self.path.exists()
-        make_directory(self.directory, self.access)
-        fd = _made(self.path, os.O_RDWR | os.O_APPEND)
+        new = False
+        try:
+            fd = os.open(self.path, os.O_RDWR | os.O_APPEND)
+        except FileNotFoundError:
+            new = True
+            make_directory(self.directory, self.access)
+            fd = _made(self.path, os.O_RDWR | os.O_APPEND)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX)
             if new:
@@ -192,7 +200,9 @@ def _locked(path: Path) -> int:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if os.fstat(fd).st_ino == path.stat().st_ino:
             return fd
-    except (BlockingIOError, FileNotFoundError):
+    except BlockingIOError:
+        pass
+    except FileNotFoundError:  # whoever held it has gone, and has taken it away
         pass
     except BaseException:
         os.close(fd)
