@@ -373,7 +373,7 @@ def budget(number: int, limits: tuple[float, ...]) -> list[dict[str, Any]]:
 
 
 def quick() -> Bedrock:
-    return Bedrock(answer=code, latency=lambda asked: 0.02)
+    return Bedrock(answer=code, latency=lambda asked: 0.2)
 
 
 def bare(url: str, asked: list[str]) -> None:
