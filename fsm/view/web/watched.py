@@ -110,7 +110,7 @@ class Watched:
         self._turn = 0
         self._told = -1
         self._now: bytes = b""
-        self._status: bytes = b""
+        self._stands: dict[str, Any] = {}  # as pages were told
         self.looked = False  # whether it was looked at, and read to the end if it can be
         self._changed = time.monotonic()
         self._asked = time.monotonic()
@@ -159,13 +159,16 @@ class Watched:
             if self._pages and self._sent >= 0:
                 self._publish(self._step(timeline, self._sent))
             self._sent = timeline.last
-            self._now = b""
-        if timeline is not None and self._pages and (now := to_json(timeline.now())) != self._now:
-            self._now = now
-            self._publish(Message("live", now))
-        if self._pages and (status := to_json(self.status())) != self._status:
-            self._status = status
-            self._publish(Message("status", status))
+            self._now = b""  # with a record a page forgets what was under way
+        if timeline is not None and self._pages:
+            now = to_json(timeline.now()) if timeline.projection.under_way else b""
+            if now != self._now:
+                self._now = now
+                self._publish(Message("live", now or to_json(timeline.now())))
+        stands = {key: value for key, value in self.status().items() if key != "records"}
+        if self._pages and stands != self._stands:
+            self._stands = stands
+            self._publish(Message("status", to_json(self.status())))
 
     def _step(self, timeline: Timeline, seq: int) -> Message:
         """From a record to the newest: each between them, or where there are many, all at once."""
