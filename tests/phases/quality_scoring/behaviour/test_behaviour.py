@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,7 +19,8 @@ from tests.needs import needing
 from tests.phases.quality_scoring.behaviour import cheats
 
 pytestmark = needing("behaviour")
-CONFIG = BehaviourConfig(inputs=64)
+CONFIG = BehaviourConfig()
+PAGE = Path(__file__).parents[4] / "docs" / "scoring.md"
 TABLE = cheats.read()
 KINDS = [shape for domain in sorted(SHAPES) for shape in SHAPES[domain]]
 
@@ -46,6 +49,20 @@ def test_every_function_agrees_with_itself(shape: Shape, seed: int) -> None:
     text = shape.write(shape.kind)
     found = told(text, text + "/* the same */\n", seed=seed, inputs=24)
     assert found.score == 10.0
+
+
+def test_the_page_shows_the_behaviour_of_today() -> None:
+    shown = (
+        PAGE.read_text("utf-8").partition("<!-- behaviour -->")[2].partition("<!-- end of behaviour -->")[0]
+    )
+    rows = re.findall(r"^\| (?!answer|-)([^|]+) \| ([\d.]+) \| ([\d.]+) \|", shown, re.MULTILINE)
+    texts = {"honest": TABLE.honest, **TABLE.right, **TABLE.wrong}
+    assert [name for name, _, _ in rows] == list(texts)
+    for name, drawn, behaviour in rows:
+        now = score(texts[name], TABLE.prompt, reference=TABLE.honest)
+        assert now.behaviour is not None
+        assert now.behaviour.score is not None
+        assert (drawn, behaviour) == (f"{now.overall:.2f}", f"{now.behaviour.score:.2f}"), name
 
 
 def test_the_first_input_that_tells_two_apart_is_shown() -> None:
