@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from phases.distillation import behaving, corrections, report
 from phases.distillation.corrections import Poor
-from phases.quality_scoring import Behaviour, Score, score
+from phases.quality_scoring import Behaviour, SandboxMissing, Score, score
+from phases.quality_scoring.behaviour import judging
 from tests.needs import needing
 
 POOR = Poor("Write `twice`.", 5.0, 10.0)
 
 
 def epoch(number: int, frozen: float, behaviour: float) -> dict[str, Any]:
-    rows = [{"prompt": "p", "behaviour": behaviour, "weak": False}, {"prompt": "q", "behaviour": None}]
+    rows: list[dict[str, Any]] = [
+        {"prompt": "p", "behaviour": behaviour, "weak": False},
+        {"prompt": "q", "behaviour": None},
+    ]
     scores = [{**dict.fromkeys(report.DIMENSIONS, frozen), "domain": "TSN"}]
     return {
         "epoch": number,
@@ -78,3 +84,26 @@ def test_an_answer_is_told_beside_its_scores_and_not_among_them() -> None:
 
 def _scored(behaviour: Behaviour | None) -> Score:
     return Score(10.0, 6.0, 7.0, 5.0, 7.3, (), "unknown", False, behaviour=behaviour)
+
+
+@pytest.mark.parametrize(
+    "sections",
+    [
+        {"convergence": {"on": "behaviour"}},
+        {"distillation": {"keep": "behaviour"}},
+        {"distillation": {"corrections": {"behaves_at": 8.0}}},
+        {"quality_scoring": {"weights": {"syntax": 0.5, "behaviour": 0.5}}},
+    ],
+)
+def test_what_is_decided_by_behaviour_needs_a_sandbox_before_an_epoch_is_trained(
+    sections: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def section(name: str) -> Any:
+        return import_module(f"phases.{name}").PHASE.section(sections.get(name, {}))
+
+    ctx: Any = SimpleNamespace(section=section, config=section("distillation"))
+    monkeypatch.setattr(judging, "find_toolchain", lambda: None)
+    with pytest.raises(SandboxMissing, match="nothing can run code here"):
+        behaving.needed(ctx)
+    sections.clear()
+    behaving.needed(SimpleNamespace(section=section, config=section("distillation")))  # type: ignore[arg-type]

@@ -104,6 +104,12 @@ def test_what_a_function_keeps_is_seen_in_a_sequence_of_calls() -> None:
             True,
         ),
         (
+            "#ifndef K_H\n#define MOST 4\n#endif\nenum w { LOW, HIGH = MOST };\ntypedef struct { enum w of; int n[MOST]; } k;\n"
+            "int f(const k *v) { return v->of == HIGH ? v->n[MOST - 1] : v->n[0]; }",
+            "int f(const k *v) { if (v->of == HIGH) return v->n[3]; return v->n[0]; }",
+            True,
+        ),
+        (
             "enum s { IDLE, RUN = 7 }; const char *f(enum s v) { return v == RUN ? \"run\" : \"idle\"; }",
             "enum s { IDLE, RUN = 7 }; const char *f(enum s v) { return v == RUN ? \"ran\" : \"idle\"; }",
             False,
