@@ -23,7 +23,7 @@ from typing import Any
 from benchmarks.behaviour_texts import Function, corpus, linuxptp, mutants
 from benchmarks.common import BUILD, RESULTS, machine, write
 from phases.quality_scoring import score, score_many
-from phases.quality_scoring.behaviour import beside, compile, judging
+from phases.quality_scoring.behaviour import beside, judging
 from phases.quality_scoring.config import BehaviourConfig
 from phases.teacher_generation.offline import generate
 from phases.teacher_generation.offline.teacher import write_function
@@ -100,8 +100,7 @@ def speed() -> dict[str, Any]:
     """Texts a second with two workers: answers of the offline teacher, each beside another wording's; nothing kept before."""
     prompts = [p.text for p in generate("eval", 60, 1)]
     answers = [write_function(p) for p in prompts]
-    for kept in (compile.compiled, judging._beside, judging.judged):
-        kept.cache_clear()
+    judging.forget()
     beside(
         "int f(int x) { return x; }", "int f(int x) { return x; }", "", CONFIG
     )  # the library is compiled once

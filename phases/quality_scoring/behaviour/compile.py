@@ -16,7 +16,8 @@ from importlib import util
 from pathlib import Path
 
 from phases.quality_scoring import bounded
-from phases.quality_scoring.behaviour.signature import Declarations, NotCallable, Signature, signature
+from phases.quality_scoring.behaviour.declarations import Declarations
+from phases.quality_scoring.behaviour.signature import NotCallable, Signature, signature
 from phases.quality_scoring.config import BehaviourConfig, CompilerLimits
 from phases.quality_scoring.guard import guard
 from phases.quality_scoring.heaps import Unreadable

@@ -13,9 +13,9 @@ from phases.quality_scoring import extract
 from phases.quality_scoring.asked import named
 from phases.quality_scoring.behaviour.compare import Behaviour, NotComparable, call_of, compare, identity
 from phases.quality_scoring.behaviour.compile import Program, Refusal, compiled, find_toolchain
+from phases.quality_scoring.behaviour.declarations import Declarations
 from phases.quality_scoring.behaviour.inputs import Maker
 from phases.quality_scoring.behaviour.run import Unrunnable
-from phases.quality_scoring.behaviour.signature import Declarations
 from phases.quality_scoring.config import BehaviourConfig
 from phases.quality_scoring.heaps import Unreadable
 from phases.quality_scoring.structure import Structure
@@ -63,7 +63,7 @@ def asked_function(code: str, prompt: str, like: str = "") -> str | None:
             return found[0]
     if asked or not defined:
         return None
-    called = {name for _, name in structure._called}
+    called = {name for _, name in structure.called}
     roots = [name for name in dict.fromkeys(defined) if name not in called and name != "main"]
     return roots[0] if len(roots) == 1 else (defined[-1] if not like else None)
 
@@ -103,6 +103,12 @@ def _beside(answer: str, reference: str, prompt: str, config: BehaviourConfig) -
     if isinstance(theirs, Refusal):
         return refused(theirs, config)
     return judged(theirs, ours, config)
+
+
+def forget() -> None:
+    """Let go of all that is kept from one text to the next: for whoever measures."""
+    for kept in (compiled, _beside, judged):
+        kept.cache_clear()
 
 
 def refused(refusal: Refusal, config: BehaviourConfig) -> Behaviour:

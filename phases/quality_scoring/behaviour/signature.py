@@ -9,13 +9,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-import tree_sitter_c
-from tree_sitter import Language, Node, Parser
+from tree_sitter import Node
 
-_C = Language(tree_sitter_c.language())
+from phases.quality_scoring.behaviour.declarations import (
+    Declarations,
+    flexible,
+    function_of,
+    inside,
+    layers,
+    name_of,
+)
+
 _DEEPEST = 3  # pointers behind pointers; what is behind those is null
 _MOST_NUMBERS = 4000  # in the table; a structure of more is nobody's parameter
-_NESTED = 64  # declarators around a name
 
 
 class NotCallable(Exception):
@@ -95,94 +101,6 @@ class Signature:
     state: bool = False
 
 
-class Declarations:
-    """The types and functions of a translation unit."""
-
-    def __init__(self, text: str) -> None:
-        self.source = text.encode("utf-8", "replace")
-        self.root = Parser(_C).parse(self.source).root_node
-        self.typedefs: dict[str, tuple[Node, Node]] = {}
-        self.records: dict[str, Node] = {}
-        self.functions: dict[str, Node] = {}
-        self.state = False
-        for node in _outermost(self.root):
-            self._take(node)
-
-    def text(self, node: Node) -> str:
-        """What stands there."""
-        return self.source[node.start_byte : node.end_byte].decode("utf-8", "replace")
-
-    def types(self) -> Iterator[tuple[str, frozenset[str]]]:
-        """The declarations of types and macros at the top of the text, each with the names that it declares."""
-        for node in _outermost(self.root):
-            if node.type.startswith("preproc_") and (name := node.child_by_field_name("name")) is not None:
-                yield self.text(node), frozenset([self.text(name)])
-                continue
-            kind = node if node.type.endswith("_specifier") else node.child_by_field_name("type")
-            plain = node.type in ("type_definition", "struct_specifier", "union_specifier", "enum_specifier")
-            if plain and kind is not None:
-                named = [
-                    kind.child_by_field_name("name"),
-                    *map(_name, node.children_by_field_name("declarator")),
-                ]
-                names = {self.text(n) for n in named if n is not None}
-                yield (
-                    self.text(node) + ("" if node.type == "type_definition" else ";"),
-                    frozenset(names | set(self._enumerators(kind))),
-                )
-
-    def type_names(self) -> frozenset[str]:
-        """All that `types` declare."""
-        return frozenset[str]().union(*(names for _, names in self.types()))
-
-    def _enumerators(self, specifier: Node) -> Iterator[str]:
-        body = specifier.child_by_field_name("body") if specifier.type == "enum_specifier" else None
-        for e in body.named_children if body is not None else ():
-            if e.type == "enumerator" and (name := e.child_by_field_name("name")) is not None:
-                yield self.text(name)
-
-    def _take(self, node: Node) -> None:
-        specifier = node.child_by_field_name("type")
-        if node.type in ("struct_specifier", "union_specifier", "enum_specifier"):
-            specifier = node
-        if specifier is not None:
-            self._record(specifier)
-        if node.type == "type_definition" and specifier is not None:
-            for declarator in node.children_by_field_name("declarator"):
-                if name := _name(declarator):
-                    self.typedefs[self.text(name)] = (specifier, declarator)
-        elif node.type == "function_definition":
-            defined = node.child_by_field_name("declarator")
-            if defined is not None and (name := _name(defined)):
-                self.functions.setdefault(self.text(name), node)
-                self.state = self.state or any(self._keeps(d) for d in _static(node))
-        elif node.type == "declaration":
-            declared = node.children_by_field_name("declarator")
-            if any(_function(d) is None for d in declared):
-                self.state = self.state or self._keeps(node)
-
-    def _keeps(self, declaration: Node) -> bool:
-        words = {
-            self.text(c)
-            for c in declaration.children
-            if c.type in ("type_qualifier", "storage_class_specifier")
-        }
-        return "const" not in words and "typedef" not in words and "extern" not in words
-
-    def _record(self, specifier: Node) -> None:
-        name, body = specifier.child_by_field_name("name"), specifier.child_by_field_name("body")
-        if body is None:
-            return
-        if name is not None:
-            self.records[f"{specifier.type} {self.text(name)}"] = specifier
-        for member in body.named_children:
-            if (
-                member.type == "field_declaration"
-                and (inner := member.child_by_field_name("type")) is not None
-            ):
-                self._record(inner)
-
-
 def resolved(shape: Shape, table: Sequence[int]) -> Shape:
     """The shape with the numbers that the compiler filled in."""
     match shape:
@@ -217,7 +135,7 @@ def signature(declared: Declarations, name: str, arguments: str, result: str) ->
     outer = definition.child_by_field_name("declarator")
     specifier = definition.child_by_field_name("type")
     assert outer is not None
-    function = _function(outer)
+    function = function_of(outer)
     if function is None or specifier is None:
         raise NotCallable("it is declared in a way that cannot be read")
     found = Signature(name, state=declared.state)
@@ -228,7 +146,7 @@ def signature(declared: Declarations, name: str, arguments: str, result: str) ->
         if node.type != "parameter_declaration":
             continue
         kind, declarator = node.child_by_field_name("type"), node.child_by_field_name("declarator")
-        named = _name(declarator) if declarator is not None else None
+        named = name_of(declarator) if declarator is not None else None
         if kind is None or named is None or declarator is None:
             if declarator is None and declared.text(node).strip() == "void":
                 continue
@@ -275,17 +193,17 @@ class _Shapes:
         result: Node | None = None,
     ) -> Shape:
         """The shape of what `specifier declarator` declares. An array that is a parameter is a pointer."""
-        layers = list(_layers(declarator, result))
-        if parameter and layers and layers[-1].type == "array_declarator":
-            return self._pointer(specifier, layers[:-1], lvalue, depth, parameter)
-        return self._layered(specifier, layers, lvalue, depth, parameter or member)
+        around = list(layers(declarator, result))
+        if parameter and around and around[-1].type == "array_declarator":
+            return self._pointer(specifier, around[:-1], lvalue, depth, parameter)
+        return self._layered(specifier, around, lvalue, depth, parameter or member)
 
-    def _layered(self, specifier: Node, layers: list[Node], lvalue: str, depth: int, name: str = "") -> Shape:
-        """`layers` are the declarators around the name, the outermost of the text first: the last is nearest the name."""
+    def _layered(self, specifier: Node, around: list[Node], lvalue: str, depth: int, name: str = "") -> Shape:
+        """`around` are the declarators around the name, the outermost of the text first: the last is nearest the name."""
         if len(self.table) > _MOST_NUMBERS:
             raise NotCallable("its parameters hold thousands of members")
-        if layers:
-            nearest, rest = layers[-1], layers[:-1]
+        if around:
+            nearest, rest = around[-1], around[:-1]
             if nearest.type.endswith("pointer_declarator"):
                 return self._pointer(specifier, rest, lvalue, depth, name)
             if nearest.type.endswith("array_declarator"):
@@ -299,7 +217,7 @@ class _Shapes:
         spelled = self.declared.text(specifier).strip()
         if specifier.type == "type_identifier" and spelled in self.declared.typedefs:
             kind, declarator = self.declared.typedefs[spelled]
-            return self._layered(kind, list(_layers(declarator)), lvalue, depth, name)
+            return self._layered(kind, list(layers(declarator)), lvalue, depth, name)
         if specifier.type in ("struct_specifier", "union_specifier"):
             return self._structure(specifier, lvalue, depth)
         if specifier.type == "enum_specifier":
@@ -332,8 +250,8 @@ class _Shapes:
                 continue
             kind = member.child_by_field_name("type")
             for declarator in member.children_by_field_name("declarator"):
-                name = _name(declarator)
-                if name is None or kind is None or _flexible(declarator):
+                name = name_of(declarator)
+                if name is None or kind is None or flexible(declarator):
                     continue
                 own = self.declared.text(name)
                 shape = self.of(kind, declarator, f"{lvalue}.{own}", depth, member=own)
@@ -395,90 +313,6 @@ class _Nothing(NotCallable):
     """Of this nothing can be made; behind a pointer it may be left out."""
 
 
-def _outermost(root: Node) -> Iterator[Node]:
-    """The declarations of a text, those within conditionals and blocks of linkage too."""
-    todo = [root]
-    while todo:
-        for child in reversed(todo.pop().named_children):
-            if child.type.startswith("preproc_") or child.type in (
-                "linkage_specification",
-                "declaration_list",
-                "ERROR",
-            ):
-                todo.append(child)
-            if child.type not in ("linkage_specification", "declaration_list", "ERROR"):
-                yield child
-
-
-def _inside(node: Node) -> Iterator[Node]:
-    todo = [node]
-    while todo:
-        one = todo.pop()
-        yield one
-        todo.extend(reversed(one.named_children))
-
-
-def _static(definition: Node) -> Iterator[Node]:
-    for node in _inside(definition):
-        if node.type == "declaration" and any(
-            c.type == "storage_class_specifier" and c.text == b"static" for c in node.children
-        ):
-            yield node
-
-
-def _inner(declarator: Node) -> Node | None:
-    """The declarator within a declarator."""
-    found = declarator.child_by_field_name("declarator")
-    if found is None and declarator.type in ("parenthesized_declarator", "attributed_declarator"):
-        found = next(
-            (c for c in declarator.named_children if c.type.endswith(("declarator", "identifier"))), None
-        )
-    return found
-
-
-def _layers(declarator: Node | None, until: Node | None = None) -> Iterator[Node]:
-    """The pointers, arrays and parameter lists around a name, from the outside of the text to the name."""
-    node, steps = declarator, 0
-    while node is not None and node != until and steps < _NESTED:
-        steps += 1
-        if node.type.endswith(("pointer_declarator", "array_declarator", "function_declarator")):
-            yield node
-        node = _inner(node)
-
-
-def _name(declarator: Node) -> Node | None:
-    node: Node | None = declarator
-    for _ in range(_NESTED):
-        if node is None or node.type in (
-            "identifier",
-            "field_identifier",
-            "type_identifier",
-            "primitive_type",
-        ):
-            return node
-        node = _inner(node)
-    return None
-
-
-def _function(declarator: Node) -> Node | None:
-    """The parameter list nearest the name, if what is declared is a function."""
-    node: Node | None = declarator
-    for _ in range(_NESTED):
-        if node is None:
-            return None
-        if node.type == "function_declarator":
-            inner = _inner(node)
-            return node if inner is not None and inner.type == "identifier" else None
-        node = _inner(node)
-    return None
-
-
-def _flexible(declarator: Node) -> bool:
-    return any(
-        n.type == "array_declarator" and n.child_by_field_name("size") is None for n in _layers(declarator)
-    )
-
-
 def _member(declared: Declarations, parameter: Node, name: Node) -> str:
     """A parameter's declaration as a member of a structure: an array that is a parameter is a pointer."""
     source, end = declared.source, parameter.end_byte
@@ -493,7 +327,7 @@ def _member(declared: Declarations, parameter: Node, name: Node) -> str:
 
 def _indexed(declared: Declarations, definition: Node) -> Iterator[str]:
     """Names that the function reads several things from: by index, or by moving the pointer."""
-    for node in _inside(definition):
+    for node in inside(definition):
         if node.type == "subscript_expression":
             argument = node.child_by_field_name("argument")
             if argument is not None and argument.type == "field_expression":

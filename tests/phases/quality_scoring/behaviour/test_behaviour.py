@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,7 +19,8 @@ from tests.needs import needing
 from tests.phases.quality_scoring.behaviour import cheats
 
 pytestmark = needing("behaviour")
-CONFIG = BehaviourConfig(inputs=64)
+CONFIG = BehaviourConfig()
+PAGE = Path(__file__).parents[4] / "docs" / "scoring.md"
 TABLE = cheats.read()
 KINDS = [shape for domain in sorted(SHAPES) for shape in SHAPES[domain]]
 
@@ -46,6 +49,20 @@ def test_every_function_agrees_with_itself(shape: Shape, seed: int) -> None:
     text = shape.write(shape.kind)
     found = told(text, text + "/* the same */\n", seed=seed, inputs=24)
     assert found.score == 10.0
+
+
+def test_the_page_shows_the_behaviour_of_today() -> None:
+    shown = (
+        PAGE.read_text("utf-8").partition("<!-- behaviour -->")[2].partition("<!-- end of behaviour -->")[0]
+    )
+    rows = re.findall(r"^\| (?!answer|-)([^|]+) \| ([\d.]+) \| ([\d.]+) \|", shown, re.MULTILINE)
+    texts = {"honest": TABLE.honest, **TABLE.right, **TABLE.wrong}
+    assert [name for name, _, _ in rows] == list(texts)
+    for name, drawn, behaviour in rows:
+        now = score(texts[name], TABLE.prompt, reference=TABLE.honest)
+        assert now.behaviour is not None
+        assert now.behaviour.score is not None
+        assert (drawn, behaviour) == (f"{now.overall:.2f}", f"{now.behaviour.score:.2f}"), name
 
 
 def test_the_first_input_that_tells_two_apart_is_shown() -> None:
@@ -84,6 +101,12 @@ def test_what_a_function_keeps_is_seen_in_a_sequence_of_calls() -> None:
         (
             "typedef struct { uint8_t mac[6]; uint16_t vlan; } k; void f(k *to, const k *from) { *to = *from; to->vlan &= 7; }",
             "void f(k *to, const k *from) { *to = *from; to->vlan %= 8; }",
+            True,
+        ),
+        (
+            "#ifndef K_H\n#define MOST 4\n#endif\nenum w { LOW, HIGH = MOST };\ntypedef struct { enum w of; int n[MOST]; } k;\n"
+            "int f(const k *v) { return v->of == HIGH ? v->n[MOST - 1] : v->n[0]; }",
+            "int f(const k *v) { if (v->of == HIGH) return v->n[3]; return v->n[0]; }",
             True,
         ),
         (
