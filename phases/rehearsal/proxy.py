@@ -158,7 +158,7 @@ class Proxy:
         behind: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
         try:
             while True:
-                head, body = await _message(reader, leave=writer)
+                head, body = await message(reader, leave=writer)
                 method, target, _ = head.split(b"\r\n", 1)[0].decode().split(" ", 2)
                 self._number += 1
                 request = Request(method, target, body, self._number, head)
@@ -182,7 +182,7 @@ class Proxy:
                 if behind is None:
                     behind = await asyncio.open_connection(HOST, self.port_behind, limit=1 << 20)
                 behind[1].write(head + body)
-                answer = await _message(behind[0], method)
+                answer = await message(behind[0], method)
                 if fault == "lost reply":
                     return
                 writer.write(_answer("500", CODES["500"]) if fault == "late 500" else b"".join(answer))
@@ -195,7 +195,7 @@ class Proxy:
                     w.close()
 
 
-async def _message(
+async def message(
     reader: asyncio.StreamReader, answers: str = "", leave: asyncio.StreamWriter | None = None
 ) -> tuple[bytes, bytes]:
     """A request, or the answer to a request of method `answers`: its head, and its body as it came.
@@ -207,7 +207,7 @@ async def _message(
     if leave and b"\r\nexpect: 100-continue" in lower:
         leave.write(b"HTTP/1.1 100 Continue\r\n\r\n")
     if lower.startswith(b"http/1.1 100"):
-        return await _message(reader, answers)
+        return await message(reader, answers)
     if answers == "HEAD" or lower.startswith((b"http/1.1 204", b"http/1.1 304")):
         return head, b""
     if b"transfer-encoding: chunked" in lower:
