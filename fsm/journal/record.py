@@ -65,7 +65,7 @@ class Above(TypedDict):
     place: list[str]
 
 
-_Acted = _exactly(TypedDict("_Acted", {"from": str}))
+_Acted = TypedDict("_Acted", {"from": str})
 """The state that acted: a word that Python keeps for itself, so that it cannot stand in a class."""
 
 
