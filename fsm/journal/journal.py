@@ -61,9 +61,11 @@ def _schema() -> ModuleType:
     return record
 
 
-def decode(line: bytes, where: str) -> dict[str, Any]:
-    """A line as a record, held against the schema. Raises JournalDamaged or NewerFormat."""
-    return _schema().read(line, where)  # type: ignore[no-any-return]
+def decode(line: bytes, where: str, ordered: bool = True) -> dict[str, Any]:
+    """A line as a record, held against the schema; for who is not going to write it again its keys need not be `ordered` as
+    in the line. Raises JournalDamaged or NewerFormat.
+    """
+    return _schema().read(line, where, ordered)  # type: ignore[no-any-return]
 
 
 def checked(value: Any, where: str) -> dict[str, Any]:

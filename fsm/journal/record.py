@@ -66,12 +66,14 @@ class Above(TypedDict):
     place: list[str]
 
 
+_Acted = TypedDict("_Acted", {"from": str})
+"""The state that acted: a word that Python keeps for itself, so that it cannot stand in a class."""
+
+
 @_exactly
-class _InState(_Record):
+class _InState(_Record, _Acted):
     at: list[str]  # the states, outermost first, that called down to this machine; `~2` marks a second call
     machine: str
-    # the state that acted
-    from_: Annotated[str, Field(alias="from")]
     visit: Annotated[int, Field(ge=1)]
     place: NotRequired[list[str] | None]  # where the machine stands, if in more than one state
     above: NotRequired[list[Above] | None]  # machines above that no record has told of before
@@ -152,24 +154,30 @@ def validated(value: Any, where: str) -> dict[str, Any]:
     return value  # type: ignore[no-any-return]
 
 
-def read(line: bytes, where: str) -> dict[str, Any]:
+def read(line: bytes, where: str, ordered: bool = True) -> dict[str, Any]:
     """A line, if it is a record. Raises JournalDamaged.
 
-    Read twice, as values and as a record: each by pydantic's own reader, that is half the time of reading it once by `json`
-    and holding the values against the schema.
+    `ordered`: its keys stand as they do in the line, so that it can be written again. For that it is read twice, as values and
+    as a record: each by pydantic's own reader, that is half the time of reading it once by `json` and holding the values
+    against the schema. Who only looks needs it once.
     """
     try:
-        value = from_json(line)
-    except ValueError as e:
-        raise JournalDamaged(
-            f"{where}: a record is not JSON ({e}). The journal was changed from outside: restore it from a copy, or start "
-            "anew with --fresh."
-        ) from e
-    try:
-        _adapter.validate_json(line)
+        value = from_json(line) if ordered else None
+        record = _adapter.validate_json(line)
     except ValidationError as e:
+        if e.errors()[0]["type"] == "json_invalid":
+            raise _no_json(e.errors()[0]["ctx"]["error"], where) from e
         raise _refused(e, where) from e
-    return value  # type: ignore[no-any-return]
+    except ValueError as e:
+        raise _no_json(e, where) from e
+    return value if ordered else record  # type: ignore[return-value]
+
+
+def _no_json(why: object, where: str) -> JournalDamaged:
+    return JournalDamaged(
+        f"{where}: a record is not JSON ({why}). The journal was changed from outside: restore it from a copy, or start "
+        "anew with --fresh."
+    )
 
 
 def _refused(e: ValidationError, where: str) -> JournalDamaged:

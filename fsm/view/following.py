@@ -200,7 +200,7 @@ class Following:
     def _take(self, item: bytes | dict[str, Any]) -> dict[str, Any]:
         """Hold one more against the schema and the chain, and fold it. Raises JournalDamaged, which says the record's number."""
         where = self._where
-        record = checked(item, where) if isinstance(item, dict) else decode(item, where)
+        record = checked(item, where) if isinstance(item, dict) else decode(item, where, ordered=False)
         if record["seq"] != self._seen:
             raise JournalDamaged(
                 f"{where}: it is missing; {record['seq']} stands in its place. `fsm audit {self.name}` says more."

@@ -166,13 +166,11 @@ class Timeline:
     def index(self) -> dict[str, Any]:
         """The run's length for a slider.
 
-        {"records", "every" (records in a chunk), "times" (of the first record of each chunk), "marks" ([seq, kind] of claims
-        and errors, the first 2,000)}
+        {"records", "every" (records in a chunk), "marks" ([seq, kind] of claims and errors, the first 2,000)}
         """
         return {
             "records": self.projection.records,
             "every": CHUNK,
-            "times": list(self.times),
             "marks": [list(mark) for mark in self.marks],
         }
 

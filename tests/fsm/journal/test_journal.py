@@ -56,6 +56,7 @@ def test_a_record_names_its_writer_its_place_and_the_one_before(lines: list[byte
     assert len({r["id"] for r in records}) == len(records)
     assert all(r["id"].startswith(r["writer"]) for r in records)
     assert [encode(r) for r in records] == lines
+    assert [decode(one, "here", ordered=False) for one in lines] == records
 
 
 def test_the_essence_is_what_two_equal_runs_share(lines: list[bytes]) -> None:

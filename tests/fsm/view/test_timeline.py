@@ -254,4 +254,3 @@ def test_the_index_points_out_claims_and_errors(works: list[dict[str, Any]]) -> 
     assert [kind for _, kind in index["marks"]] == [
         r["kind"] for r in works if r["kind"] in ("claim", "error")
     ]
-    assert index["times"] == [works[i]["time"] for i in range(0, len(works), 16)]
