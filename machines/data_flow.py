@@ -51,6 +51,8 @@ STANDS = (
     Stand("teacher_generation", "LoadPrompts", "PARALLEL"),
     Stand("teacher_generation", "ValidatePrompts", "PARALLEL"),
     Stand("teacher_generation", "CreateTestPrompts", "PARALLEL"),
+    Stand("teacher_generation", "CreateThreadPool", "PARALLEL"),
+    Stand("teacher_generation", "ParallelExecution.SubmitFutures", "PARALLEL"),
     Stand("teacher_generation", "ParallelExecution.ProcessFuture", "PARALLEL", "CHECKPOINT"),
     Stand("teacher_generation", "ParallelExecution.CheckpointWrite", "CHECKPOINT"),
     Stand("teacher_generation", "SortAndSave", "CHECKPOINT"),
@@ -94,8 +96,6 @@ WITHOUT_DATA = {
     "teacher_generation": (
         "InitBedrockClient",
         "Authentication.*",
-        "CreateThreadPool",
-        "ParallelExecution.SubmitFutures",
     ),
     "sagemaker_job": (
         *("Starting", "Downloading", "Training", "Uploading"),

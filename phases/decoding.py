@@ -12,6 +12,8 @@ import re
 
 _CONTROLS = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x9f]")  # tab, line ends, form feed are text
 
+_CONTROL_BYTES = bytes(code for code in range(128) if _CONTROLS.match(chr(code)))
+
 
 class NotText(Exception):
     """Bytes that an encoding gives no text for; the message says where."""
@@ -30,6 +32,8 @@ def decode_utf8(content: bytes) -> str:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise NotText(f"byte {error.start}: {error.reason}") from None
+    if content.isascii() and len(content.translate(None, _CONTROL_BYTES)) == len(content):
+        return text  # as nearly every file is; the search below takes ten times as long
     return _without_controls(text)
 
 

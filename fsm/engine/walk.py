@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fsm.drawing import Edge
-from fsm.engine.kernel import Place
+from fsm.engine.kernel import Place, Step
 from fsm.engine.machine import Machine
 from fsm.engine.phase import Phase
 from fsm.errors import PhaseError, UnknownLabel
@@ -27,6 +27,9 @@ class Walk:
         self._prefix = prefix
         self._handlers = _handlers(machine, phase, prefix)
         self._total: Counter[Edge] = Counter()
+        # steps by their identity, and how often each was taken: to hash its edges every time takes longer than to walk
+        self._steps: dict[int, Step] = {}
+        self._often: Counter[int] = Counter()
         self._lock = threading.Lock()
         self._place: Place = ()
 
@@ -38,7 +41,7 @@ class Walk:
         Each state's handler is called with the item and names the label. Raises what a handler raises, with a note of
         the state it was in; UnknownLabel for a label that the state does not have.
         """
-        taken: list[Edge] = []
+        taken: list[Step] = []
         try:
             return self._drive(item, start, taken)
         finally:
@@ -46,15 +49,16 @@ class Walk:
 
     def way(self, item: Any, start: str | None = None) -> tuple[Edge, ...]:
         """Drive one item as `run` does, and count nothing yet: the edges it took, to be counted by `count` where they belong."""
-        taken: list[Edge] = []
+        taken: list[Step] = []
         self._drive(item, start, taken)
-        return tuple(taken)
+        return tuple(edge for step in taken for edge in step.edges)
 
     def count(self, way: Sequence[Edge]) -> None:
         """Count the edges of a `way`, of this walk or of another of the same machine."""
-        self._add(way)
+        with self._lock:
+            self._total.update(way)
 
-    def _drive(self, item: Any, start: str | None, taken: list[Edge]) -> str:
+    def _drive(self, item: Any, start: str | None, taken: list[Step]) -> str:
         place = self._kernel.enter(start)
         state = ""
         try:
@@ -66,7 +70,9 @@ class Walk:
                         f"phases/{self.machine.name}: {self._prefix}{state} has no handler. Register one with "
                         f'@PHASE.state("{self._prefix}{state}").'
                     )
-                place = self._step(place, state, handle(item), taken)
+                step = self._kernel.step(place, state, handle(item))
+                taken.append(step)
+                place = step.place
         except Exception as e:
             e.add_note(f"in {self.machine.name}: {self._prefix}{state}")
             raise
@@ -94,9 +100,9 @@ class Walk:
             raise UnknownLabel(
                 f"{self.machine.name}: the walk has ended; {label!r} cannot be taken. Begin it again with begin()."
             )
-        taken: list[Edge] = []
-        self._place = self._step(self._place, self.at, label, taken)
-        self._add(taken)
+        step = self._kernel.step(self._place, self.at, label)
+        self._add([step])
+        self._place = step.place
         return self.at
 
     # Counting
@@ -104,23 +110,22 @@ class Walk:
     def counts(self) -> dict[str, int]:
         """How often each edge was taken, in the order of the drawing."""
         with self._lock:
-            total = dict(self._total)
+            total: Counter[Edge] = self._total.copy()
+            for key, n in self._often.items():
+                for edge in self._steps[key].edges:
+                    total[edge] += n
         named: dict[str, int] = {}
         for edge in self.machine.chart.edges:
-            if n := total.get(edge):
+            if n := total[edge]:
                 name = edge.under(self._prefix).id
                 named[name] = named.get(name, 0) + n
         return named
 
-    def _add(self, taken: Sequence[Edge]) -> None:
-        if taken:
-            with self._lock:
-                self._total.update(taken)
-
-    def _step(self, place: Place, state: str, label: str | None, taken: list[Edge]) -> Place:
-        step = self._kernel.step(place, state, label)
-        taken.extend(step.edges)
-        return step.place
+    def _add(self, taken: Sequence[Step]) -> None:
+        with self._lock:
+            for step in taken:
+                self._steps.setdefault(id(step), step)
+            self._often.update(map(id, taken))
 
 
 def _handlers(machine: Machine, phase: Phase | None, prefix: str) -> Mapping[str, Any]:

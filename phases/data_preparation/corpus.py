@@ -110,9 +110,8 @@ class Corpus:
     def clusters(self, among: Numbers) -> Groups:
         """The rows in groups of those that are near-duplicates, in chains of two: each pair of texts compared exactly."""
         groups = Groups(len(self))
-        read, sizes = self._column(0), self._column(1)
-        wanted = np.flatnonzero(np.isin(read >> 2, among))
-        read, sizes = read[wanted].astype(np.int64), sizes[wanted].astype(np.int64)
+        wanted = np.flatnonzero(np.isin(self._column(0) >> 2, among))
+        read, sizes = (self._column(number)[wanted].astype(np.int64) for number in (0, 1))
         rows = read >> 2
         seen = np.zeros(0, dtype=np.uint64)
         scratch = self._ctx.workdir("data_preparation")

@@ -38,7 +38,8 @@ _ATTRIBUTE = re.compile(
 )
 _ANNOTATED = re.compile(rf"\b[A-Z_][A-Z0-9_]+\s*{_GROUP}(?=\s*[A-Za-z_])")
 _INNERMOST = re.compile(r"\([^()]*\)|\{[^{}]*\}")
-_NAMESPACE = re.compile(rf"\bnamespace\b\s*(?:\w+\s*\x02\s*)?((?:{_WORD}\s*(?:::\s*(?:inline\s+)?)?)*)$")
+_NAMESPACE = re.compile(r"\bnamespace\b([^=;]*)$|^\s*\w*NAMESPACE\w*\s*\x02?\s*$")
+_NAMESPACE_NAME = re.compile(rf"(?:{_WORD}\b\s*(?:::\s*(?:inline\b\s*)?)?)*$")
 _CLASS = re.compile(r"\b(?:class|struct|union)\b([^=;*&\x02]*?)(?:(?<!:):(?!:)[^=;]*)?$")
 _ENUM = re.compile(r"\benum\b[^\x02]*$")
 _CLASS_KEY = re.compile(r"\b(?:class|struct|union)\b")
@@ -56,7 +57,7 @@ def classify(before: str) -> tuple[Kind, str, int]:
     """(what the brace behind this text opens, the name of it if it is a scope, where in the text the head begins)."""
     start = begin(before)
     head = before[start:]
-    if _PLAIN.match(head):
+    if _PLAIN.match(head) and "namespace" not in head.lower():
         return (Kind.STATEMENT if _CONTROL.match(head) else Kind.FUNCTION), "", start
     if not head.strip() or _CONTROL.match(head):
         return Kind.STATEMENT, "", start
@@ -68,12 +69,14 @@ def classify(before: str) -> tuple[Kind, str, int]:
         if not flat.strip():
             return Kind.LINKAGE, "", start
     if found := _NAMESPACE.search(flat):
-        return Kind.NAMESPACE, re.sub(r"\binline\s|\s", "", found[1]), start
+        name = (found[1] or "").strip()
+        known = _NAMESPACE_NAME.match(name)
+        return Kind.NAMESPACE, re.sub(r"\binline\s|\s", "", name) if known else "", start
     if _ENUM.search(flat):
         return Kind.VALUE, "", start
     if _CLASS_KEY.search(flat) and (found := _CLASS.search(without_arguments(flat))):
-        name = _CLASS_NAME.search(_FINAL.sub("", found[1]))
-        return Kind.CLASS, _SPACE.sub("", name[1]) if name else "", start
+        named = _CLASS_NAME.search(_FINAL.sub("", found[1]))
+        return Kind.CLASS, _SPACE.sub("", named[1]) if named else "", start
     flat = _OPERATOR.sub("operator", flat)
     if "\x02" not in flat or _ASSIGNMENT.search(flat):
         return Kind.VALUE, "", start

@@ -6,11 +6,11 @@ A chunk's result depends on the chunk and the settings alone: on no other chunk,
 from __future__ import annotations
 
 import gzip
-import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
+from json.encoder import encode_basestring
 from typing import Any
 
 import numpy as np
@@ -156,19 +156,24 @@ def readings(code: str, part: str) -> Iterator[tuple[int, str]]:
                 yield 2 * way + 1, bare
 
 
-def written(row: dict[str, Any]) -> tuple[bytes, int]:
+def written(row: Mapping[str, Any]) -> tuple[bytes, int]:
     """A row's JSON line, and how many bytes of it go to the end of its messages; these stand first.
 
     The characters that other readers take for line ends are escaped.
     """
-    messages = f'{{"messages": {_json(row["messages"])}'
-    rest = _json({key: value for key, value in row.items() if key != "messages"})
-    head = messages.encode()
-    return head + f", {rest[1:]}\n".encode(), len(head)
+    turns = ", ".join(
+        f'{{"role": {_json(t["role"])}, "content": {_json(t["content"])}}}' for t in row["messages"]
+    )
+    rest = ", ".join(f"{_json(key)}: {_json(value)}" for key, value in row.items() if key != "messages")
+    head = f'{{"messages": [{turns}]'.encode()
+    return head + f", {rest}}}\n".encode(), len(head)
 
 
-def _json(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False)
+def _json(value: str | int) -> str:
+    """As json.dumps has it, without its ways for what a row does not hold."""
+    if not isinstance(value, str):
+        return str(value)
+    text = encode_basestring(value)
     if text.isascii():
         return text
     return text.replace("\u2028", "\\u2028").replace("\u2029", "\\u2029").replace("\u0085", "\\u0085")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -50,7 +50,7 @@ class Source(Protocol):
     def list(self, folder: str) -> Listing:
         """All that is below a folder, by key."""
 
-    def folders(self) -> list[str]:
+    def folders(self) -> Sequence[str]:
         """The folders directly below the root, sorted, for who looks for one."""
 
     def read(self, key: str, listed: Object | None = None) -> bytes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -57,7 +57,7 @@ class S3Source:
                     files.append(Object(key, entry["Size"], entry.get("ETag", "")))
         return Listing(tuple(sorted(files)), tuple(sorted(left_out)), there)
 
-    def folders(self) -> list[str]:
+    def folders(self) -> Sequence[str]:
         start = f"{self.prefix}/" if self.prefix else ""
         pages = self._pages(start, Delimiter="/")
         found = [entry["Prefix"] for page in pages for entry in page.get("CommonPrefixes", [])]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import subprocess
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -60,7 +60,7 @@ class LocalSource:
         # by key, not by path: a path sorts by its parts, and S3 knows no parts
         return Listing(tuple(sorted(files)), tuple(sorted(left_out)))
 
-    def folders(self) -> list[str]:
+    def folders(self) -> Sequence[str]:
         try:
             with os.scandir(self.root) as found:
                 return sorted(e.name for e in found if e.is_dir() and not e.name.startswith("."))

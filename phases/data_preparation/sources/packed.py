@@ -8,7 +8,7 @@ import tarfile
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -54,7 +54,7 @@ class Packed:
                 files.append(Object(key, size))
         return Listing(tuple(sorted(files)), tuple(sorted(left_out)), bool(files or left_out))
 
-    def folders(self) -> list[str]:
+    def folders(self) -> Sequence[str]:
         tops = {name.partition("/")[0] for name in self._members if "/" in name}
         if tops == {self._top}:
             tops |= {f"{self._top}/{name.split('/')[1]}" for name in self._members if name.count("/") > 1}
@@ -109,13 +109,13 @@ class Packed:
     def _size(self, key: str) -> int:
         return self._members[self._name(key)][0]
 
-    def _zipped(self, wanted: list[Object]) -> Iterator[tuple[Object, bytes | Unreadable]]:
+    def _zipped(self, wanted: Sequence[Object]) -> Iterator[tuple[Object, bytes | Unreadable]]:
         with zipfile.ZipFile(self.path) as held:
             for file in wanted:
                 with held.open(self._name(file.key)) as member:
                     yield file, _checked(member.read(file.size + 1), file)
 
-    def _tarred(self, wanted: list[Object]) -> Iterator[tuple[Object, bytes | Unreadable]]:
+    def _tarred(self, wanted: Sequence[Object]) -> Iterator[tuple[Object, bytes | Unreadable]]:
         """A compressed tar can only be read from its beginning, so what is wanted is set aside as it comes by."""
         names = {self._name(file.key): file for file in wanted}
         at: dict[str, tuple[int, int]] = {}

@@ -18,7 +18,7 @@ import pytest
 
 from fsm.engine import Stop, StopRequested
 from fsm.errors import StoreError
-from phases.data_preparation import archive, batching, engines, planning
+from phases.data_preparation import archive, batching, engines, planning, working
 from phases.data_preparation.archive import Packing
 from phases.data_preparation.working import written
 
@@ -74,7 +74,7 @@ def test_a_batch_that_is_kept_is_never_done_again(
     worked: list[str] = []
     most = 10**6
 
-    def counted(settings: Any, chunk: Any, contents: Any, work: Any = engines.work) -> Any:
+    def counted(settings: Any, chunk: Any, contents: Any, work: Any = working.work) -> Any:
         if len(worked) >= most:
             raise Killed
         worked.append(chunk.files[0].member.key)

@@ -8,7 +8,7 @@ import socket
 import subprocess
 import tarfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -199,7 +199,7 @@ def test_a_checkout_that_git_cannot_read_is_told(tmp_path: Path) -> None:
 # Archives
 
 
-def tarred(path: Path, members: dict[str, bytes | tarfile.TarInfo], mode: Any = "w:gz") -> Path:
+def tarred(path: Path, members: Mapping[str, bytes | tarfile.TarInfo], mode: Any = "w:gz") -> Path:
     with tarfile.open(path, mode) as tar:
         for name, content in members.items():
             info = content if isinstance(content, tarfile.TarInfo) else tarfile.TarInfo(name)

@@ -142,6 +142,10 @@ CPP_IDIOMS = {
     "an inline namespace": ("inline namespace v1 {\nint f() { return 1; }\n}\n", ["v1::f"]),
     "a namespace without a name": ("namespace {\nint f() { return 1; }\n}\n", ["f"]),
     "a macro that opens a namespace": ("FMT_BEGIN_NAMESPACE\nint f() { return 1; }\nFMT_END_NAMESPACE\n", ["f"]),
+    "a namespace named by a macro": ("namespace NS(a) {\nint f() { return 1; }\n}\nint g() { return 1; }\n", ["f", "g"]),
+    "a namespace that is a macro": ("BEGIN_NAMESPACE(a) {\nint f() { return 1; }\n}\nint g() { return 1; }\n", ["f", "g"]),
+    "a namespace with an attribute": ("namespace [[deprecated]] a {\nint f() { return 1; }\n}\n", ["a::f"]),
+    "a namespace begun by a macro": ("NAMESPACE_BEGIN(a)\nclass A {\n  int f() { return 1; }\n};\nNAMESPACE_END(a)\n", ["A::f"]),
     "extern C": ('extern "C" {\nint f(void) { return 1; }\n}\nextern "C" int g(void) { return 1; }\n', ["f", "g"]),
     "extern C in an #ifdef": (
         '#ifdef __cplusplus\nextern "C" {\n#endif\nint f(void) { return 1; }\n#ifdef __cplusplus\n}\n#endif\nint g() { return 1; }\n',
@@ -300,7 +304,7 @@ def test_deep_nesting_is_no_recursion_of_ours() -> None:
 
 @pytest.mark.parametrize(
     "piece",
-    ["{", "}", "(", "#if 0\n", "#if X\n", "#else\n", "int x\n#if A\n#endif\n", "F { } ", "f(", "/*", "template <", "a(b) c;\n", "'", '"', "\\\n", "int f(a) int b;"],
+    ["{", "}", "(", "#if 0\n", "#if X\n", "#else\n", "int x\n#if A\n#endif\n", "F { } ", "f(", "/*", "template <", "a(b) c;\n", "'", '"', "\\\n", "int f(a) int b;", "namespace a", "using namespace aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa b() {", "A::", "a<", "x = ", "}\n\n", "public: "],
 )  # fmt: skip
 def test_what_repeats_without_end_is_read_in_time(piece: str) -> None:
     find_functions("a.cpp", piece * (200_000 // len(piece)))
