@@ -13,8 +13,8 @@ from email.utils import formatdate
 from urllib.parse import parse_qs, unquote, urlsplit
 from xml.sax.saxutils import escape
 
+from phases.rehearsal.proxy import message
 from tests.servers.process import HOST
-from tests.servers.proxy import _message
 
 OBJECTS: dict[str, bytes] = {}
 KEYS: list[str] = []
@@ -57,7 +57,7 @@ def listing(query: dict[str, str]) -> bytes:
 async def client(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, latency: float) -> None:
     try:
         while True:
-            head, body = await _message(reader, leave=writer)
+            head, body = await message(reader, leave=writer)
             method, target, _ = head.split(b"\r\n", 1)[0].decode().split(" ", 2)
             if latency:
                 await asyncio.sleep(latency)

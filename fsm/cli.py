@@ -95,6 +95,7 @@ def main(argv: list[str] | None = None) -> int:
     one = commands.add_parser("check", help="prove what can be proved before anything runs")
     one.add_argument("config", type=Path, metavar="CONFIG")
     one.add_argument("--json", action="store_true", help="one JSON line a finding")
+    _phase_checks(one, argv if argv is not None else sys.argv[1:])
     one.set_defaults(do=check)
 
     one = commands.add_parser("parse", help="what the Mermaid reader sees")
@@ -118,6 +119,22 @@ def _phase_commands(commands: Subparsers, argv: list[str]) -> None:
 
     for entry in sorted(entry_points(group="fsm.commands"), key=lambda e: e.name):
         entry.load()(commands)
+
+
+def _phase_checks(parser: argparse.ArgumentParser, argv: list[str]) -> None:
+    """What `check` asks further where it is told to, by the entry point group `fsm.checks`: --NAME for each.
+
+    A check is a function (configuration, whether as JSON) -> exit code, whose docstring says what it does.
+    """
+    if argv[:1] != ["check"]:
+        return
+    from importlib.metadata import entry_points
+
+    for entry in sorted(entry_points(group="fsm.checks"), key=lambda e: e.name):
+        ask = entry.load()
+        parser.add_argument(
+            f"--{entry.name}", action="append_const", dest="further", const=ask, help=ask.__doc__
+        )
 
 
 # The commands
@@ -203,7 +220,9 @@ def check(args: argparse.Namespace) -> int:
         out(f"{args.config}: {len(config.program.machines)} machines, nothing to complain of")
     for said in foreseen:
         out(json.dumps({"severity": "info", "message": said}) if args.json else said)
-    return 2 if any(f.severity == "error" for f in findings) else 0
+    if any(f.severity == "error" for f in findings):
+        return 2
+    return max((ask(config, args.json) for ask in getattr(args, "further", None) or ()), default=0)
 
 
 def parse(args: argparse.Namespace) -> int:

@@ -46,6 +46,8 @@ DISTILLATION = Detail(
     },
 )
 
+BY_HAND = "a person, who mends what Diagram 8 has stopped for"
+
 MACHINE = Machine(
     "pipeline",
     diagram("pipeline"),
@@ -57,8 +59,11 @@ MACHINE = Machine(
     exits={"Validation": {"ImportCheck": "All checks pass", "ValidationError": "Validation failed"}},
     # the job is followed to where it runs, and from there, when the distillation in it is over, to its end
     calls={"TrainingLaunch": ("sagemaker_job",), "IterativeDistillation": ("sagemaker_job",)},
+    bounds={("Validation.ValidationError", "Mended"): BY_HAND},
     failures=("Validation failed", "No data extracted", "Launch failed", "Fatal error"),
     on_error={("DataPreparation", "EmptyDataset"): "No data extracted"},
 )
 
-VALIDATION = MACHINE.part("Validation", "validation", failures=("ValidationError",))
+VALIDATION = MACHINE.part(
+    "Validation", "validation", failures=("ValidationError",), bounds={("ValidationError", "Mended"): BY_HAND}
+)

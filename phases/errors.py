@@ -131,5 +131,9 @@ class ContainerError(PipelineError):
     recovery = "ContainerError"
 
 
+class NotRented(ContainerError):
+    """There is no such job any more, or no machine for it: stopped by hand, deleted, no capacity of any type."""
+
+
 class NotProvided(ContainerError):
     """The place that a state runs in lacks what its configuration asks for: a device, a library, a way to the hub."""

@@ -32,7 +32,7 @@ ENGINE: Sequence[tuple[str, str]] = (
 """The rooms of fsm/, from the top: each imports only from rooms below it."""
 
 PHASES: Sequence[tuple[str, str]] = (
-    ("rehearsal", "services on the loopback, to rehearse against"),
+    ("rehearsal", "services on the loopback, and a run rehearsed against them"),
     ("pipeline", "the whole, and its validation"),
     ("error_recovery", "what an exception leads to"),
     ("distillation", "the epoch loop"),

@@ -16,6 +16,7 @@ __all__ = [
     "Artifact",
     "Look",
     "RunStore",
+    "S3Store",
     "Scratch",
     "Shelf",
     "Silent",

@@ -75,7 +75,8 @@ def runs(store: str, as_json: bool) -> int:
     """The runs of a store, the one last written to first.
 
     As JSON one line a run: run, machine, status (running, stopped, done, failed), label, place, records, artifacts,
-    artifact_bytes (of all that are kept), scratch (its directories on this machine), scratch_bytes, generation, created,
+    artifact_bytes (of all that are kept), scratch (its directories on this machine), scratch_bytes, workers (the
+    processes that still work in them though no runner is at the run: a job whose launcher was killed), generation, created,
     updated, age (seconds since `updated`), progress (how many of the outermost states were left, of how many, or null),
     foreign (why it is not the run that it stands as, or null); of one that cannot be read only run and problem.
     """
@@ -175,7 +176,8 @@ def _run_row(row: dict[str, Any]) -> tuple[str, ...]:
     place = row["place"] + (f" ({row['label']})" if row["label"] else "")
     age = f"{duration(max(0.0, row['age']))} ago" if row["age"] is not None else "never begun"
     takes = size(row["artifact_bytes"]), size(row["scratch_bytes"])
-    return row["run"], row["machine"], row["status"], place, str(row["records"]), *takes, age
+    status = row["status"] + "".join(f", process {pid} at work" for pid in row["workers"])
+    return row["run"], row["machine"], status, place, str(row["records"]), *takes, age
 
 
 def _local_time(iso: str) -> str:

@@ -140,6 +140,11 @@ class Projection:
         return alone
 
     @property
+    def under_way(self) -> bool:
+        """Whether anything is known of it beyond its records."""
+        return bool(self._now or self.watched)
+
+    @property
     def recent(self) -> list[dict[str, Any]]:
         """The newest records as rows of a history, oldest first."""
         return [flat(record) for record in self._recent]

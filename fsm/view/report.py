@@ -256,6 +256,7 @@ def summary(store: Store, name: str, now: float) -> dict[str, Any]:
         "artifacts": len(fold.files),
         "artifact_bytes": run.artifacts_size(),
         "scratch": [str(s.path) for s in there],
+        "workers": [] if alive else sorted({pid for s in there for pid in s.workers()}),
         "scratch_bytes": sum(s.size() for s in there),
         "generation": header.get("generation", 0),
         "created": header.get("created"),

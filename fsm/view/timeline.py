@@ -130,7 +130,8 @@ class Timeline:
         number = bisect_right(self.times, time) - 1
         if number < 0:
             return -1
-        return number * CHUNK + sum(record["time"] <= time for record in self._records(number)) - 1
+        written = [record["time"] <= time for record in self._records(number)]
+        return number * CHUNK + written.count(True) - 1
 
     def marks_after(self, seq: int) -> list[list[Any]]:
         """The marks of an index beyond a record."""

@@ -16,9 +16,10 @@ class ConvergenceConfig(BaseModel):
     epochs_at_threshold: int = Field(default=3, ge=1, le=10**6, description="`epochs_at_threshold >= 3?`")
     correction_rate: float = Field(default=0.10, ge=0, le=1, description="`correction_rate < 10%?`")
     low_correction_epochs: int = Field(default=3, ge=1, le=10**6, description="`low_correction_count >= 3?`")
-    on: Literal["drawn", "held_out"] = Field(
+    on: Literal["drawn", "held_out", "behaviour"] = Field(
         default="drawn",
-        description="Which set of prompts decides: the one that is corrected, or the frozen one.",
+        description="Which set of prompts decides: the one that is corrected, or the frozen one; or what the answers to the "
+        "frozen one do.",
     )
     lag: float = Field(
         default=1.0,

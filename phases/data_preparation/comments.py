@@ -9,6 +9,7 @@ from phases.data_preparation.tokens import COMMENTS
 
 _END = re.compile(r"\s*\*+/\s*$")
 _FURNITURE = re.compile(r"^[ \t]*(?:/\*[*!]*<?|//[/!]*<?|\*(?!\w*\*))[ \t]?", re.MULTILINE)
+_RULES = ("---", "===", "***", "___", "###", "~~~", "+++", "///")
 _RULE = re.compile(r"^[ \t]*[-=*_#~+/]{3,}[ \t]*$|[ \t]*[-=*_#~]{4,}[ \t]*$", re.MULTILINE)
 # kernel-doc: "name() - what it does", gtk-doc: "name:", both with "@parameter: ..." below
 _NAMED = re.compile(
@@ -16,13 +17,16 @@ _NAMED = re.compile(
     r"|[A-Za-z_~][\w:~]*[ \t]*\([^()\n]*\)[ \t]*[:.]?[ \t]*$|\w*_\w*[ \t]*$)",
     re.MULTILINE | re.IGNORECASE,
 )
-_AT_PARAMETER = re.compile(r"^[ \t]*@([A-Za-z_]\w*|\.\.\.)[ \t]*:[ \t]*", re.MULTILINE)
-_SECTION = re.compile(
-    r"^[ \t]*(?:returns?|return values?|context|locking|note|notes|description|since|deprecated|example|caution|warning|rationale)[ \t]*:[ \t]*",
-    re.MULTILINE | re.IGNORECASE,
+_MARK = re.compile(
+    r"^[ \t]*(?:@(?P<parameter>[A-Za-z_]\w*|\.\.\.)[ \t]*:"
+    r"|[@\\](?P<command>[A-Za-z]+)(?:\[[^\]]*\])?(?:\{[^}]*\})?(?=\s|$)"
+    r"|(?P<section>(?i:returns?|return values?|context|locking|notes?|description|since|deprecated|example|caution|warning|rationale))"
+    r"[ \t]*:)[ \t]*",
+    re.MULTILINE,
 )
-_COMMAND = re.compile(r"^[ \t]*[@\\]([A-Za-z]+)(?:\[[^\]]*\])?(?:\{[^}]*\})?(?=\s|$)[ \t]*", re.MULTILINE)
-_SAYS = frozenset({"brief", "short", "details", "par", "remark", "remarks", "summary"})
+"""The line that begins a part: "@parameter:", "@command" or "\\command", "Section:"."""
+_ARGUMENT = re.compile(r"\S*")
+_SAYS = frozenset({"brief", "description", "short", "details", "par", "remark", "remarks", "summary"})
 _RETURNS = frozenset({"return", "returns", "retval", "result"})
 _PARAMETERS = frozenset({"param", "tparam", "arg"})
 _MARKED = re.compile(r"(?<![\w/&])(?:[@#&](?=[A-Za-z_]\w)|%(?=[A-Z_]{2}))")
@@ -37,6 +41,16 @@ _LICENCE = re.compile(
     r"SPDX-License-Identifier|\bCopyright\b|\(c\) ?\d{4}|Licensed under|GNU (?:Lesser |Library )?General Public License"
     r"|free software|Permission is hereby granted|Redistribution and use|WARRANTY|All rights reserved",
     re.IGNORECASE,
+)
+_LICENCE_SAYS = (
+    "licen",
+    "copyright",
+    "(c)",
+    "free software",
+    "hereby granted",
+    "redistribution",
+    "warranty",
+    "rights reserved",
 )
 _WORDS = re.compile(r"[A-Za-z]{2,}")
 _CODE = re.compile(r"[;{}]\s*$")
@@ -101,9 +115,11 @@ def _behind_code(text: str, at: int) -> bool:
 
 def read_comment(comment: str) -> Doc:
     """What a comment says; of one that holds a licence, or code, nothing."""
-    if _LICENCE.search(comment):
+    lower = comment.lower()
+    if any(word in lower for word in _LICENCE_SAYS) and _LICENCE.search(comment):
         return NOTHING_SAID
-    plain = _RULE.sub("", _FURNITURE.sub("", _RULE.sub("", _END.sub("", comment))))
+    plain = _FURNITURE.sub("", _without_rules(_END.sub("", comment)))
+    plain = _without_rules(plain)
     lead: list[str] = []
     returns: list[str] = []
     parameters: dict[str, str] = {}
@@ -117,42 +133,28 @@ def read_comment(comment: str) -> Doc:
     return Doc(_summary(lead), "; ".join(filter(None, returns)), tuple(parameters.items()))
 
 
+def _without_rules(text: str) -> str:
+    return _RULE.sub("", text) if any(rule in text for rule in _RULES) else text
+
+
 def _parts(plain: str) -> list[tuple[str, str, str]]:
     """The (command, argument, text) of a comment in its order; plain words have no command."""
-    marks: list[tuple[int, int, str, str]] = []
-    for found in _AT_PARAMETER.finditer(plain):
-        name = found[1].lower()
-        marks.append((found.start(), found.end(), "returns" if name in _RETURNS else "parameter", found[1]))
-    taken = {start for start, *_ in marks}
-    for found in _COMMAND.finditer(plain):
-        if found.start() in taken:
-            continue
-        name, end, argument = found[1].lower(), found.end(), ""
-        if name in _PARAMETERS or name == "retval":
-            word = re.compile(r"\S*").match(plain, end)
-            argument, end = (word[0].strip(":,"), word.end()) if word else ("", end)
-            name = "retval" if name == "retval" else "parameter"
-        marks.append((found.start(), end, "" if name in _SAYS else name, argument))
-    for found in _SECTION.finditer(plain):
-        name = found.group().strip(" \t:").lower()
-        marks.append(
-            (
-                found.start(),
-                found.end(),
-                "returns" if name.startswith("return") else "" if name == "description" else name,
-                "",
-            )
-        )
-    marks.sort()
-    parts = [("", "", plain[: marks[0][0] if marks else len(plain)])]
-    ends = [*(mark[0] for mark in marks[1:]), len(plain)]
-    for (_, end, name, argument), following in zip(marks, ends, strict=False):
-        said = plain[end:following]
+    marks = list(_MARK.finditer(plain)) if "@" in plain or "\\" in plain or ":" in plain else []
+    parts = [("", "", plain[: marks[0].start() if marks else len(plain)])]
+    ends = [*(mark.start() for mark in marks[1:]), len(plain)]
+    for mark, following in zip(marks, ends, strict=False):
+        end, argument, name = mark.end(), mark["parameter"] or "", "parameter"
+        if argument.lower() in _RETURNS or (mark["section"] or "").lower().startswith("return"):
+            argument, name = "", "returns"
+        elif not argument:
+            name = (mark["command"] or mark["section"]).lower()
+            if (name in _PARAMETERS or name == "retval") and (word := _ARGUMENT.match(plain, end)):
+                argument, end = word[0].strip(":,"), word.end()
+                name = "retval" if name == "retval" else "parameter"
+        said, rest = plain[end:following], ""
         if name == "parameter" or name in _RETURNS:
             said, _, rest = said.partition("\n\n")  # an empty line ends what is said of it
-            parts += [(name, argument, said), ("", "", rest)]
-        else:
-            parts.append((name, argument, said))
+        parts += [("" if name in _SAYS else name, argument, said), ("", "", rest)]
     return parts
 
 
@@ -186,7 +188,7 @@ def _line(text: str) -> str:
 
 def says_more(summary: str, name: str) -> bool:
     """Whether a summary has a word that the name has not."""
-    return bool(set(words(summary)) - set(words(name)) - _FILLING)
+    return bool(summary) and bool(set(words(summary)) - set(words(name)) - _FILLING)
 
 
 def words(text: str) -> list[str]:

@@ -13,11 +13,11 @@ from phases.data_preparation.comments import NOTHING_SAID, Doc, above, read_comm
 from phases.data_preparation.declarators import Declarator, Language, read_head
 from phases.data_preparation.grammar import language
 from phases.data_preparation.outline import Definition, Outline
-from phases.data_preparation.tokens import blank
+from phases.data_preparation.tokens import COMMENT, PLAIN_CHARACTER, PLAIN_STRING, blank
 
-_BEGINNING = 2000  # characters: enough for the names that a prompt has room for
-_WORD = re.compile(r"[A-Za-z_]\w*+(?: ?\()?")
-"""A name, and the bracket of a call behind it."""
+_BEGINNING = 1200  # characters: enough for the names that a prompt has room for
+_TOKEN = re.compile(rf"{COMMENT}|{PLAIN_STRING}|{PLAIN_CHARACTER}|[A-Za-z_]\w*+(?: ?\()?", re.DOTALL)
+"""A name, with the bracket of a call behind it; or what hides names."""
 # fmt: off
 _KEYWORDS = frozenset({
     "NULL", "_Alignof", "__attribute__", "__builtin_expect", "__typeof", "__typeof__", "alignof", "and", "assert",
@@ -131,7 +131,7 @@ def _names(body: str, declarator: Declarator) -> tuple[tuple[str, ...], tuple[st
         body = body[: body.rfind("\n", 0, _BEGINNING)]
         if body.rfind("/*") > body.rfind("*/"):
             body = body[: body.rfind("/*")]
-    found = dict.fromkeys(_WORD.findall(blank(body)))
+    found = dict.fromkeys(token for token in _TOKEN.findall(body) if token[0] not in "/\"'#")
     known = {declarator.name.rpartition("::")[2], *declarator.parameters} | _KEYWORDS
     calls = dict.fromkeys(word.rstrip(" (") for word in found if word[-1] == "(")
     said = tuple(word for word in calls if word not in known)

@@ -13,6 +13,16 @@ _MARK = re.compile(
     r"|[Cc]reated by:? The Qt Meta Object Compiler",
     re.MULTILINE,
 )
+_WORDS = (
+    "enerated",
+    "ENERATED",
+    "NOT EDIT",
+    "NOT MODIFY",
+    "not edit",
+    "not modify",
+    "A Bison parser",
+    "Meta Object Compiler",
+)
 _SMALL = 4096  # characters: a shorter file has no shape
 _LINE = 250  # characters a line, on average: nobody's
 _DATA = b"0123456789abcdefABCDEFxXuUlL,{}()[] \t\r\n-+.;"
@@ -21,7 +31,8 @@ _LEFT = 0.12  # of a table of numbers, what is left without them
 
 def why_generated(text: str) -> str:
     """Why a file is left out as generated or minified; empty for one that somebody wrote."""
-    if found := _MARK.search(header(text)):
+    said = header(text)
+    if any(word in said for word in _WORDS) and (found := _MARK.search(said)):
         return f"generated: its header says {' '.join(found.group().split())!r}"
     lines = text.count("\n") + 1
     if len(text) > _SMALL and len(text) / lines > _LINE:

@@ -8,7 +8,8 @@ So a macro that no grammar knows, anywhere in a function, hides neither that fun
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from phases.data_preparation.heads import Kind, classify
 from phases.data_preparation.tokens import HIDDEN, INNER, OUTER, UNCOMPILED, WORD, blank
@@ -57,8 +58,7 @@ class Definition:
     head: str
 
 
-@dataclass(frozen=True)
-class _Head:
+class _Head(NamedTuple):
     """A head in the making: where it begins, and where the statement in hand does (in K&R's manner, a parameter's
     declaration). `reach` is where the first `#if` begins that ends within it; `holes` are branches that do not count."""
 
@@ -98,8 +98,13 @@ class Outline:
         self._unclosed = 0
         self._begun = -1
         self._begin(0)
-        at = 0
-        while found := OUTER.search(self.text, at):
+        at: int | None = 0
+        while at is not None:
+            at = self._walk(at)
+
+    def _walk(self, start: int) -> int | None:
+        """Go through the text from a place on, up to where a part of it is left out; returns where to go on, None at the end."""
+        for found in OUTER.finditer(self.text, start):
             at = found.end()
             match self.text[found.start()]:
                 case ";":
@@ -111,6 +116,9 @@ class Outline:
                     self._begin(at)
                 case "#":
                     at = self._directive(found)
+            if at != found.end():
+                return at
+        return None
 
     def _begin(self, at: int) -> None:
         """A head may begin here."""
@@ -131,7 +139,7 @@ class Outline:
         if head.parameters or (
             ")" in self.text[head.at : at] and _PARAMETERS.search(self._part(head.at, at))
         ):
-            self._head = replace(head, parameters=True, statement=at + 1)
+            self._head = head._replace(parameters=True, statement=at + 1)
         else:
             self._begin(at + 1)
 
@@ -262,7 +270,7 @@ class Outline:
         if at.ended is not None:
             self._scope, head, begun, hole = at.ended
             if begun:  # what the first branch began goes on
-                self._head = replace(head, holes=(*head.holes, (hole, found.end())))
+                self._head = head._replace(holes=(*head.holes, (hole, found.end())))
                 unfinished = True
         if not unfinished:
             self._begin(found.end())
@@ -291,7 +299,7 @@ class Outline:
     def _reach(self, start: int) -> None:
         """The head in hand, or its body, has an `#endif` whose `#if` begins here."""
         reach = self._head.reach
-        self._head = replace(self._head, reach=start if reach is None else min(reach, start))
+        self._head = self._head._replace(reach=start if reach is None else min(reach, start))
 
     def _open(self, start: int, depth: int = 0, live: bool = False) -> _Conditional:
         begun = depth > 0 or self._unfinished(start)

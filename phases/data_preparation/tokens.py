@@ -12,9 +12,10 @@ COMMENT = r"//[^\n\\]*(?:\\.[^\n\\]*)*|/\*[^*]*\*+(?:[^/*][^*]*\*+)*/"
 _RAW = r"""(?:(?<=\bR")|(?<=\b[uUL]R")|(?<=\bu8R"))(?P<raw>[^()\\\s"]{0,16})\((?s:.*?)\)(?P=raw)\""""
 _STRING = rf"""\"{_RAW}|\"[^"\\\n]*(?:\\.[^"\\\n]*)*\""""
 # 1'000'000 is a number: behind a digit, and with another before the next apostrophe
-_CHARACTER = r"""'(?<=[0-9a-fA-F]')[0-9a-fA-F](?!')|'[^'\\\n]*(?:\\.[^'\\\n]*)*'"""
-_PLAIN_STRING = r'"[^"\\\n]*(?:\\.[^"\\\n]*)*"'
-_DIRECTIVE = rf"""#[^\n\\/"]*(?:(?:\\.|{COMMENT}|{_PLAIN_STRING}|[\\/"])[^\n\\/"]*)*"""
+PLAIN_CHARACTER = r"'[^'\\\n]*(?:\\.[^'\\\n]*)*'"
+_CHARACTER = rf"""'(?<=[0-9a-fA-F]')[0-9a-fA-F](?!')|{PLAIN_CHARACTER}"""
+PLAIN_STRING = r'"[^"\\\n]*(?:\\.[^"\\\n]*)*"'
+_DIRECTIVE = rf"""#[^\n\\/"]*(?:(?:\\.|{COMMENT}|{PLAIN_STRING}|[\\/"])[^\n\\/"]*)*"""
 _HIDING = f"{COMMENT}|{_STRING}|{_CHARACTER}|{_DIRECTIVE}"
 
 OUTER = re.compile(rf"{_HIDING}|\{{|\}}|;", re.DOTALL)
@@ -27,7 +28,7 @@ STRINGS = re.compile(f"{COMMENT}|{_STRING}|{_CHARACTER}", re.DOTALL)
 WORD = re.compile(r"#[ \t]*(\w*)")
 """The word of a directive."""
 UNCOMPILED = re.compile(
-    rf"{COMMENT}|{_PLAIN_STRING}|^[ \t]*(?P<line>#[ \t]*(?P<word>\w+)(?:[^\n\\]|\\.)*)",
+    rf"{COMMENT}|{PLAIN_STRING}|^[ \t]*(?P<line>#[ \t]*(?P<word>\w+)(?:[^\n\\]|\\.)*)",
     re.DOTALL | re.MULTILINE,
 )
 """What matters in a branch that is not compiled: there, apostrophes need not be in pairs."""

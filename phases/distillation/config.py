@@ -22,6 +22,13 @@ class CorrectionsConfig(BaseModel):
         description="A correction is taken only if it scores better than what it corrects and compiles; "
         "off gives the drawing alone.",
     )
+    behaves_at: float | None = Field(
+        default=None,
+        ge=0,
+        le=10,
+        description="The behaviour from which a correction is taken, where there is something to compare it with; without "
+        "that it must bear its inputs. Null asks for none.",
+    )
     compiles_at: float = Field(
         default=7.0, ge=0, le=10, description="The syntax score from which a text counts as compiling."
     )
@@ -38,6 +45,10 @@ class DistillationConfig(BaseModel):
 
     max_epochs: int = Field(default=10, ge=1, le=10**6)
     poor_below: float = Field(default=7.0, ge=0, le=10, description="`score < 7.0`")
+    keep: Literal["last", "score", "behaviour"] = Field(
+        default="last",
+        description="Which epoch's adapter is the model: the last one's, or the best by the frozen set's score or behaviour.",
+    )
     restart: Literal["adapter", "base"] = Field(
         default="adapter",
         description="Go on with the adapter of the epoch before, or begin again on the grown set.",

@@ -14,7 +14,7 @@ from decimal import Decimal
 from typing import Any
 
 from fsm.engine import Context
-from phases.distillation import corrections, loading, student
+from phases.distillation import behaving, corrections, loading, student
 from phases.distillation.corrections import Poor, Refused
 from phases.distillation.phase import PHASE
 from phases.teacher_generation.teacher import digest
@@ -123,15 +123,24 @@ def append_to_dataset(ctx: Context) -> None:
 
 
 def _gated(ctx: Context, pairs: list[tuple[Poor, str]]) -> tuple[list[tuple[Poor, str]], list[Refused]]:
-    """(what may be learned from, what may not), by Diagram 6."""
+    """(what may be learned from, what may not), by Diagram 6; a correction may have to behave, too."""
     from phases.quality_scoring import score_many
 
     config: Any = loading.section(ctx, "quality_scoring")
-    walk = ctx.walk("quality_scoring")
-    scores = score_many([(answer, words(p.prompt)) for p, answer in pairs], config, walk=walk)
+    walk, settings = ctx.walk("quality_scoring"), ctx.config.corrections
+    behaves = settings.behaves_at is not None
+    scores = score_many(
+        [(answer, words(p.prompt)) for p, answer in pairs],
+        config,
+        references=behaving.given(ctx, [p.prompt for p, _ in pairs]) if behaves else None,
+        behaves=behaves,
+        walk=walk,
+    )
     taken, refused = [], []
     for (p, answer), score in zip(pairs, scores, strict=True):
-        no = corrections.gate(p, answer, score.overall, score.syntax, ctx.config.corrections.compiles_at)
+        no = corrections.gate(p, answer, score.overall, score.syntax, settings.compiles_at)
+        if no is None and behaves and score.behaviour is not None:
+            no = corrections.behaves(p, score.behaviour, settings.behaves_at)
         if no:
             refused.append(no)
         else:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from phases.quality_scoring import Behaviour
 from phases.teacher_generation.teacher import digest
 from phases.turns import before_answer, turns
 
@@ -52,6 +53,18 @@ def gate(found: Poor, answer: str, overall: float, syntax: float, compiles_at: f
             found.prompt,
             f"the correction scores {overall:.2f}, no better than the output's {found.overall:.2f}",
         )
+    return None
+
+
+def behaves(found: Poor, behaviour: Behaviour, least: float) -> Refused | None:
+    """Why a correction is not to be learned from for what it does; None when it does what it should, or nobody can tell."""
+    if behaviour.score is not None and behaviour.score < least:
+        return Refused(
+            found.prompt, f"the correction behaves wrongly ({behaviour.score:.2f}): {behaviour.reason}"
+        )
+    failed = [note for line, note in behaviour.findings if line is None and behaviour.inputs]
+    if behaviour.score is None and failed:
+        return Refused(found.prompt, f"the correction does not bear its inputs: {failed[0]}")
     return None
 
 

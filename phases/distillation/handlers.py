@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from fsm.engine import Context
-from phases.distillation import loading, report, student
+from phases.distillation import behaving, loading, report, student
 from phases.distillation.phase import PHASE
 from phases.qlora_training import job as jobs
 from phases.turns import words
@@ -83,6 +83,8 @@ def load_eval_prompts(ctx: Context) -> None:
     drawn, held_out, left_out = loading.prompts(ctx)
     ctx.put("distillation/eval_prompts.json", _json(drawn))
     ctx.put("distillation/held_out_prompts.json", _json(held_out))
+    if given := loading.given_answers(ctx):
+        ctx.put(behaving.REFERENCES, loading.lines(given))
     if left_out:
         ctx.log.warning("frozen prompts that are trained on or drawn were left out", prompts=left_out)
     asked = {"drawn": ctx.config.eval_prompts, "held_out": ctx.config.held_out_prompts}
@@ -138,6 +140,7 @@ def init_evaluator(ctx: Context) -> str:
     """Score a text that is known to be good: an evaluator that does not work shows before an epoch is trained."""
     from phases.quality_scoring import score
 
+    behaving.needed(ctx)
     found = score(
         "int twice(int value)\n{\n    return 2 * value;\n}\n", "", loading.section(ctx, "quality_scoring")
     )
@@ -213,19 +216,31 @@ def generate(ctx: Context) -> str:
 
 @PHASE.state("EpochN.Evaluate")
 def evaluate(ctx: Context) -> str:
-    """Diagram 6 for every answer of both sets."""
+    """Diagram 6 for every answer of both sets; what an answer does is told beside its scores."""
     from phases.quality_scoring import score_many
 
     epoch, walk = ctx.data["epoch"], ctx.walk("quality_scoring")
-    config = loading.section(ctx, "quality_scoring")
-    averages = {}
+    config, measures = loading.section(ctx, "quality_scoring"), behaving.measures(ctx)
+    averages, behaviour = {}, {}
     for name, (_, outputs, scores) in SETS.items():
         rows = loading.read(ctx, f"{student.prefix(epoch)}/{outputs}.jsonl")
-        found = score_many([(r["text"], words(r["prompt"])) for r in rows], config, walk=walk)
-        scored = [{"prompt": r["prompt"], **s.as_dict()} for r, s in zip(rows, found, strict=True)]
+        prompts = [r["prompt"] for r in rows]
+        found = score_many(
+            [(r["text"], words(r["prompt"])) for r in rows],
+            config,
+            references=behaving.references(ctx, prompts) if measures else None,
+            walk=walk,
+        )
+        scored = [{"prompt": p, **s.drawn_as_dict()} for p, s in zip(prompts, found, strict=True)]
         ctx.put(f"{student.prefix(epoch)}/{scores}.jsonl", loading.lines(scored))
         averages[name] = round(sum(s.overall for s in found) / len(found), 6)
+        if measures:
+            behaved = behaving.rows(prompts, found)
+            ctx.put(f"{student.prefix(epoch)}/{behaving.FILES[name]}.jsonl", loading.lines(behaved))
+            behaviour[name] = behaving.mean(behaved)
     ctx.data["average"] = averages
+    if measures:
+        ctx.data["behaviour"] = behaviour
     return "scores[]"
 
 
@@ -251,7 +266,7 @@ def check_threshold(ctx: Context) -> str:
     decided = ctx.run(
         "convergence",
         {
-            "avg_score": data["average"][settings.on],
+            "avg_score": _deciding(ctx, settings.on),
             "correction_rate": data["correction_rate"],
             "epoch": data["epoch"],
             "max_epochs": ctx.config.max_epochs,
@@ -268,6 +283,18 @@ def check_threshold(ctx: Context) -> str:
         data["outcome"] == "converged" and data["epochs_at_threshold"] >= settings.epochs_at_threshold
     )
     return "avg >= 8.0 for 3+ epochs" if by_quality else "Not at threshold"
+
+
+def _deciding(ctx: Context, on: str) -> float:
+    """The average that decides. Where nothing of the frozen set could be compared, its behaviour is 0, which is said."""
+    if on != "behaviour":
+        return float(ctx.data["average"][on])
+    found = ctx.data["behaviour"]["held_out"]
+    if found is None:
+        ctx.log.warning(
+            "no answer to the frozen set could be compared with a reference: its behaviour counts as 0"
+        )
+    return float(found or 0.0)
 
 
 @PHASE.state("EpochN.CheckConvergence.CheckCorrectionRate")
@@ -307,6 +334,7 @@ def _report(ctx: Context, settings: Any) -> None:
             name: report.summary(loading.read(ctx, f"{where}/{scores}.jsonl"), bootstrap)
             for name, (_, _, scores) in SETS.items()
         },
+        **_behaviour(ctx, bootstrap),
         "copied": _copied(ctx),
         "poor": data["poor"],
         "correction_rate": data["correction_rate"],
@@ -325,6 +353,14 @@ def _report(ctx: Context, settings: Any) -> None:
     ctx.put(f"{where}/report.json", _json(said))
     ctx.put(f"{where}/report.md", report.table(epochs))
     ctx.put(f"{where}/report.svg", report.picture(epochs, settings.avg_score))
+
+
+def _behaviour(ctx: Context, seed: int) -> dict[str, Any]:
+    where = student.prefix(ctx.data["epoch"])
+    if not all(ctx.has(f"{where}/{file}.jsonl") for file in behaving.FILES.values()):
+        return {}
+    found = {name: loading.read(ctx, f"{where}/{file}.jsonl") for name, file in behaving.FILES.items()}
+    return {"behaviour": {name: behaving.summary(rows, seed) for name, rows in found.items()}}
 
 
 def _copied(ctx: Context) -> dict[str, int]:
@@ -364,15 +400,18 @@ def _dollars(ctx: Context) -> float:
 
 @PHASE.state("SaveModel")
 def save_model(ctx: Context) -> None:
-    """The last epoch's adapter with its tokenizer and card, where the service packs it into model.tar.gz."""
-    epoch = ctx.data["epoch"]
+    """The adapter that is kept, with its tokenizer and card, where the service packs it into model.tar.gz."""
+    last = ctx.data["epoch"]
+    epoch = report.kept(_epochs(ctx, last), ctx.config.keep)
+    if epoch != last:
+        ctx.log.info("an earlier epoch's adapter is kept", epoch=epoch, last=last, by=ctx.config.keep)
     source, target = student.prefix(epoch), "distillation/model"
     names = ("adapter_model.safetensors", "adapter_config.json", "training.json")
     tokenizer = [n.removeprefix(f"{source}/") for n in ctx.names(f"{source}/tokenizer/")]
     for name in (*names, *tokenizer):
         ctx.put(f"{target}/{name.removeprefix('tokenizer/')}", ctx.open(f"{source}/{name}"))
     lineage = {n: ctx.files[f"{target}/{n}"].sha256 for n in names}
-    base, epochs = student.training(ctx).model, _epochs(ctx, epoch)
+    base, epochs = student.training(ctx).model, _epochs(ctx, epoch)  # up to the one that is kept
     ctx.put(f"{target}/README.md", report.card(base, ctx.run_name, epochs, ctx.data["reason"], lineage))
     if ctx.data["mode"] == "sagemaker":
         _copy(ctx, target, jobs.layout().model)

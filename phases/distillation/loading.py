@@ -71,6 +71,21 @@ def prompts(ctx: Context) -> tuple[list[str], list[str], int]:
     return drawn, clean, len(frozen) - len(clean)
 
 
+def given_answers(ctx: Context) -> list[dict[str, str]]:
+    """The answers that files of prompts give beside them, by the digest of the prompt: rows of one exchange."""
+    from phases.teacher_generation.teacher import digest
+
+    found: dict[str, str] = {}
+    for file in (ctx.config.eval_file, ctx.config.held_out_file):
+        for row in (
+            data.read_jsonl(jobs.require(ctx, file, purpose="to judge the student by")) if file else ()
+        ):
+            said = row.get("messages") or [{}]
+            if said[-1].get("role") == "assistant":
+                found[digest(before_answer(row))] = said[-1]["content"]
+    return [{"digest": d, "answer": answer} for d, answer in found.items()]
+
+
 def section(ctx: Context, name: str) -> Any:
     """Another phase's settings; its defaults where the configuration has no such section."""
     try:

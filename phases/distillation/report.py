@@ -48,10 +48,13 @@ def interval(values: Sequence[float], seed: int) -> dict[str, float]:
 
 def table(epochs: Sequence[Mapping[str, Any]]) -> str:
     """The epochs so far, one line each, as Markdown."""
+    behaved = any("behaviour" in e for e in epochs)
     lines = [
         "| epoch | drawn set | frozen set | poor | corrections | refused | examples | loss |",
         "|---|---|---|---|---|---|---|---|",
     ]
+    if behaved:
+        lines = [lines[0] + " drawn set behaves | frozen set behaves |", lines[1] + "---|---|"]
     for e in epochs:
         corrections = e["corrections"]
         loss = "" if e["training"]["loss"] is None else f"{e['training']['loss']:.3f}"
@@ -59,8 +62,21 @@ def table(epochs: Sequence[Mapping[str, Any]]) -> str:
             f"| {e['epoch']} | {_shown(e['drawn']['overall'])} | {_shown(e['held_out']['overall'])} | "
             f"{e['correction_rate']:.0%} | {corrections['accepted']} | {corrections['refused']} | "
             f"{e['examples']['before']} to {e['examples']['after']} | {loss} |"
+            + ("".join(f" {_behaves(e, name)} |" for name in ("drawn", "held_out")) if behaved else "")
         )
     return "\n".join(lines) + "\n"
+
+
+def kept(epochs: Sequence[Mapping[str, Any]], by: str) -> int:
+    """The epoch whose adapter is the model: the last one, or the first that none is better than on the frozen set."""
+    if by == "last":
+        return int(epochs[-1]["epoch"])
+    told = [
+        e["behaviour"]["held_out"]["behaviour"] if by == "behaviour" else e["held_out"]["overall"]
+        for e in epochs
+    ]
+    best = max(range(len(epochs)), key=lambda i: (told[i]["mean"], -i))
+    return int(epochs[best]["epoch"])
 
 
 def picture(epochs: Sequence[Mapping[str, Any]], threshold: float) -> bytes:
@@ -111,6 +127,13 @@ def card(
         "the training set with their corrections, so the first flatters; those of the frozen set never do.\n\n"
         f"{table(epochs)}\n## Lineage\n\n| artifact | sha256 |\n|---|---|\n{made}\n"
     )
+
+
+def _behaves(epoch: Mapping[str, Any], name: str) -> str:
+    found = epoch.get("behaviour", {}).get(name)
+    if not found or not found["compared"]:
+        return "not compared"
+    return f"{found['behaviour']['mean']:.2f}, {found['right']} of {found['compared']} right"
 
 
 def _shown(found: Mapping[str, float]) -> str:

@@ -69,10 +69,13 @@ def update_bucket_policy(ctx: Context) -> None:
 
 @PHASE.state("errors.AWSErrors.DeployCloudFormation")
 def deploy_cloud_formation(ctx: Context) -> None:
-    _advise(
-        ctx,
-        "Create the role (trusted by sagemaker.amazonaws.com), or name an existing one in sagemaker_job.role.",
-    )
+    """The one command that creates the role; what validation found names it already."""
+    from phases.sagemaker_job.role import TEMPLATE, deploy
+
+    sections = ctx.program.sections
+    command = deploy(sections, ctx.store_url, getattr(sections.get("pipeline"), "output", ""))
+    action = f"Create the role by `{command}`, and name it in sagemaker_job.role."
+    _advise(ctx, "" if TEMPLATE in ctx.data["error"]["message"] else action)
 
 
 # BedrockErrors
@@ -241,5 +244,10 @@ def _foreign(ctx: Context) -> bool:
 
 def _advise(ctx: Context, action: str) -> None:
     error = ctx.data["error"]
-    said = [f"{error['machine']}, {error['state']}: {error['message'].rstrip('.')}.", action, RESUME]
+    own = error["error"] == errors.BudgetReached.__name__  # it says itself how the run goes on
+    said = [
+        f"{error['machine']}, {error['state']}: {error['message'].rstrip('.')}.",
+        action,
+        "" if own else RESUME,
+    ]
     ctx.data["advice"] = " ".join(filter(None, said))

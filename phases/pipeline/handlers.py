@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from fsm.engine import Context, Phase
 from phases.errors import ContainerError, MaxRuntimeExceeded, SpotInterruption
-from phases.pipeline import validation
 from phases.pipeline.config import PipelineConfig
 from phases.pipeline.output import save
+from phases.pipeline.validation import (
+    CHECKS,
+    SKIPPED,
+    Finding,
+    Needs,
+    Result,
+    look,
+    paragraph,
+    summary,
+    table,
+    timed,
+)
 from phases.sagemaker_job.handlers import channels, jobs
 from phases.sagemaker_job.job import JobRefused
 
@@ -17,80 +29,129 @@ PHASE = Phase("pipeline", config=PipelineConfig)
 
 # Validation: each check says what it found, or that there is nothing to check, and names the edge
 
+MENDED = "Mended"
 
-def _decide(ctx: Context, found: validation.Finding, good: str, bad: str) -> str:
+
+def _checked(ctx: Context, good: str, bad: str) -> str:
+    """Ask what the state is drawn for; the edge `bad` where something failed."""
     check = ctx.state.rpartition(".")[2]
-    ctx.data.setdefault("validation", {})[check] = found.text
-    (ctx.log.info if found.good else ctx.log.error)(found.text)
-    if found.good:
+    found = list(timed(CHECKS[check](Needs.of(ctx))))
+    _keep(ctx, check, found)
+    # a warning may count days, which a journal does not: it is in the log, and in the table
+    told = [one.text for one in found if one.result is not Result.WARNING]
+    ctx.data.setdefault("validation", {})[check] = "; ".join(told)
+    for one in found:
+        say = ctx.log.error if one.bad else ctx.log.warning if one.result is Result.WARNING else ctx.log.info
+        say(f"{one.text}. {one.do}" if one.do else one.text)
+    if not any(one.bad for one in found):
         return good
-    ctx.data["validation_error"] = f"{check}: {found.text}"
+    ctx.data["validation_error"] = paragraph((check, one) for one in found)
     return bad
 
 
 @PHASE.state("Validation.AWSCredentials")
 def aws_credentials(ctx: Context) -> str:
-    return _decide(ctx, validation.aws_credentials(validation.Needs.of(ctx)), "Valid", "Invalid")
+    _forget(ctx)
+    return _checked(ctx, "Valid", "Invalid")
 
 
-@PHASE.state("Validation.S3Access")
+@PHASE.state("Validation.S3Access", effects=True)
 def s3_access(ctx: Context) -> str:
-    return _decide(ctx, validation.s3_access(validation.Needs.of(ctx)), "Bucket accessible", "Access denied")
+    return _checked(ctx, "Bucket accessible", "Access denied")
 
 
 @PHASE.state("Validation.BedrockAuth")
 def bedrock_auth(ctx: Context) -> str:
     if ctx.config.skip_bedrock:
-        ctx.data["validation_warning"] = "the teacher is not checked: pipeline.skip_bedrock is set"
+        ctx.data["validation_warning"] = SKIPPED
         return "--skip-bedrock"
-    return _decide(ctx, validation.teacher_answers(ctx), "Model responds", "Model does not answer")
+    return _checked(ctx, "Model responds", "Model does not answer")
 
 
 @PHASE.state("Validation.IAMRole")
 def iam_role(ctx: Context) -> str:
-    return _decide(ctx, validation.iam_role(validation.Needs.of(ctx)), "Role exists", "Role missing")
+    return _checked(ctx, "Role exists", "Role missing")
 
 
 @PHASE.state("Validation.HFToken")
 def hf_token(ctx: Context) -> str:
-    found = validation.hf_token(ctx)
-    if found.good:
-        return _decide(ctx, found, "Token valid", "Token missing")
-    ctx.data["validation_warning"] = found.text
-    return "Token missing"
+    found = list(timed(CHECKS["HFToken"](Needs.of(ctx))))
+    _keep(ctx, "HFToken", found)
+    if doubts := [one for one in found if one.result is Result.WARNING]:
+        ctx.data["validation_warning"] = " ".join(f"{one.text}. {one.do}".strip() for one in doubts)
+        return "Token missing"
+    ctx.data.setdefault("validation", {})["HFToken"] = "; ".join(one.text for one in found)
+    return "Token valid"
 
 
 @PHASE.state("Validation.ConfigCheck")
 def config_check(ctx: Context) -> str:
-    return _decide(ctx, validation.config_check(ctx), "YAML valid", "Invalid config")
+    return _checked(ctx, "YAML valid", "Invalid config")
 
 
 @PHASE.state("Validation.LocalFiles")
 def local_files(ctx: Context) -> str:
-    return _decide(ctx, validation.local_files(validation.Needs.of(ctx)), "Files exist", "Files missing")
+    return _checked(ctx, "Files exist", "Files missing")
 
 
 @PHASE.state("Validation.ScriptSyntax")
 def script_syntax(ctx: Context) -> str:
-    return _decide(ctx, validation.script_syntax(), "Valid Python", "Syntax error")
+    return _checked(ctx, "Valid Python", "Syntax error")
 
 
 @PHASE.state("Validation.ImportCheck")
 def import_check(ctx: Context) -> str:
-    return _decide(
-        ctx, validation.import_check(validation.Needs.of(ctx)), "All imports resolve", "Import fails"
-    )
+    label = _checked(ctx, "All imports resolve", "Import fails")
+    if Needs.of(ctx).aws:
+        ctx.log.info(_tabled([(name, one) for name, found in _kept(ctx).items() for one in found]))
+    return label
 
 
-@PHASE.state("Validation.ValidationError")
-def validation_error(ctx: Context) -> None:
-    """Nothing was begun that costs anything; mend what the message names and start anew."""
-    ctx.log.error(f"validation failed: {ctx.data['validation_error']}")
+@PHASE.state("Validation.ValidationError", effects=True)
+def validation_error(ctx: Context) -> str | None:
+    """The checks that were not reached are made here, so that all that is wrong is told at once.
+
+    Raises the error of the first failure, which Diagram 8 has a path for: what is mended outside is asked anew when
+    the run is resumed. What is wrong with the configuration itself ends the run, which keeps it. Nothing was begun
+    that costs anything.
+    """
+    found = list(look(Needs.of(ctx), {} if ctx.failures else _kept(ctx)))
+    bad = [one for _, one in found if one.bad]
+    if not bad:
+        return MENDED
+    ctx.log.error(_tabled(found))
+    ctx.data["validation_error"] = paragraph(found)
+    own = [one.error for one in bad if one.error]
+    if len(own) == len(bad):
+        raise own[0](paragraph(found))
+    return None
 
 
 @PHASE.state("Validation.ValidationWarn")
 def validation_warn(ctx: Context) -> None:
     ctx.log.warning(ctx.data["validation_warning"])
+
+
+def _tabled(found: list[tuple[str, Finding]]) -> str:
+    return f"validation: {summary(found)}\n{table(found)}"
+
+
+# What was found, with the seconds it took, for the table alone: in a file of this machine, for a journal knows no clock
+
+
+def _forget(ctx: Context) -> None:
+    for path in ctx.workdir("validation").glob("*.json"):
+        path.unlink()
+
+
+def _keep(ctx: Context, check: str, found: list[Finding]) -> None:
+    (ctx.workdir("validation") / f"{check}.json").write_text(json.dumps([one.as_json() for one in found]))
+
+
+def _kept(ctx: Context) -> dict[str, list[Finding]]:
+    """By check, in the order of the drawing; fewer on another machine than the one they were found on."""
+    paths = {name: ctx.workdir("validation") / f"{name}.json" for name in CHECKS}
+    return {n: [Finding.read(v) for v in json.loads(p.read_text())] for n, p in paths.items() if p.is_file()}
 
 
 # The phases

@@ -226,7 +226,7 @@ def _train(ctx: Context, job: Job, trainer: FollowedTrainer) -> Trained:
     from phases.qlora_training import trainer as trainers
 
     with trainers.memory_explained(ctx.data["micro_batch"]):
-        return trainers.train(trainer, job.config, ctx.walk(), ctx.stopping, ctx.progress)
+        return trainers.train(trainer, job.config, ctx.walk(), ctx.stopping, ctx.progress, ctx.log.info)
 
 
 def _trainer(ctx: Context, job: Job) -> FollowedTrainer:

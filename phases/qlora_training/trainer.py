@@ -13,6 +13,7 @@ from __future__ import annotations
 import gc
 import json
 import math
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -188,12 +189,26 @@ class FollowedTrainer(SFTTrainer):  # type: ignore[misc]
         prune_best(self.root)
 
 
+Tell = Callable[..., None]
+"""A logger's method: an event, and words by name."""
+
+
+def _nobody(event: str, **words: object) -> None:
+    """Tells nobody."""
+
+
 class Flow(TrainerCallback):  # type: ignore[misc]
     """Decides with Follow what happens after a step, and passes on what did happen."""
 
-    def __init__(self, trainer: FollowedTrainer, progress: Callable[[int, int, str], None]) -> None:
+    def __init__(
+        self, trainer: FollowedTrainer, progress: Callable[[int, int, str], None], tell: Tell
+    ) -> None:
         self._trainer = trainer
         self._progress = progress
+        self._tell = tell
+        self._counted: tuple[float, float] | None = (
+            None  # when tokens were last counted, and how many there were
+        )
         self._to_log = (
             False  # evaluation and the end of training log too; neither is LogMetrics of the drawing
         )
@@ -235,10 +250,22 @@ class Flow(TrainerCallback):  # type: ignore[misc]
             control.should_save = save or self._trainer.stopping()
         return control
 
-    def on_log(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
         if self._to_log:
             self._to_log = False
             self._follow.logged(self._follow.due[1])
+            said = {"step": state.global_step, "loss": round(self._follow.last_loss, 6)}
+            self._tell("training", **said, **self._rate((logs or {}).get("num_tokens")))
+
+    def _rate(self, tokens: float | None) -> dict[str, float]:
+        """Tokens a second since the last count; nothing before the second one."""
+        if tokens is None:
+            return {}
+        now = (time.monotonic(), float(tokens))
+        before, self._counted = self._counted, now
+        if before is None or now[0] <= before[0]:
+            return {}
+        return {"tokens_per_second": round((now[1] - before[1]) / (now[0] - before[0]), 1)}
 
     def on_prediction_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self._trainer.heed_stop()
@@ -316,8 +343,11 @@ def train(
     walk: Walk,
     stopping: Callable[[], bool],
     progress: Callable[[int, int, str], None],
+    tell: Tell = _nobody,
 ) -> Trained:
     """Train to the end, or on from the newest complete checkpoint; the model then holds the weights to keep.
+
+    `tell` is told, at every logging step, of the step, its loss, and tokens a second.
 
     Raises NaNLoss, NotDrawn, and StoppedAtCheckpoint where a stop was asked for.
     """
@@ -328,7 +358,7 @@ def train(
     known = Followed.from_json(json.loads((last.path / FOLLOW).read_text())) if last else None
     intervals = Intervals(config.log_steps, config.eval_steps, config.save_steps, config.patience)
     trainer.follow = Follow(walk, intervals, known, max_steps=_max_steps(trainer))
-    trainer.add_callback(Flow(trainer, progress))
+    trainer.add_callback(Flow(trainer, progress, tell))
     _read_either_numpy()
     with suppress(_AllTaken):
         trainer.train(resume_from_checkpoint=str(last.path) if last else None)

@@ -1,10 +1,11 @@
-"""`fsm score FILE... [--prompt TEXT] [--json]`: the scores of C files, or of a model's answers, with their reasons."""
+"""`fsm score FILE... [--prompt TEXT] [--reference FILE] [--json]`: the scores of C files, or of a model's answers, with their reasons."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from phases.decoding import NotText, decode_latin1, decode_utf8
+from phases.quality_scoring.behaviour import Behaviour
 from phases.quality_scoring.config import QualityScoringConfig
 from phases.quality_scoring.scorer import score_many
 from phases.quality_scoring.scoring import DEFAULT, Score
@@ -25,6 +27,12 @@ def add_parser(subparsers: Any) -> None:
     )
     parser.add_argument(
         "--prompt", default="", metavar="TEXT", help="what was asked for: it tells the domain"
+    )
+    parser.add_argument(
+        "--reference", metavar="FILE", help="an answer that is right: what the code does is compared with it"
+    )
+    parser.add_argument(
+        "--behaviour", action="store_true", help="look at what the code does without a reference too"
     )
     parser.add_argument("--json", action="store_true", help="one JSON line a file")
     parser.set_defaults(do=run)
@@ -43,7 +51,20 @@ def run(args: argparse.Namespace, config: QualityScoringConfig = DEFAULT) -> int
         except NotText as e:
             failed = 2
             _say(f"{name}: is no text: {e}. Name a file of C code, in UTF-8.")
-    scores = score_many([(text, args.prompt) for _, text in texts], config)
+    reference = None
+    if args.reference is not None:
+        try:
+            reference = _read(args.reference, config.max_chars)
+        except (OSError, NotText) as e:
+            why = f"cannot be read: {e.strerror}" if isinstance(e, OSError) else f"is no text: {e}"
+            _say(f"{args.reference}: {why}. Name a file with the answer to compare with.")
+            return 2
+    scores = score_many(
+        [(text, args.prompt) for _, text in texts],
+        config,
+        references=[reference] * len(texts),
+        behaves=args.behaviour,
+    )
     for (name, _), result in zip(texts, scores, strict=True):
         if args.json:
             print(json.dumps({"file": name, **result.as_dict()}, ensure_ascii=False))
@@ -95,3 +116,23 @@ def _show(name: str, result: Score) -> None:
     for r in result.reasons:
         table.add_row(r.rule, str(r.line or ""), f"{r.points:+.2f}", r.note.replace("[", "\\["))
     console.print(table)
+    if result.behaviour is not None:
+        for line in _behaved(result.behaviour):
+            console.print(line, markup=False, soft_wrap=True)
+
+
+def _behaved(found: Behaviour) -> Iterator[str]:
+    """What the code does, in lines."""
+    shown = "not measured" if found.score is None else f"{found.score:.2f}"
+    agreed = (
+        f"; {found.agreeing} of {found.inputs} inputs agree"
+        if found.score is not None and found.inputs
+        else ""
+    )
+    yield f"behaviour {shown}{agreed}{': ' + found.reason if found.reason else ''}"
+    if found.first is not None:
+        yield f"  {found.first.input}"
+        yield f"    the reference: {found.first.expected}"
+        yield f"    this code:     {found.first.got}"
+    for line, note in found.findings:
+        yield f"  {f'line {line}: ' if line else ''}{note}"

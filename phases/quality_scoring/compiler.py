@@ -1,31 +1,25 @@
 """GCC's front end, reading text written by a model: bounded in time, memory and files, and told everything.
 
-`cc1` is run without the driver in front of it: half the processes, and the limits are on the one that reads the text.
-It is started without the text, which comes through a pipe once the limits are set on it from outside
-(prlimit(2)); so nothing runs between fork and exec, and threads may start as many as they like.
+`cc1` is run without the driver in front of it: half the processes, and the limits are on the one that reads the text
+(`bounded`).
 """
 
 from __future__ import annotations
 
-import atexit
-import contextlib
 import json
 import os
 import re
 import resource
-import select
-import selectors
 import shutil
 import signal
 import subprocess
-import tempfile
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
+from phases.quality_scoring import bounded
 from phases.quality_scoring.config import CompilerLimits
 
 CODE, PRELUDE = "code.c", "prelude.h"  # what diagnostics call the scored text, and what is put before it
@@ -90,16 +84,27 @@ class Compiler:
 
         return available
 
-    def read(self, text: str, warnings: tuple[str, ...], limits: CompilerLimits) -> Compilation:
+    def read(
+        self, text: str, warnings: tuple[str, ...], limits: CompilerLimits, *, follow: bool = False
+    ) -> Compilation:
         """Diagnostics of a guarded text (see `guard`). Never raises for what is in the text.
 
-        Raises OSError where the compiler cannot be started.
+        With `follow` the compiler goes on from the text to its flow of control; what it makes of it goes nowhere. Raises OSError where the compiler cannot be started.
         """
-        command = [self.cc1, "-quiet", "-fsyntax-only", *_LANGUAGE, *warnings, *_NO_FILES, "-nostdinc"]
+        command = [
+            self.cc1,
+            "-quiet",
+            *(() if follow else ("-fsyntax-only",)),
+            *_LANGUAGE,
+            *warnings,
+            *_NO_FILES,
+            "-nostdinc",
+        ]
         for directory in self.include:
             command += ["-isystem", directory]
         command += ["-fdiagnostics-format=json", "-o", "/dev/null", "-"]
-        output, failure, code = _run(command, text.encode("utf-8", "replace"), limits)
+        ended = bounded.run(command, text.encode("utf-8", "replace"), limits)
+        output, failure, code = ended.messages, ended.failure, ended.code
         said = _said(output)
         if not failure and code != 0 and not any(part["kind"] != "warning" for part in said):
             # It says that there are errors, and names none. What it does say is then in words.
@@ -115,7 +120,12 @@ def find_compiler(command: str) -> Compiler | None:
     if path is None or not (hasattr(resource, "prlimit") and hasattr(os, "pidfd_open")):
         return None
     ask: Callable[..., subprocess.CompletedProcess[str]] = lambda *args: subprocess.run(  # noqa: E731
-        [path, *args], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30, env=_ENVIRONMENT
+        [path, *args],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        env=bounded.ENVIRONMENT,
     )
     try:
         cc1 = ask("-print-prog-name=cc1").stdout.strip()
@@ -127,127 +137,6 @@ def find_compiler(command: str) -> Compiler | None:
     listed = re.search(r"<\.\.\.> search starts here:\n(.*?)End of search list", searched, re.DOTALL)
     directories = [line.strip() for line in listed[1].splitlines()] if listed else []
     return Compiler(cc1, tuple(d for d in directories if Path(d).is_dir()))
-
-
-_ENVIRONMENT = {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C"}
-
-
-@lru_cache(maxsize=1)
-def _empty_directory() -> str:
-    """Where the compiler runs: private, empty, and not to be written in. One for this process."""
-    path = tempfile.mkdtemp(prefix="quality-scoring-")
-    Path(path).chmod(0o500)
-    atexit.register(shutil.rmtree, path, ignore_errors=True)
-    return path
-
-
-def _run(command: list[str], text: bytes, limits: CompilerLimits) -> tuple[bytes, str, int]:
-    """Feed the text to the command: what it wrote to stderr, which bound it passed ("" if none), its exit status."""
-    here = _empty_directory()
-    process = subprocess.Popen(
-        command,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        cwd=here,
-        env={**_ENVIRONMENT, "TMPDIR": here},
-        start_new_session=True,
-        bufsize=0,
-    )
-    deadline = time.monotonic() + limits.wall_seconds
-    output, failure = b"", ""
-    try:
-        _limit(process.pid, limits)
-        output, failure = _feed(process, text, limits, deadline)
-        if not failure:
-            failure = _await_end(process, limits, deadline)
-    finally:
-        if process.poll() is None:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(process.pid, signal.SIGKILL)
-        code = process.wait()
-        for pipe in (process.stdin, process.stderr):
-            if pipe is not None:
-                with contextlib.suppress(OSError):
-                    pipe.close()
-    return output, failure, code
-
-
-_TOO_LONG = "it took more than {:g} seconds"
-
-
-def _await_end(process: subprocess.Popen[bytes], limits: CompilerLimits, deadline: float) -> str:
-    """Wait for the process that has closed its output; which bound it passed ("" if none).
-
-    Not by `wait(timeout=...)`, which sleeps between looks, half a millisecond and more.
-    """
-    descriptor = os.pidfd_open(process.pid)
-    try:
-        poll = select.poll()
-        poll.register(descriptor, select.POLLIN)
-        ended = poll.poll(max(0.0, deadline - time.monotonic()) * 1000)
-    finally:
-        os.close(descriptor)
-    return "" if ended else _TOO_LONG.format(limits.wall_seconds)
-
-
-def _limit(pid: int, limits: CompilerLimits) -> None:
-    memory = limits.memory_mb << 20
-    for what, most in (
-        (resource.RLIMIT_CPU, limits.cpu_seconds),
-        (resource.RLIMIT_AS, memory),
-        (resource.RLIMIT_FSIZE, 0),
-        (resource.RLIMIT_NPROC, 0),
-        (resource.RLIMIT_NOFILE, 64),
-        (resource.RLIMIT_CORE, 0),
-    ):
-        with contextlib.suppress(ProcessLookupError):  # it has ended already
-            resource.prlimit(pid, what, (most, most))
-
-
-def _feed(
-    process: subprocess.Popen[bytes], text: bytes, limits: CompilerLimits, deadline: float
-) -> tuple[bytes, str]:
-    """Write and read at once, until the compiler closes its output, a bound is passed, or time is up."""
-    assert process.stdin is not None
-    assert process.stderr is not None
-    most = limits.output_kb << 10
-    left = memoryview(text)
-    pieces: list[bytes] = []
-    read = 0
-    os.set_blocking(process.stdin.fileno(), False)
-    with selectors.DefaultSelector() as selector:
-        selector.register(process.stderr, selectors.EVENT_READ)
-        if left := _write(process, left):
-            selector.register(process.stdin, selectors.EVENT_WRITE)
-        while True:
-            if (wait := deadline - time.monotonic()) <= 0:
-                return b"".join(pieces), _TOO_LONG.format(limits.wall_seconds)
-            for key, _ in selector.select(wait):
-                if key.fileobj is process.stdin:
-                    if not (left := _write(process, left)):
-                        selector.unregister(process.stdin)
-                elif piece := os.read(process.stderr.fileno(), 1 << 16):
-                    pieces.append(piece)
-                    read += len(piece)
-                    if read > most:
-                        return b"".join(pieces), f"its diagnostics are longer than {limits.output_kb} KiB"
-                else:
-                    return b"".join(pieces), ""
-
-
-def _write(process: subprocess.Popen[bytes], left: memoryview) -> memoryview:
-    """Write what the pipe takes; what is left. The pipe is closed after the last byte."""
-    assert process.stdin is not None
-    try:
-        left = left[os.write(process.stdin.fileno(), left) :] if left else left
-    except BlockingIOError:
-        return left
-    except BrokenPipeError:  # it has ended without reading on
-        left = left[:0]
-    if not left:
-        process.stdin.close()
-    return left
 
 
 def _ending(code: int) -> str:

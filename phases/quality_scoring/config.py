@@ -168,6 +168,66 @@ class StyleConfig(_Section):
     )
 
 
+class BehaviourConfig(_Section):
+    """BehaviourCheck (added): what the code does, beside that of a reference."""
+
+    use: Literal["wasm", "none"] = Field(
+        default="wasm",
+        description="wasm takes the extra `behaviour`; where it is not installed nothing is measured.",
+    )
+    inputs: int = Field(default=96, ge=1, le=10**5, description="Made from the signature, for each function.")
+    calls: int = Field(
+        default=8, ge=1, le=10**4, description="So many follow each other before everything begins anew."
+    )
+    least: int = Field(
+        default=4,
+        ge=1,
+        le=10**5,
+        description="With fewer inputs that the reference bears nothing is compared.",
+    )
+    enough: int = Field(
+        default=2, ge=1, le=10**5, description="Fewer distinct results of the reference: a weak test."
+    )
+    fuel: int = Field(
+        default=1_000_000,
+        ge=1000,
+        le=10**12,
+        description="Instructions of one call of the reference; others get ten times as many.",
+    )
+    memory_mb: int = Field(default=4, ge=2, le=1024, description="Of one instance, in MiB.")
+    tolerance: float = Field(default=1e-6, ge=0, le=1, description="Floats may differ by so much of them.")
+    levels: tuple[tuple[float, Level], ...] = Field(
+        default=((0.0, 0.0), (1.0, 10.0)),
+        min_length=2,
+        description="(share of agreeing inputs, score), rising; between them straight lines.",
+    )
+    trap: Level = Field(default=0.0, description="Where it traps, or never ends, and the reference does not.")
+    seed: int = Field(default=0, ge=0, description="Of the inputs.")
+    compiler: CompilerLimits = CompilerLimits(cpu_seconds=10, wall_seconds=20.0, memory_mb=2048)
+    analyser: CompilerLimits = Field(
+        default=CompilerLimits(cpu_seconds=5, wall_seconds=10.0, memory_mb=1024),
+        description="GCC following the flow (-fanalyzer), where there is no reference.",
+    )
+    flow: tuple[str, ...] = Field(
+        default=(
+            "-Wall",
+            "-Wextra",
+            "-Wmaybe-uninitialized",
+            "-Wno-unused-function",
+            "-Wno-unused-parameter",
+            "-Wno-unknown-pragmas",
+        ),
+        description="-W flags of that.",
+    )
+
+    @field_validator("levels")
+    @classmethod
+    def _rising(cls, levels: tuple[tuple[float, float], ...]) -> tuple[tuple[float, float], ...]:
+        if list(levels) != sorted(levels) or levels[0][0] != 0 or levels[-1][0] != 1:
+            raise ValueError(f"levels must rise from a share of 0 to a share of 1; they are {levels}")
+        return levels
+
+
 class QualityScoringConfig(_Section):
     """Scores are in [0, 10]; the overall score is their weighted average."""
 
@@ -175,6 +235,7 @@ class QualityScoringConfig(_Section):
     protocol: ProtocolConfig = ProtocolConfig()
     safety: SafetyConfig = SafetyConfig()
     style: StyleConfig = StyleConfig()
+    behaviour: BehaviourConfig = BehaviourConfig()
     weights: dict[str, float] = Field(
         default={"syntax": 0.30, "protocol": 0.30, "safety": 0.25, "style": 0.15},
         description="By score; a scorer of one's own is a state in the drawing, a handler and a weight here.",

@@ -75,7 +75,7 @@ def diagnose(code: str, structure: Structure, compiler: Compiler, config: Syntax
         unknown = {name: structure.type_line(name) for name in candidates}
     for _ in range(_MOST_ROUNDS + 1):
         before = prelude + [f"typedef struct {name} {name};" for name in unknown]
-        compilation = compiler.read(_unit(before, guarded.text), config.warnings, config.limits)
+        compilation = compiler.read(unit(before, guarded.text), config.warnings, config.limits)
         if not unknown.keys().isdisjoint(compilation.brought):  # a header of the prelude declares them
             unknown = {name: line for name, line in unknown.items() if name not in compilation.brought}
             continue
@@ -89,7 +89,7 @@ def diagnose(code: str, structure: Structure, compiler: Compiler, config: Syntax
     return _sort(compilation, structure, guarded, unknown)
 
 
-def _unit(before: list[str], code: str) -> str:
+def unit(before: list[str], code: str) -> str:
     """The translation unit: line markers keep the lines of the code, and what is before it out of the count."""
     return "\n".join([f'# 1 "{PRELUDE}"', *before, f'# 1 "{CODE}"', code, ""])
 

@@ -58,10 +58,11 @@ def try_gcc(item: Scoring) -> str:
         return "Nothing to compile"
     if item.astray:
         return "Answers another question"
-    return "GCC available" if _compiler(item.config.syntax) else "GCC not found"
+    return "GCC available" if compiler_of(item.config.syntax) else "GCC not found"
 
 
-def _compiler(config: SyntaxConfig) -> Compiler | None:
+def compiler_of(config: SyntaxConfig) -> Compiler | None:
+    """The compiler to ask; None where there is none, which is said once, or none is to be asked."""
     if config.use == "heuristic":
         return None
     compiler = find_compiler(config.compiler)
@@ -83,7 +84,7 @@ def _say_once(command: str) -> None:
 def gcc_compile(item: Scoring) -> str:
     """Have GCC read the code; what it found is scored by the state that the edge leads to."""
     config = item.config.syntax
-    compiler = _compiler(config)
+    compiler = compiler_of(config)
     assert compiler is not None
     item.diagnosis = found = diagnose(item.code, item.structure, compiler, config)
     if found.failure or found.grammar >= config.critical_errors:
@@ -426,7 +427,7 @@ def check_indentation(item: Scoring) -> str:
     if item.structure.copies:
         return "Same function again"
     item.clamp("StyleCheck.CheckIndentation")
-    return "-0.5 if mixed tabs/spaces"
+    return "Behaviour asked for" if item.behaves else "-0.5 if mixed tabs/spaces"
 
 
 _TABS = re.compile(rb"^\t+[^\s]", re.MULTILINE)
@@ -435,7 +436,7 @@ _BOTH = re.compile(rb"^ +\t", re.MULTILINE)
 
 
 @PHASE.state("StyleCheck.CheckRepetition")
-def check_repetition(item: Scoring) -> None:
+def check_repetition(item: Scoring) -> str:
     """Each copy of a function: repetition makes a text longer, not better."""
     rule, each = "StyleCheck.CheckRepetition", item.config.style.repetition
     copies = item.structure.copies
@@ -444,6 +445,7 @@ def check_repetition(item: Scoring) -> None:
     if more := copies[_MOST_SHOWN:]:
         item.give(rule, each * len(more), f"and {len(more)} more", more[0][0].line)
     item.clamp("StyleCheck.CheckRepetition")
+    return "Behaviour asked for" if item.behaves else "-1.0 each"
 
 
 # ComputeOverall
@@ -451,9 +453,14 @@ def check_repetition(item: Scoring) -> None:
 
 @PHASE.state("ComputeOverall.WeightedAverage")
 def weighted_average(item: Scoring) -> str:
-    """The weighted average of the scores."""
+    """The weighted average of the scores; where behaviour could not be compared, of the others."""
     weights = item.config.weights
-    item.scores["overall"] = round(sum(weight * item.scores[name] for name, weight in weights.items()), 6)
+    if weights.get("behaviour") and "behaviour" not in item.scores:
+        rest = 1.0 - weights["behaviour"]
+        weights = {name: weight / rest for name, weight in weights.items() if name != "behaviour"}
+    item.scores["overall"] = round(
+        sum(weight * item.scores.get(name, 0.0) for name, weight in weights.items() if weight), 6
+    )
     return "overall < 7.0" if item.scores["overall"] < item.config.acceptable else "overall >= 7.0"
 
 

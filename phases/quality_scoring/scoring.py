@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from phases.quality_scoring import extract
 from phases.quality_scoring.asked import named
+from phases.quality_scoring.behaviour.compare import Behaviour
+from phases.quality_scoring.behaviour.compile import Program, Refusal
 from phases.quality_scoring.config import QualityScoringConfig
 from phases.quality_scoring.diagnosis import NOTHING_WRONG, Diagnosis
 from phases.quality_scoring.heaps import Unreadable
@@ -34,7 +37,8 @@ class Reason:
 class Score:
     """The scores of one text, each in [0, 10], with every reason.
 
-    `extra` holds the scores of states that a user has drawn in, by name.
+    `extra` holds the scores of states that a user has drawn in, by name; `behaviour` what the code does, where that was
+    asked for.
     """
 
     syntax: float
@@ -46,13 +50,22 @@ class Score:
     domain: str
     needs_correction: bool
     extra: tuple[tuple[str, float], ...] = ()
+    behaviour: Behaviour | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """JSON values, in a fixed order."""
-        values = asdict(self)
-        values["reasons"] = [asdict(r) for r in self.reasons]
-        values["extra"] = dict(self.extra)
+        values = self.drawn_as_dict()
+        if self.behaviour is not None:
+            told = self.behaviour.as_dict()
+            values["behaviour"] = told.pop("score")
+            values["behaved"] = told
         return values
+
+    def drawn_as_dict(self) -> dict[str, Any]:
+        """The same without what is told beside the score."""
+        values = asdict(self)
+        del values["behaviour"]
+        return values | {"reasons": [asdict(r) for r in self.reasons], "extra": dict(self.extra)}
 
 
 @dataclass(slots=True)
@@ -71,6 +84,21 @@ class Scoring:
     scores: dict[str, float] = field(default_factory=dict)
     reasons: list[Reason] = field(default_factory=list)
     needs_correction: bool = True
+    reference: str | None = None
+    behaves: bool = False
+    behaviour: Behaviour | None = None
+    programs: tuple[Program | Refusal | None, Program | None] = (None, None)
+
+    def __post_init__(self) -> None:
+        """What it does is asked for by a reference, or by a weight."""
+        self.behaves = (
+            self.behaves or self.reference is not None or bool(self.config.weights.get("behaviour"))
+        )
+
+    @property
+    def reference_code(self) -> str:
+        """The code of the reference, whatever is around it."""
+        return extract.code(self.reference or "", self.prompt)
 
     def take(self, code: str) -> None:
         """From here on, `code` is what is scored: its line numbers are those of the text."""
@@ -119,4 +147,5 @@ class Scoring:
             domain=self.domain,
             needs_correction=self.needs_correction,
             extra=tuple((name, value) for name, value in self.scores.items() if name not in drawn),
+            behaviour=self.behaviour,
         )

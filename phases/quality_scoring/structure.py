@@ -164,7 +164,7 @@ class Structure:
     @cached_property
     def variables(self) -> frozenset[str]:
         """Names of variables: those of neither functions, constants nor macros."""
-        functions = {f.name for f in self.functions} | {name for _, name in self._called}
+        functions = {f.name for f in self.functions} | {name for _, name in self.called}
         return self.identifiers - self._declared("declares") - functions
 
     @cached_property
@@ -223,16 +223,16 @@ class Structure:
     # What the code does
 
     @cached_property
-    def _called(self) -> list[tuple[int, str]]:
+    def called(self) -> list[tuple[int, str]]:
         """Every call by name, in order, those in macros where the macro is."""
         own = [(n.start_byte, self._text(n).decode("utf-8", "replace")) for n in self._nodes.get("call", ())]
-        return sorted(own + [(at, name) for at, macro in self._macros for _, name in macro._called])
+        return sorted(own + [(at, name) for at, macro in self._macros for _, name in macro.called])
 
     def calls(self, functions: frozenset[str]) -> list[Found]:
         """Every call of one of the functions, in order; one that is named without being called counts once."""
         if not (present := self.identifiers & functions):
             return []
-        found = [Found(name, self.line(at)) for at, name in self._called if name in present]
+        found = [Found(name, self.line(at)) for at, name in self.called if name in present]
         uncalled = present - {f.text for f in found} - self.declared
         return found + [Found(name, self.name_line(name)) for name in sorted(uncalled)]
 
@@ -272,7 +272,7 @@ class Structure:
         """The functions that can come to call themselves, on the call graph of the text."""
         by_name = {f.name: f for f in self.functions}
         calls: dict[str, set[str]] = {name: set() for name in by_name}
-        for at, callee in self._called:
+        for at, callee in self.called:
             if callee in by_name and (caller := self._around(at)) is not None:
                 calls[caller.name].add(callee)
         again = on_cycles(calls)

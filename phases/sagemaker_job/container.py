@@ -1,7 +1,8 @@
 """What runs in the container: the machine named by the hyperparameters, as a run with a journal of its own.
 
-SageMaker starts this program with its SM_ variables set; on success it exits with 0, on failure it leaves the reason
-in output/failure, of which the service keeps the first 1,024 characters.
+The service starts it as its container's only process, so its SIGTERM comes here. It takes the run over by a claim, and
+hands it back by ending: what stopped is resumable by whoever comes next. On success it exits with 0, on failure it leaves
+the reason in output/failure, of which the service keeps the first 1,024 characters.
 """
 
 from __future__ import annotations
@@ -10,24 +11,26 @@ import contextlib
 import io
 import json
 import os
-import shlex
 import sys
 from pathlib import Path
 from typing import TextIO
 
-from phases.sagemaker_job.environment import Layout
+from phases.sagemaker_job.environment import Layout, of_container
 
 
 def main() -> int:
     """Run; returns the exit code of the run."""
     layout = Layout(Path(os.environ.get("FSM_OPT_ML", "/opt/ml")))
-    said = json.loads((layout.input_config / "hyperparameters.json").read_text())
-    words = {name: shlex.split(word)[0] for name, word in said.items() if word}
+    if "SM_TRAINING_ENV" not in os.environ:  # no toolkit was before us
+        name, region = os.environ.get("TRAINING_JOB_NAME", ""), os.environ.get("AWS_REGION", "")
+        os.environ.update(of_container(layout, name, region))
+    words: dict[str, str] = json.loads((layout.input_config / "hyperparameters.json").read_text("utf-8"))
     config = layout.input_data / "config" / "pipeline.yaml"
     from fsm import run
 
     arguments = [str(config), "--machine", words["machine"], "--run", words["run"], "--store", words["store"]]
     arguments.append("--no-notify")  # the run that follows this one tells how it went
+    arguments.append("--takeover")  # an instance that was taken back may have been seen alive a moment ago
     kept = _Kept(sys.stderr)
     with contextlib.redirect_stderr(kept):
         code = run.main([*arguments, "--seed", words["seed"], "--log", "json"])

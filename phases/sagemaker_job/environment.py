@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 LAUNCHED_BY = "FSM_LAUNCHED_BY"
 """The variable that tells a job which run has launched it."""
@@ -67,21 +68,46 @@ class Layout:
             path.mkdir(parents=True, exist_ok=True)
 
 
+@dataclass(frozen=True)
+class Hosts:
+    """The hosts of a job, and which of them this one is."""
+
+    current: str = "algo-1"
+    names: tuple[str, ...] = ("algo-1",)
+
+    @property
+    def resources(self) -> dict[str, object]:
+        """What resourceconfig.json holds."""
+        return {
+            "current_host": self.current,
+            "hosts": list(self.names),
+            "network_interface_name": "eth0",
+        }
+
+
+ALONE = Hosts()
+
+
 def variables(
-    layout: Layout, name: str, channels: list[str], hyperparameters: Mapping[str, str], region: str
+    layout: Layout,
+    name: str,
+    channels: Iterable[str],
+    hyperparameters: Mapping[str, str],
+    region: str,
+    hosts: Hosts = ALONE,
 ) -> dict[str, str]:
-    """The environment that the toolkit sets for the user's program, on one host."""
-    cpus = os.cpu_count() or 1
-    resources = {"current_host": "algo-1", "hosts": ["algo-1"], "network_interface_name": "eth0"}
-    data_config = {c: {"TrainingInputMode": "File", "RecordWrapperType": "None"} for c in sorted(channels)}
+    """The environment that the toolkit sets for the user's program."""
+    cpus, gpus = os.cpu_count() or 1, len(list(Path("/dev").glob("nvidia[0-9]*")))
+    channels = sorted(channels)
+    data_config = {c: {"TrainingInputMode": "File", "RecordWrapperType": "None"} for c in channels}
     flat = {
-        "SM_CURRENT_HOST": "algo-1",
-        "SM_HOSTS": '["algo-1"]',
+        "SM_CURRENT_HOST": hosts.current,
+        "SM_HOSTS": json.dumps(hosts.names),
         "SM_NUM_CPUS": str(cpus),
-        "SM_NUM_GPUS": "0",
-        "SM_CHANNELS": json.dumps(sorted(channels)),
+        "SM_NUM_GPUS": str(gpus),
+        "SM_CHANNELS": json.dumps(channels),
         "SM_HPS": json.dumps(dict(hyperparameters), sort_keys=True),
-        "SM_RESOURCE_CONFIG": json.dumps(resources, sort_keys=True),
+        "SM_RESOURCE_CONFIG": json.dumps(hosts.resources, sort_keys=True),
         "SM_INPUT_DATA_CONFIG": json.dumps(data_config, sort_keys=True),
         "SM_INPUT_DIR": str(layout.root / "input"),
         "SM_INPUT_CONFIG_DIR": str(layout.input_config),
@@ -96,16 +122,16 @@ def variables(
     flat |= {f"SM_HP_{k.upper()}": v for k, v in hyperparameters.items()}
     flat["SM_TRAINING_ENV"] = json.dumps(
         {
-            "channel_input_dirs": {c: str(layout.input_data / c) for c in sorted(channels)},
-            "current_host": "algo-1",
-            "hosts": ["algo-1"],
+            "channel_input_dirs": {c: str(layout.input_data / c) for c in channels},
+            "current_host": hosts.current,
+            "hosts": list(hosts.names),
             "hyperparameters": dict(hyperparameters),
             "input_config_dir": str(layout.input_config),
             "input_dir": str(layout.root / "input"),
             "job_name": name,
             "model_dir": str(layout.model),
             "num_cpus": cpus,
-            "num_gpus": 0,
+            "num_gpus": gpus,
             "output_data_dir": str(layout.output_data),
             "output_dir": str(layout.output),
         },
@@ -114,18 +140,29 @@ def variables(
     return flat
 
 
-def write_input_config(layout: Layout, channels: list[str], hyperparameters: Mapping[str, str]) -> None:
+def of_container(layout: Layout, name: str, region: str) -> dict[str, str]:
+    """The variables of a container that was started without the toolkit: what the files below input/config say."""
+
+    def said(file: str) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads((layout.input_config / file).read_text("utf-8"))
+        return found
+
+    resources = said("resourceconfig.json")
+    hosts = Hosts(resources["current_host"], tuple(resources["hosts"]))
+    channels, words = said("inputdataconfig.json"), said("hyperparameters.json")
+    return variables(layout, name, channels, words, region, hosts)
+
+
+def write_input_config(
+    layout: Layout, channels: Iterable[str], hyperparameters: Mapping[str, str], hosts: Hosts = ALONE
+) -> None:
     """The files below input/config."""
     contents = {
         "hyperparameters.json": dict(hyperparameters),
         "inputdataconfig.json": {
             c: {"TrainingInputMode": "File", "RecordWrapperType": "None"} for c in sorted(channels)
         },
-        "resourceconfig.json": {
-            "current_host": "algo-1",
-            "hosts": ["algo-1"],
-            "network_interface_name": "eth0",
-        },
+        "resourceconfig.json": hosts.resources,
     }
     for name, value in contents.items():
         (layout.input_config / name).write_text(json.dumps(value, indent=1, sort_keys=True) + "\n")

@@ -8,7 +8,7 @@ what the artifacts at hand give (`channels`). Durable data: {"job", "run", "mode
 from __future__ import annotations
 
 import os
-import shlex
+import random
 import time
 from pathlib import Path
 
@@ -19,7 +19,12 @@ from phases.sagemaker_job.config import SageMakerJobConfig
 from phases.sagemaker_job.environment import LAUNCHED_BY, launched_by
 from phases.sagemaker_job.history import label, states
 from phases.sagemaker_job.job import Job, JobSpec, Provider
+from phases.sagemaker_job.logs import SEARCHED, telling
 from phases.sagemaker_job.provider import provider
+from phases.sagemaker_job.reasons import STOPPED
+
+JOB = "job"
+"""The step of Pending whose result is the name of the job."""
 
 PHASE = Phase("sagemaker_job", config=SageMakerJobConfig)
 
@@ -38,7 +43,8 @@ def pending(ctx: Context) -> str:
     """Create the job, or adopt the one an interrupted attempt created."""
     machine = ctx.inputs.get("machine", ctx.config.machine)
     ctx.data["run"] = ctx.inputs.get("run") or ctx.effect_name(machine)
-    ctx.data["job"] = jobs(ctx).create(_spec(ctx, machine, ctx.data["run"]))
+    # in the journal before anything is told of it: whoever stops the run must find it
+    ctx.data["job"] = ctx.once(JOB, lambda: jobs(ctx).create(_spec(ctx, machine, ctx.data["run"])))
     ctx.log.info("training job", job=ctx.data["job"], run=ctx.data["run"])
     return _next(ctx)
 
@@ -56,14 +62,24 @@ def completed(ctx: Context) -> None:
 
 @PHASE.state("Failed")
 def failed(ctx: Context) -> None:
-    """FailureReason, for whoever launched the job to go on with."""
+    """FailureReason, for whoever launched the job to go on with; and what its containers wrote last, for a person."""
     ctx.data["failure"] = _job(ctx).failure
     ctx.log.error("the job failed", job=ctx.data["job"], reason=ctx.data["failure"])
+    try:
+        said = telling(jobs(ctx).log(ctx.data["job"], SEARCHED))
+    except Exception as e:  # the log is for a person; that it cannot be had is no failure of the run's
+        ctx.log.warning("the job's log cannot be read", job=ctx.data["job"], error=str(e))
+        return
+    if said:
+        ctx.log.error("the last of its log:\n" + "\n".join(said), job=ctx.data["job"])
 
 
 @PHASE.state("Stopped")
 def stopped(ctx: Context) -> None:
-    ctx.data["failure"] = "stopped"
+    told = [status for status, _ in _job(ctx).history]
+    ctx.data["failure"] = next(
+        (w for w in ("MaxRuntimeExceeded", "MaxWaitTimeExceeded") if w in told), STOPPED
+    )
     ctx.log.warning("the job was stopped; its checkpoints are kept", job=ctx.data["job"])
 
 
@@ -104,9 +120,9 @@ def _first(job: Job, state: str) -> int:
 
 
 def _pause(ctx: Context) -> None:
-    """Wait before the next look. A stop asked for meanwhile is passed on to a job on this machine."""
+    """Wait before the next look, followers not in step. A stop asked for meanwhile is passed on to a job on this machine."""
     try:
-        time.sleep(ctx.config.poll_seconds)
+        time.sleep(ctx.config.poll_seconds * random.uniform(1.0, 1.25))
     except StopRequested:
         jobs(ctx).interrupted(ctx.data["job"])
         raise
@@ -131,19 +147,17 @@ def _spec(ctx: Context, machine: str, run: str) -> JobSpec:
     return JobSpec(
         run,
         {**opened, "config": {"pipeline.yaml": config}},
-        {name: shlex.quote(word) for name, word in words.items()},
-        _environment(ctx) | {LAUNCHED_BY: launched_by(ctx.run_identity)},
+        words,
+        environment(ctx.config, ctx.config_text) | {LAUNCHED_BY: launched_by(ctx.run_identity)},
         source.code(ctx.config_text, machine, ctx.config.packages, ctx.config.requirements),
     )
 
 
-def _environment(ctx: Context) -> dict[str, str]:
-    """The variables that the configuration needs to be read once more in the container.
+def environment(config: SageMakerJobConfig, text: str) -> dict[str, str]:
+    """The variables that the configuration, `text`, needs to be read once more in the container.
 
     A secret goes along only where `environment` says so: whoever may describe the job can read it there.
     """
-    named = {match[1] for match in VARIABLE.finditer(ctx.config_text)}
+    named = {match[1] for match in VARIABLE.finditer(text)}
     plain = {name for name in named if not SECRET_NAME.search(name)}
-    return {
-        name: os.environ[name] for name in sorted({*ctx.config.environment, *plain}) if name in os.environ
-    }
+    return {name: os.environ[name] for name in sorted({*config.environment, *plain}) if name in os.environ}

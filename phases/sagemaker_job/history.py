@@ -49,7 +49,8 @@ def states(job: Job) -> list[tuple[str, str]]:
     """The drawn states a job has been in, in order, each with the status that the service told.
 
     Every job begins in Pending. States that the service passed over in silence are filled in; only an interruption
-    leads back, to Starting. A job that ran out of time ends in Failed, as drawn, though the service calls it Stopped.
+    leads back, to Starting. What is told later never changes what was told before. A job that ran out of time ends in
+    Failed, as drawn, though the service calls it Stopped, if that was told before it was stopping.
     """
     walked = [("Pending", "Pending")]
     exceeded = False
@@ -57,19 +58,32 @@ def states(job: Job) -> list[tuple[str, str]]:
         here = walked[-1][0]
         drawn = DRAWN.get(status, here)
         exceeded = exceeded or status == "MaxRuntimeExceeded"
+        if here == "Stopping" and status in ("Uploading", "MaxRuntimeExceeded"):
+            continue  # what there is is saved, and why it was stopped is told last: no restart
         if drawn == "Pending" and len(walked) > 1:
             drawn = "Starting"
-        if exceeded and drawn in ("Stopping", "Stopped"):
+        if exceeded and here != "Stopping" and drawn in ("Stopping", "Stopped"):
             drawn, status = "Failed", "MaxRuntimeExceeded"
         if drawn == here or here in ENDS:
             continue
-        if drawn in CHAIN:
-            walked += _along_the_chain(here, drawn)
-        else:
-            if here != "Stopping" and drawn == "Stopped":
-                walked.append(("Stopping", "Stopping"))
-            walked.append(("Stopped" if here == "Stopping" and drawn == "Failed" else drawn, status))
+        walked += _on(here, drawn, status)
+    here = walked[-1][0]
+    if job.over and here not in ENDS:  # its last secondary status says why, not that it is over
+        failed = exceeded and here != "Stopping"
+        walked += _on(
+            here, "Failed" if failed else job.status, "MaxRuntimeExceeded" if failed else job.status
+        )
     return walked
+
+
+def _on(here: str, there: str, status: str) -> list[tuple[str, str]]:
+    """The states from `here` (not itself) to `there`."""
+    if there in CHAIN:
+        return _along_the_chain(here, there)
+    if here == "Stopping" and there == "Failed":
+        return [("Stopped", status)]
+    before = [("Stopping", "Stopping")] if there == "Stopped" and here != "Stopping" else []
+    return [*before, (there, status)]
 
 
 def _along_the_chain(here: str, there: str) -> list[tuple[str, str]]:
@@ -88,7 +102,9 @@ def label(here: str, there: str, status: str, job: Job) -> str:
     """The edge of Diagram 10 from one drawn state to the next."""
     if there == "Failed":
         exceeded = status == "MaxRuntimeExceeded" or "MaxRuntimeExceeded" in job.failure
-        return "MaxRuntimeExceeded" if exceeded and here == "Training" else FAIL[here]
+        if exceeded and here == "Training":
+            return "MaxRuntimeExceeded"
+        return FAIL["Training"] if here == "Uploading" and "AlgorithmError" in job.failure else FAIL[here]
     if there == "Stopping":
         return {
             "Interrupted": "Spot interruption"

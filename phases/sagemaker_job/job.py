@@ -36,10 +36,7 @@ class Code:
 
 @dataclass(frozen=True)
 class JobSpec:
-    """One job: its name, the files of its channels (channel -> file name -> local path), its hyperparameters.
-
-    The image's toolkit hands hyperparameters to the program through a shell as well, so their values are quoted for one.
-    """
+    """One job: its name, the files of its channels (channel -> file name -> local path), its hyperparameters."""
 
     name: str
     channels: Mapping[str, Mapping[str, Path]]
@@ -59,6 +56,10 @@ class Job:
     model: str = ""  # where model.tar.gz is
     checkpoints: str = ""
     billable_seconds: int = 0
+    instance_type: str = ""
+    instance_count: int = 1
+    created: float = 0.0  # seconds since the epoch
+    spot: bool = False
 
     @property
     def over(self) -> bool:
@@ -76,6 +77,10 @@ class Provider(Protocol):
 
     def stop(self, name: str) -> None:
         """Ask the job to stop; it has its grace to save what it has."""
+        ...
+
+    def log(self, name: str, lines: int) -> list[str]:
+        """The last lines that the job's containers have written."""
         ...
 
     def interrupted(self, name: str) -> None:

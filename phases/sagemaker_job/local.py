@@ -41,6 +41,7 @@ class LocalProvider:
     def __init__(self, directory: Path, config: SageMakerJobConfig) -> None:
         self.directory = directory.absolute()
         self.config = config
+        self.pause = config.poll_seconds
 
     def create(self, spec: JobSpec) -> str:
         """Start the job, or adopt it. One of that name which failed stays as it is, and the next number is taken."""
@@ -100,6 +101,13 @@ class LocalProvider:
     def stop(self, name: str) -> None:
         (self.directory / name / "stop").touch()
         self._terminate(self.directory / name)
+
+    def log(self, name: str, lines: int) -> list[str]:
+        try:
+            text = (self.directory / name / "container.log").read_text("utf-8", "replace")
+        except OSError:
+            return []
+        return text.splitlines()[-lines:]
 
     def interrupted(self, name: str) -> None:
         """Have the supervisor end with its follower; the job stays in progress and is started again by the next one."""

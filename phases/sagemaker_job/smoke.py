@@ -12,10 +12,11 @@ from importlib.metadata import distributions
 from pathlib import Path
 
 from fsm.engine import Context, Phase
-from phases.errors import ContainerError
+from phases.errors import ContainerError, NotProvided
 from phases.sagemaker_job.config import SmokeConfig
 
 SMOKE = Phase("smoke", config=SmokeConfig)
+NOTHING_RUN = (4, 5)  # exit codes of pytest: no such file, nothing collected
 TAIL = 4000  # characters of a failed step's output that are kept
 
 
@@ -62,6 +63,11 @@ def run_pytest(ctx: Context) -> None:
         )
     }
     ctx.put("smoke/pytest.txt", report)
+    if done.returncode in NOTHING_RUN:
+        raise NotProvided(
+            f"smoke.tests ({', '.join(ctx.config.tests)}) named no tests in {Path.cwd()}: {text.strip().splitlines()[-1][:300]}. Begin "
+            "the run in a checkout of the project, or name tests that are there"
+        )
 
 
 @SMOKE.state("SaveResults")

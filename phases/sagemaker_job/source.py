@@ -1,8 +1,8 @@
-"""The code of a job: an archive that the image's training toolkit unpacks, prepares and starts.
+"""The code of a job: an archive that the container unpacks into /opt/ml/code, prepares and starts.
 
-The toolkit unpacks it into /opt/ml/code, installs its requirements.txt with pip, and runs START there (SageMaker
-Training Toolkit, entry_point.run). In it are the engine, the packages that the configuration plugs in and those its
-NAMES name, their drawings, `configs/`, and for the smoke job the test suite.
+It is a channel of the job's, so that it comes where the job's network is closed too. Its `start.sh` installs its
+requirements.txt with pip, and becomes START. In it are the engine, the packages that the configuration plugs in and those
+its NAMES name, their drawings, `configs/`, and for the smoke job the test suite.
 """
 
 from __future__ import annotations
@@ -32,6 +32,23 @@ from phases.sagemaker_job.container import main
 
 sys.exit(main())
 '''
+SHELL = "start.sh"
+PREPARER = rb"""#!/bin/bash
+# Installs what the image lacks, and becomes Python: the service's SIGTERM reaches the run.
+set -u
+ml="${FSM_OPT_ML:-/opt/ml}"
+cd "$ml/code"
+mkdir -p "$ml/output"
+wheels=()
+[ -d "$ml/input/data/wheels" ] && wheels=(--no-index --find-links "$ml/input/data/wheels")
+if ! said=$(python -m pip install --quiet --disable-pip-version-check --root-user-action ignore \
+    ${wheels[@]+"${wheels[@]}"} -r requirements.txt 2>&1); then
+  printf '%s\n' "$said" >&2
+  printf 'pip could not install what the image lacks: %s' "$(printf '%s' "$said" | tail -c 800)" > "$ml/output/failure"
+  exit 1
+fi
+exec python start_job.py
+"""
 LACKING = (
     "contourpy",  # of matplotlib; named, for another version may want another numpy
     "matplotlib",
@@ -50,9 +67,10 @@ LACKING = (
 them: `python -m tests.versions` holds it to that."""
 LOOKING_ON = ("mermaidx", "starlette", "uvicorn")
 """What draws and shows for whoever looks on; a job does neither."""
-WHERE_WANTED = ("openai", "ray", "trustme")
-"""What an extra brings for those who want it: a teacher behind OpenAI's protocol, preparation past one machine, a rehearsal by https."""
-IN_THE_IMAGE = ("bitsandbytes", "boto3", "peft", "safetensors", "torch", "transformers", "trl")
+WHERE_WANTED = ("openai", "ray", "trustme", "wasmtime", "ziglang")
+"""What an extra brings for those who want it: a teacher behind OpenAI's protocol, preparation past one machine, a rehearsal by https,
+what code does. A job whose configuration wants one names it in its requirements."""
+IN_THE_IMAGE = ("bitsandbytes", "boto3", "packaging", "peft", "safetensors", "torch", "transformers", "trl")
 
 BESIDE = ("diagrams/*.mmd", "configs/**/*")
 """What lies beside the project's packages and belongs to them."""
@@ -103,7 +121,11 @@ def pack(code: Code) -> Archive:
 
 def files(code: Code) -> dict[str, Path | bytes]:
     """What is in the archive, by name. Raises JobRefused for a package or a drawing that cannot be packed."""
-    packed: dict[str, Path | bytes] = {START: STARTER, "requirements.txt": requirements(code).encode()}
+    packed: dict[str, Path | bytes] = {
+        START: STARTER,
+        SHELL: PREPARER,
+        "requirements.txt": requirements(code).encode(),
+    }
     roots = []
     for name in code.names:
         found, root = _module(name)

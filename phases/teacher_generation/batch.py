@@ -24,7 +24,13 @@ from fsm.faults import Patient
 from phases.errors import AccessDenied, BudgetReached
 from phases.services import asked, client
 from phases.teacher_generation.bedrock import BedrockTeacher, control_client
-from phases.teacher_generation.config import PROFILED, AskingConfig, BatchConfig, TeacherConfig
+from phases.teacher_generation.config import (
+    PROFILED,
+    AskingConfig,
+    BatchConfig,
+    TeacherConfig,
+    TeacherGenerationConfig,
+)
 from phases.teacher_generation.desk import model_of, price_of
 from phases.teacher_generation.ledger import Entry, Ledger, Paid
 from phases.teacher_generation.prices import FREE, Price, bound, usage
@@ -96,13 +102,7 @@ def _words(name: str) -> list[str]:
 
 
 def fill(
-    ctx: Context,
-    teacher: BedrockTeacher,
-    prompts: Iterable[str],
-    ledger: Ledger,
-    asking: AskingConfig,
-    run: str,
-    service: Service | None = None,
+    ctx: Context, prompts: Iterable[str], ledger: Ledger, config: TeacherGenerationConfig, run: str
 ) -> None:
     """Have prompts that the ledger has no answer for answered by batch jobs, and enter the answers.
 
@@ -111,12 +111,12 @@ def fill(
         AccessDenied: Bedrock ended the job without answers, or somebody stopped it.
         Unanswered: Bedrock or S3 gave no clear answer.
     """
-    service = service or Service.of(teacher.settings)
+    service, teacher = Service.of(config.teacher), BedrockTeacher(config.teacher)
     rest = iter(prompts)
     for number in itertools.count():
         # a job that failed is not found again by the next attempt
         name = ctx.effect_name(f"teacher-{number}-{ctx.failures}" if number or ctx.failures else "teacher")
-        job = _Job(ctx, service, teacher, ledger, asking, run, name)
+        job = _Job(ctx, service, teacher, ledger, config, run, name)
         if not job.run(rest):
             return
 
@@ -316,7 +316,7 @@ class _Job:
 
     def _one(self, row: Mapping[str, Any], names: list[str]) -> bool:
         """Enter one answer, if the row has one."""
-        response = row.get("modelOutput")
+        response: dict[str, Any] = row.get("modelOutput") or {}
         if not is_response(response):
             return False
         read, written, *cached = usage(response) or (0, 0, 0, 0)

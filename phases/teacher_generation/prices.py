@@ -97,17 +97,6 @@ def price(model: str, named: Mapping[str, Price] | None = None) -> Price | None:
     return None
 
 
-_FIVE = re.compile(r"claude-(?:3-7|(?:opus|sonnet|haiku|fable|mythos)-[4-9])")
-
-
-def burndown(model: str) -> float:
-    """How many tokens of a quota a token of an answer counts.
-
-    (https://docs.aws.amazon.com/bedrock/latest/userguide/quotas-token-burndown.html: five for Claude from 3.7 on)
-    """
-    return 5.0 if _FIVE.search(model) else 1.0
-
-
 def require(model: str, named: Mapping[str, Price] | None, why: str) -> Price:
     """The price of a model. Raises ConfigError where it has to be known and is not; `why` says what for."""
     if (found := price(model, named)) is None:

@@ -6,10 +6,14 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from fsm import cli
 
 ROOT = Path(__file__).parents[2]
 LOCAL = str(ROOT / "configs" / "local.yaml")
@@ -129,3 +133,36 @@ def test_parse_prints_a_line_a_file_and_refuses_with_a_place(tmp_path: Path) -> 
     assert bad.keys() == {"file", "error", "line", "column"}
     assert bad["line"] >= 2
     assert "No such file" in gone["error"]
+
+
+def test_check_asks_further_what_an_installed_package_brings(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked: list[tuple[str, bool]] = []
+
+    def weather(config: Any, as_json: bool) -> int:
+        """see whether it rains"""
+        asked.append((config.engine.machine, as_json))
+        return 2
+
+    monkeypatch.setattr(
+        metadata, "entry_points", lambda group: [Entry("weather", weather)] if group == "fsm.checks" else []
+    )
+    assert cli.main(["check", str(home / "local.yaml")]) == 0
+    assert not asked
+    assert cli.main(["check", "--weather", "--json", str(home / "local.yaml")]) == 2
+    assert asked == [("pipeline", True)]
+    with pytest.raises(SystemExit):
+        cli.main(["check", "--help"])
+    assert "see whether it rains" in capsys.readouterr().out
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An entry point, as installed packages have them."""
+
+    name: str
+    load_: Any
+
+    def load(self) -> Any:
+        return self.load_

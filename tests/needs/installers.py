@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import shutil
 import subprocess
@@ -25,6 +26,13 @@ def pip(*what: str) -> None:
     if not python.exists():
         _do("venv", [sys.executable, "-m", "venv", str(PYTHON)])
     _do("pip", [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *what])
+
+
+def own(*what: str) -> None:
+    """Install into the environment that the tests run in: what the project imports where it is there. Raises CannotBeHad."""
+    quiet = ["--quiet", "--disable-pip-version-check"]
+    _do("pip", [sys.executable, "-m", "pip", "install", *quiet, *what])
+    importlib.invalidate_caches()
 
 
 def npm(where: Path, package: str) -> None:

@@ -7,12 +7,13 @@ import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import util
 from pathlib import Path
 
 import pytest
 
-from tests.needs.installers import CannotBeHad, apt, node, npm, pip
-from tests.needs.where import HERE, PYTHON, REASONS, S3RVER
+from tests.needs.installers import CannotBeHad, apt, node, npm, own, pip
+from tests.needs.where import HERE, PYTHON, REASONS, ROOT, S3RVER
 
 S3RVER_VERSION = "3.7.1"
 ADVICE = "`python -m tests.needs` sets it up"
@@ -56,6 +57,12 @@ NEEDS = {
         "Debian's gcc and libc6-dev, 150 MB",
         lambda: shutil.which("gcc") is not None,
         lambda: apt("gcc", "libc6-dev"),
+    ),
+    "behaviour": Need(
+        "a compiler to WebAssembly and a runtime, in which code is run",
+        "the extra `behaviour` by pip, 400 MB",
+        lambda: all(util.find_spec(name) is not None for name in ("ziglang", "wasmtime")),
+        lambda: own("-c", str(ROOT / "constraints.txt"), "ziglang", "wasmtime"),
     ),
     "chromium": Need(
         "Chromium, in which the page of a run is looked at",

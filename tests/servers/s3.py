@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from phases.rehearsal.ministack import server
 from tests.needs import require
 from tests.needs.installers import node
 from tests.needs.where import PYTHON, S3RVER
@@ -17,23 +18,7 @@ KEYS = {"aws_access_key_id": "testing", "aws_secret_access_key": "testing-secret
 def ministack(directory: Path, *, auth: bool = False) -> Server:
     """MiniStack, keeping everything below `directory`, so that a `kill -9` loses nothing; with `auth`, IAM decides."""
     require("ministack")
-    directory.mkdir(parents=True, exist_ok=True)
-    port = free_port()
-    env = {
-        "BIND_HOST": HOST,
-        "GATEWAY_PORT": str(port),
-        "MINISTACK_HOST": HOST,
-        "PERSIST_STATE": "1",
-        "STATE_DIR": str(directory / "state"),
-        "S3_PERSIST": "1",
-        "S3_DATA_DIR": str(directory / "s3"),
-        "TMPDIR": str(directory),
-        "IOT_MTLS_ENABLED": "0",
-        "SFTP_ENABLED": "0",
-        "LOG_LEVEL": "ERROR",
-        "AUTH": "true" if auth else "false",
-    }
-    return Server([str(PYTHON / "bin" / "python"), "-m", "ministack"], port, directory / "ministack.log", env)
+    return server(directory, PYTHON / "bin" / "python", auth=auth)
 
 
 def rclone(directory: Path) -> Server:

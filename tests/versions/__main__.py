@@ -1,6 +1,7 @@
 """`python -m tests.versions`: the tests of training and distillation under the training image's versions.
 
-A virtual environment gets the image's libraries (container.txt), then the requirements.txt of a job's archive, as the
+A virtual environment gets the image's libraries (phases/sagemaker_job/versions.yaml, and by container.txt what these bring
+along), then the requirements.txt of a job's archive, as the
 image's toolkit installs it; the tests run from the unpacked archive. Where pip cannot install the image's libraries (no
 network, or a Python they know nothing of) this is said, and passed over; all that goes wrong after that is a failure.
 """
@@ -18,11 +19,13 @@ import tarfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from phases.sagemaker_job import source
+from phases.sagemaker_job import source, versions
+from phases.sagemaker_job.config import SageMakerJobConfig
 from phases.sagemaker_job.job import Code
 
 ROOT = Path(__file__).parents[2]
 HOME = ROOT / "build" / "versions"
+CONFIG = SageMakerJobConfig()
 CONTAINER = Path(__file__).with_name("container.txt")
 _STUDENT, _TRAINING, _DISTILLATION = (
     f"tests/phases/{name}" for name in ("student", "qlora_training", "distillation")
@@ -40,26 +43,33 @@ TESTS = (
     "tests/benchmarks/test_qlora_8b.py",
 )
 """Whatever calls the libraries, once: enough to see that they fit. All of it is `python -m tests.versions tests/phases`."""
-IMAGES_TORCH = "2.9.0"
+IMAGE = versions.of_image(CONFIG.image)
+APART = ("python", "torch", "flash-attn")  # torch brings gigabytes of CUDA, flash-attn wants them to be built
+PAGE = ROOT / "docs" / "versions.md"
+BEGIN, END = "<!-- versions -->\n", "<!-- end of versions -->"
 
 
 def main(arguments: Sequence[str]) -> int:
     """Install, and run the tests; the exit code is theirs."""
     parser = argparse.ArgumentParser(prog="python -m tests.versions", description=__doc__)
     parser.add_argument(
-        "--image", action="store_true", help=f"the image's torch {IMAGES_TORCH} too: gigabytes"
+        "--image", action="store_true", help=f"the image's torch {IMAGE['torch']} too: gigabytes"
     )
     parser.add_argument(
         "--python", default=sys.executable, help="whose virtual environment (the image's is 3.12)"
     )
+    parser.add_argument("--page", action="store_true", help="only write the table of docs/versions.md anew")
     parser.add_argument("tests", nargs="*", default=TESTS, help="for pytest")
     words = parser.parse_args(arguments)
-    torch = IMAGES_TORCH if words.image else pinned("torch")
+    if words.page:
+        PAGE.write_text(page(PAGE.read_text("utf-8")), "utf-8")
+        return 0
+    torch = IMAGE["torch"] if words.image else pinned("torch")
     home = HOME / f"torch-{torch}"
     python = home / "bin" / "python"
     print(f"tests.versions: the image's libraries with torch {torch}, in {home}", flush=True)
     make(words.python, home)
-    if pip(python, "--only-binary", ":all:", f"torch=={torch}", "-r", str(CONTAINER)) != 0:
+    if pip(python, "--only-binary", ":all:", f"torch=={torch}", *libraries(), "-r", str(CONTAINER)) != 0:
         print(
             "tests.versions: PASSED OVER: the image's libraries cannot be installed here (pip says why above)."
         )
@@ -85,6 +95,21 @@ def main(arguments: Sequence[str]) -> int:
     return subprocess.run(
         command, cwd=code, env=os.environ | {"OMP_NUM_THREADS": "1"}, check=False
     ).returncode
+
+
+def libraries() -> list[str]:
+    """The image's libraries, for pip."""
+    return [f"{name}=={version}" for name, version in IMAGE.items() if name not in APART]
+
+
+def page(text: str) -> str:
+    """docs/versions.md with its table as it is now: what is pinned here, what the image has, and what is needed."""
+    rows = ["| | pinned here | the image | needed |", "|---|---|---|---|"]
+    for name, version in IMAGE.items():
+        here = "3.11 or newer" if name == "python" else pinned(name, "not installed")
+        rows.append(f"| {name} | {here} | {version} | {versions.needs().get(name, '')} |")
+    before, _, rest = text.partition(BEGIN)
+    return f"{before}{BEGIN}{chr(10).join(rows)}\n{END}{rest.partition(END)[2]}"
 
 
 def make(python: str, home: Path) -> None:
@@ -115,9 +140,11 @@ def installed(python: Path) -> dict[str, str]:
     return {re.sub("[-_.]+", "-", name).lower(): v for name, v in map(str.split, said.splitlines())}
 
 
-def pinned(name: str) -> str:
-    """The version that constraints.txt names."""
+def pinned(name: str, otherwise: str | None = None) -> str:
+    """The version that constraints.txt names; `otherwise` where it names none."""
     found = re.search(rf"^{re.escape(name)}==(\S+)$", (ROOT / "constraints.txt").read_text(), re.MULTILINE)
+    if found is None and otherwise is not None:
+        return otherwise
     assert found is not None, name
     return found[1]
 

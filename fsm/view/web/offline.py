@@ -28,6 +28,7 @@ ORDER = [
     "feed",
     "content",
     "canvas",
+    "closing",
     "picture",
     "slider",
     "state",

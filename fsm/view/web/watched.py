@@ -25,6 +25,7 @@ LOOKS = (
     (30.0, 0.02),
     (float("inf"), 0.05),
 )  # so long after its newest record: seconds between looks
+FRAME = 0.016  # seconds from what is new to what is new after it: no page shows more
 SHARE = 0.1  # of a processor, at most, that is spent on a run that goes on: what is new waits for the rest of the time
 LEAP = 32  # new records from which on a page is told the newest moment, and no longer each of them
 BETWEEN_PARTS = 0.0005  # seconds between two parts of a long run, for who asks meanwhile
@@ -109,7 +110,7 @@ class Watched:
         self._turn = 0
         self._told = -1
         self._now: bytes = b""
-        self._status: bytes = b""
+        self._stands: dict[str, Any] = {}  # as pages were told
         self.looked = False  # whether it was looked at, and read to the end if it can be
         self._changed = time.monotonic()
         self._asked = time.monotonic()
@@ -124,10 +125,11 @@ class Watched:
         while not self._end.is_set():
             began = time.thread_time()
             with self._lock:
-                more = self._look() and not self.following.caught_up
+                new = self._look()
+                more = new and not self.following.caught_up
             worked = time.thread_time() - began
             quiet = time.monotonic() - self._changed
-            pause = ELSEWHERE if remote else next(p for q, p in LOOKS if quiet < q)
+            pause = ELSEWHERE if remote else FRAME if new else next(p for q, p in LOOKS if quiet < q)
             self._end.wait(BETWEEN_PARTS if more else max(pause, worked * (1 / SHARE - 1)))
 
     def _look(self) -> bool:
@@ -157,13 +159,16 @@ class Watched:
             if self._pages and self._sent >= 0:
                 self._publish(self._step(timeline, self._sent))
             self._sent = timeline.last
-            self._now = b""
-        if timeline is not None and self._pages and (now := to_json(timeline.now())) != self._now:
-            self._now = now
-            self._publish(Message("live", now))
-        if self._pages and (status := to_json(self.status())) != self._status:
-            self._status = status
-            self._publish(Message("status", status))
+            self._now = b""  # with a record a page forgets what was under way
+        if timeline is not None and self._pages:
+            now = to_json(timeline.now()) if timeline.projection.under_way else b""
+            if now != self._now:
+                self._now = now
+                self._publish(Message("live", now or to_json(timeline.now())))
+        stands = {key: value for key, value in self.status().items() if key != "records"}
+        if self._pages and stands != self._stands:
+            self._stands = stands
+            self._publish(Message("status", to_json(self.status())))
 
     def _step(self, timeline: Timeline, seq: int) -> Message:
         """From a record to the newest: each between them, or where there are many, all at once."""

@@ -76,7 +76,11 @@ class ClientError(Exception):
         (ClientError("AccessDenied"), ["AccessDenied", "UpdateBucketPolicy"], "the bucket's policy"),
         (ClientError("NoSuchEntity"), ["RoleNotFound", "DeployCloudFormation"], "Create the role"),
         (ClientError("ResourceLimitExceeded"), ["ContainerError", "CheckDLCImage"], "sagemaker_job.image"),
-        (errors.RoleNotFound("no role"), ["RoleNotFound", "DeployCloudFormation"], "Create the role"),
+        (
+            errors.RoleNotFound("no role"),
+            ["RoleNotFound", "DeployCloudFormation"],
+            "`aws cloudformation deploy",
+        ),
         (errors.NaNLoss("nan"), ["NaNLoss", "LogCUDAMemory", "HaltTraining"], "checkpoint is kept"),
         (
             errors.MaxRuntimeExceeded("late"),

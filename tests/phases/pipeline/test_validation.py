@@ -67,7 +67,7 @@ def test_a_source_that_is_not_there_fails_the_validation(validate: Any) -> None:
     assert (outcome.outcome, outcome.last) == ("failed", "ValidationError")
     assert (
         data["validation_error"]
-        == "S3Access: the source /no/such/place is not a directory; see data_preparation.source"
+        == "S3Access: the source /no/such/place is not a directory; see data_preparation.source."
     )
 
 

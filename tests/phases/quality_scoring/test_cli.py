@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from phases.quality_scoring.cli import add_parser
+from tests.needs import needing
 
 CODE = (
     "static uint8_t gate_of(uint8_t pcp, uint16_t vlan)\n{\n    goto out;\nout:\n    return pcp + vlan;\n}\n"
@@ -49,3 +50,22 @@ def test_a_file_that_is_not_there_does_not_hide_the_others(
     out, err = capsys.readouterr()
     assert json.loads(out)["file"].endswith("a.c")
     assert "none.c: cannot be read" in err
+
+
+@needing("behaviour")
+def test_beside_a_reference_the_first_input_that_tells_them_apart_is_shown(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    right, wrong = tmp_path / "right.c", tmp_path / "wrong.c"
+    right.write_text("uint32_t next_slot(uint32_t slot) { return (slot + 1U) % 8U; }\n")
+    wrong.write_text("uint32_t next_slot(uint32_t slot) { return (slot + 1U) % 16U; }\n")
+    asked = ("--prompt", "Write `next_slot`.", "--reference", str(right))
+    assert command(str(wrong), str(right), *asked, "--json") == 0
+    told, same = (json.loads(line) for line in capsys.readouterr().out.splitlines())
+    assert 0 < told["behaviour"] < 10
+    assert told["behaved"]["first"]["expected"] != told["behaved"]["first"]["got"]
+    assert same["behaviour"] == 10.0
+    assert command(str(wrong), *asked) == 0
+    assert "the reference: " in capsys.readouterr().out
+    assert command(str(wrong), "--reference", str(tmp_path / "nowhere.c")) == 2
+    assert "nowhere.c: cannot be read" in capsys.readouterr().err

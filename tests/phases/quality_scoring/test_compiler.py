@@ -8,7 +8,7 @@ import pytest
 import structlog
 from pydantic import ValidationError
 
-from phases.quality_scoring import QualityScoringConfig, handlers, score
+from phases.quality_scoring import QualityScoringConfig, bounded, handlers, score
 from phases.quality_scoring.compiler import Compiler, find_compiler
 from phases.quality_scoring.config import CompilerLimits, SyntaxConfig
 from phases.quality_scoring.prelude import read_prelude
@@ -65,11 +65,10 @@ def test_the_compiler_runs_bounded_in_an_empty_directory_without_the_environment
     out = tmp_path / "seen"
     script = f"cat >/dev/null; (ls -A; env; cat /proc/self/limits; ps -o pgid= -p $$; echo $$) >/dev/stderr; cp /dev/null {out}"
     compiler = fake(tmp_path, script)
-    import phases.quality_scoring.compiler as module
 
-    output, failure, _ = module._run([compiler.cc1], b"int x;", CompilerLimits(memory_mb=1024))
-    text = output.decode()
-    assert failure == ""
+    ended = bounded.run([compiler.cc1], b"int x;", CompilerLimits(memory_mb=1024))
+    text = ended.messages.decode()
+    assert ended.failure == ""
     assert "CPATH" not in text
     assert "LC_ALL=C" in text
     limits = {

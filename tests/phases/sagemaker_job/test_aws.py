@@ -1,52 +1,81 @@
-"""Jobs on SageMaker: requests held against the service's own model, answers as the service words them."""
+"""Jobs on SageMaker: the unmodified client, a service that speaks its protocol, and what goes wrong between the two."""
 
 from __future__ import annotations
 
-import json
-import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
 from botocore.exceptions import EndpointConnectionError
-from botocore.stub import ANY, Stubber
 
 from fsm.errors import Unanswered
-from phases.errors import AccessDenied, ContainerError, NoCredentials, RoleNotFound
+from phases.errors import AccessDenied, ContainerError, NoCredentials, NotRented, RoleNotFound
+from phases.rehearsal.instance import Pace
+from phases.rehearsal.sagemaker import SageMaker
 from phases.sagemaker_job import source
 from phases.sagemaker_job.aws import SageMakerProvider
 from phases.sagemaker_job.config import SageMakerJobConfig
-from phases.sagemaker_job.job import Code, JobRefused, JobSpec
+from phases.sagemaker_job.job import JobRefused, JobSpec
 from tests.clock import Clock
+from tests.servers.fixtures import S3
+from tests.servers.proxy import Proxy, Request
+from tests.servers.s3 import REGION
 
 ROLE = "arn:aws:iam::123456789012:role/pipeline"
-CONFIG = SageMakerJobConfig(
-    provider="sagemaker",
-    role=ROLE,
-    staging="s3://bucket/staging",
-    output="s3://bucket/output",
-)
+
+
+@dataclass
+class Rented:
+    """A provider, the service it asks, and its clock. No instance of the service's ever comes up."""
+
+    provider: SageMakerProvider
+    service: SageMaker
+    clock: Clock
+    s3: S3
+    plan: dict[str, list[str]] = field(default_factory=dict)
+
+    @property
+    def calls(self) -> dict[str, int]:
+        return dict(self.service.http.calls)
+
+    def configured(self, **changed: Any) -> None:
+        self.provider.config = self.provider.staging.config = self.provider.config.model_copy(update=changed)
+
+    def over(self, name: str, status: str, reason: str = "") -> None:
+        """The job has come to its end."""
+        job = self.service.jobs[name]
+        job["TrainingJobStatus"] = job["SecondaryStatus"] = status
+        job["FailureReason"] = reason
 
 
 @pytest.fixture
-def service(tmp_path: Path) -> Any:
-    """A provider whose SageMaker and S3 clients are stubbed: (provider, SageMaker's stub, S3's stub)."""
-    words = {
-        "region_name": "us-east-1",
-        "aws_access_key_id": "AKIAIOSFODNN7EXAMPLE",
-        "aws_secret_access_key": "a-secret-of-nobody",
-    }
-    provider = SageMakerProvider(CONFIG)
-    jobs, s3 = boto3.client("sagemaker", **words), boto3.client("s3", **words)
-    provider.__dict__.update(_service=jobs, _s3=s3)  # where the cached properties keep what they made
-    with Stubber(jobs) as stub, Stubber(s3) as bucket:
-        yield provider, stub, bucket
-        stub.assert_no_pending_responses()
-        bucket.assert_no_pending_responses()
+def rented(s3: S3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Rented]:
+    def clients(name: str) -> Any:
+        return boto3.client(name, endpoint_url=s3.server.url, region_name=REGION)
+
+    plan: dict[str, list[str]] = {}
+
+    def go(operation: str, number: int) -> str:
+        return plan[operation].pop(0) if plan.get(operation) else ""
+
+    with suppress(clients("iam").exceptions.EntityAlreadyExistsException):
+        clients("iam").create_role(RoleName="pipeline", AssumeRolePolicyDocument="{}")
+    monkeypatch.setattr(source, "pack", lambda code: source.Archive(b"code", "5eed"))
+    never = Pace(status=3600)
+    with SageMaker(tmp_path / "jobs", clients, plan=go, settles=0, pace=never) as service:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_SAGEMAKER", service.url)
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", s3.server.url)
+        monkeypatch.setenv("AWS_MAX_ATTEMPTS", "5")
+        config = SageMakerJobConfig(
+            provider="sagemaker", role=ROLE, staging=f"{s3.url}/staging", output=f"{s3.url}/output"
+        )
+        clock = Clock()
+        yield Rented(SageMakerProvider(config, clock), service, clock, s3, plan)
 
 
 @pytest.fixture
@@ -56,145 +85,98 @@ def spec(tmp_path: Path) -> JobSpec:
     return JobSpec(
         "distillation-local-1a2b3c4d",
         {"train": {"train.jsonl": rows}},
-        {"machine": "distillation"},
+        {"machine": "distillation", "store": "s3://bucket/it's here"},
         {"A": "b"},
     )
 
 
-@pytest.fixture(autouse=True)
-def archive(monkeypatch: pytest.MonkeyPatch) -> source.Archive:
-    """What is packed, whatever the code."""
-    packed = source.Archive(b"code", "5eed")
-    monkeypatch.setattr(source, "pack", lambda code: packed)
-    return packed
-
-
-CODE = "s3://bucket/staging/source/5eed.tar.gz"
-
-
-def uploaded(bucket: Stubber, spec: JobSpec, code: bool = True) -> None:
-    """The channel's file and the code, each put once."""
-    key = f"staging/{spec.name}/channels/train/train.jsonl"
-    bucket.add_response(
-        "put_object", {}, {"Bucket": "bucket", "Key": key, "Body": ANY, "ChecksumAlgorithm": ANY}
-    )
-    if code:
-        named = {"Bucket": "bucket", "Key": CODE.removeprefix("s3://bucket/")}
-        bucket.add_response("put_object", {}, named | {"Body": b"code", "IfNoneMatch": "*"})
-
-
-def absent(stub: Stubber) -> None:
-    stub.add_client_error("describe_training_job", "ValidationException", "Requested resource not found.")
-
-
-def described(name: str, status: str) -> dict[str, Any]:
-    return {
-        "TrainingJobName": name,
-        "TrainingJobArn": f"arn:aws:sagemaker:us-east-1:123456789012:training-job/{name}",
-        "ModelArtifacts": {"S3ModelArtifacts": f"s3://bucket/output/{name}/output/model.tar.gz"},
-        "TrainingJobStatus": status,
-        "SecondaryStatus": "Training",
-        "AlgorithmSpecification": {"TrainingInputMode": "File"},
-        "ResourceConfig": {"VolumeSizeInGB": 1},
-        "StoppingCondition": {},
-        "CreationTime": 0,
-        "SecondaryStatusTransitions": [
-            {"Status": "Starting", "StartTime": 0},
-            {"Status": "Training", "StartTime": 1, "StatusMessage": "in progress"},
-        ],
-        "CheckpointConfig": {"S3Uri": "s3://bucket/staging/x/checkpoints"},
+def test_a_job_is_created_of_its_code_and_channels(rented: Rented, spec: JobSpec) -> None:
+    assert rented.provider.create(spec) == spec.name
+    told = rented.service.jobs[spec.name]
+    channels = {c["ChannelName"]: c["DataSource"]["S3DataSource"]["S3Uri"] for c in told["InputDataConfig"]}
+    assert channels == {
+        "code": f"{rented.s3.url}/staging/source/5eed/",
+        "train": f"{rented.s3.url}/staging/{spec.name}/channels/train/",
     }
+    assert rented.s3.keys("staging/") == [
+        f"staging/{spec.name}/channels/train/train.jsonl",
+        "staging/source/5eed/code.tar.gz",
+    ]
+    assert told["HyperParameters"] == spec.hyperparameters, "as they are, whatever is in them"
+    assert told["CheckpointConfig"]["S3Uri"] == f"{rented.s3.url}/staging/{spec.name}/checkpoints"
 
 
-def test_a_job_is_created_with_a_request_that_the_service_knows(service: Any, spec: JobSpec) -> None:
-    provider, stub, bucket = service
-    absent(stub)
-    uploaded(bucket, spec)
-    channels = {"train": f"s3://bucket/staging/{spec.name}/channels/train"}
-    request = provider.request(spec, spec.name, channels, CODE)
-    stub.add_response(
-        "create_training_job",
-        {"TrainingJobArn": "arn:aws:sagemaker:us-east-1:123456789012:training-job/x"},
-        request,
-    )
-    assert provider.create(spec) == spec.name
-    assert request["HyperParameters"]["sagemaker_submit_directory"] == CODE
-    assert request["HyperParameters"]["sagemaker_program"] == "start_job.py"
-    assert "pytorch-training:2.9.0" in request["AlgorithmSpecification"]["TrainingImage"]
-    assert request["CheckpointConfig"]["S3Uri"] == f"s3://bucket/staging/{spec.name}/checkpoints"
-    assert (
-        request["StoppingCondition"]["MaxWaitTimeInSeconds"]
-        >= request["StoppingCondition"]["MaxRuntimeInSeconds"]
-    )
+def test_code_that_is_there_already_is_not_put_again(rented: Rented, spec: JobSpec) -> None:
+    for place in (rented.provider.staging.code(spec.code), rented.provider.staging.code(spec.code)):
+        assert place == f"{rented.s3.url}/staging/source/5eed/"
+    rented.s3.client.get_object(Bucket="bucket", Key=f"{rented.s3.prefix}/staging/source/5eed/code.tar.gz")
 
 
-@pytest.mark.parametrize("code", ["PreconditionFailed", "ConditionalRequestConflict"])
-def test_code_that_is_there_already_is_not_put_again(service: Any, code: str) -> None:
-    provider, _, bucket = service
-    bucket.add_client_error("put_object", code)
-    assert provider._source(Code()) == CODE
-    bucket.add_client_error("put_object", "AccessDenied")
-    with pytest.raises(AccessDenied, match=r"putting the code to s3://bucket/staging/source/5eed\.tar\.gz: "):
-        provider._source(Code())
+def test_an_archive_that_the_configuration_names_is_taken_as_it_is(rented: Rented, spec: JobSpec) -> None:
+    rented.configured(source="s3://bucket/mine.tar.gz")
+    rented.provider.create(spec)
+    (code, _) = rented.service.jobs[spec.name]["InputDataConfig"]
+    assert code["DataSource"]["S3DataSource"]["S3Uri"] == "s3://bucket/mine.tar.gz"
+    assert not rented.s3.keys("staging/source/")
 
 
-def test_an_archive_that_the_configuration_names_is_taken_as_it_is(service: Any, spec: JobSpec) -> None:
-    provider, stub, bucket = service
-    named = "s3://bucket/mine.tar.gz"
-    provider.config = CONFIG.model_copy(update={"source": named})
-    absent(stub)
-    uploaded(bucket, spec, code=False)
-    channels = {"train": f"s3://bucket/staging/{spec.name}/channels/train"}
-    stub.add_response(
-        "create_training_job",
-        {"TrainingJobArn": "arn:aws:sagemaker:us-east-1:123456789012:training-job/x"},
-        provider.request(spec, spec.name, channels, named),
-    )
-    assert provider.create(spec) == spec.name
-
-
-def test_a_job_that_is_there_is_adopted(service: Any, spec: JobSpec) -> None:
-    provider, stub, _ = service
-    stub.add_response("describe_training_job", described(spec.name, "InProgress"))
-    assert provider.create(spec) == spec.name
+def test_a_job_that_is_there_is_adopted(rented: Rented, spec: JobSpec) -> None:
+    rented.provider.create(spec)
+    assert rented.provider.create(spec) == spec.name
+    assert rented.calls["CreateTrainingJob"] == 1
 
 
 def test_after_one_that_failed_the_next_number_goes_on_from_its_checkpoints(
-    service: Any, spec: JobSpec
+    rented: Rented, spec: JobSpec
 ) -> None:
-    provider, stub, bucket = service
-    stub.add_response("describe_training_job", described(spec.name, "Failed"))
-    absent(stub)
-    uploaded(bucket, spec)
-    expected = provider.request(
-        spec, f"{spec.name}-2", {"train": f"s3://bucket/staging/{spec.name}/channels/train"}, CODE
-    )
-    stub.add_response(
-        "create_training_job",
-        {"TrainingJobArn": "arn:aws:sagemaker:us-east-1:123456789012:training-job/x"},
-        expected,
-    )
-    assert provider.create(spec) == f"{spec.name}-2"
-    assert expected["CheckpointConfig"]["S3Uri"].endswith(f"{spec.name}/checkpoints")
+    rented.provider.create(spec)
+    rented.over(spec.name, "Failed", "AlgorithmError: x")
+    assert rented.provider.create(spec) == f"{spec.name}-2"
+    first, second = rented.service.jobs.values()
+    assert first["CheckpointConfig"] == second["CheckpointConfig"]
+
+
+def test_where_there_is_no_capacity_the_next_type_of_instance_is_asked_for(
+    rented: Rented, spec: JobSpec
+) -> None:
+    rented.configured(instance_type=("ml.g6.2xlarge", "ml.g5.2xlarge", "ml.g5.4xlarge"))
+    rented.service.quotas["ml.g6.2xlarge"] = 0  # told at once
+    rented.provider.create(spec)
+    assert rented.provider.describe(spec.name).instance_type == "ml.g5.2xlarge"
+    rented.over(spec.name, "Failed", "CapacityError: Unable to provision requested ML compute capacity.")
+    again = rented.provider.create(spec)
+    assert rented.provider.describe(again).instance_type == "ml.g5.2xlarge"  # one failed: on from the second
+    rented.over(again, "Failed", "CapacityError: Unable to provision requested ML compute capacity.")
+    assert rented.provider.describe(rented.provider.create(spec)).instance_type == "ml.g5.4xlarge"
+
+
+def test_on_demand_the_service_itself_chooses_among_the_types(rented: Rented, spec: JobSpec) -> None:
+    rented.configured(instance_type=("ml.g6.2xlarge", "ml.g5.2xlarge"), spot=False)
+    rented.provider.create(spec)
+    preferred = rented.service.jobs[spec.name]["ResourceConfig"]["InstancePreferences"]
+    assert preferred == [{"InstanceType": "ml.g6.2xlarge"}, {"InstanceType": "ml.g5.2xlarge"}]
 
 
 @pytest.mark.parametrize(
-    ("code", "message", "error"),
+    ("fault", "error"),
     [
-        ("ValidationException", "Could not assume role arn:...", RoleNotFound),
-        ("ValidationException", "Instance type ml.x is not supported", JobRefused),
-        ("ResourceLimitExceeded", "The account-level limit is 0", ContainerError),
+        ("400 ResourceLimitExceeded", ContainerError),
+        ("400 ValidationException", JobRefused),
+        ("400 AccessDeniedException", AccessDenied),
     ],
 )
 def test_what_the_service_refuses_is_told_apart(
-    service: Any, spec: JobSpec, code: str, message: str, error: type[Exception]
+    rented: Rented, spec: JobSpec, fault: str, error: type[Exception]
 ) -> None:
-    provider, stub, bucket = service
-    absent(stub)
-    uploaded(bucket, spec)
-    stub.add_client_error("create_training_job", code, message)
-    with pytest.raises(error, match=message[:20]):
-        provider.create(spec)
+    rented.plan["CreateTrainingJob"] = [fault]
+    with pytest.raises(error, match=fault.split()[1]):
+        rented.provider.create(spec)
+
+
+def test_a_role_that_is_not_there_is_told_as_such(rented: Rented, spec: JobSpec) -> None:
+    rented.configured(role="arn:aws:iam::123456789012:role/nobody")
+    with pytest.raises(RoleNotFound, match=r"cannot assume sagemaker_job\.role .*nobody"):
+        rented.provider.create(spec)
 
 
 def test_what_is_missing_of_the_configuration_is_named(spec: JobSpec) -> None:
@@ -202,118 +184,59 @@ def test_what_is_missing_of_the_configuration_is_named(spec: JobSpec) -> None:
         SageMakerProvider(SageMakerJobConfig(provider="sagemaker")).create(spec)
 
 
-def test_a_job_tells_its_whole_history(service: Any, spec: JobSpec) -> None:
-    provider, stub, _ = service
-    stub.add_response("describe_training_job", described(spec.name, "InProgress"))
-    job = provider.describe(spec.name)
-    assert job.history == (("Starting", ""), ("Training", "in progress"))
-    assert job.checkpoints == "s3://bucket/staging/x/checkpoints"
-    assert not job.over
+def test_a_job_tells_its_whole_history(rented: Rented, spec: JobSpec) -> None:
+    rented.provider.create(spec)
+    while not rented.service.jobs[spec.name]["SecondaryStatusTransitions"]:
+        time.sleep(0.01)
+    job = rented.provider.describe(spec.name)
+    assert job.history == (("Starting", "Starting the training job"),)
+    assert (job.instance_type, job.spot, job.over) == ("ml.g5.2xlarge", True, False)
+    assert [j.name for j in rented.provider.rented()] == [spec.name]
+
+
+def test_a_job_that_is_stopped_by_hand_is_left_as_it_is(rented: Rented, spec: JobSpec) -> None:
+    rented.provider.create(spec)
+    rented.provider.stop(spec.name)
+    rented.over(spec.name, "Stopped")
+    rented.provider.stop(spec.name)
 
 
 # Faults
 
 
-@dataclass
-class Service:
-    """A server that stands for SageMaker: answers by operation, from its plan of faults first."""
-
-    url: str = ""
-    plan: dict[str, list[str]] = field(default_factory=dict)
-    jobs: dict[str, str] = field(default_factory=dict)
-    calls: list[str] = field(default_factory=list)
-
-    def answer(self, operation: str, name: str) -> tuple[int, dict[str, Any]] | None:
-        """(status, body); None for a connection that is cut."""
-        self.calls.append(operation)
-        planned = self.plan.get(operation, [])
-        fault = planned.pop(0) if planned else ""
-        if operation == "CreateTrainingJob" and fault in ("", "lost"):
-            if name in self.jobs:
-                return 400, {"__type": "ResourceInUse", "message": "Training job names must be unique"}
-            self.jobs[name] = "InProgress"
-        if fault in ("cut", "lost"):
-            return None
-        if fault:
-            status, _, code = fault.partition(" ")
-            return int(status), {"__type": code, "message": f"{code} it is"}
-        if operation == "CreateTrainingJob":
-            return 200, {"TrainingJobArn": f"arn:aws:sagemaker:us-east-1:123456789012:training-job/{name}"}
-        if name not in self.jobs:
-            return 400, {"__type": "ValidationException", "message": "Requested resource not found."}
-        return 200, described(name, self.jobs[name])
-
-
-@pytest.fixture
-def rented(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[SageMakerProvider, Service, Clock]]:
-    """A provider of unmodified boto3, the server it asks, and its clock. S3 is stubbed out: nothing is staged."""
-    held, clock = Service(), Clock()
-
-    class Answer(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            operation = self.headers["X-Amz-Target"].rpartition(".")[2]
-            answer = held.answer(operation, body["TrainingJobName"])
-            if answer is None:
-                self.close_connection = True
-                return
-            status, words = answer
-            content = json.dumps(words).encode()
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
-
-        def log_message(self, format: str, *args: object) -> None: ...
-
-    http = ThreadingHTTPServer(("127.0.0.1", 0), Answer)
-    held.url = f"http://127.0.0.1:{http.server_port}"
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "test")
-    monkeypatch.setenv("AWS_ENDPOINT_URL_SAGEMAKER", held.url)
-    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "5")
-    provider = SageMakerProvider(CONFIG.model_copy(update={"source": CODE}), clock)
-    monkeypatch.setattr(SageMakerProvider, "_upload", lambda self, spec: {"train": "s3://bucket/train"})
-    thread = threading.Thread(target=http.serve_forever, args=(0.01,))
-    thread.start()
-    yield provider, held, clock
-    http.shutdown()
-    thread.join()
-    http.server_close()
-
-
-Rented = tuple[SageMakerProvider, Service, Clock]
 STORM = ["cut", "500 InternalFailure", "400 ThrottlingException", "503 ServiceUnavailable", "cut"]
 
 
-def test_a_follower_passes_over_what_passes_however_often(rented: Rented) -> None:
-    provider, service, clock = rented
-    service.jobs["j"] = "InProgress"
-    service.plan["DescribeTrainingJob"] = STORM * 8
-    assert provider.describe("j").status == "InProgress"
-    assert len(service.calls) == 41  # each asked once: botocore's own retries are off
-    assert 0 < clock.now < 1800
+def test_a_follower_passes_over_what_passes_however_often(rented: Rented, spec: JobSpec) -> None:
+    rented.provider.create(spec)
+    asked = rented.calls["DescribeTrainingJob"]
+    rented.plan["DescribeTrainingJob"] = STORM * 8
+    assert rented.provider.describe(spec.name).status == "InProgress"
+    assert (
+        rented.calls["DescribeTrainingJob"] - asked == 41
+    )  # each asked once: botocore's own retries are off
+    assert 0 < rented.clock.now < 1800
 
 
-def test_a_follower_ends_when_there_was_no_answer_for_as_long_as_it_has_patience(rented: Rented) -> None:
-    provider, service, clock = rented
-    service.jobs["j"] = "InProgress"
-    service.plan["DescribeTrainingJob"] = ["400 ThrottlingException"] * 500
+def test_a_follower_ends_when_there_was_no_answer_for_as_long_as_it_has_patience(
+    rented: Rented, spec: JobSpec
+) -> None:
+    rented.plan["DescribeTrainingJob"] = ["400 ThrottlingException"] * 500
     with pytest.raises(Unanswered, match=r"SageMaker in us-east-1 gave no clear answer for 1800 seconds"):
-        provider.describe("j")
-    assert clock.now > 1800 - 30
+        rented.provider.describe(spec.name)
+    assert rented.clock.now > 1800 - 30
 
 
-def test_a_name_that_cannot_be_resolved_is_passed_over(service: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    provider, stub, _ = service
-    provider._ask.clock = Clock()
+def test_a_name_that_cannot_be_resolved_is_passed_over(
+    rented: Rented, spec: JobSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rented.provider.create(spec)
     unresolved = [EndpointConnectionError(endpoint_url="https://api.sagemaker.us-east-1.amazonaws.com")] * 3
-    ask = provider._described
+    ask = rented.provider._described
     monkeypatch.setattr(
-        provider, "_described", lambda name: raised(unresolved.pop()) if unresolved else ask(name)
+        rented.provider, "_described", lambda name: raised(unresolved.pop()) if unresolved else ask(name)
     )
-    stub.add_response("describe_training_job", described("j", "InProgress"))
-    assert provider.describe("j").status == "InProgress"
+    assert rented.provider.describe(spec.name).status == "InProgress"
 
 
 def raised(error: Exception) -> Any:
@@ -332,55 +255,97 @@ def raised(error: Exception) -> Any:
 def test_what_does_not_pass_ends_the_following_at_once_with_what_to_do(
     rented: Rented, fault: str, error: type[Exception], said: str
 ) -> None:
-    provider, service, clock = rented
-    service.plan["DescribeTrainingJob"] = [fault]
+    rented.plan["DescribeTrainingJob"] = [fault]
     with pytest.raises(error, match=f"looking for the training job j: .*{fault.split()[1]}.* {said}"):
-        provider.describe("j")
-    assert clock.now == 0
+        rented.provider.describe("j")
+    assert rented.clock.now == 0
 
 
 @pytest.mark.parametrize("times", [1, 3])
 def test_a_job_whose_creation_was_answered_by_nobody_is_looked_for_and_adopted(
     rented: Rented, spec: JobSpec, times: int
 ) -> None:
-    provider, service, _ = rented
-    service.plan = {
+    rented.plan |= {
         "CreateTrainingJob": ["lost"],
         "DescribeTrainingJob": ["", *["500 InternalFailure"] * (times - 1)],
     }
-    assert provider.create(spec) == spec.name
-    assert list(service.jobs) == [spec.name]
-    assert service.calls == ["DescribeTrainingJob", "CreateTrainingJob", *["DescribeTrainingJob"] * times]
+    assert rented.provider.create(spec) == spec.name
+    assert list(rented.service.jobs) == [spec.name]
+    assert rented.calls == {"CreateTrainingJob": 1, "DescribeTrainingJob": 1 + times}
+
+
+def test_a_job_that_is_not_known_yet_is_adopted_where_its_name_is_taken(
+    rented: Rented, spec: JobSpec
+) -> None:
+    """A launcher died between CreateTrainingJob and the journal, and the next one looks before the service has settled."""
+    rented.provider.create(spec)
+    rented.service.settles = 3600
+    assert rented.provider.create(spec) == spec.name
+    assert list(rented.service.jobs) == [spec.name]
 
 
 def test_a_job_that_was_not_created_is_created_by_the_next_attempt(rented: Rented, spec: JobSpec) -> None:
-    provider, service, _ = rented
-    service.plan["CreateTrainingJob"] = ["cut", "400 ThrottlingException", "500 InternalFailure"]
-    assert provider.create(spec) == spec.name
-    assert service.jobs == {spec.name: "InProgress"}
-    assert service.calls.count("CreateTrainingJob") == 4
+    rented.plan["CreateTrainingJob"] = ["cut", "400 ThrottlingException", "500 InternalFailure"]
+    assert rented.provider.create(spec) == spec.name
+    assert list(rented.service.jobs) == [spec.name]
+    assert rented.calls["CreateTrainingJob"] == 4
 
 
-def test_a_request_that_the_services_model_does_not_take_is_refused(rented: Rented, spec: JobSpec) -> None:
-    provider, service, _ = rented
-    provider.config = provider.config.model_copy(update={"role": "r"})  # an ARN has 20 characters
-    with pytest.raises(JobRefused, match="RoleArn"):
-        provider.create(spec)
-    assert service.calls == ["DescribeTrainingJob"]
+def test_a_job_that_settles_late_is_waited_for_and_one_that_is_gone_is_told(
+    rented: Rented, spec: JobSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rented.provider.create(spec)
+    rented.plan["DescribeTrainingJob"] = ["400 ValidationException"] * 6
+    assert rented.provider.describe(spec.name).status == "InProgress"
+    assert 0 < rented.clock.now < 90
+    with pytest.raises(NotRented, match=r"no training job elsewhere in us-east-1: it was deleted"):
+        rented.provider.describe("elsewhere")
 
 
-def test_a_channel_and_the_code_are_put_through_faults(service: Any, spec: JobSpec) -> None:
-    provider, stub, bucket = service
-    provider._ask_s3.clock = Clock()
-    absent(stub)
-    for code, status in (("SlowDown", 503), ("InternalError", 500), ("RequestTimeout", 400)):
-        bucket.add_client_error("put_object", code, http_status_code=status)
-    uploaded(bucket, spec, code=False)
-    bucket.add_client_error("put_object", "SlowDown", http_status_code=503)
-    bucket.add_response(
-        "put_object", {}, {"Bucket": "bucket", "Key": ANY, "Body": b"code", "IfNoneMatch": "*"}
-    )
-    stub.add_response(
-        "create_training_job", {"TrainingJobArn": "arn:aws:sagemaker:us-east-1:123456789012:training-job/x"}
-    )
-    assert provider.create(spec) == spec.name
+def test_aws_is_looked_at_once_in_fifteen_seconds_and_a_job_that_is_over_never_again(
+    rented: Rented, spec: JobSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rented.provider.create(spec)
+    monkeypatch.setattr(SageMakerProvider, "_at_aws", True)
+    asked = rented.calls["DescribeTrainingJob"]
+    for _ in range(60):
+        rented.provider.describe(spec.name)
+        rented.clock.sleep(1)
+    assert rented.calls["DescribeTrainingJob"] - asked == 4
+    rented.over(spec.name, "Completed")
+    for _ in range(60):
+        rented.clock.sleep(1)
+        rented.provider.describe(spec.name)
+    assert rented.calls["DescribeTrainingJob"] - asked == 5
+
+
+def test_a_request_that_the_services_model_does_not_take_is_refused_before_it_is_sent(
+    rented: Rented, spec: JobSpec
+) -> None:
+    rented.configured(role="arn:aws:iam::1:role/r")
+    with pytest.raises(JobRefused, match=r"RoleArn is '.*', which does not fit arn"):
+        rented.provider.create(spec)
+    assert "CreateTrainingJob" not in rented.calls
+
+
+def test_a_channel_and_the_code_are_put_through_faults(
+    rented: Rented, spec: JobSpec, proxied: Callable[..., Proxy], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    faults = ["503", "500", "cut", "none", "503", "lost reply"]
+
+    def plan(request: Request) -> str:
+        return faults.pop(0) if faults and request.method == "PUT" else "none"
+
+    proxy = proxied(plan)
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", proxy.url)
+    rented.provider.create(spec)
+    assert not faults
+    assert len(rented.s3.keys("staging/")) == 2
+
+
+def test_a_bucket_that_refuses_the_code_is_said_at_once(
+    rented: Rented, spec: JobSpec, proxied: Callable[..., Proxy], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", proxied(lambda request: "403").url)
+    with pytest.raises(AccessDenied, match=r"putting the code to s3://bucket/.*/source/5eed/code\.tar\.gz: "):
+        rented.provider.staging.code(spec.code)

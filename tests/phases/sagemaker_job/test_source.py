@@ -1,15 +1,12 @@
-"""The code of a job: packed alike, whole, and started from an empty directory as the image's toolkit starts it."""
+"""The code of a job: packed alike, whole, and started from an empty directory as the container starts it."""
 
 from __future__ import annotations
 
 import ast
-import io
 import json
 import os
-import shlex
 import subprocess
 import sys
-import tarfile
 import tomllib
 from collections.abc import Iterator
 from importlib.metadata import distribution, packages_distributions
@@ -19,9 +16,11 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from phases.sagemaker_job import source
-from phases.sagemaker_job.environment import Layout, variables, write_input_config
+from phases.sagemaker_job import source, versions
+from phases.sagemaker_job.config import SageMakerJobConfig
+from phases.sagemaker_job.environment import Layout, write_input_config
 from phases.sagemaker_job.job import OWN, Code, JobRefused
+from phases.sagemaker_job.request import ARGUMENTS, ENTRYPOINT
 
 ROOT = Path(source.__file__).parents[2]
 DRAWING = "stateDiagram-v2\n    [*] --> Grind\n    Grind --> Taste\n    Taste --> Grind : Too weak\n    Taste --> [*] : Good\n"
@@ -62,13 +61,6 @@ def kitchen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         del sys.modules[name]
 
 
-def unpacked(code: Code, where: Path) -> Path:
-    """As the toolkit unpacks it."""
-    with tarfile.open(fileobj=io.BytesIO(source.pack(code).content), mode="r:gz") as tar:
-        tar.extractall(where, filter="data")
-    return where
-
-
 def site(directory: Path, requirements: str) -> Path:
     """A directory in which only these requirements can be imported, and what they require themselves."""
     directory.mkdir()
@@ -90,19 +82,22 @@ def site(directory: Path, requirements: str) -> Path:
 
 
 def start(
-    code: Path, layout: Layout, words: dict[str, str], packages: Path
+    code: Code, layout: Layout, words: dict[str, str], packages: Path
 ) -> subprocess.CompletedProcess[str]:
-    """Start it in the layout of a container, by the toolkit's own way: through a shell, hyperparameters as arguments."""
-    quoted = {name: shlex.quote(word) for name, word in words.items()}
-    write_input_config(layout, ["config"], quoted)
-    command = [sys.executable, "-S", source.START, *(w for n, v in quoted.items() for w in (f"--{n}", v))]
-    environment = {"PATH": os.environ["PATH"], "HOME": str(layout.root), "PYTHONPATH": str(packages)}
-    environment |= variables(layout, "job", ["config"], quoted, "us-east-1") | {
-        "FSM_OPT_ML": str(layout.root)
-    }
-    return subprocess.run(
-        " ".join(command), shell=True, cwd=code, env=environment, capture_output=True, text=True, check=False
+    """Start it in the layout of a container, by the request's own entrypoint; its Python knows `packages` alone."""
+    (layout.input_data / "code").mkdir()
+    (layout.input_data / "code" / "code.tar.gz").write_bytes(source.pack(code).content)
+    write_input_config(layout, ["code", "config"], words)
+    python = layout.root / "bin" / "python"
+    python.parent.mkdir()
+    python.write_text(
+        f'#!/bin/bash\n[ "$1" = -m ] && exec {sys.executable} "$@"\nPYTHONPATH={packages} exec {sys.executable} -S "$@"\n'
     )
+    python.chmod(0o755)
+    environment = {"PATH": f"{python.parent}:{os.environ['PATH']}", "HOME": str(layout.root)}
+    environment |= {"FSM_OPT_ML": str(layout.root), "TRAINING_JOB_NAME": "job", "AWS_REGION": "us-east-1"}
+    command = [*ENTRYPOINT, *ARGUMENTS]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
 
 def layout(root: Path, config: str) -> Layout:
@@ -125,7 +120,7 @@ def test_a_job_starts_from_the_archive_with_only_its_requirements(tmp_path: Path
     packages = site(tmp_path / "site", source.requirements(code))
     store = tmp_path / "a store & its runs"
     words = {"machine": "data_preparation", "run": "inner", "store": str(store), "seed": "7"}
-    done = start(unpacked(code, tmp_path / "code"), layout(tmp_path / "ml", text), words, packages)
+    done = start(code, layout(tmp_path / "ml", text), words, packages)
     assert done.returncode == 0, done.stderr
     assert ended(store, "inner")["outcome"] == "done"
 
@@ -139,9 +134,20 @@ def test_a_pipeline_of_ones_own_is_packed_and_starts(kitchen: Path, tmp_path: Pa
     assert source.requirements(code).endswith("roasting==1.0\n")
     packages = site(tmp_path / "site", source.requirements(Code()))
     words = {"machine": "coffee", "run": "inner", "store": str(tmp_path / "store"), "seed": "7"}
-    done = start(unpacked(code, tmp_path / "code"), layout(tmp_path / "ml", CONFIG), words, packages)
+    code = source.code(CONFIG, "coffee", ["beans"], ())
+    done = start(code, layout(tmp_path / "ml", CONFIG), words, packages)
     assert done.returncode == 0, done.stderr
     assert ended(tmp_path / "store", "inner")["outcome"] == "done"
+
+
+def test_what_pip_cannot_install_is_the_jobs_failure(tmp_path: Path) -> None:
+    code = Code(requirements=("no-such-package==1.0",))
+    home = layout(tmp_path / "ml", CONFIG)
+    (home.input_data / "wheels").mkdir()  # so that no index is asked
+    done = start(code, home, {}, tmp_path)
+    assert done.returncode == 1
+    assert home.failure.read_text().startswith("pip could not install what the image lacks: ")
+    assert "no-such-package==1.0" in home.failure.read_text()
 
 
 def test_the_same_files_make_the_same_bytes(kitchen: Path) -> None:
@@ -181,6 +187,7 @@ def test_everything_that_is_imported_is_in_the_image_or_required_or_for_whoever_
     None
 ):
     own = (ROOT / "tests" / "versions" / "container.txt").read_text().splitlines()
+    own += versions.of_image(SageMakerJobConfig().image)
     there = {Requirement(line.partition("#")[0]).name for line in own if line and not line.startswith("#")}
     there = {
         canonicalize_name(name)
@@ -201,6 +208,6 @@ def test_everything_that_is_imported_is_in_the_image_or_required_or_for_whoever_
             elif isinstance(node, ast.ImportFrom) and not node.level:
                 imported.add(str(node.module).partition(".")[0])
     foreign = sorted(imported - sys.stdlib_module_names - {*OWN, "IPython"})  # a notebook is where that is
-    lacking = [n for n in foreign if not there & {canonicalize_name(d) for d in providers[n]}]
+    lacking = [n for n in foreign if not there & {canonicalize_name(d) for d in providers.get(n, [n])}]
     assert {"torch", "matplotlib", "yaml"} <= set(foreign)
     assert lacking == []

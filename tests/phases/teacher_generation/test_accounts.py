@@ -37,7 +37,8 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: Any) -> Path:
     return tmp_path
 
 
-def configured(server: Any, check: str = "none", teacher: str = "", **more: Any) -> str:
+def configured(server: Any, **more: Any) -> str:
+    check, teacher = more.pop("check", "none"), more.pop("teacher", "")
     lines = "\n".join(f"  {key}: {json.dumps(value)}" for key, value in more.items())
     Path("ask.yaml").write_text(CONFIG.format(url=server.url, check=check, teacher=teacher, more=lines))
     return "ask.yaml"
@@ -114,7 +115,7 @@ def test_an_estimate_is_said_by_check_and_before_the_run_and_knows_the_ledger(
 def test_a_budget_without_a_price_asks_nothing_and_names_what_to_write(
     server: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    more = {"teacher": ", model_id: my.own-model", "max_cost_usd": 1}
+    more: dict[str, Any] = {"teacher": ", model_id: my.own-model", "max_cost_usd": 1}
     for command in ("check", "run"):
         assert main([command, configured(server, **more)]) == 2
         assert 'teacher_generation.prices: {"my.own-model"' in capsys.readouterr().err

@@ -2,15 +2,15 @@
 
 const OFTEN = 200; // ms between two changes of the address while a run is walked through: browsers count them
 
-let coming = {};
+let coming = {}; // what is going to be said
+let from = ""; // of the address that it is to be said in: somebody may have gone elsewhere meanwhile
 let timer;
 let changed = -OFTEN;
 const forget = () => {
   clearTimeout(timer);
   coming = {};
 };
-addEventListener("hashchange", forget); // somebody went elsewhere
-addEventListener("popstate", forget);
+const awaited = () => (from === location.hash ? coming : {});
 
 const written = (words) => {
   const said = new URLSearchParams(location.hash.slice(1));
@@ -23,12 +23,12 @@ const written = (words) => {
 
 /** What the address says: run, machine, state, seq, panel. */
 export function spot() {
-  return Object.fromEntries(written(coming));
+  return Object.fromEntries(written(awaited()));
 }
 
 /** Say something else in the address; null takes a word out. @param {Record<string, any>} words @param {boolean} [step] whether Back leads back */
 export function go(words, step = false) {
-  const hash = `#${written({ ...coming, ...words })}`;
+  const hash = `#${written({ ...awaited(), ...words })}`;
   forget();
   if (hash === location.hash) return;
   changed = performance.now();
@@ -38,9 +38,10 @@ export function go(words, step = false) {
 
 /** Say it in a moment, with what is said until then. @param {Record<string, any>} words */
 export function goSoon(words) {
-  const all = { ...coming, ...words };
+  const all = { ...awaited(), ...words };
   forget();
   coming = all;
+  from = location.hash;
   timer = setTimeout(() => go({}), Math.max(0, changed + OFTEN - performance.now()));
 }
 

@@ -48,6 +48,13 @@ export class Canvas {
     this.svg.style.transform = `translate(${this.x}px, ${this.y}px) scale(${this.scale})`;
   }
 
+  /** The picture has become another size. */
+  resized() {
+    this.width = Number(this.svg.getAttribute("width")) || 800;
+    this.height = Number(this.svg.getAttribute("height")) || 600;
+    this.fit();
+  }
+
   /** The whole picture. */
   fit() {
     if (!this.w) this.measure();

@@ -2,6 +2,7 @@
 
 import { SIGNS, duration, el, svgEl } from "./dom.js";
 import { Canvas } from "./canvas.js";
+import { Shapes } from "./closing.js";
 
 const UNSAFE = new Set(["script", "foreignobject", "image", "iframe", "a", "style", "use", "animate", "set"]);
 
@@ -51,6 +52,7 @@ export class Picture {
     /** @type {Map<string, {path: any, label: any, source: string, target: string, words: string, count: any}>} */
     this.edges = new Map();
     this.folded = new Set();
+    this.goes = { x: (at) => at, y: (at) => at }; // where a place of the drawing is now
     this.shown = new Map(); // what is marked already, so that only changes touch the page
     this.place(drawn);
     this.svg.addEventListener("keydown", (event) => this.key(event));
@@ -70,10 +72,11 @@ export class Picture {
     for (const [id, k] of Object.entries(drawn.edges)) {
       const name = `edge${k}`;
       const [source, target, words] = this.chart.edges[id] ?? ["", "", ""];
-      if (paths.has(name)) this.edges.set(id, { path: paths.get(name), label: labels.get(name), source, target, words, count: null, at: drawn.counts[k] });
+      if (paths.has(name)) this.edges.set(id, { path: paths.get(name), label: labels.get(name), source, target, words, count: null, at: drawn.counts[k] ?? [0, 0] });
     }
     this.entries = Object.entries(drawn.entries).flatMap(([target, ks]) => ks.map((k) => ({ path: paths.get(`edge${k}`), target })));
     this.entries = this.entries.filter(({ path }) => path);
+    this.drawn = drawn.boxes;
     this.boxes = drawn.boxes;
     this.plates = this.svg.appendChild(svgEl("g", { class: "fsm-plates", "aria-hidden": "true" })); // above all lines
     const first = this.states.values().next().value;
@@ -102,7 +105,7 @@ export class Picture {
     const step = { ArrowDown: 1, ArrowRight: 1, ArrowUp: -1, ArrowLeft: -1 }[event.key];
     if (step) this.focus(paths[(paths.indexOf(path) + step + paths.length) % paths.length]);
     else if (event.key === "Enter" || event.key === " ") this.choose(path);
-    else if (event.key === "-" || event.key === "+") this.states.get(path).composite && this.fold(path, event.key === "-");
+    else if (event.key === "-" || event.key === "+") this.states.get(path).composite && this.fold([path], event.key === "-");
     else return;
     event.preventDefault();
     event.stopPropagation();
@@ -196,8 +199,8 @@ export class Picture {
   }
 
   counter(held) {
-    const [x, y] = held.at ?? [0, 0];
-    return this.plates.appendChild(svgEl("text", { class: "fsm-count", x, y: y + 4 }));
+    const [x, y] = held.at;
+    return this.plates.appendChild(svgEl("text", { class: "fsm-count", x: this.goes.x(x), y: this.goes.y(y) + 4 }));
   }
 
   /** Which state is chosen. @param {string | null} path */
@@ -209,17 +212,19 @@ export class Picture {
     }
   }
 
-  // Folding: the box stays where the author's drawing has it, and what is in it goes.
+  // Folding: what is in a composite goes, and what is left moves together.
 
   hidden(path) {
     return [...this.folded].some((f) => path.startsWith(`${f}.`));
   }
 
-  /** @param {string} composite @param {boolean} shut */
-  fold(composite, shut) {
-    if (shut) this.folded.add(composite);
-    else this.folded.delete(composite);
-    this.states.get(composite)?.group.classList.toggle("fsm-folded", shut);
+  /** @param {string[]} composites @param {boolean} shut */
+  fold(composites, shut) {
+    for (const composite of composites) {
+      if (shut) this.folded.add(composite);
+      else this.folded.delete(composite);
+      this.states.get(composite)?.group.classList.toggle("fsm-folded", shut);
+    }
     const out = (path) => this.hidden(path);
     const names = new Set();
     for (const [path, { group, name, mark }] of this.states) {
@@ -239,6 +244,23 @@ export class Picture {
       const found = /-state-(.+?)(?:_start|_end|----.*)-\d+$/.exec(e.id);
       if (found) e.classList.toggle("fsm-hidden", names.has(found[1]) || (shutNames.has(found[1]) && !e.id.includes("----")));
     }
+    for (const e of this.svg.querySelectorAll("path.note-edge")) e.classList.toggle("fsm-hidden", [...names].some((name) => e.dataset.id?.startsWith(`${name}-`)));
+    this.close();
+  }
+
+  /** Put everything where it belongs now. */
+  close() {
+    this.shapes ??= new Shapes(this.svg);
+    const { x, y } = this.shapes.close(!this.folded.size);
+    const moved = ([left, top, width, height]) => [x(left), y(top), x(left + width) - x(left), y(top + height) - y(top)];
+    this.boxes = Object.fromEntries(Object.entries(this.drawn).map(([path, box]) => [path, moved(box)]));
+    for (const [path, held] of this.states) if (held.mark) this.pill(path, held, this.shown.get(path));
+    for (const { count, at } of this.edges.values()) {
+      count?.setAttribute("x", String(x(at[0])));
+      count?.setAttribute("y", String(y(at[1]) + 4));
+    }
+    this.goes = { x, y };
+    this.canvas.resized();
   }
 
   shared(source, target) {

@@ -392,7 +392,7 @@ export class RunPage {
     const composites = this.picture.chart.composites.filter((c) => this.picture.states.has(c));
     const shut = this.picture.folded.size === 0;
     const own = this.state && composites.includes(this.state) ? [this.state] : composites;
-    for (const c of shut ? own : composites) this.picture.fold(c, shut);
+    this.picture.fold(shut ? own : composites, shut);
     this.sayFold();
   }
 

@@ -95,12 +95,16 @@ export class Past {
     return near;
   }
 
-  /** Have the records around a moment, if it is stayed at. @param {number} seq */
+  /** Have the records around a moment, if it is stayed near it. @param {number} seq */
   loadSoon(seq) {
-    clearTimeout(this.soon);
+    const number = this.number(seq);
+    if (this.coming === number) return;
+    this.close();
+    this.coming = number;
     this.soon = setTimeout(async () => {
       const chunk = await this.source.chunk(seq).catch(() => null); // without it each step asks
-      if (chunk) this.chunks.set(this.number(seq), chunk);
+      if (chunk) this.chunks.set(number, chunk);
+      if (this.coming === number) this.coming = null;
     }, SOON);
   }
 

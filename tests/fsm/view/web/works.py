@@ -112,6 +112,14 @@ class Opened:
         )
         return found
 
+    def geometry(self) -> tuple[list[list[int]], float]:
+        """Where the shapes of the drawing are, and how high it is."""
+        shapes: list[list[int]] = self.page.evaluate(
+            """() => [...document.querySelectorAll(".drawing rect, .drawing path, .drawing text, .drawing circle")].map((e) =>
+              ["x", "y", "width", "height"].map((name) => Math.round(100 * e.getBBox()[name])))"""
+        )
+        return shapes, float(self.page.locator(".drawing").get_attribute("height"))
+
     def looks(self) -> dict[str, str]:
         """How the states of the shown drawing look."""
         found: dict[str, str] = self.page.evaluate(

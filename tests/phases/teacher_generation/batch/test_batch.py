@@ -86,7 +86,7 @@ def test_a_run_that_was_killed_while_it_waited_finds_its_job_again(
         raise Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr(batch.time, "sleep", kill)
+        patch.setattr("phases.teacher_generation.batch.time.sleep", kill)
         with pytest.raises(Killed):
             finish("teacher_generation", section)
     assert len(bedrock.batches.jobs) == 1

@@ -1,0 +1,192 @@
+"""Programs run: in wasmtime, with so much memory and so many instructions, and nothing to reach.
+
+What the stack and the unused memory hold is chosen by the host (`fill`): a program that gives different results with
+different fills has read what nobody wrote.
+"""
+
+from __future__ import annotations
+
+import atexit
+import ctypes
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from phases.quality_scoring.behaviour.compile import STACK, Program
+from phases.quality_scoring.behaviour.inputs import Value
+from phases.quality_scoring.behaviour.memory import Look, Stretch
+from phases.quality_scoring.behaviour.signature import Shape, resolved
+
+FILLS = (0xA5, 0x3C)
+_ARENA = 1 << 18  # bytes between the module's own data and what malloc takes from
+_PAGE = 65536
+_FRESH = 1 << 16  # bytes of the stack, from its beginning, that are filled before each call
+
+
+class Unrunnable(Exception):
+    """Why a module cannot be run at all, in half a sentence."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A signature with its numbers: the parameters by name (offset, shape), the result, the size of the arguments."""
+
+    parameters: Mapping[str, tuple[int, Shape]]
+    result: Shape | None
+    size: int
+    result_size: int
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a call: `failure` is empty, or says how it ended; else what it gave and what it left behind.
+
+    left  what is now in the things that were given by pointer and are no longer as they were, by their path
+    """
+
+    failure: str = ""
+    endless: bool = False
+    result: Value = None
+    left: Mapping[str, Value] | None = None
+
+    @property
+    def key(self) -> str:
+        """The same for outcomes that are the same."""
+        return repr((self.result, self.left))
+
+
+@lru_cache(maxsize=1)
+def _engine() -> Any:
+    import wasmtime
+
+    config = wasmtime.Config()
+    config.wasm_memory64 = True
+    config.consume_fuel = True
+    config.cranelift_opt_level = "none"
+    config.cranelift_nan_canonicalization = True
+    config.parallel_compilation = False
+    atexit.register(_forget)  # before the interpreter takes the library apart, of which they are
+    return wasmtime.Engine(config)
+
+
+def _forget() -> None:
+    _module.cache_clear()
+    _engine.cache_clear()
+
+
+@lru_cache(maxsize=256)
+def _module(code: bytes) -> Any:
+    import wasmtime
+
+    try:
+        module = wasmtime.Module(_engine(), code)
+    except wasmtime.WasmtimeError as e:
+        raise Unrunnable(f"it is no module: {str(e).splitlines()[0]}") from None
+    if wanted := [i.name for i in module.imports]:
+        raise Unrunnable(
+            f"it asks for {', '.join(map(str, wanted[:3]))} from outside, and there is no outside"
+        )
+    return module
+
+
+class Instance:
+    """A program that has begun: what it keeps, it keeps for the calls that follow."""
+
+    def __init__(self, program: Program, fill: int, memory_mb: int) -> None:
+        """Raises Unrunnable."""
+        import wasmtime
+
+        self.program, self.fill, self._traps = program, fill, (wasmtime.Trap, wasmtime.WasmtimeError)
+        self.store = wasmtime.Store(_engine())
+        self.store.set_limits(
+            memory_size=memory_mb << 20, instances=1, memories=1, tables=4, table_elements=10_000
+        )
+        self.store.set_fuel(1_000_000)
+        try:
+            instance = wasmtime.Instance(self.store, _module(program.module), [])
+            exports = instance.exports(self.store)
+            self._memory, self._call = exports["memory"], exports[program.call]
+            heap = exports["__heap_base"].value(self.store)
+            more = (memory_mb << 20) // _PAGE - self._memory.size(self.store)
+            self._memory.grow(self.store, more)
+        except (KeyError, AttributeError, *self._traps) as e:
+            raise Unrunnable(f"it does not begin: {str(e).splitlines()[0]}") from None
+        self.base = (heap + 15) & ~15
+        self._size, self._used = self._memory.data_len(self.store), 0
+        if self.base + 2 * _ARENA > self._size:
+            raise Unrunnable("its own data fill the memory")
+        ctypes.memset(self._address() + self.base, fill, _ARENA)
+        begins = self.base + _ARENA
+        for name, value in (("sandbox_heap", begins), ("sandbox_heap_end", self._size - _PAGE)):
+            self._memory.write(self.store, value.to_bytes(8, "little"), exports[name].value(self.store))
+        self._memory.write(self.store, bytes([fill]), exports["sandbox_fill"].value(self.store))
+        self._table = exports[program.table].value(self.store)
+
+    def _address(self) -> int:
+        return ctypes.addressof(self._memory.data_ptr(self.store).contents)
+
+    def layout(self) -> Layout:
+        """The signature with the numbers that the compiler filled in."""
+        found = self.program.signature
+        count = len(found.table)
+        numbers = struct.unpack(
+            f"<{count}q", self._memory.read(self.store, self._table, self._table + 8 * count)
+        )
+        parameters = {p.name: (numbers[p.offset], resolved(p.shape, numbers)) for p in found.parameters}
+        result = None if found.result is None else resolved(found.result, numbers)
+        size = numbers[found.size] if found.parameters else 1
+        return Layout(parameters, result, size, numbers[found.result_size] if result else 1)
+
+    def call(
+        self, layout: Layout, values: Mapping[str, Value], labels: Mapping[str, str], fuel: int
+    ) -> Outcome:
+        """Call with the values, by the names of the parameters. `labels` are what things are called in the outcome."""
+        stretch = Stretch(self.base, self.fill)
+        at, gives = stretch.room(layout.size), stretch.room(layout.result_size)
+        for name, (offset, shape) in layout.parameters.items():
+            stretch.write(at + offset, shape, values[name], labels[name])
+        stretch.end()
+        if len(stretch.content) > _ARENA:
+            return Outcome(failure="its arguments are too large")
+        before = bytes(stretch.content)
+        memory = self._address()
+        ctypes.memset(memory + self.base, self.fill, self._used)  # what the calls before left there
+        self._used = len(before)
+        ctypes.memset(memory + STACK - _FRESH, self.fill, _FRESH)
+        ctypes.memmove(memory + self.base, before, len(before))
+        self.store.set_fuel(fuel)
+        try:
+            self._call(self.store, self.base + at, self.base + gives)
+        except self._traps as e:
+            return self._ended(e)
+        whole = (ctypes.c_ubyte * self._size).from_address(self._address())
+        view = memoryview(whole).cast("B")
+        after = bytes(view[self.base : self.base + len(before)])
+        if stretch.trespassed(after):
+            return Outcome(failure="it writes outside of what it was given")
+        look = Look(view, stretch)
+        result = None if layout.result is None else look.value(self.base + gives, layout.result)
+        given = Look(memoryview(before), stretch, self.base)
+        left = {}
+        for t in stretch.things:
+            if after[t.at : t.end] != before[t.at : t.end]:
+                now, was = (at.several(self.base + t.at, t.shape, t.size, t.count) for at in (look, given))
+                if now != was:  # and not only in what lies between members
+                    left[t.path] = now
+        return Outcome(result=result, left=left)
+
+    def _ended(self, error: Exception) -> Outcome:
+        import wasmtime
+
+        code = error.trap_code if isinstance(error, wasmtime.Trap) else None
+        if code == wasmtime.TrapCode.OUT_OF_FUEL:
+            return Outcome(failure="it does not come to an end", endless=True)
+        if code == wasmtime.TrapCode.STACK_OVERFLOW:
+            return Outcome(failure="it traps: the stack overflows")
+        if code == wasmtime.TrapCode.MEMORY_OUT_OF_BOUNDS:
+            return Outcome(failure="it traps: it reaches outside of memory")
+        lacking = self.program.lacking
+        also = f", or it calls what is nowhere ({', '.join(lacking[:3])})" if lacking else ""
+        return Outcome(failure=f"it traps: undefined behaviour{also}")

@@ -1,0 +1,74 @@
+"""What a rehearsal took: calls by service, and what they and the rented hours would cost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from phases.sagemaker_job.config import SageMakerJobConfig
+from phases.sagemaker_job.prices import HOUR, price
+
+MILLION = 1_000_000
+S3_WRITES = ("PutObject", "ListObjectsV2", "POST")
+S3_WRITE, S3_READ = 5.0, 0.4  # dollars a million requests of S3 Standard in us-east-1; deletions are free
+
+
+def told(stage: Any, code: int, starts: int) -> dict[str, Any]:
+    """The rehearsal as JSON values: outcome, starts, what went wrong, calls, jobs, dollars by service."""
+    calls = stage.calls()
+    jobs = [_job(job) for job in stage.sagemaker.jobs.values()]
+    s3 = {name: n for (service, name), n in calls.items() if service == "s3"}
+    writes = sum(n for name, n in s3.items() if name in S3_WRITES)
+    reads = sum(n for name, n in s3.items() if name not in S3_WRITES and name != "DeleteObject")
+    return {
+        "exit": code,
+        "starts": starts,
+        "faults": stage.mishaps.happened,
+        "calls": {f"{service} {name}": n for (service, name), n in sorted(calls.items())},
+        "jobs": jobs,
+        "dollars": {
+            "s3": round((writes * S3_WRITE + reads * S3_READ) / MILLION, 6),
+            "bedrock": float(stage.bedrock.bill.dollars),
+        },
+    }
+
+
+def _job(job: dict[str, Any]) -> dict[str, Any]:
+    resources = job["ResourceConfig"]
+    kind = resources.get("SelectedInstanceType") or resources.get("InstanceType", "")
+    return {
+        "name": job["TrainingJobName"],
+        "status": job["TrainingJobStatus"],
+        "secondary": [t["Status"] for t in job["SecondaryStatusTransitions"]],
+        "instance": kind,
+        "seconds": job.get("BillableTimeInSeconds", 0),
+        "hour": price(SageMakerJobConfig(), kind).hour,
+        "most_hours": job["StoppingCondition"].get("MaxRuntimeInSeconds", 86400) / HOUR,
+    }
+
+
+def lines(said: dict[str, Any]) -> Iterator[str]:
+    """For a person."""
+    yield ""
+    yield f"rehearsed: the run ended with exit code {said['exit']}, after {_times(said['starts'])}"
+    for fault in said["faults"]:
+        yield f"  went wrong   {fault}"
+    services = sorted({name.partition(" ")[0] for name in said["calls"]})
+    for service in services:
+        own = {k.partition(" ")[2]: n for k, n in said["calls"].items() if k.startswith(f"{service} ")}
+        dollars = said["dollars"].get(service)
+        cost = f"   ${dollars:.4f}" if dollars is not None else ""
+        yield f"  {service:12} {sum(own.values()):6} calls{cost}   " + ", ".join(
+            f"{n} {k}" for k, n in own.items()
+        )
+    for job in said["jobs"]:
+        hour = f"${job['hour']:.3f} an hour on demand" if job["hour"] is not None else "price unknown"
+        most = f", ${job['hour'] * job['most_hours']:.0f} at most" if job["hour"] is not None else ""
+        yield (
+            f"  job          {job['name']}: {job['status']}, {job['seconds']} s here; on AWS {job['instance']} costs {hour}{most} "
+            f"({job['most_hours']:.0f} h)"
+        )
+
+
+def _times(starts: int) -> str:
+    return "one start" if starts == 1 else f"{starts} starts"

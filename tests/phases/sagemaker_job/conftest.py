@@ -1,0 +1,3 @@
+from tests.servers.fixtures import aws_environment, proxied, s3, server
+
+__all__ = ["aws_environment", "proxied", "s3", "server"]

@@ -1,0 +1,71 @@
+"""A launch of which calls fail in passing, each once: by a seed, in whatever way passes."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+
+from phases.rehearsal.faults import PASSING
+from phases.rehearsal.instance import Pace
+from phases.rehearsal.proxy import Proxy, Request
+from phases.rehearsal.sagemaker import SageMaker
+from phases.sagemaker_job import request, source
+from tests.servers.launcher import Launcher
+from tests.servers.s3 import REGION
+
+SHARE = 0.5
+"""Of the calls that fail once."""
+
+
+def disturbed(
+    behind: str,
+    place: str,
+    proxied: Callable[..., Proxy],
+    home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    seed: int | None,
+) -> list[tuple[str, str]]:
+    """Launch a job that does nothing, its journal in the bucket; how the run was walked. Without a seed nothing fails.
+
+    `behind` is an S3 with IAM at its side, `place` an s3:// prefix in it.
+    """
+    chance = random.Random(seed)
+    failed: set[str] = set()
+
+    def perhaps(service: str, call: str) -> str:
+        if seed is None or call in failed or chance.random() >= SHARE:
+            return ""
+        failed.add(call)  # the same call is let through when it comes again
+        return chance.choice(PASSING[service])
+
+    def of_s3(one: Request) -> str:
+        return perhaps("s3", f"{one.method} {one.target}") or "none"
+
+    def of_sagemaker(operation: str, number: int) -> str:
+        return perhaps("sagemaker", f"{operation} {number // 2}")
+
+    def clients(name: str) -> Any:
+        return boto3.client(name, endpoint_url=behind, region_name=REGION)
+
+    iam = clients("iam")
+    if "pipeline" not in [role["RoleName"] for role in iam.list_roles()["Roles"]]:
+        iam.create_role(RoleName="pipeline", AssumeRolePolicyDocument="{}")
+    own = home / f"seed-{seed}"
+    own.mkdir()
+    monkeypatch.setattr(source, "pack", lambda code: source.Archive(b"code", "5eed"))
+    monkeypatch.setattr(request, "ARGUMENTS", ("true",))
+    proxy = proxied(of_s3, delay=0.0)
+    with SageMaker(own / "jobs", clients, plan=of_sagemaker, settles=0.05, pace=Pace(0.02, 0.1)) as service:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
+        monkeypatch.setenv("AWS_ENDPOINT_URL_SAGEMAKER", service.url)
+        store = f"{place}/store-{seed}"
+        options = {"endpoint_url": proxy.url, "cache": str(own / "cache")}
+        launcher = Launcher(service, f"{place}/{seed}", own, store, **options)
+        assert launcher.go().outcome == "done"
+        assert len(service.jobs) == 1
+        return launcher.walked()

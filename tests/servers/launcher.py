@@ -1,0 +1,65 @@
+"""A run of the launch alone, by its real door, against a SageMaker of the rehearsal's: for tests, and for what is measured."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from fsm import config as configs
+from fsm import session
+from fsm.engine import Nobody, Outcome
+from fsm.journal import Journal
+from fsm.store import open_store
+from phases.rehearsal.sagemaker import SageMaker
+
+ROLE = "arn:aws:iam::123456789012:role/pipeline"
+
+
+class Launcher:
+    """One run, `launch`, in a directory of its own; and the service it asks.
+
+    `place` is the s3:// prefix of the job's staging and output; `store` that of the run, if not the directory.
+    """
+
+    def __init__(self, service: SageMaker, place: str, home: Path, store: str = "", **options: Any) -> None:
+        self.service, self.home = service, home
+        self.store, self.options = store or str(home), options
+        words = {
+            "machine": "sagemaker_job",
+            "store": self.store,
+            "store_options": options,
+            "work": str(home / "work"),
+            "run": {"name": "launch"},
+            "sagemaker_job": {
+                "provider": "sagemaker",
+                "machine": "data_preparation",
+                "role": ROLE,
+                "staging": f"{place}/staging",
+                "output": f"{place}/output",
+                "poll_seconds": 0.02,
+            },
+        }
+        self.file = home / "launch.yaml"
+        self.file.write_text(yaml.safe_dump(words))
+
+    def go(self) -> Outcome:
+        return session.run(configs.load(self.file), observer=Nobody())
+
+    @property
+    def job(self) -> dict[str, Any]:
+        (job,) = self.service.jobs.values()
+        return job
+
+    def tells(self, *statuses: str, over: str = "", reason: str = "") -> None:
+        """The job has come so far."""
+        self.job["SecondaryStatusTransitions"] = [{"Status": s, "StartTime": 0} for s in statuses]
+        if over:
+            self.job["TrainingJobStatus"] = over
+            self.job["FailureReason"] = reason
+
+    def walked(self) -> list[tuple[str, str]]:
+        """The states it has left, and by which edge."""
+        records = Journal(open_store(self.store, **self.options).run("launch")).records()
+        return [(r["from"], r.get("label") or "") for r in records if r["kind"] == "transition"]
