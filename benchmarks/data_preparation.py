@@ -38,7 +38,7 @@ import numpy as np
 import yaml
 
 from benchmarks import trees
-from benchmarks.common import BUILD, RESULTS, ROOT, Goal, Measure, in_turns, machine, measure, table, write
+from benchmarks.common import BUILD, RESULTS, ROOT, Goal, Measure, machine, measure, paired, table, write
 from fsm.journal import Journal
 from fsm.store import open_store
 
@@ -150,14 +150,14 @@ def begin(
 def run(config: str) -> int:
     """One run in this process, which notes down every chunk that it begins."""
     from fsm.run import main as fsm_run
-    from phases.data_preparation import engines
+    from phases.data_preparation import engines, working
 
-    def noted(settings: Any, chunk: Any, contents: Any, work: Any = engines.work) -> Any:
+    def noted(settings: Any, chunk: Any, contents: Any, work: Any = working.work) -> Any:
         with Path("chunks.txt").open("a") as file:
             file.write(f"{chunk.files[0].member.key}\n")
         return work(settings, chunk, contents)
 
-    engines.work = noted  # type: ignore[assignment]
+    setattr(engines, "work", noted)  # noqa: B010
     sys.argv = ["fsm", config, "--log", "none"]
     began = time.process_time()
     code = int(fsm_run() or 0)
@@ -207,22 +207,26 @@ def files_of(directory: Path) -> dict[str, dict[str, Any]]:
 def speed(source: Path, rounds: int) -> Iterator[Measure]:
     """One process beside bare parsing, without near-duplicates and with them."""
     for near, goal in (("off", 0.65), ("keep-one", 0.40)):
-        pairs = in_turns(
-            rounds, lambda: parse(source), lambda near=near: prepare(source, "speed", near_dedup=near).cpu
-        )
+
+        def prepared(near: str = near) -> float:
+            return prepare(source, "speed", near_dedup=near).cpu
+
         yield measure(
             f"one process, near_dedup {near}",
             "s",
             "the phase; measured is bare tree-sitter",
-            pairs,
+            paired(rounds, lambda: parse(source), prepared),
             Goal("ratio", ">=", goal),
         )
 
 
 def processes(source: Path, rounds: int) -> Iterator[Measure]:
     """Two worker processes over one."""
-    one, two = (lambda n=n: prepare(source, f"workers-{n}", workers=n).seconds for n in (1, 2))
-    pairs = in_turns(rounds, one, two)
+
+    def by(workers: int) -> float:
+        return prepare(source, f"workers-{workers}", workers=workers).seconds
+
+    pairs = paired(rounds, lambda: by(1), lambda: by(2))
     yield measure("two processes over one", "s", "two; measured is one", pairs, Goal("ratio", ">=", 1.6))
 
 
@@ -363,7 +367,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "twins": lambda: twins(source),
         "kills": lambda: kills(corpus(args.killed_on), args.kills),
     }
-    found = []
+    found: list[Measure] = []
     for name in args.only.split(","):
         found += todo[name]()
         print(table(found), flush=True)
