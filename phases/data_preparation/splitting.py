@@ -25,7 +25,7 @@ def first_of_each(digests: npt.NDArray[np.void]) -> npt.NDArray[np.int64]:
 def shuffle(rows: Rows, seed: int) -> Rows:
     """The rows in a random order that depends on the seed alone."""
     order = array("q", range(len(rows)))
-    random.Random(seed).shuffle(order)  # type: ignore[arg-type]  # an array is a sequence that can be changed
+    random.Random(seed).shuffle(order)
     return rows[np.frombuffer(order, dtype=np.int64)] if len(rows) else rows
 
 
