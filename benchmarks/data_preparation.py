@@ -13,7 +13,7 @@ its own. Measured are
     twins      validation rows of which a row for training shares 0.7 of the 5-grams of tokens, all held against all
     kills      kill -9 at random moments, again and again until the run is done: other bytes, and batches done again
 
-Results go to benchmarks/results/data_preparation.json.
+Results go to benchmarks/results/data_preparation.json; with --only, what is not measured stays there as it was.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ import numpy as np
 import yaml
 
 from benchmarks import trees
-from benchmarks.common import BUILD, ROOT, Goal, Measure, in_turns, machine, measure, table, write
+from benchmarks.common import BUILD, RESULTS, ROOT, Goal, Measure, in_turns, machine, measure, table, write
 from fsm.journal import Journal
 from fsm.store import open_store
 
@@ -316,6 +316,17 @@ def _fresh(directory: Path, before: int) -> int:
     return len(set(lines[before:]) - set(lines[:before]))
 
 
+def _before(measured: set[str]) -> list[Measure]:
+    """What the file of results has of the last time, of what was not measured now."""
+    path = RESULTS / "data_preparation.json"
+    rows = json.loads(path.read_text())["measures"] if path.exists() else []
+    for row in rows:
+        row.pop("met")
+        row["goal"] = row["goal"] and Goal(**row["goal"])
+        row["spread"] = tuple(row["spread"])
+    return [Measure(**row) for row in rows if row["name"] not in measured]
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -346,6 +357,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for name in args.only.split(","):
         found += todo[name]()
         print(table(found), flush=True)
+    found = [*_before({one.name for one in found}), *found]
     counts = Counter(path.suffix for path in source.rglob("*") if path.is_file())
     write(
         "data_preparation",

@@ -6,7 +6,7 @@ data/examples.json         the batches, and what was found     data/examples/000
 data/skipped.jsonl         files left out, with the reason
 data/unique.tsv            rows without duplicates, by number, and the group that each is not parted from
 data/shuffled.tsv          the same in the order of the splits
-data/split.tsv             the same with the split of each; rows beyond max_prompts are in none
+data/{train,val}.tsv       the rows of each split; those beyond max_prompts are in none
 data/splits/{train,val}.jsonl      as prepared                 data/processed/{train,val}.jsonl  as trained on
 data/report.json, .svg     what all this came to
 """
@@ -14,7 +14,8 @@ data/report.json, .svg     what all this came to
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+
+import numpy as np
 
 from fsm.engine import Context, Phase
 from phases.data_preparation import listing, publishing, splitting
@@ -23,7 +24,7 @@ from phases.data_preparation.batching import process
 from phases.data_preparation.config import DataPreparationConfig
 from phases.data_preparation.corpus import Corpus
 from phases.data_preparation.processing import SourceFile
-from phases.data_preparation.splitting import Row
+from phases.data_preparation.splitting import Rows
 from phases.decoding import NotText, decode_latin1, decode_utf8
 
 PHASE = Phase("data_preparation", config=DataPreparationConfig)
@@ -153,23 +154,24 @@ def deduplicate_md5(ctx: Context) -> None:
     kept = reports.Dropping(Corpus(ctx))
     kept.keep("duplicates", splitting.first_of_each(kept.corpus.index["md5"]))
     kept.keep("held out", kept.rows[kept.corpus.index["held_out"][kept.rows] == 0])
-    rows = [Row(row, row) for row in kept.rows.tolist()]
+    rows = np.stack([kept.rows, kept.rows], axis=1)
     if ctx.config.near_dedup != "off" and len(rows) > 1:
         apart = _apart(ctx, kept)
-        rows = apart or rows
-        if not apart:
+        if apart is not None:
+            rows = apart
+        else:
             ctx.data["alike"] = True
             ctx.log.warning(reports.ALIKE.format(len(rows)))
     ctx.data["duplicates"] = sum(kept.dropped["duplicates"].values())
     ctx.data["unique"] = len(rows)
     ctx.data["dropped"] = kept.dropped
-    _put_rows(ctx, "data/unique.tsv", ((row, ()) for row in rows))
+    _put_rows(ctx, "data/unique.tsv", rows)
 
 
 @PHASE.state("Finalize.ShuffleSeed42")
 def shuffle_seed_42(ctx: Context) -> None:
     rows = splitting.shuffle(_rows(ctx, "data/unique.tsv"), ctx.config.shuffle_seed)
-    _put_rows(ctx, "data/shuffled.tsv", ((row, ()) for row in rows))
+    _put_rows(ctx, "data/shuffled.tsv", rows)
 
 
 @PHASE.state("Finalize.SplitAt90Pct")
@@ -186,9 +188,9 @@ def split_at_90_percent(ctx: Context) -> None:
             for part, bound in zip((train, val), bounds, strict=True)
         )
     ctx.data["train"], ctx.data["val"] = len(train), len(val)
-    split = {row.number: name for name, part in (("train", train), ("val", val)) for row in part}
-    _put_rows(ctx, "data/split.tsv", ((row, (split.get(row.number, ""),)) for row in rows))
-    told = reports.report(ctx, known, train, val)
+    for name, part in (("train", train), ("val", val)):
+        _put_rows(ctx, f"data/{name}.tsv", part)
+    told = reports.report(ctx, known, train[:, 0], val[:, 0])
     ctx.data["prompts"] = told["prompts"]
     ctx.put("data/report.json", json.dumps(told, indent=1, ensure_ascii=False))
     ctx.put("data/report.svg", reports.picture(told))
@@ -209,7 +211,7 @@ def write_val(ctx: Context) -> None:
         path.unlink()
 
 
-def _apart(ctx: Context, kept: reports.Dropping) -> list[Row]:
+def _apart(ctx: Context, kept: reports.Dropping) -> Rows | None:
     """The rows in groups that the split keeps together, without near-duplicates where one of each is to stay.
 
     None, and nothing falls away, where that leaves a single group: what is all alike cannot be kept apart.
@@ -217,11 +219,11 @@ def _apart(ctx: Context, kept: reports.Dropping) -> list[Row]:
     groups = kept.corpus.clusters(kept.rows)
     clusters = kept.clusters(groups)
     one = ctx.config.near_dedup == "keep-one"
-    stay = kept.rows[[groups.find(int(row)) == row for row in kept.rows]] if one else kept.rows
+    stay = kept.rows[groups.names()[kept.rows] == kept.rows] if one else kept.rows
     groups.join_equal(kept.corpus.index["prompt"], stay)
-    rows = [Row(row, groups.find(row)) for row in stay.tolist()]
-    if len({row.group for row in rows}) < 2:
-        return []
+    rows = np.stack([stay, groups.names()[stay]], axis=1)
+    if len(np.unique(rows[:, 1])) < 2:
+        return None
     kept.dropped["clusters"] = clusters
     if one:
         kept.keep("near-duplicates", stay)
@@ -232,30 +234,29 @@ def _listed(ctx: Context, domain: str) -> str:
     return "Objects found" if listing.listed(ctx, domain)["keys"] else _LABELS[domain]
 
 
-def _put_rows(ctx: Context, name: str, rows: Iterable[tuple[Row, tuple[str, ...]]]) -> None:
-    lines = ("\t".join((str(row.number), str(row.group), *more)) + "\n" for row, more in rows)
-    text = "".join(lines)
-    ctx.put(name, text, records=text.count("\n"))
+def _put_rows(ctx: Context, name: str, rows: Rows) -> None:
+    ctx.put(name, "".join(f"{row}\t{group}\n" for row, group in rows.tolist()), records=len(rows))
 
 
-def _rows(ctx: Context, name: str, split: str | None = None) -> list[Row]:
-    with ctx.open(name).open(encoding="utf-8") as lines:
-        said = (line.rstrip("\n").split("\t") for line in lines)
-        return [Row(int(number), int(group)) for number, group, *of in said if split is None or of == [split]]
+def _rows(ctx: Context, name: str) -> Rows:
+    with ctx.open(name).open() as file:
+        return np.fromiter((int(word) for line in file for word in line.split()), dtype=np.int64).reshape(
+            -1, 2
+        )
 
 
 def _write(ctx: Context, split: str) -> None:
     """Write the rows of a split, as prepared and as trained on, and the former where the output is to go besides."""
-    known, rows = Corpus(ctx), _rows(ctx, "data/split.tsv", split)
+    known, rows = Corpus(ctx), _rows(ctx, f"data/{split}.tsv")
     work = ctx.workdir("data_preparation")
     prepared, processed = (work / f"{split}.{how}.jsonl" for how in ("prepared", "processed"))
     with known.open() as lines, prepared.open("wb") as one, processed.open("wb") as other:
-        for done, row in enumerate(rows):
+        for done, row in enumerate(rows[:, 0].tolist()):
             if done % 1000 == 0:
                 ctx.progress(done, len(rows), f"rows of {split}.jsonl")
-            line = known.line(lines, row.number)
+            line = known.line(lines, row)
             one.write(line)
-            other.write(known.trained_on(line, row.number))
+            other.write(known.trained_on(line, row))
     ctx.put(f"data/splits/{split}.jsonl", prepared)
     ctx.put(f"data/processed/{split}.jsonl", processed)
     publishing.publish(ctx, f"{split}.jsonl", prepared)

@@ -16,7 +16,6 @@ from fsm.errors import PhaseError
 from phases.data_preparation.config import DOMAINS
 from phases.data_preparation.corpus import Corpus
 from phases.data_preparation.near_duplicates import Groups, Numbers
-from phases.data_preparation.splitting import Row
 
 _NUMBER = re.compile(r"(?<![\w-])\d[\d,]*(?:\.\d+)?")
 ALIKE = (
@@ -41,7 +40,7 @@ class Dropping:
 
     def clusters(self, groups: Groups) -> dict[str, int]:
         """How many groups of several near-duplicates there are, by the source of their first row."""
-        names, sizes = np.unique([groups.find(int(row)) for row in self.rows], return_counts=True)
+        names, sizes = np.unique(groups.names()[self.rows], return_counts=True)
         return self._by_domain(names[sizes > 1])
 
     def _by_domain(self, rows: Numbers) -> dict[str, int]:
@@ -49,16 +48,13 @@ class Dropping:
         return {domain: int(n) for domain, n in zip(DOMAINS, counts, strict=True)}
 
 
-def report(ctx: Context, corpus: Corpus, train: Sequence[Row], val: Sequence[Row]) -> dict[str, Any]:
+def report(ctx: Context, corpus: Corpus, train: Numbers, val: Numbers) -> dict[str, Any]:
     """What was found in each source, what was left out and why, and what is left.
 
     `prompts` is what a teacher would be asked: how many there are, and their tokens by the student's tokenizer; 0 where
     none is configured. `limit` is the student's, in tokens.
     """
-    split = {
-        name: np.array([row.number for row in rows], dtype=np.int64)
-        for name, rows in (("train", train), ("val", val))
-    }
+    split = {"train": train, "val": val}
     skipped, limit = _skipped(ctx), _limit(ctx)
     sources = {}
     for number, domain in enumerate(DOMAINS):

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
-from dataclasses import dataclass
+from array import array
 
 import numpy as np
 import numpy.typing as npt
@@ -14,13 +13,8 @@ from phases.errors import EmptyDataset
 LENGTHS = 4
 """Quarters by length, from which a bounded choice is made alike."""
 
-
-@dataclass(frozen=True)
-class Row:
-    """A row by its number, and the group that it may not be parted from."""
-
-    number: int
-    group: int
+Rows = npt.NDArray[np.int64]
+"""Rows [n, 2]: the number of each, and the group that it may not be parted from. Arrays, for there may be millions."""
 
 
 def first_of_each(digests: npt.NDArray[np.void]) -> npt.NDArray[np.int64]:
@@ -28,11 +22,11 @@ def first_of_each(digests: npt.NDArray[np.void]) -> npt.NDArray[np.int64]:
     return np.sort(np.unique(digests, return_index=True)[1]).astype(np.int64)
 
 
-def shuffle(rows: Sequence[Row], seed: int) -> list[Row]:
+def shuffle(rows: Rows, seed: int) -> Rows:
     """The rows in a random order that depends on the seed alone."""
-    shuffled = list(rows)
-    random.Random(seed).shuffle(shuffled)
-    return shuffled
+    order = array("q", range(len(rows)))
+    random.Random(seed).shuffle(order)  # type: ignore[arg-type]  # an array is a sequence that can be changed
+    return rows[np.frombuffer(order, dtype=np.int64)] if len(rows) else rows
 
 
 def split_at(count: int, train_percent: int) -> int:
@@ -47,7 +41,7 @@ def split_at(count: int, train_percent: int) -> int:
     return train
 
 
-def split(rows: Sequence[Row], train_percent: int) -> tuple[list[Row], list[Row]]:
+def split(rows: Rows, train_percent: int) -> tuple[Rows, Rows]:
     """Rows for training and for validation, each in the order given, no group in both.
 
     Groups are taken for training in their order while there is room, those that validation has no room for first. Of rows
@@ -57,21 +51,23 @@ def split(rows: Sequence[Row], train_percent: int) -> tuple[list[Row], list[Row]
         EmptyDataset: there are too few rows for both, or one group is all there is.
     """
     train = split_at(len(rows), train_percent)
-    sizes: dict[int, int] = {}
-    for row in rows:
-        sizes[row.group] = sizes.get(row.group, 0) + 1
-    if len(sizes) < 2:
+    names, first, group, sizes = np.unique(
+        rows[:, 1], return_index=True, return_inverse=True, return_counts=True
+    )
+    if len(names) == len(rows):
+        return rows[:train], rows[train:]
+    if len(names) < 2:
         raise _too_few(len(rows), train, train_percent, ", all much alike,")
-    order = sorted(sizes, key=lambda group: sizes[group] <= len(rows) - train)  # the order stays within both
-    chosen: set[int] = set()
+    order = np.lexsort((first, sizes <= len(rows) - train))
+    chosen = np.zeros(len(names), dtype=bool)
     room = train
-    for group in order:
-        if sizes[group] <= room or not chosen:
-            chosen.add(group)
-            room -= sizes[group]
-    if len(chosen) == len(sizes):  # the first was too large for either
-        chosen.remove(order[-1])
-    return [row for row in rows if row.group in chosen], [row for row in rows if row.group not in chosen]
+    for at in order.tolist():
+        if sizes[at] <= room or at == order[0]:
+            chosen[at] = True
+            room -= int(sizes[at])
+    if chosen.all():  # the first was too large for either
+        chosen[order[-1]] = False
+    return rows[chosen[group]], rows[~chosen[group]]
 
 
 def _too_few(count: int, train: int, train_percent: int, alike: str) -> EmptyDataset:
@@ -82,16 +78,14 @@ def _too_few(count: int, train: int, train_percent: int, alike: str) -> EmptyDat
     )
 
 
-def bounded(
-    rows: Sequence[Row], most: int, domains: npt.NDArray[np.uint8], lengths: npt.NDArray[np.uint32]
-) -> list[Row]:
+def bounded(rows: Rows, most: int, domains: npt.NDArray[np.uint8], lengths: npt.NDArray[np.uint32]) -> Rows:
     """At most so many of shuffled rows, in their order: of each domain and quarter by length its share.
 
     `domains` and `lengths` are those of all rows, by number.
     """
     if len(rows) <= most:
-        return list(rows)
-    numbers = np.array([row.number for row in rows])
+        return rows
+    numbers = rows[:, 0]
     places = np.empty(len(rows), dtype=np.int64)
     for domain in np.unique(domains[numbers]):
         here = np.flatnonzero(domains[numbers] == domain)
@@ -103,4 +97,4 @@ def bounded(
     largest = np.argsort(shares - exact, kind="stable")[: most - int(shares.sum())]
     shares[largest] += 1
     taken = [np.flatnonzero(places == stratum)[:share] for stratum, share in zip(strata, shares, strict=True)]
-    return [rows[at] for at in sorted(np.concatenate(taken).tolist())]
+    return rows[np.sort(np.concatenate(taken))]

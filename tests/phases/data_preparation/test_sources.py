@@ -343,7 +343,7 @@ def test_a_large_object_comes_by_ranges_that_are_whole(
     bucket.objects = {"p/tsn/a.c": bytes(range(256)) * 10, "p/tsn/b.c": b"int b;"}
     source = opened(bucket)
     files = source.list("tsn").files
-    bucket.faults = ["half", "short"]
+    bucket.faults = ["half", "503 SlowDown"]
     assert [content for _, content in source.contents(files)] == [bytes(range(256)) * 10, b"int b;"]
     assert {"bytes=0-999", "bytes=1000-1999", "bytes=2000-2559"} == set(bucket.ranges)
     bucket.objects["p/tsn/a.c"] = b"?" * 2560

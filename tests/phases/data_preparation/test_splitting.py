@@ -2,49 +2,60 @@
 
 from __future__ import annotations
 
+import random
 from collections import Counter
+from collections.abc import Iterable
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from phases.data_preparation.splitting import Row, bounded, shuffle, split, split_at
+from phases.data_preparation.splitting import Rows, bounded, shuffle, split, split_at
 from phases.errors import EmptyDataset
+
+
+def of(groups: Iterable[int]) -> Rows:
+    """Rows by their groups."""
+    return np.array([*enumerate(groups)], dtype=np.int64).reshape(-1, 2)
+
 
 GROUPS = st.lists(st.integers(0, 30), min_size=2, max_size=80).filter(lambda groups: len(set(groups)) > 1)
 
 
 @given(GROUPS, st.integers(1, 99))
 def test_no_group_is_in_both_and_no_row_is_lost(groups: list[int], percent: int) -> None:
-    rows = [Row(number, group) for number, group in enumerate(groups)]
+    rows = of(groups)
     if not 0 < len(rows) * percent // 100 < len(rows):
         return
     train, val = split(rows, percent)
-    assert train
-    assert val
-    assert not {row.group for row in train} & {row.group for row in val}
-    assert sorted(train + val, key=lambda row: row.number) == rows
+    assert len(train)
+    assert len(val)
+    assert not set(train[:, 1].tolist()) & set(val[:, 1].tolist())
+    assert sorted([*train.tolist(), *val.tolist()]) == rows.tolist()
 
 
 @given(st.integers(2, 200), st.integers(1, 99), st.integers(0, 9))
 def test_rows_that_are_a_group_each_are_cut_as_drawn(count: int, percent: int, seed: int) -> None:
-    rows = shuffle([Row(number, number) for number in range(count)], seed)
+    rows = shuffle(of(range(count)), seed)
+    drawn = list(range(count))
+    random.Random(seed).shuffle(drawn)
+    assert rows[:, 0].tolist() == drawn
     if 0 < (at := count * percent // 100) < count:
-        assert split(rows, percent) == (rows[:at], rows[at:])
+        train, val = split(rows, percent)
+        assert (train[:, 0].tolist(), val[:, 0].tolist()) == (drawn[:at], drawn[at:])
         assert split_at(count, percent) == at
 
 
 def test_a_group_that_validation_has_no_room_for_is_trained_on() -> None:
-    rows = [Row(number, number) for number in range(90)] + [Row(number, 1000) for number in range(90, 130)]
-    train, val = split(rows, 90)
-    assert {row.group for row in train} >= {1000}
+    train, val = split(of([*range(90), *[1000] * 40]), 90)
+    assert 1000 in train[:, 1]
     assert len(val) == 13
 
 
 def test_one_group_alone_cannot_be_split() -> None:
     with pytest.raises(EmptyDataset, match="20 examples, all much alike, are left"):
-        split([Row(number, 5) for number in range(20)], 90)
+        split(of([5] * 20), 90)
 
 
 @given(
@@ -52,12 +63,12 @@ def test_one_group_alone_cannot_be_split() -> None:
 )
 def test_a_bounded_choice_takes_of_every_domain_its_share(told: list[tuple[int, int]], most: int) -> None:
     domains, lengths = (np.array(column) for column in zip(*told, strict=True))
-    rows = shuffle([Row(number, number) for number in range(len(told))], 1)
+    rows = shuffle(of(range(len(told))), 1)
     chosen = bounded(rows, most, domains.astype(np.uint8), lengths.astype(np.uint32))
     assert len(chosen) == min(most, len(rows))
-    assert chosen == [row for row in rows if row in set(chosen)]
-    have = Counter(int(domains[row.number]) for row in rows)
-    took = Counter(int(domains[row.number]) for row in chosen)
+    assert np.array_equal(chosen, rows[np.isin(rows[:, 0], chosen[:, 0])])
+    have = Counter(domains[rows[:, 0]].tolist())
+    took = Counter(domains[chosen[:, 0]].tolist())
     for domain, count in have.items():
         assert (
             abs(took[domain] - count * min(most, len(rows)) / len(rows)) <= 4
