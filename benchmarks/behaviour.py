@@ -13,11 +13,12 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import random
 import re
+import resource
 import time
 from collections import Counter
 from collections.abc import Iterator
-from itertools import chain
 from typing import Any
 
 from benchmarks.behaviour_texts import Function, corpus, linuxptp, mutants
@@ -73,12 +74,11 @@ def look(function: Function) -> dict[str, Any]:
 
 
 def functions(most: int, seconds: float) -> Iterator[dict[str, Any]]:
-    """Rows of real functions: all of the corpus, and of linuxptp evenly as many as are still wanted."""
+    """Rows of real functions: all of the corpus, and of linuxptp, in a seeded order, as many as are still wanted."""
     own = list(corpus())
     others = list(linuxptp())
-    wanted = max(0, most - len(own))
-    step = max(1.0, len(others) / max(1, wanted))
-    chosen = chain(own[:most], (others[int(i * step)] for i in range(min(wanted, len(others)))))
+    random.Random(0).shuffle(others)
+    chosen = [*own, *others][:most]
     done = (
         {r["key"]: r for r in map(json.loads, KEPT.read_text("utf-8").splitlines())} if KEPT.exists() else {}
     )
@@ -104,16 +104,25 @@ def speed() -> dict[str, Any]:
     beside(
         "int f(int x) { return x; }", "int f(int x) { return x; }", "", CONFIG
     )  # the library is compiled once
-    begun, used = time.perf_counter(), time.process_time()
+    begun, used = time.perf_counter(), _cpu()
     score_many(
         list(zip((a + "\n" for a in answers), prompts, strict=True)), references=answers, workers=WORKERS
     )
     wall = time.perf_counter() - begun
+    here, compilers = (now - before for now, before in zip(_cpu(), used, strict=True))
     return {
         "texts": len(answers),
         "texts/s": len(answers) / wall,
-        "own seconds a text": (time.process_time() - used) / len(answers),
+        "CPU seconds a text, here": here / len(answers),
+        "CPU seconds a text, compilers": compilers / len(answers),
     }
+
+
+def _cpu() -> tuple[float, float]:
+    """Seconds of CPU of this process, and of those that it started."""
+    used = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    here, children = (u.ru_utime + u.ru_stime for u in used)
+    return here, children
 
 
 def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:

@@ -202,7 +202,7 @@ class BehaviourConfig(_Section):
         description="(share of agreeing inputs, score), rising; between them straight lines.",
     )
     trap: Level = Field(default=0.0, description="Where it traps, or never ends, and the reference does not.")
-    seed: int = Field(default=0, ge=0, description="Of the inputs.")
+    seed: int = Field(default=0, ge=0, le=2**32 - 1, description="Of the inputs.")
     compiler: CompilerLimits = CompilerLimits(cpu_seconds=10, wall_seconds=20.0, memory_mb=2048)
     analyser: CompilerLimits = Field(
         default=CompilerLimits(cpu_seconds=5, wall_seconds=10.0, memory_mb=1024),

@@ -16,6 +16,7 @@ from fsm.journal import Journal
 from fsm.store import RunStore, open_store
 from phases.errors import ModelStreamError
 from phases.turns import turns
+from tests.needs import needing
 from tests.phases.qlora_training.micro import RECIPE, ROWS, diverged, settings
 
 MACHINES = (
@@ -156,6 +157,32 @@ def test_two_epochs_leave_what_they_came_to(sections: dict[str, Any], tmp_path: 
     )
     card = loop.text("distillation/model/README.md")
     assert loop.digests["distillation/model/adapter_model.safetensors"][:16] in card
+
+
+@needing("behaviour")
+def test_what_the_answers_do_is_told_beside_their_scores_and_changes_nothing_else(
+    sections: dict[str, Any], tmp_path: Path
+) -> None:
+    with_it = Loop(tmp_path / "with", sections)
+    with_it.drive()
+    without = Loop(tmp_path / "without", sections | {"quality_scoring": {"behaviour": {"use": "none"}}})
+    without.drive()
+    only = with_it.digests.keys() - without.digests.keys()
+    assert only == {
+        f"distillation/epoch-{n}/{name}.jsonl" for n in (1, 2) for name in ("behaviour", "held_out_behaviour")
+    }
+    told = {n for n, digest in without.digests.items() if with_it.digests[n] != digest}
+    assert told <= {
+        *(f"distillation/epoch-{n}/report.{kind}" for n in (1, 2) for kind in ("json", "md")),
+        "distillation/report.md",
+        "distillation/metrics.json",
+        "distillation/model/README.md",
+    }
+    report = json.loads(with_it.text("distillation/epoch-2/report.json"))
+    assert report["behaviour"]["drawn"]["outputs"] == 5
+    assert report["behaviour"]["held_out"]["compared"] == 3  # the offline teacher's answers are known
+    assert "behaves" in with_it.text("distillation/report.md")
+    assert with_it.data["average"] == without.data["average"]
 
 
 def test_a_new_process_in_every_state_leaves_the_same_bytes(sections: dict[str, Any], tmp_path: Path) -> None:
