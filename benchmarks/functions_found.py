@@ -71,16 +71,12 @@ class Count:
 
 
 def main() -> int:
-    words = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    words = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     words.add_argument("--rounds", type=int, default=5)
     words.add_argument("--small", action="store_true")
     asked = words.parse_args()
     roots = {
-        name: trees.tree(name, *folders)
-        for name, folders in C_TREES.items()
-        if not (asked.small and folders)
+        name: trees.tree(name, *folders) for name, folders in C_TREES.items() if not (asked.small and folders)
     }
     of_c = [counted(name, root, "C", (".c", ".h")) for name, root in roots.items()]
     whole = {
@@ -150,7 +146,9 @@ def tags(root: Path, language: str, suffixes: tuple[str, ...]) -> dict[str, list
     try:
         said = subprocess.run([*asked, "-f", "-", "-L", "-"], input=files, capture_output=True, text=True, check=True)  # fmt: skip
     except (OSError, subprocess.CalledProcessError) as e:
-        raise SystemExit(f"universal-ctags cannot be run: {e}. On Debian it is a package of that name.") from e
+        raise SystemExit(
+            f"universal-ctags cannot be run: {e}. On Debian it is a package of that name."
+        ) from e
     found: dict[str, list[dict[str, Any]]] = {}
     for line in said.stdout.splitlines():
         tag = json.loads(line)

@@ -26,7 +26,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.request import urlopen
 
-from benchmarks.common import Goal, Moment, in_turns, machine, measure, table, write
+from benchmarks.common import Goal, Measure, Moment, in_turns, machine, measure, table, write
 from fsm.engine import Walk
 from fsm.store.local_shelf import LocalShelf
 from machines.teacher_generation import MACHINE
@@ -173,12 +173,15 @@ def _together(work: Callable[[], None]) -> None:
         thread.join()
 
 
+def _limited(tokens: int) -> Bedrock:
+    return Bedrock(latency=Lognormal(MEDIAN), quota=Quota(tokens=tokens, burndown=BURNDOWN))
+
+
 def quota_of(
     ask: Callable[[str, Callable[[], bool]], None], tokens: int, minutes: float, settled: float
 ) -> dict[str, float]:
     """{"share": of the tokens there were between minute `settled` and the end, "throttled": of all calls}."""
-    made = partial(Bedrock, latency=Lognormal(MEDIAN), quota=Quota(tokens=tokens, burndown=BURNDOWN))
-    with apart(made) as place:
+    with apart(partial(_limited, tokens)) as place:
         over = threading.Event()
         thread = threading.Thread(target=ask, args=(place.url, over.is_set), daemon=True)
         thread.start()
@@ -241,7 +244,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--minutes", type=float, default=4.0, help="of the quota's arms")
     parser.add_argument("--tokens", type=int, default=400_000, help="a minute")
-    parser.add_argument("--only", choices=("throughput", "quota", "cpu"), action="append")
+    parser.add_argument("--only", choices=tuple(ARMS), action="append")
     parser.add_argument("--quick", action="store_true")
     args = parser.parse_args()
     if args.quick:
@@ -252,48 +255,57 @@ def main() -> None:
         "AWS_EC2_METADATA_DISABLED": "true",
     }
     os.environ.pop("AWS_BEARER_TOKEN_BEDROCK", None)
-    chosen = args.only or ["throughput", "quota", "cpu"]
-    measures, more = [], {}
-    if "throughput" in chosen:
-        scale = 0.1 if args.quick else 1.0
-        # ten at a time need three times as long: a fifth of the prompts tells their share as well
-        pairs = in_turns(
-            args.rounds,
-            lambda: window_share(args.prompts, scale),
-            lambda: batches_share(args.prompts // 5, scale),
-        )
-        measures.append(
-            measure(
-                "throughput of the window", "of sum/10", "batches of ten", pairs, Goal("value", ">=", 0.94)
+    for arm in args.only or ARMS:
+        measures, more = ARMS[arm](args)
+        print(table(measures), flush=True)
+        if not args.quick:
+            here = machine(["boto3", "botocore"])
+            write(
+                f"teacher_{arm}",
+                measures,
+                command=f"python -m benchmarks.teacher --only {arm}",
+                machine=here,
+                **more,
             )
-        )
-    if "quota" in chosen:
-        found = quotas(args.tokens, args.minutes, args.minutes / 2)
-        more["quota"] = {"tokens_a_minute": args.tokens, "minutes": args.minutes, **found}
-        for other, what in (
-            ("backoff", "ten workers with backoff"),
-            ("adaptive", "botocore's adaptive mode"),
-        ):
-            shares = [(found["window"]["share"], found[other]["share"])] * 2
-            measures.append(
-                measure("share of the quota used", "of it", what, shares, Goal("value", ">=", 0.9))
-            )
-            away = [(found["window"]["throttled"], max(found[other]["throttled"], 1e-4))] * 2
-            measures.append(measure("calls turned away", "of all", what, away, Goal("value", "<=", 0.02)))
-    if "cpu" in chosen:
-        pairs = in_turns(2 * args.rounds + 1, *cpu(args.prompts // 2))
-        measures.append(
-            measure("CPU of a call", "ms", "bare boto3 in a pool", pairs, Goal("ratio", "<=", 1.1))
-        )
-    print(table(measures))
-    if not args.quick:
-        write(
-            "teacher",
-            measures,
-            command="python -m benchmarks.teacher",
-            machine=machine(["boto3", "botocore"]),
-            **more,
-        )
+
+
+def throughput(args: argparse.Namespace) -> Told:
+    scale = 0.1 if args.quick else 1.0
+    # ten at a time need three times as long: a fifth of the prompts tells their share as well
+    pairs = in_turns(
+        args.rounds,
+        lambda: window_share(args.prompts, scale),
+        lambda: batches_share(args.prompts // 5, scale),
+    )
+    goal = Goal("value", ">=", 0.94)
+    return [measure("throughput of the window", "of sum/10", "batches of ten", _two(pairs), goal)], {}
+
+
+def quota(args: argparse.Namespace) -> Told:
+    found, measures = quotas(args.tokens, args.minutes, args.minutes / 2), []
+    for other, what in (("backoff", "ten workers with backoff"), ("adaptive", "botocore's adaptive mode")):
+        shares = [(found["window"]["share"], found[other]["share"])] * 2
+        measures.append(measure("share of the quota used", "of it", what, shares, Goal("value", ">=", 0.9)))
+        away = [(found["window"]["throttled"], max(found[other]["throttled"], 1e-4))] * 2
+        measures.append(measure("calls turned away", "of all", what, away, Goal("value", "<=", 0.02)))
+    return measures, {"tokens_a_minute": args.tokens, "minutes": args.minutes, "arms": found}
+
+
+def of_a_call(args: argparse.Namespace) -> Told:
+    pairs = _two(in_turns(2 * args.rounds + 1, *cpu(args.prompts // 2)))
+    return [measure("CPU of a call", "ms", "bare boto3 in a pool", pairs, Goal("ratio", "<=", 1.1))], {}
+
+
+def _two(rounds: list[tuple[float, ...]]) -> list[tuple[float, float]]:
+    return [(found[0], found[1]) for found in rounds]
+
+
+Told = tuple[list[Measure], dict[str, Any]]
+ARMS: dict[str, Callable[[argparse.Namespace], Told]] = {
+    "throughput": throughput,
+    "quota": quota,
+    "cpu": of_a_call,
+}
 
 
 if __name__ == "__main__":
