@@ -133,7 +133,9 @@ class S3Shelf:
         while not stopping():
             if self._put_claim(key, number, self.owner):
                 return number
-            holder, age = self._claimed(key, number)
+            while self._claimed(key, number + 1) is not None:  # it was let go, or taken over, since
+                number += 1
+            holder, age = self._claimed(key, number) or ("", 0.0)
             if holder in ("", self.owner) or age > LEASE:
                 number += 1
             elif self._get(key) is not None:
@@ -153,11 +155,14 @@ class S3Shelf:
             return False
         return True
 
-    def _claimed(self, key: str, number: int) -> tuple[str, float]:
+    def _claimed(self, key: str, number: int) -> tuple[str, float] | None:
+        """(who holds it, for how many seconds); nobody where it was let go. None where there is no such claim."""
         try:
             got = self.ask(lambda: self.bucket.get(self._claim_name(key, number)))
             return str(json.loads(got.body)["owner"]), got.age
-        except (Missing, ValueError, KeyError, TypeError):
+        except Missing:
+            return None
+        except (ValueError, KeyError, TypeError):
             return "", 0.0
 
     def _claim_name(self, key: str, number: int) -> str:

@@ -241,5 +241,10 @@ def _foreign(ctx: Context) -> bool:
 
 def _advise(ctx: Context, action: str) -> None:
     error = ctx.data["error"]
-    said = [f"{error['machine']}, {error['state']}: {error['message'].rstrip('.')}.", action, RESUME]
+    own = error["error"] == errors.BudgetReached.__name__  # it says itself how the run goes on
+    said = [
+        f"{error['machine']}, {error['state']}: {error['message'].rstrip('.')}.",
+        action,
+        "" if own else RESUME,
+    ]
     ctx.data["advice"] = " ".join(filter(None, said))

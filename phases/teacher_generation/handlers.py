@@ -169,7 +169,7 @@ def process_futures(ctx: Context) -> str:
 def _taken(ctx: Context, number: int) -> list[Result]:
     """The next results in the order of the prompts."""
     at = desk(ctx, ctx.config, spends_for(ctx))
-    walk = ctx.walk()
+    walk, prompts = ctx.walk(), _prompts(ctx)  # in every visit, for its record says what was read
     with ctx.deferring_stop():  # calls under way are paid for: their answers are kept before the run stops
         window = at.window
         if window is None or window.over or window.place != ctx.data["done"]:
@@ -177,7 +177,7 @@ def _taken(ctx: Context, number: int) -> list[Result]:
                 window.close()
             window = at.window = Window(
                 _teacher(ctx),
-                islice(_prompts(ctx), ctx.data["done"], None),
+                islice(prompts, ctx.data["done"], None),
                 start=ctx.data["done"],
                 asking=ctx.config,
                 desk=at,

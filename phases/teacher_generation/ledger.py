@@ -126,7 +126,10 @@ class Ledger:
         """Enter what was said, durably; returns what is entered, which is another's where another was first."""
         if name is None:
             return entry
-        kept = Entry.from_json(self.shelf.put(self.key(name), entry.to_json()))
+        line = entry.to_json()
+        if (found := self.shelf.put(self.key(name), line)) == line:
+            return entry
+        kept = Entry.from_json(found)
         if kept.paid != entry.paid and entry.paid is not None:
             self.note(replace(entry.paid, what="again"), name)
         return kept

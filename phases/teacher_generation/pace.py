@@ -16,9 +16,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 MINUTE = 60.0
-LESS = 0.85  # what a decrease leaves of the rate
-MORE = 0.0008  # what a call that was answered adds to it, in shares
-SOON = 0.008  # the same until the second decrease: the first estimate is a careful one
+LESS = 0.88  # what a decrease leaves of the rate
+MORE = 0.0009  # what a call that was answered adds to the rate, in shares; and more the longer none was turned away
+SOON = (
+    1 / 12
+)  # of a minute in which the rate doubles until the second decrease: the first estimate is a careful one
 FEWER = 0.7  # what a decrease leaves of the calls at once
 BURST = 1 / 15  # of a minute that may be saved up
 ROW = 10  # throttles in a row that are not the rest of a minute
@@ -60,7 +62,9 @@ class Rates:
     _decreased: float = -1.0
     _row: int = 0  # throttles since the last answer, one after the other
     _row_at: float = -1.0
-    _began: float | None = None
+    _best: float = 0.0  # tokens a second that were taken at most
+    _since: int = 0  # answers since the last decrease
+    _began: float | None = None  # of what is counted as taken lately
     _lately: deque[tuple[float, float]] = field(default_factory=deque)
 
     def __post_init__(self) -> None:
@@ -88,7 +92,7 @@ class Rates:
         if self.rate is not None:
             self._fill(now)
             self._level -= tokens
-        elif self.counted:
+        if self.counted:
             self._lately.append((now, tokens))
             while self._lately[0][0] < now - MINUTE:
                 self._lately.popleft()
@@ -103,30 +107,32 @@ class Rates:
         if turn.used is None:
             return
         self._row = 0
+        self._since += 1
         if not self.counted:
             self.at_once = min(float(self.most), self.at_once + 0.5 / self.at_once)
-        elif self.rate is not None:
+            return
+        self._lately.append((now, turn.used - turn.reserved))  # given back by the service as well
+        if self.rate is not None:
             self._level += turn.reserved - turn.used
-            self.rate *= 1 + (SOON if self.decreases < 2 and self.known is None else MORE)
+            self.rate *= 1 + MORE * (1 + self._since / 200)
             if self.known is not None:
                 self.rate = min(self.rate, self.known)
-        elif self._lately:  # given back by the service as well
-            self._lately.append((now, turn.used - turn.reserved))
 
     def _throttled(self, now: float, turn: Turn) -> None:
         self.throttles += 1
         if turn.since >= self._row_at:  # those under way together are one
             self._row += 1
             self._row_at = now
-        if self.rate is not None:
-            self._level += turn.reserved  # nothing was taken
+        if self.counted:
+            self._lately.append((now, -turn.reserved))  # nothing was taken
+            self._level += turn.reserved
         # what began before the last decrease tells of what was before it; and of a service that has nothing left for the
         # rest of its minute each of a row of throttles tells the same
         if self._row in (1, ROW) and (turn.since > self._decreased or not self.decreases):
-            self._decreased = now
+            self._decreased, self._since = now, 0
             self.decreases += 1
             if self.counted:
-                self.rate = self._first(now) if self.rate is None else self.rate * LESS
+                self.rate = self._lower(now, turn.reserved)
                 self._level = min(self._level, 0.0)
                 self._at = now
             else:
@@ -134,15 +140,37 @@ class Rates:
         pause = self.base / 2 * 2.0 ** min(self._row - 1, 5) if self._row > 1 else 0.0
         self._quiet_until = max(self._quiet_until, now + max(turn.wait, pause))
 
-    def _first(self, now: float) -> float:
-        """A careful guess at the quota: what was taken within the last minute, of a store that was full at the beginning."""
-        began = now if self._began is None else self._began
-        taken = sum(tokens for _, tokens in self._lately)
-        return max(taken, 1.0) / (MINUTE + min(now - began, MINUTE))
+    def _lower(self, now: float, reserved: float) -> float:
+        """The rate after a decrease. At the first it is a careful guess at the quota: what was taken within the last minute, of
+        a store that was full at the beginning. From then on what is taken is counted from there, where the store was empty.
+
+        Not every throttle is the quota's: it goes no lower than one call in eight times `base` seconds, unless no more was ever taken.
+        """
+        taken, gone = (
+            sum(tokens for _, tokens in self._lately),
+            now - (now if self._began is None else self._began),
+        )
+        least = reserved / (8 * max(self.base, 1e-3))
+        if self.rate is None:
+            self._lately.clear()
+            self._began = now
+            return max(taken / (MINUTE + min(gone, MINUTE)), least)
+        lower = self.rate * LESS
+        if gone > MINUTE * SOON:
+            lately = taken / min(gone, MINUTE)
+            self._best = max(self._best, lately)
+            least = min(least, self._best / 2)
+            if (
+                self.decreases <= 2 and lately > reserved / MINUTE
+            ):  # it was doubled until now, and is far above what is taken
+                lower = min(lower, 0.95 * lately)
+        return max(lower, least, 1.0)
 
     def _fill(self, now: float) -> None:
         assert self.rate is not None
         if self._at:
+            if self.decreases == 1 and self.known is None:
+                self.rate *= 2.0 ** ((now - self._at) / (MINUTE * SOON))
             self._level = min(
                 self._level + (now - self._at) * self.rate, max(BURST * MINUTE * self.rate, 1.0)
             )

@@ -18,7 +18,6 @@ from phases.errors import BudgetReached
 from phases.teacher_generation.ledger import Ledger, Paid
 
 LOOK = 0.1  # seconds between two looks whether to stop
-CALLS_OPENED = 10  # so many calls' worth is entered as open at once: one entry serves for many calls
 
 
 @dataclass
@@ -86,8 +85,7 @@ class Purse:
                     raise BudgetReached(self._said(most))
                 if self.spent + self._reserved + most <= self.limit:
                     self._reserved += most
-                    if self._reserved > self._opened:
-                        more = min(max(self._reserved - self._opened, CALLS_OPENED * most), self.limit)
+                    if (more := self._reserved - self._opened) > 0:  # no more often than there are workers
                         self._note(more, "open")
                         self._opened += more
                     return Hold(most)

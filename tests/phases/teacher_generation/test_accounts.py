@@ -37,7 +37,8 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: Any) -> Path:
     return tmp_path
 
 
-def configured(server: Any, check: str = "none", teacher: str = "", **more: Any) -> str:
+def configured(server: Any, **more: Any) -> str:
+    check, teacher = more.pop("check", "none"), more.pop("teacher", "")
     lines = "\n".join(f"  {key}: {json.dumps(value)}" for key, value in more.items())
     Path("ask.yaml").write_text(CONFIG.format(url=server.url, check=check, teacher=teacher, more=lines))
     return "ask.yaml"
