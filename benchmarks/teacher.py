@@ -69,10 +69,9 @@ class Asker:
     """This project's way: the window, with its ledger in a directory of its own."""
 
     url: str
-    check: str = "none"
 
     def __call__(self, texts: list[str], stopping: Callable[[], bool] = lambda: False) -> None:
-        asking = AskingConfig(workers=WORKERS, check=self.check)
+        asking = AskingConfig(workers=WORKERS, check="none")
         with (
             TemporaryDirectory() as directory,
             Desk(Ledger(LocalShelf(Path(directory))), Everybodys(WORKERS), "run") as desk,
