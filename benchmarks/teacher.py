@@ -11,6 +11,7 @@ The clients do not know that the service is not the real one; `--quick` makes al
 from __future__ import annotations
 
 import argparse
+import heapq
 import itertools
 import json
 import os
@@ -26,12 +27,12 @@ from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.request import urlopen
 
-from benchmarks.common import Goal, Moment, in_turns, machine, measure, table, write
+from benchmarks.common import Goal, Measure, Moment, in_turns, machine, measure, table, write
 from fsm.engine import Walk
 from fsm.store.local_shelf import LocalShelf
 from machines.teacher_generation import MACHINE
 from phases.rehearsal.bedrock import Bedrock
-from phases.rehearsal.model import Lognormal, Quota
+from phases.rehearsal.model import Asked, Lognormal, Quota
 from phases.rehearsal.wire import apart
 from phases.teacher_generation import PHASE
 from phases.teacher_generation.bedrock import BedrockTeacher, runtime_client
@@ -68,18 +69,15 @@ def teacher(url: str) -> BedrockTeacher:
 class Asker:
     """This project's way: the window, with its ledger in a directory of its own."""
 
-    url: str
-    check: str = "none"
+    teacher: BedrockTeacher
 
     def __call__(self, texts: list[str], stopping: Callable[[], bool] = lambda: False) -> None:
-        asking = AskingConfig(workers=WORKERS, check=self.check)
+        asking = AskingConfig(workers=WORKERS, check="none")
         with (
             TemporaryDirectory() as directory,
             Desk(Ledger(LocalShelf(Path(directory))), Everybodys(WORKERS), "run") as desk,
         ):
-            window = Window(
-                teacher(self.url), texts, asking=asking, desk=desk, way=WALK.way, stopping=stopping
-            )
+            window = Window(self.teacher, texts, asking=asking, desk=desk, way=WALK.way, stopping=stopping)
             desk.window = window
             while not stopping() and window.take(10):
                 pass
@@ -91,8 +89,9 @@ class Asker:
 def window_share(number: int, scale: float) -> float:
     """The sum of latencies over ten, of the time that the window takes."""
     with apart(partial(Bedrock, latency=Lognormal(MEDIAN * scale))) as place:
+        asked = teacher(place.url)
         began = time.perf_counter()
-        Asker(place.url)(prompts(number, "window"))
+        Asker(asked)(prompts(number, "window"))
         took = time.perf_counter() - began
         return float(bill(place.url)["seconds"]) / WORKERS / took
 
@@ -109,6 +108,16 @@ def batches_share(number: int, scale: float) -> float:
             list(threads.map(asked.invoke, ten))
         took = time.perf_counter() - began
         return float(bill(place.url)["seconds"]) / WORKERS / took
+
+
+def ideal_share(number: int) -> float:
+    """The same of ten workers that lose no time between two calls: what the longest of the last latencies leave."""
+    latency = Lognormal(MEDIAN)
+    took = [latency(Asked("", "", prompt, 0, {}, {})) for prompt in prompts(number, "window")]
+    workers = [0.0] * WORKERS
+    for seconds in took:
+        heapq.heapreplace(workers, workers[0] + seconds)
+    return sum(took) / WORKERS / max(workers)
 
 
 # Under a quota
@@ -158,7 +167,7 @@ def adaptive(url: str, stopping: Callable[[], bool]) -> None:
 
 
 def ours(url: str, stopping: Callable[[], bool]) -> None:
-    Asker(url)(prompts(200_000, "ours"), stopping)
+    Asker(teacher(url))(prompts(200_000, "ours"), stopping)
 
 
 def _endless(name: str) -> Iterator[str]:
@@ -173,12 +182,15 @@ def _together(work: Callable[[], None]) -> None:
         thread.join()
 
 
+def _limited(tokens: int) -> Bedrock:
+    return Bedrock(latency=Lognormal(MEDIAN), quota=Quota(tokens=tokens, burndown=BURNDOWN))
+
+
 def quota_of(
     ask: Callable[[str, Callable[[], bool]], None], tokens: int, minutes: float, settled: float
 ) -> dict[str, float]:
     """{"share": of the tokens there were between minute `settled` and the end, "throttled": of all calls}."""
-    made = partial(Bedrock, latency=Lognormal(MEDIAN), quota=Quota(tokens=tokens, burndown=BURNDOWN))
-    with apart(made) as place:
+    with apart(partial(_limited, tokens)) as place:
         over = threading.Event()
         thread = threading.Thread(target=ask, args=(place.url, over.is_set), daemon=True)
         thread.start()
@@ -215,8 +227,8 @@ def cpu(number: int) -> tuple[Callable[[], float], Callable[[], float]]:
 
     def window() -> float:
         with apart(Bedrock) as place:
-            ask, texts = Asker(place.url), prompts(number, f"cpu{next(turn)}")
-            teacher(place.url).invoke("Write one.")  # what is loaded once is loaded
+            ask, texts = Asker(teacher(place.url)), prompts(number, f"cpu{next(turn)}")
+            ask(["Write one."])  # what is loaded once is loaded
             began = Moment.now()
             ask(texts)
             return 1000 * Moment.now().since(began, number).cpu
@@ -241,7 +253,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--minutes", type=float, default=4.0, help="of the quota's arms")
     parser.add_argument("--tokens", type=int, default=400_000, help="a minute")
-    parser.add_argument("--only", choices=("throughput", "quota", "cpu"), action="append")
+    parser.add_argument("--only", choices=tuple(ARMS), action="append")
     parser.add_argument("--quick", action="store_true")
     args = parser.parse_args()
     if args.quick:
@@ -252,48 +264,62 @@ def main() -> None:
         "AWS_EC2_METADATA_DISABLED": "true",
     }
     os.environ.pop("AWS_BEARER_TOKEN_BEDROCK", None)
-    chosen = args.only or ["throughput", "quota", "cpu"]
-    measures, more = [], {}
-    if "throughput" in chosen:
-        scale = 0.1 if args.quick else 1.0
-        # ten at a time need three times as long: a fifth of the prompts tells their share as well
-        pairs = in_turns(
-            args.rounds,
-            lambda: window_share(args.prompts, scale),
-            lambda: batches_share(args.prompts // 5, scale),
-        )
-        measures.append(
-            measure(
-                "throughput of the window", "of sum/10", "batches of ten", pairs, Goal("value", ">=", 0.94)
+    for arm in args.only or ARMS:
+        measures, more = ARMS[arm](args)
+        print(table(measures), flush=True)
+        if not args.quick:
+            here = machine(["boto3", "botocore"])
+            write(
+                f"teacher_{arm}",
+                measures,
+                command=f"python -m benchmarks.teacher --only {arm}",
+                machine=here,
+                **more,
             )
-        )
-    if "quota" in chosen:
-        found = quotas(args.tokens, args.minutes, args.minutes / 2)
-        more["quota"] = {"tokens_a_minute": args.tokens, "minutes": args.minutes, **found}
-        for other, what in (
-            ("backoff", "ten workers with backoff"),
-            ("adaptive", "botocore's adaptive mode"),
-        ):
-            shares = [(found["window"]["share"], found[other]["share"])] * 2
-            measures.append(
-                measure("share of the quota used", "of it", what, shares, Goal("value", ">=", 0.9))
-            )
-            away = [(found["window"]["throttled"], max(found[other]["throttled"], 1e-4))] * 2
-            measures.append(measure("calls turned away", "of all", what, away, Goal("value", "<=", 0.02)))
-    if "cpu" in chosen:
-        pairs = in_turns(2 * args.rounds + 1, *cpu(args.prompts // 2))
-        measures.append(
-            measure("CPU of a call", "ms", "bare boto3 in a pool", pairs, Goal("ratio", "<=", 1.1))
-        )
-    print(table(measures))
-    if not args.quick:
-        write(
-            "teacher",
-            measures,
-            command="python -m benchmarks.teacher",
-            machine=machine(["boto3", "botocore"]),
-            **more,
-        )
+
+
+def throughput(args: argparse.Namespace) -> Told:
+    scale = 0.1 if args.quick else 1.0
+    # ten at a time need three times as long: a fifth of the prompts tells their share as well
+    found = in_turns(
+        args.rounds,
+        lambda: window_share(args.prompts, scale),
+        lambda: batches_share(args.prompts // 5, scale),
+        lambda: ideal_share(args.prompts),
+    )
+    name, unit = "throughput of the window", "of sum/10"
+    batches, ideal = ([(row[0], row[n]) for row in found] for n in (1, 2))
+    return [
+        measure(name, unit, "batches of ten", batches, Goal("value", ">=", 0.94)),
+        measure(name, unit, "the same latencies and no overhead, simulated", ideal),
+    ], {}
+
+
+def quota(args: argparse.Namespace) -> Told:
+    found, measures = quotas(args.tokens, args.minutes, args.minutes / 2), []
+    for other, what in (("backoff", "ten workers with backoff"), ("adaptive", "botocore's adaptive mode")):
+        shares = [(found["window"]["share"], found[other]["share"])] * 2
+        measures.append(measure("share of the quota used", "of it", what, shares, Goal("value", ">=", 0.9)))
+        away = [(found["window"]["throttled"], max(found[other]["throttled"], 1e-4))] * 2
+        measures.append(measure("calls turned away", "of all", what, away, Goal("value", "<=", 0.02)))
+    return measures, {"tokens_a_minute": args.tokens, "minutes": args.minutes, "arms": found}
+
+
+def of_a_call(args: argparse.Namespace) -> Told:
+    pairs = _two(in_turns(2 * args.rounds + 1, *cpu(args.prompts // 2)))
+    return [measure("CPU of a call", "ms", "bare boto3 in a pool", pairs, Goal("ratio", "<=", 1.1))], {}
+
+
+def _two(rounds: list[tuple[float, ...]]) -> list[tuple[float, float]]:
+    return [(found[0], found[1]) for found in rounds]
+
+
+Told = tuple[list[Measure], dict[str, Any]]
+ARMS: dict[str, Callable[[argparse.Namespace], Told]] = {
+    "throughput": throughput,
+    "quota": quota,
+    "cpu": of_a_call,
+}
 
 
 if __name__ == "__main__":

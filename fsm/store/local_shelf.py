@@ -138,9 +138,11 @@ class LocalShelf:
         """By a lock on one byte of a file, the key's own: it goes with the process, and costs no file of its own."""
         path, fd = self.directory / "held.lock", -1
         try:
-            if not path.exists():
+            try:
+                fd = os.open(path, os.O_RDWR)
+            except FileNotFoundError:  # the first one here
                 make_directory(self.directory, self.access)
-            fd = _made(path, os.O_RDWR)
+                fd = _made(path, os.O_RDWR)
             while not _locked(fd, key) and not stopping():
                 time.sleep(LOOK_AGAIN)
         except OSError as e:
@@ -157,10 +159,13 @@ class LocalShelf:
     @contextmanager
     def _opened(self) -> Iterator[int]:
         """The file, locked, and without what a writer that died left of a line."""
-        new = not self.path.exists()
-        if new:
+        new = False
+        try:
+            fd = os.open(self.path, os.O_RDWR | os.O_APPEND)
+        except FileNotFoundError:
+            new = True
             make_directory(self.directory, self.access)
-        fd = _made(self.path, os.O_RDWR | os.O_APPEND)
+            fd = _made(self.path, os.O_RDWR | os.O_APPEND)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX)
             if new:

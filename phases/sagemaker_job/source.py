@@ -12,12 +12,13 @@ import hashlib
 import importlib
 import io
 import tarfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, distribution, version
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from fsm.config import Plug, read_values
 from fsm.engine import Machine, Registry, closure
@@ -100,9 +101,18 @@ def code(config_text: str, machine: str, packages: Iterable[str], requirements: 
     return Code(
         tuple(sorted({name.partition(".")[0] for name in modules})),
         tuple(sorted({Path(m.chart.file) for m in taking_part.values()})),
-        tuple(requirements),
+        (*requirements, *_wanted(said)),
         tests=machine == "smoke",
     )
+
+
+def _wanted(said: Mapping[str, Any]) -> list[str]:
+    """The package of the teacher that corrections are asked of, where an extra brings it; none that is not installed here."""
+    teacher = (said.get("teacher_generation") or {}).get("teacher") or {}
+    kind = teacher.get("kind") if isinstance(teacher, Mapping) else None
+    with suppress(PackageNotFoundError):
+        return [f"{kind}=={version(kind)}"] if kind in WHERE_WANTED else []
+    return []
 
 
 def pack(code: Code) -> Archive:
