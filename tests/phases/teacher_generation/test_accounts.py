@@ -115,7 +115,7 @@ def test_an_estimate_is_said_by_check_and_before_the_run_and_knows_the_ledger(
 def test_a_budget_without_a_price_asks_nothing_and_names_what_to_write(
     server: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    more = {"teacher": ", model_id: my.own-model", "max_cost_usd": 1}
+    more: dict[str, Any] = {"teacher": ", model_id: my.own-model", "max_cost_usd": 1}
     for command in ("check", "run"):
         assert main([command, configured(server, **more)]) == 2
         assert 'teacher_generation.prices: {"my.own-model"' in capsys.readouterr().err
