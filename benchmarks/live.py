@@ -19,11 +19,14 @@ import sys
 import tempfile
 import threading
 import time
+import urllib.request
 import zlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
+from itertools import count
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 from benchmarks import live_page
 from benchmarks.common import BUILD, cpu_time, paired
@@ -32,16 +35,15 @@ from fsm.engine import Machine, Nobody, Phase, Registry, Runner, closure
 from fsm.journal import GENESIS, Journal, digest, encode
 from fsm.store import Scratch, open_store
 from fsm.store.local import LocalStore
-from fsm.view.following import Following, give_way
+from fsm.view.following import Following
 from fsm.view.picture import of_file
 from fsm.view.timeline import CHUNK, Timeline
 from tests.fsm.drawn import drawn, program
 
 RESULTS = Path(__file__).parent / "results" / "live.json"
 EDITION = 1  # of the runs that are kept between two calls
-FOLLOWERS = 3
-LOOK = 0.02  # seconds between two looks of a follower here
-TRANSITIONS = 2000
+WATCHERS = 3
+TRANSITIONS = 8000
 
 
 def machines() -> dict[str, Machine]:
@@ -49,13 +51,13 @@ def machines() -> dict[str, Machine]:
     return closure("pipeline", "error_recovery", Registry(Plug().machines, Machine))
 
 
-def walk(count: int) -> Iterator[dict[str, Any]]:
+def walk(length: int) -> Iterator[dict[str, Any]]:
     """The records of a run that goes round in Diagram 4 at random for ever, by its edges, below the overview."""
     chance = random.Random(4)
     machine = machines()["distillation"]
     above = [{"at": [], "machine": "pipeline", "place": ["IterativeDistillation"]}]
     place, visits, prev = machine.kernel.enter(), dict.fromkeys(machine.states, 0), GENESIS
-    for seq in range(count):
+    for seq in range(length):
         if seq == 0:
             body: dict[str, Any] = {"kind": "claim", "host": "h", "pid": 1}
         else:
@@ -76,7 +78,7 @@ def walk(count: int) -> Iterator[dict[str, Any]]:
         yield record
 
 
-def written(directory: Path, count: int) -> LocalStore:
+def written(directory: Path, length: int) -> LocalStore:
     """A store with such a run `long`."""
     store = LocalStore(directory)
     run = store.run("long")
@@ -84,7 +86,7 @@ def written(directory: Path, count: int) -> LocalStore:
     header["diagrams"] = {name: m.chart.digest for name, m in machines().items()}
     run.write_header(json.dumps(header).encode())
     with run.journal.open("wb") as f:
-        for record in walk(count):
+        for record in walk(length):
             f.write(encode(record) + b"\n")
     return store
 
@@ -109,10 +111,10 @@ def one_more(rounds: int) -> dict[str, Any]:
     return found
 
 
-def opening(count: int) -> dict[str, Any]:
+def opening(length: int) -> dict[str, Any]:
     """From nothing to what a page shows first, the newest chunk; then any other chunk."""
     with tempfile.TemporaryDirectory() as directory:
-        store = written(Path(directory), count)
+        store = written(Path(directory), length)
         following = Following(store, "long", past=True, machines=lambda header: machines())
         machines()
         wall, cpu = time.perf_counter(), cpu_time()
@@ -123,20 +125,20 @@ def opening(count: int) -> dict[str, Any]:
         index = json.dumps(timeline.index())
         newest = timeline.chunk(timeline.last)
         wall, cpu = time.perf_counter() - wall, cpu_time() - cpu
-        assert timeline.last == count - 1
+        assert timeline.last == length - 1
         chance, seeks, sizes = random.Random(1), [], []
         for _ in range(20):
             began = time.perf_counter()
-            chunk = timeline.chunk(chance.randrange(count // CHUNK) * CHUNK)
+            chunk = timeline.chunk(chance.randrange(length // CHUNK) * CHUNK)
             seeks.append(time.perf_counter() - began)
             sizes.append((len(chunk), len(zlib.compress(chunk, 6))))
         at = []
         for _ in range(20):
             began = time.perf_counter()
-            timeline.at(chance.randrange(count))
+            timeline.at(chance.randrange(length))
             at.append(time.perf_counter() - began)
         return {
-            "records": count,
+            "records": length,
             "seconds": round(wall, 3),
             "cpu_seconds": round(cpu, 3),
             "index_bytes": len(index),
@@ -146,15 +148,80 @@ def opening(count: int) -> dict[str, Any]:
             "chunk_bytes_compressed": int(statistics.median(size for _, size in sizes)),
             "chunk_median_ms": round(statistics.median(seeks) * 1000, 1),
             "projection_at_any_record_median_ms": round(statistics.median(at) * 1000, 1),
-            "kept_bytes_a_record": round(timeline.size / count, 1),
+            "kept_bytes_a_record": round(timeline.size / length, 1),
         }
 
 
 # What the runner loses
 
 
-def transitions(directory: Path, name: str, watched: bool, pause: float) -> float:
-    """Transitions a second of a runner that does nothing else, or works `pause` seconds in each, with or without followers."""
+@contextmanager
+def watchers(
+    directory: Path, cores: set[int]
+) -> Iterator[Callable[[str], AbstractContextManager[list[float]]]]:
+    """Three `fsm watch`, each in a process of its own on some cores; gives what watches a run with all of them.
+
+    Inside that, a page's events are read from each; afterwards its value is the seconds of CPU that they took together.
+    """
+    with ExitStack() as stack:
+        servers = [stack.enter_context(live_page.serving(directory)) for _ in range(WATCHERS)]
+        for server, _ in servers:
+            for thread in Path(f"/proc/{server.pid}/task").iterdir():
+                os.sched_setaffinity(int(thread.name), cores)
+
+        @contextmanager
+        def watching(run: str) -> Iterator[list[float]]:
+            words = [sys.executable, "-m", "benchmarks.live", "--listen", run, *(url for _, url in servers)]
+            listener = subprocess.Popen(words, stdout=subprocess.PIPE)
+            os.sched_setaffinity(listener.pid, cores)
+            assert listener.stdout is not None
+            listener.stdout.readline()  # all pages have been told how the run stands
+            processes = (listener.pid, *(server.pid for server, _ in servers))
+            before = sum(map(cpu_of, processes))
+            took: list[float] = []
+            yield took
+            took.append(sum(map(cpu_of, processes)) - before)
+            listener.kill()
+            listener.wait()
+
+        yield watching
+
+
+def cpu_of(pid: int) -> float:
+    """Seconds of CPU that a process has taken so far."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def listen(run: str, addresses: Sequence[str]) -> None:
+    """The events of a run, read from several servers as their pages do; says when each has begun to tell."""
+    begun = threading.Barrier(len(addresses) + 1)
+
+    def read(address: str) -> None:
+        with urllib.request.urlopen(f"{address}api/runs/{run}") as answer:
+            header = json.load(answer)
+        asked = urlencode({"from": header["index"]["records"] - 1, "born": header["born"]})
+        with urllib.request.urlopen(f"{address}api/runs/{run}/events?{asked}") as events:
+            while b"event: status" not in events.readline():
+                pass
+            begun.wait()
+            while events.read1(1 << 16):
+                pass
+
+    for address in addresses:
+        threading.Thread(target=read, args=(address,), daemon=True).start()
+    begun.wait()
+    print("listening", flush=True)
+    threading.Event().wait()
+
+
+def transitions(
+    directory: Path,
+    name: str,
+    pause: float,
+    watching: Callable[[str], AbstractContextManager[list[float]]] | None,
+) -> dict[str, float]:
+    """Transitions a second of a runner that does nothing else, or works `pause` seconds in each, and what was taken for it."""
     steps = TRANSITIONS if not pause else int(3 / pause)
     machine = drawn("[*] --> A\nA --> A : On\nA --> [*] : Off", "loop", bounds={("A", "On"): "steps"})
     phase = Phase("loop")
@@ -167,57 +234,61 @@ def transitions(directory: Path, name: str, watched: bool, pause: float) -> floa
 
     run = LocalStore(directory).run(name)
     run.write_header(b'{"format": 1, "machine": "loop"}')
-    followers = [
-        subprocess.Popen([sys.executable, "-m", "benchmarks.live", "--follow", str(directory), name], stdout=subprocess.PIPE)
-        for _ in range(FOLLOWERS if watched else 0)
-    ]  # fmt: skip
-    for follower in followers:
-        assert follower.stdout is not None
-        follower.stdout.readline()  # it has begun to look
-    journal = Journal(run)
-    runner = Runner(
-        program(machine, phases={"loop": phase}), run, journal, journal.open(), seed=1, work=directory / "w"
-    )
-    began = time.perf_counter()
-    runner.drive()
-    rate = steps / (time.perf_counter() - began)
-    journal.close()
-    for follower in followers:
-        assert follower.wait(60) == 0
-    return rate
-
-
-def follow(directory: str, name: str) -> None:
-    """A follower as a face is one, with the changes for a page."""
-    following = Following(LocalStore(Path(directory)), name, past=True)
-    following.poll()
-    give_way()
-    print("looking", flush=True)
-    while following.projection.ended is None:
-        if new := following.poll():
-            assert following.timeline is not None
-            json.dumps(following.timeline.since(new[0]["seq"] - 1))
-        time.sleep(LOOK)
+    with watching(name) if watching else nullcontext([0.0]) as took:
+        journal = Journal(run)
+        runner = Runner(
+            program(machine, phases={"loop": phase}),
+            run,
+            journal,
+            journal.open(),
+            seed=1,
+            work=directory / "w",
+        )
+        began, cpu = time.perf_counter(), time.process_time()
+        runner.drive()
+        rate, cpu = steps / (time.perf_counter() - began), time.process_time() - cpu
+        journal.close()
+    return {"a_second": rate, "cpu": cpu, "watchers_cpu": took[-1]}
 
 
 def losses(rounds: int) -> dict[str, Any]:
-    """The share of its transitions a second that a runner loses to three followers in other processes."""
-    found: dict[str, Any] = {"followers": FOLLOWERS, "seconds_between_looks": LOOK, "rounds": rounds}
-    for words, pause in (("as_fast_as_it_can", 0.0), ("at_100_a_second", 0.01)):
-        with tempfile.TemporaryDirectory() as directory:
-            number = iter(range(1000))
-            pairs = paired(
-                rounds,
-                lambda d=directory, n=number, p=pause: transitions(Path(d), f"r{next(n)}", True, p),  # type: ignore[misc]
-                lambda d=directory, n=number, p=pause: transitions(Path(d), f"r{next(n)}", False, p),  # type: ignore[misc]
-            )
-        found[words] = {
-            "alone_a_second": round(statistics.median(alone for _, alone in pairs), 1),
-            "watched_a_second": round(statistics.median(watched for watched, _ in pairs), 1),
-            "lost_percent_median": round(100 * (1 - statistics.median(w / a for w, a in pairs)), 2),
-            "lost_percent_each": [round(100 * (1 - w / a), 2) for w, a in pairs],
-        }
+    """The share of its transitions a second that a runner loses to three watchers with a page each.
+
+    `apart`: runner and watchers have a core each, so that what is lost is lost by disk and lock; `together`: they share all.
+    """
+    found: dict[str, Any] = {"watchers": WATCHERS, "rounds": rounds}
+    number = count()
+    everything = os.sched_getaffinity(0)
+    first, last = {min(everything)}, {max(everything)}
+    for place, own, others in (("apart", first, last), ("together", everything, everything)):
+        with tempfile.TemporaryDirectory() as directory, watchers(Path(directory), others) as watching:
+            os.sched_setaffinity(0, own)
+            for words, pause in (("as_fast_as_it_can", 0.0), ("at_100_a_second", 0.01)):
+
+                def one(
+                    watching: Any = watching, pause: float = pause, at: str = directory
+                ) -> dict[str, float]:
+                    return transitions(Path(at), f"r{next(number)}", pause, watching)
+
+                pairs = paired(rounds, one, lambda one=one: one(watching=None))  # type: ignore[misc]
+                found[f"{words}_{place}"] = lost(pairs)
+            os.sched_setaffinity(0, everything)
     return found
+
+
+def lost(pairs: Sequence[tuple[Mapping[str, float], Mapping[str, float]]]) -> dict[str, Any]:
+    """Watched beside alone."""
+    ratios = [watched["a_second"] / alone["a_second"] for watched, alone in pairs]
+    return {
+        "alone_a_second": round(statistics.median(alone["a_second"] for _, alone in pairs), 1),
+        "watched_a_second": round(statistics.median(watched["a_second"] for watched, _ in pairs), 1),
+        "lost_percent_median": round(100 * (1 - statistics.median(ratios)), 2),
+        "lost_percent_each": [round(100 * (1 - ratio), 2) for ratio in ratios],
+        "cpu_seconds_of_the_runner": round(statistics.median(watched["cpu"] for watched, _ in pairs), 3),
+        "cpu_seconds_of_the_watchers": round(
+            statistics.median(watched["watchers_cpu"] for watched, _ in pairs), 3
+        ),
+    }
 
 
 # Requests
@@ -295,12 +366,12 @@ def requests() -> dict[str, Any]:
 # In a browser
 
 
-def store_of(count: int) -> Path:
+def store_of(length: int) -> Path:
     """A store with a run of so many records, made once."""
-    directory = BUILD / "live" / f"{EDITION}-{count}"
+    directory = BUILD / "live" / f"{EDITION}-{length}"
     if not (directory / "whole").exists():
         shutil.rmtree(directory, ignore_errors=True)
-        written(directory, count)
+        written(directory, length)
         (directory / "whole").touch()
     return directory
 
@@ -343,13 +414,17 @@ def table(results: dict[str, Any]) -> list[tuple[str, str, float | str, float, s
     if found := results.get("pixel_5"):
         longest = found["longest_task_ms"]
         rows.append(("longest task of the page's main thread, 5 a second", "longest", longest or "under 50", 50, "ms", longest is None))  # fmt: skip
-    row("seek", "seek to any of 20,000 records, loaded", "p95", 20, "ms", "to_the_pixel_ms", "p95")
-    for count, bar in ((20_000, 1), (100_000, 2)):
-        row(f"open_{count}", f"open a run of {count:,} records in the page", "median", bar, "s", "seconds_median")  # fmt: skip
+    for which in ("p50", "p95"):
+        row("seek", "seek to any of 20,000 records by the slider, loaded", which, 20, "ms", "to_the_pixel_ms", which)  # fmt: skip
+    row("seek", "the same between two frames, which wait for the next", "p95", 20, "ms", "out_of_step_to_the_pixel_ms", "p95")  # fmt: skip
+    row("seek", "the same, not loaded yet", "p95", 20, "ms", "not_loaded_yet_to_the_pixel_ms", "p95")
+    for size, bar in ((20_000, 1), (100_000, 2)):
+        row(f"open_{size}", f"open a run of {size:,} records in the page, from the list", "median", bar, "s", "from_the_list_seconds_median")  # fmt: skip
+        row(f"open_{size}", "the same by its address, the page's own beginning included", "median", bar, "s", "seconds_median")  # fmt: skip
     for what in ("mark", "pan", "zoom"):
         row("frames", f"a diagram of 500 states: {what}, main thread", "p95", 16, "ms a frame", what, "main_thread_ms", "p95")  # fmt: skip
-    for words in ("as_fast_as_it_can", "at_100_a_second"):
-        row("losses", f"transitions a second lost with three watchers, {words.replace('_', ' ')}", "median", 1, "%", words, "lost_percent_median")  # fmt: skip
+    for words in ("at_100_a_second_apart", "as_fast_as_it_can_apart", "at_100_a_second_together", "as_fast_as_it_can_together"):  # fmt: skip
+        row("losses", f"transitions lost with three watchers, {words.replace('_', ' ')}", "median", 1, "%", words, "lost_percent_median")  # fmt: skip
     for state, bar in (("idle", 12), ("busy", 60)):
         row("requests", f"requests to S3 of one watcher, {state} run", "count", bar, "a minute", f"{state}_a_minute")  # fmt: skip
         row("requests", f"listings of it, {state} run", "count", 0, "a minute", f"{state}_listings")
@@ -380,10 +455,10 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", help="some of the measures; the others are kept")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--nice", type=int, default=0, help="of all that is measured: below 0 where the machine does other things too, and one may")  # fmt: skip
-    parser.add_argument("--follow", nargs=2, help=argparse.SUPPRESS)
+    parser.add_argument("--listen", nargs="+", help=argparse.SUPPRESS)
     args = parser.parse_args()
-    if args.follow:
-        follow(*args.follow)
+    if args.listen:
+        listen(args.listen[0], args.listen[1:])
         return
     if args.nice:
         first(args.nice)

@@ -29,6 +29,7 @@ from tests.needs import listed
 
 VIEW = {"width": 1500, "height": 950}
 PATIENCE = 120  # seconds
+LOADS = 500  # ms in which a page has what is around a record that it stays at
 
 # Notes when each record was on the screen, and tasks of the main thread that took 50 ms or longer
 WATCHING = """
@@ -47,15 +48,19 @@ WATCHING = """
     does(now);
   });
   const after = (then) => (inFrame ? later(then) : asked(() => later(then)));
-  const bench = (window.bench = { clock, after, seen: [], long: [], here: -1, waiting: null });
+  const bench = (window.bench = { clock, after, seen: [], long: [], dragged: [], here: -1, waiting: null });
+  const moved = (e) => (bench.drag = [Number(e.target.value), clock(), performance.timeOrigin + e.timeStamp]);
+  window.addEventListener("input", moved, true);
   new PerformanceObserver((list) => list.getEntries().forEach((e) => bench.long.push([e.startTime, e.duration]))).observe({ type: "longtask", buffered: true });
   const look = () => {
     const found = /record (\\d+) of/.exec(document.querySelector("output.moment")?.textContent ?? "");
     if (!found || Number(found[1]) === bench.here) return;
     const seq = (bench.here = Number(found[1]));
     const changed = clock();
+    const by = bench.drag?.[0] === seq ? bench.drag : null;
     after((pixel) => {
       bench.seen.push([seq, changed, pixel]);
+      if (by) bench.dragged.push([changed - by[1], pixel - by[1], pixel - by[2]]);
       if (bench.waiting?.[0] === seq) bench.waiting[1]([changed, pixel]);
     });
   };
@@ -150,12 +155,25 @@ def browser() -> Iterator[Any]:
 @contextmanager
 def served(store: Path) -> Iterator[str]:
     """`fsm watch` of a store; gives its address."""
+    with serving(store) as (_, address):
+        yield address
+
+
+@contextmanager
+def serving(store: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """The same with its process."""
     BUILD.mkdir(parents=True, exist_ok=True)
     words = ["-m", "fsm.cli", "watch", "--store", str(store), "--no-open", "--port", "0"]
-    one = subprocess.Popen([sys.executable, *words], stdout=subprocess.PIPE, text=True, env=environment())
+    one = subprocess.Popen(
+        [sys.executable, *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env=environment(),
+    )
     assert one.stdout is not None
     try:
-        yield one.stdout.readline().strip()
+        yield one, one.stdout.readline().strip()
     finally:
         one.terminate()
         one.wait(30)
@@ -274,63 +292,91 @@ def _busy(devtools: Any) -> float:
 
 
 def opening(store: Path, count: int, rounds: int) -> dict[str, Any]:
-    """From an address to the picture of the newest record: by a server that has not looked at the run, then by the same."""
-    first: list[float] = []
-    again: list[float] = []
+    """Until the picture of the newest record, by a server that has not looked at the run: from its link in the list of runs,
+    and from its address; then by a server that has."""
+    found: dict[str, list[float]] = {"from_the_list": [], "by_its_address": [], "again": []}
     with browser() as chromium:
         with served(store) as address, page(chromium) as one:  # what is read from disk once
             one.goto(address)
+
+        def drawn(one: Any, began: float) -> float:
+            shows(one, count - 1)
+            skew = ahead(one)
+            seen = one.evaluate("bench.seen.findLast(([seq]) => true)")
+            active = one.evaluate(
+                "new Promise((done) => bench.after(() => done(Boolean(document.querySelector('.drawing .fsm-active')))))"
+            )
+            assert seen[0] == count - 1
+            assert active
+            return float(seen[2] / 1000 - skew - began)
+
         for _ in range(rounds):
+            with served(store) as address, page(chromium) as one:
+                one.goto(address)
+                one.get_by_role("link", name="long").wait_for()
+                one.wait_for_timeout(1000)
+                began = one.evaluate(
+                    "new Promise((done) => { const from = bench.clock(); location.hash = 'run=long'; done(from); })"
+                )
+                found["from_the_list"].append(drawn(one, began / 1000 - ahead(one)))
             with served(store) as address:
-                for found in (first, again):
+                for way in ("by_its_address", "again"):
                     with page(chromium) as one:
                         began = time.time()
                         one.goto(f"{address}#run=long")
-                        shows(one, count - 1)
-                        skew = ahead(one)
-                        seen = one.evaluate("bench.seen.findLast(([seq]) => true)")
-                        drawn = one.evaluate(
-                            "new Promise((done) => bench.after(() => done(Boolean(document.querySelector('.drawing .fsm-active')))))"
-                        )
-                        assert seen[0] == count - 1
-                        assert drawn
-                        found.append(max(seen[2] / 1000 - skew, 0) - began)
+                        found[way].append(drawn(one, began))
     return {
         "records": count,
         "rounds": rounds,
-        "seconds_median": round(statistics.median(first), 2),
-        "seconds_each": [round(s, 2) for s in first],
-        "again_seconds_median": round(statistics.median(again), 2),
+        "from_the_list_seconds_median": round(statistics.median(found["from_the_list"]), 2),
+        "seconds_median": round(statistics.median(found["by_its_address"]), 2),
+        "again_seconds_median": round(statistics.median(found["again"]), 2),
+        "seconds_each": {way: [round(s, 2) for s in each] for way, each in found.items()},
     }
 
 
 def seeking(store: Path, count: int, seeks: int) -> dict[str, Any]:
-    """From a move of the slider to the record on the page: where the records around it were not loaded yet, and where they were."""
+    """From a move of the slider to the record on the screen: where the records around it were not loaded yet, and where they
+    were; by the mouse, whose moves a browser tells in step with its frames, and by a call at any time between two of them."""
     chance = random.Random(5)
     with browser() as chromium, served(store) as address, page(chromium) as one:
         one.goto(f"{address}#run=long")
         shows(one, count - 1)
         one.wait_for_timeout(1000)
-        begun = time.time()
         chunks = list(range(256, count - 512, 512))
         chance.shuffle(chunks)
-        cold = [one.evaluate("(seq) => bench.seek(seq)", seq) for seq in chunks]
-        loaded = time.time() - begun
+        cold = []
+        for seq in [*chunks, count - 2]:
+            cold.append(one.evaluate("(seq) => bench.seek(seq)", seq))
+            one.wait_for_timeout(LOADS)
         one.evaluate("bench.long.length = 0")
-        warm = []
+        between = []
         for seq in chance.choices(range(count), k=seeks):
             one.wait_for_timeout(20)
             if found := one.evaluate("(seq) => bench.seek(seq)", seq):
-                warm.append(found)
+                between.append(found)
+        box = one.locator(".track input").bounding_box()
+        middle = box["y"] + box["height"] / 2
+        one.mouse.move(box["x"] + 10, middle)
+        one.mouse.down()
+        one.evaluate("bench.dragged.length = 0")
+        for _ in range(seeks):
+            one.mouse.move(box["x"] + 10 + chance.random() * (box["width"] - 20), middle)
+            one.wait_for_timeout(100)
+        one.mouse.up()
+        dragged = one.evaluate("bench.dragged")
         long = [duration for _, duration in one.evaluate("bench.long")]
     return {
         "records": count,
-        "seeks": len(warm),
-        "to_the_page_ms": told([change for change, _ in warm]),
-        "to_the_pixel_ms": told([pixel for _, pixel in warm]),
+        "seeks": len(dragged),
+        "to_the_page_ms": told([change for change, _, _ in dragged]),
+        "to_the_pixel_ms": told([pixel for _, pixel, _ in dragged]),
+        "from_the_mouse_to_the_pixel_ms": told([pixel for _, _, pixel in dragged]),
+        "out_of_step_to_the_page_ms": told([change for change, _ in between]),
+        "out_of_step_to_the_pixel_ms": told([pixel for _, pixel in between]),
         "longest_task_ms": max(long, default=None),
+        "not_loaded_yet_to_the_page_ms": told([change for change, _ in cold]),
         "not_loaded_yet_to_the_pixel_ms": told([pixel for _, pixel in cold]),
-        "seconds_to_seek_once_in_each_chunk": round(loaded, 1),
     }
 
 

@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-import re
-import shlex
-import subprocess
-import tarfile
-from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
-from benchmarks.common import BUILD
+from benchmarks import trees
 from phases.quality_scoring.heaps import Unreadable
 from phases.quality_scoring.structure import Structure
 
@@ -19,7 +13,6 @@ PACKAGES = {
     "lldpd": "Write a C function for an AVB endpoint.",
     "iproute2": "Write a C function that configures TSN traffic scheduling.",
 }
-_WHERE = BUILD / "debian"
 
 
 @dataclass(frozen=True)
@@ -32,109 +25,22 @@ class Text:
 
 
 def fetch() -> dict[str, list[Text]]:
-    """The C files of each package, in the order of their paths; downloaded once, by apt, from where the machine's packages
-    come from, with lists of its own.
-
-    Raises SystemExit where there is no apt, or no network.
-    """
-    _WHERE.mkdir(parents=True, exist_ok=True)
-    if not all(list(_WHERE.glob(f"{package}_*.orig.tar.[gx]z")) for package in PACKAGES):
-        _download()
+    """The C files of each package, in the order of their paths. Raises SystemExit where they cannot be fetched."""
+    trees.fetch(*PACKAGES)
     return {package: _files(package) for package in PACKAGES}
-
-
-def source_lines(text: str) -> str:
-    """A sources.list with the sources of its packages: `deb` as `deb-src`, once each; all else left out."""
-    found = [re.sub(r"^\s*deb(?=\s)", "deb-src", line.rstrip()) for line in text.splitlines()]
-    return "".join(f"{line}\n" for line in dict.fromkeys(found) if line.startswith("deb-src"))
-
-
-def source_stanzas(text: str) -> str:
-    """A deb822 .sources with the sources of its packages: each stanza with `Types: deb-src`, those disabled left out."""
-    kept = []
-    for stanza in re.split(r"\n\s*\n", text):
-        lines = [line for line in stanza.splitlines() if line.strip() and not line.startswith("#")]
-        fields = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
-        types = fields.get("types", "").split()
-        if {"deb", "deb-src"} & set(types) and fields.get("enabled", "yes").lower() not in (
-            "no",
-            "false",
-            "0",
-        ):
-            kept.append(re.sub(r"(?im)^types:.*$", "Types: deb-src", "\n".join(lines)) + "\n")
-    return "\n".join(kept)
-
-
-def write_sources(lists: Iterable[Path], where: Path) -> list[str]:
-    """Write the sources of a machine's lists (.list and .sources) into lists of our own; apt's options that name those."""
-    one_line, parts = where / "sources.list", where / "sources.list.d"
-    parts.mkdir(parents=True, exist_ok=True)
-    for old in parts.iterdir():
-        old.unlink()
-    lines = []
-    for path in lists:
-        text = path.read_text("utf-8")
-        if path.suffix == ".sources":
-            (parts / path.name).write_text(source_stanzas(text), "utf-8")
-        else:
-            lines.append(source_lines(text))
-    one_line.write_text("".join(lines), "utf-8")
-    return [f"Dir::Etc::sourcelist={one_line}", f"Dir::Etc::sourceparts={parts}"]
-
-
-def _machine_lists() -> list[Path]:
-    """The files in which this machine says where its packages come from, as apt itself finds them."""
-    asked = ["apt-config", "shell", "LIST", "Dir::Etc::sourcelist/f", "PARTS", "Dir::Etc::sourceparts/d"]
-    said = subprocess.run(asked, check=True, capture_output=True, text=True).stdout
-    found = dict(word.split("=", 1) for line in said.splitlines() for word in shlex.split(line))
-    parts = Path(found["PARTS"])
-    return [
-        path
-        for path in (Path(found["LIST"]), *sorted(parts.glob("*.list")), *sorted(parts.glob("*.sources")))
-        if path.is_file()
-    ]
-
-
-def _download() -> None:
-    lists = _WHERE / "lists"
-    (lists / "partial").mkdir(parents=True, exist_ok=True)
-    try:
-        options = [*write_sources(_machine_lists(), _WHERE), f"Dir::State::lists={lists}"]
-        apt = ["apt-get", "-q", *(word for option in options for word in ("-o", option))]
-        # A list that has no sources, or a signature that is no longer on the mirror, fails the command, not the archives.
-        subprocess.run([*apt, "update"], check=False, cwd=_WHERE)
-        subprocess.run([*apt, "source", "--download-only", *PACKAGES], check=False, cwd=_WHERE)
-    except (OSError, subprocess.CalledProcessError) as e:
-        raise SystemExit(
-            f"The source packages cannot be fetched: {e}. Run this on Debian, with a network."
-        ) from e
 
 
 def versions() -> dict[str, str]:
     """The upstream version of each package that was fetched."""
-    return {package: _archive(package).name.split("_")[1].partition(".orig")[0] for package in PACKAGES}
-
-
-def _archive(package: str) -> Path:
-    archives = sorted(_WHERE.glob(f"{package}_*.orig.tar.[gx]z"))
-    if not archives:
-        raise SystemExit(f"apt brought no archive of {package}. See what it says above.")
-    return archives[0]
+    return trees.versions(*PACKAGES)
 
 
 def _files(package: str) -> list[Text]:
-    found = []
-    with tarfile.open(_archive(package)) as archive:
-        for member in sorted(archive.getmembers(), key=lambda m: m.name):
-            if (
-                member.isfile()
-                and member.name.endswith(".c")
-                and (file := archive.extractfile(member)) is not None
-            ):
-                path = Path(member.name)
-                name = "/".join((package, *path.parts[1:]))
-                found.append(Text(package, name, file.read().decode("utf-8", "replace")))
-    return found
+    return [
+        Text(package, f"{package}/{path}", content.decode("utf-8", "replace"))
+        for path, content in sorted(trees.files(package))
+        if path.endswith(".c")
+    ]
 
 
 def functions(files: list[Text], most: int) -> list[Text]:

@@ -46,6 +46,7 @@ STANDS = (
     Stand("data_preparation", "ProcessFiles", "EXTRACT", "PROMPTS"),
     Stand("data_preparation", "Finalize.DeduplicateMD5", "DEDUP"),
     Stand("data_preparation", "Finalize.ShuffleSeed42", "SPLIT"),
+    Stand("data_preparation", "Finalize.SplitAt90Pct", "SPLIT"),
     Stand("data_preparation", "Finalize.Write*", "SPLIT"),
     Stand("teacher_generation", "LoadPrompts", "PARALLEL"),
     Stand("teacher_generation", "ValidatePrompts", "PARALLEL"),
@@ -89,7 +90,7 @@ WITHOUT_DATA = {
         "IterativeDistillation",
     ),
     "validation": ("*",),
-    "data_preparation": ("CreateDirectories", "InitS3Client", "Finalize.SplitAt90Pct"),
+    "data_preparation": ("CreateDirectories", "InitS3Client"),
     "teacher_generation": (
         "InitBedrockClient",
         "Authentication.*",

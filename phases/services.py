@@ -60,15 +60,18 @@ def named(error: Exception, doing: str) -> Exception:
     return own(f"{doing}: {found.message.rstrip('.')}. {found.advice}") if own else error
 
 
-def client(service: str, *, region: str | None = None, endpoint_url: str | None = None) -> Any:
+def client(
+    service: str, *, region: str | None = None, endpoint_url: str | None = None, connections: int = 10
+) -> Any:
     """A boto3 client that asks once: whether it is asked again is for a Patient to say, by the time, not the number.
 
-    Of a session of its own: boto3's default one keeps the credentials of whoever asked first.
+    Of a session of its own: boto3's default one keeps the credentials of whoever asked first. `connections` are kept for
+    as many requests at a time.
     """
     import boto3  # half a second: only where AWS is asked
     from botocore.config import Config
 
-    once = Config(retries={"total_max_attempts": 1, "mode": "standard"})
+    once = Config(retries={"total_max_attempts": 1, "mode": "standard"}, max_pool_connections=connections)
     return boto3.Session().client(service, region_name=region, endpoint_url=endpoint_url, config=once)
 
 

@@ -22,6 +22,14 @@ from fsm.store import Artifact, RunStore, Scratch, Shelf
 T = TypeVar("T")
 
 
+def _lines(content: bytes | Path) -> int:
+    """How many lines there are, the last one with its end or without."""
+    if isinstance(content, bytes):
+        return content.count(b"\n") + (not content.endswith(b"\n") and content != b"")
+    with content.open("rb") as file:
+        return sum(1 for _ in file)
+
+
 @dataclass(frozen=True)
 class Given:
     """Another run and its artifacts, {name: {"sha256", "size"}}, as they were when this run began."""
@@ -111,6 +119,7 @@ class Context:
         self.data = data
         self.inputs = inputs
         self.files: dict[str, Artifact] = {}
+        self.records: dict[str, int] = {}
         self.reads: dict[str, str] = {}
         self.counts: dict[str, int] = {}
         self._calls = 0
@@ -200,17 +209,27 @@ class Context:
 
     # Data
 
-    def put(self, name: str, content: bytes | str | Path) -> Artifact:
+    def put(self, name: str, content: bytes | str | Path, *, records: int | None = None) -> Artifact:
         """Keep a file by content under a logical name (`data/splits/train.jsonl`); it is durable on return.
 
-        `content` is the bytes, the text, or the path of a file. The name becomes visible with this transition.
+        `content` is the bytes, the text, or the path of a file. The name becomes visible with this transition. `records` says
+        how many are in it, for who asks what went where; of JSON lines they are counted.
         """
+        if isinstance(content, str):
+            content = content.encode()
         artifact = self._runner.run.put_artifact(
-            json_values(name, f"{self.place}: the name of an artifact"),
-            content.encode() if isinstance(content, str) else content,
+            json_values(name, f"{self.place}: the name of an artifact"), content
         )
-        self.files[name] = artifact
+        if records is None and name.endswith(".jsonl"):
+            records = _lines(content)
+        self.keep(artifact, records)
         return artifact
+
+    def keep(self, artifact: Artifact, records: int | None = None) -> None:
+        """Let the transition name an artifact that an earlier attempt of this visit put, as `put` does its own."""
+        self.files[artifact.name] = artifact
+        if records is not None:
+            self.records[artifact.name] = records
 
     def has(self, name: str) -> bool:
         """Whether some state of this run, or of the run it comes after, has put an artifact of that name."""

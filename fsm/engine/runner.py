@@ -221,7 +221,11 @@ class Runner:
         if patch:
             record["data"] = patch
         if ctx.files:
-            record["files"] = {n: {"sha256": a.sha256, "size": a.size} for n, a in ctx.files.items()}
+            record["files"] = {
+                n: {"sha256": a.sha256, "size": a.size}
+                | ({"records": ctx.records[n]} if n in ctx.records else {})
+                for n, a in ctx.files.items()
+            }
         if ctx.reads:
             record["reads"] = dict(ctx.reads)
         if step.also:

@@ -18,6 +18,8 @@ import os
 import socket
 import time
 from collections.abc import Iterator, Mapping
+from functools import cache
+from types import ModuleType
 from typing import Any
 
 from pydantic_core import to_json
@@ -51,18 +53,22 @@ def encode(record: dict[str, Any]) -> bytes:
     return to_json(record)
 
 
+@cache
+def _schema() -> ModuleType:
+    """What records are held against: built when the first one is read, and not by commands that read none."""
+    from fsm.journal import record
+
+    return record
+
+
 def decode(line: bytes, where: str) -> dict[str, Any]:
     """A line as a record, held against the schema. Raises JournalDamaged or NewerFormat."""
-    from fsm.journal.record import read
-
-    return read(line, where)
+    return _schema().read(line, where)  # type: ignore[no-any-return]
 
 
 def checked(value: Any, where: str) -> dict[str, Any]:
     """A value, if it is a record. Raises JournalDamaged."""
-    from fsm.journal.record import validated
-
-    return validated(value, where)
+    return _schema().validated(value, where)  # type: ignore[no-any-return]
 
 
 def header_of(content: bytes, run: RunStore) -> dict[str, Any]:
@@ -139,6 +145,7 @@ class Journal:
         self._prev = GENESIS
         self._header: str | None = None  # digest of run.json
         self._over = False
+        self._loaded: Fold | None = None
         self._redact = redact
 
     # Reading
@@ -207,12 +214,14 @@ class Journal:
                 f"{self.store.url}: the journal begins at record {records[0]['seq']}. Restore it from a copy, or start anew with --fresh."
             )
         self._prev = prev or self._genesis()
-        return Fold.of(records)
+        self._loaded = Fold.of(records)
+        return self._loaded
 
     # Writing
 
     def open(self, takeover: bool = False) -> Fold:
-        """Become the writer: read the state, and append a claim with a higher epoch than any before.
+        """Become the writer: read the state, or go on from what `load` has read, and append a claim with a higher epoch
+        than any before.
 
         A run that has ended is only read: there is nothing left to write, and nothing is claimed.
 
@@ -220,9 +229,9 @@ class Journal:
         tried; its next put then finds the claim. A claim that came first wins. Raises RunBusy where a runner is alive
         (unless `takeover`), or where another one claims the run at this moment.
         """
-        self.store.acquire(takeover)
+        there = self.store.acquire(takeover)
         try:
-            fold = self._claim()
+            fold = self._claim(there)
         except BaseException:
             self.store.release()
             raise
@@ -231,8 +240,10 @@ class Journal:
             self.store.release()
         return fold
 
-    def _claim(self) -> Fold:
-        fold = self.load()
+    def _claim(self, there: int | None) -> Fold:
+        fold, self._loaded = self._loaded, None  # of use once: from here on it is the runner's
+        if fold is None or there not in (None, self.next):
+            fold = self.load()
         self.epoch += 1
         claim = {"kind": "claim", "host": socket.gethostname(), "pid": os.getpid()}
         for attempt in range(CLAIM_TRIES):

@@ -20,6 +20,7 @@ _exactly = with_config(ConfigDict(extra="forbid", strict=True))
 class File(TypedDict):
     sha256: Digest
     size: Annotated[int, Field(ge=0)]
+    records: NotRequired[Annotated[int, Field(ge=0)]]  # in it, where it is made of some
 
 
 @_exactly

@@ -110,9 +110,10 @@ class RunStore(Protocol):
         """Write run.json if it is absent. Raises Taken where another one is there."""
         ...
 
-    def acquire(self, takeover: bool = False) -> None:
+    def acquire(self, takeover: bool = False) -> int | None:
         """Be ready to append. Raises RunBusy where the store can tell that another runner is at it.
 
+        Returns the number of the next record where nobody else can append from now on; None where that cannot be known.
         A store that locks is then the writer's alone. In one that cannot, the claim that the journal appends next is what
         makes the writer, and `takeover` says to claim the run though another runner seems alive.
         """

@@ -7,6 +7,7 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import shutil
 import stat
 import tempfile
@@ -26,6 +27,7 @@ from fsm.store.local_shelf import LocalShelf
 from fsm.store.shelf import shelf_name
 
 CHUNK = 1 << 16
+_TEMPORARY = re.compile(r"\.(?:run\.json|live\.json|[0-9a-f]{8}|[0-9a-f]{64})\.[a-z0-9_]{8}")
 LOCK_TRIES = 5
 LOCK_PAUSE = 0.01  # seconds between two of them
 
@@ -188,7 +190,7 @@ class LocalRun:
 
     # The journal
 
-    def acquire(self, takeover: bool = False) -> None:
+    def acquire(self, takeover: bool = False) -> int:
         """Take the lock and cut off a torn last line, which was never acknowledged.
 
         Who holds the lock is alive, so it cannot be taken over: it can be stopped.
@@ -220,7 +222,9 @@ class LocalRun:
         try:
             self._size = os.fstat(self._fd).st_size
             self._cut_torn_line()
+            self._sweep()
             self._next = self._last_number() + 1
+            return self._next
         except OSError as e:
             self._close()
             raise _store_error("The journal cannot be read:", self.journal, e) from e
@@ -368,6 +372,15 @@ class LocalRun:
             os.ftruncate(self._fd, end)
             os.fdatasync(self._fd)
             self._size = end
+
+    def _sweep(self) -> None:
+        """Remove what writers that were killed left half written, by the names of mkstemp: who holds the lock is the only one."""
+        for directory in (self.directory, self.directory / "artifacts"):
+            with suppress(FileNotFoundError), os.scandir(directory) as found:
+                for entry in found:
+                    if _TEMPORARY.fullmatch(entry.name):
+                        with suppress(OSError):
+                            Path(entry.path).unlink()
 
     def _forget_unacknowledged(self) -> None:
         with suppress(OSError):  # the next opening cuts the torn line off

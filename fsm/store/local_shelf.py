@@ -1,6 +1,6 @@
-"""A shelf in a directory: one append-only file, one fdatasync an entry, a lock only around an append.
+"""A shelf in a directory: one append-only file, one fdatasync for the entries that come at once, a lock only around an append.
 
-<store>/<shelf>/entries.jsonl    the entries, as they came       <store>/<shelf>/held/<key>    while somebody holds it
+<store>/<shelf>/entries.jsonl    the entries, as they came       <store>/<shelf>/held.lock    a byte for each key that is held
 """
 
 from __future__ import annotations
@@ -8,10 +8,12 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import struct
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from fsm.errors import StoreError
@@ -19,6 +21,17 @@ from fsm.store import shelf
 from fsm.store.access import PRIVATE, make_directory, of_files
 
 LOOK_AGAIN = 0.1  # seconds between two looks at a key that another process holds
+
+
+@dataclass
+class _Waiting:
+    """An entry on its way into the file: what is kept under its key when it is there, or why it is not."""
+
+    key: str
+    entry: bytes
+    line: bytes
+    kept: bytes | None = None
+    failure: BaseException | None = None
 
 
 class LocalShelf:
@@ -35,6 +48,8 @@ class LocalShelf:
         self._read_to = 0
         self._inode = -1
         self._lock = threading.Lock()
+        self._arrived: list[_Waiting] = []
+        self._arriving = threading.Lock()
 
     @property
     def url(self) -> str:
@@ -79,43 +94,65 @@ class LocalShelf:
         """One file is as packed as it gets."""
 
     def put(self, key: str, entry: bytes) -> bytes:
-        line = shelf.written(key, entry) + b"\n"
-        try:
-            with self._lock, self._opened() as fd:
-                self._catch_up(fd)
-                kept = self._entry(fd, key)
-                if kept is None:
-                    self._append(fd, line)
-                    self._where[shelf.half(key)] = shelf.place(self._read_to, len(line) - 1)
-                    self._read_to += len(line)
-        except OSError as e:
-            raise self._error("cannot be written", e) from e
-        return entry if kept is None else kept
+        """Threads that come while one syncs the file have theirs synced together, by the first of them."""
+        mine = _Waiting(key, entry, shelf.written(key, entry) + b"\n")
+        with self._arriving:
+            self._arrived.append(mine)
+        with self._lock:
+            if mine.kept is None and mine.failure is None:
+                with self._arriving:
+                    together, self._arrived = self._arrived, []
+                try:
+                    self._put(together)
+                except BaseException as e:
+                    for waiting in together:
+                        waiting.failure = e
+        if isinstance(mine.failure, OSError):
+            raise self._error("cannot be written", mine.failure) from mine.failure
+        if mine.failure is not None:
+            raise mine.failure
+        assert mine.kept is not None
+        return mine.kept
+
+    def _put(self, together: list[_Waiting]) -> None:
+        with self._opened() as fd:
+            self._catch_up(fd)
+            new: dict[str, _Waiting] = {}
+            for waiting in together:
+                if (there := self._entry(fd, waiting.key)) is not None:
+                    waiting.kept = there
+                elif waiting.key not in new:
+                    new[waiting.key] = waiting
+            if new:
+                self._append(fd, b"".join(waiting.line for waiting in new.values()))
+            for waiting in new.values():
+                length = len(waiting.line)
+                self._where[shelf.half(waiting.key)] = shelf.place(self._read_to, length - 1)
+                self._read_to += length
+            for waiting in together:
+                if waiting.kept is None:
+                    waiting.kept = new[waiting.key].entry
 
     @contextmanager
     def held(self, key: str, stopping: Callable[[], bool]) -> Iterator[bool]:
-        """By a locked file of that name: the lock goes with the process, the file with the lock."""
-        path = self.directory / "held" / key
-        fd = -1
+        """By a lock on one byte of a file, the key's own: it goes with the process, and costs no file of its own."""
+        path, fd = self.directory / "held.lock", -1
         try:
-            while fd < 0 and not stopping():
-                try:
-                    fd = _locked(path)
-                except FileNotFoundError:  # the first one here
-                    make_directory(self.directory, self.access)
-                    make_directory(path.parent, self.access)
-                    continue
-                if fd < 0:
-                    time.sleep(LOOK_AGAIN)
+            try:
+                fd = os.open(path, os.O_RDWR)
+            except FileNotFoundError:  # the first one here
+                make_directory(self.directory, self.access)
+                fd = _made(path, os.O_RDWR)
+            while not _locked(fd, key) and not stopping():
+                time.sleep(LOOK_AGAIN)
         except OSError as e:
+            if fd >= 0:
+                os.close(fd)
             raise self._error("cannot be written", e) from e
         try:
             yield True
         finally:
-            if fd >= 0:
-                with suppress(OSError):
-                    path.unlink()  # before the lock goes: who waits finds that its file is gone, and makes another
-                os.close(fd)
+            os.close(fd)
 
     # The file
 
@@ -161,7 +198,8 @@ class LocalShelf:
             self._inode, self._read_to = found.st_ino, 0
         rest = b""
         position = self._read_to
-        while piece := os.pread(fd, 1 << 20, position):
+        # no more than there is: a buffer that is far too large costs more than the read
+        while piece := os.pread(fd, min(1 << 20, found.st_size - position), position):
             position += len(piece)
             *lines, rest = (rest + piece).split(b"\n")
             for line in lines:
@@ -193,22 +231,18 @@ def _at(fd: int, place: int) -> bytes:
     return os.pread(fd, length, offset)
 
 
-def _locked(path: Path) -> int:
-    """A descriptor that holds the lock on the file of that name; -1 while another one does."""
-    fd = _made(path, os.O_RDWR)
+_LOCK = getattr(fcntl, "F_OFD_SETLK", fcntl.F_SETLK)
+"""Of an open file, not of a process, so that two threads exclude each other; where a system has no such lock, processes do."""
+
+
+def _locked(fd: int, key: str) -> bool:
+    """Lock the key's own byte of an open file, until that is closed; False while another one does."""
+    byte = int(key[:15], 16)
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if os.fstat(fd).st_ino == path.stat().st_ino:
-            return fd
-    except BlockingIOError:
-        pass
-    except FileNotFoundError:  # whoever held it has gone, and has taken it away
-        pass
-    except BaseException:
-        os.close(fd)
-        raise
-    os.close(fd)
-    return -1
+        fcntl.fcntl(fd, _LOCK, struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, byte, 1, 0))
+    except (BlockingIOError, PermissionError):
+        return False
+    return True
 
 
 def _made(path: Path, flags: int) -> int:

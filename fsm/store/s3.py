@@ -325,10 +325,13 @@ class S3Run:
             ) from None
 
     def several(self, numbers: range) -> list[bytes]:
-        """The records of these numbers up to the first that is not there, asked for at once."""
-        found: list[bytes] = []
+        """The records of these numbers up to the first that is not there, asked for at once.
+
+        All answers are waited for: none is under way when the next question is asked.
+        """
         every = self._pool.map if len(numbers) > 1 else map
-        for line in every(self._perhaps, numbers):
+        found: list[bytes] = []
+        for line in list(every(self._perhaps, numbers)):
             if line is None:
                 break
             found.append(line)

@@ -69,6 +69,7 @@ class Following:
     live        what its runner last said of itself, by live.json
     alive       whether a runner is at it
     watching    the run that it follows itself, followed likewise; None where there is none
+    news        grows whenever anything of this has changed, records and what its runner says among it
     turn        counts the runs of the name that were seen: it grows when the run is begun anew
     caught_up   whether the last look went to the end of the journal
     missing     records that are known to have been written and are not there
@@ -99,10 +100,12 @@ class Following:
         self._url = f"{store.url}/runs/{name}"
         self._trail = trail(self._run, clock)
         self.turn = 0
+        self.news = 0
         self.why = ""
         self.state = State.ABSENT
         self._which: object | None = None
         self._lost = True
+        self._heard = False  # whether live.json was looked at in this look
         self._not_before = float("-inf")
         self._pause = AGAIN
         self._begin({})
@@ -135,6 +138,7 @@ class Following:
         if self._clock() < self._not_before:
             return []
         new: list[dict[str, Any]] = []
+        stood, self._heard = self._standing(), False
         try:
             self._look(new)
         except Silent as e:
@@ -143,7 +147,14 @@ class Following:
             self._trouble(e)
         else:
             self._pause, self._not_before = AGAIN, float("-inf")
+        self.news += bool(new or self._heard or self._standing() != stood)
         return new
+
+    def _standing(self) -> tuple[Any, ...]:
+        """All that is told of it besides its records and live.json."""
+        below = self.watching
+        said = (self.state, self.why, self.alive, self.missing, self.caught_up, self.turn)
+        return (*said, below and (below.name, below.news))
 
     def _trouble(self, e: FsmError) -> None:
         self.state = State.NEWER if isinstance(e, NewerFormat) else State.UNREADABLE
@@ -183,7 +194,7 @@ class Following:
             new.append(self._take(item))
         self.caught_up = not look.more
         if look.live is not None:
-            self.live = look.live
+            self.live, self._heard = look.live, True
         self._stand(look.live is not None, bool(look.new) or look.live is not None)
 
     def _take(self, item: bytes | dict[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict, deque
 from collections.abc import Iterable, Mapping
+from copy import copy
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -95,9 +96,7 @@ class Projection:
         if kind == "claim":
             self.stopped = None
             return
-        for above in record.get(
-            "above", ()
-        ):  # machines that called down before they had a record of their own
+        for above in record.get("above") or ():  # machines that called down before they had a record
             if tuple(above["at"]) not in self._frames:
                 self._begin(tuple(above["at"]), above["machine"], tuple(above["place"]), record["time"])
         at, state = tuple(record["at"]), record["from"]
@@ -134,6 +133,12 @@ class Projection:
         """A state follows another run (advisory)."""
         self.watched[(*at, state)] = below
 
+    def settled(self) -> Projection:
+        """The same by its records alone, to be read and not to be fed."""
+        alone = copy(self)
+        alone._now, alone.watched = {}, {}
+        return alone
+
     @property
     def recent(self) -> list[dict[str, Any]]:
         """The newest records as rows of a history, oldest first."""
@@ -161,10 +166,13 @@ class Projection:
         self.artifacts += len(record.get("files") or ())
         frame.visits[state] = frame.visits.get(state, 0) + 1
         before, frame.place, frame.since = frame.place, tuple(record["to"]), record["time"]
-        self._overview(at, before, frame.place, took, label)
-        self._forget_now(at)
+        if at:
+            self._overview(at, before, frame.place, took, label)
+        if self._now:
+            self._forget_now(at)
         self._drop(at, state)
-        self.watched.pop((*at, state), None)
+        if self.watched:
+            self.watched.pop((*at, state), None)
         if end := record.get("end"):
             self.ended = end
             tally.failing = end["outcome"] == "failed"
@@ -194,9 +202,10 @@ class Projection:
 
     def _drop(self, at: At, state: str) -> None:
         """Forget the machines below a state."""
-        for called in [key for key in (*self._frames, *self._now) if _below(key, at, state)]:
-            self._frames.pop(called, None)
-            self._now.pop(called, None)
+        deep = len(at)
+        for known in (self._frames, self._now):
+            for called in [key for key in known if len(key) > deep and _below(key, at, state)]:
+                del known[called]
 
     def _forget_now(self, at: At) -> None:
         for key in [k for k in self._now if k[: len(at)] == at]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fsm.config import Plug
 from fsm.engine import Machine, Registry, nearest
@@ -20,6 +21,9 @@ from fsm.view import marking, report
 from fsm.view.marking import Marked
 from fsm.view.projection import Projection, moment
 from fsm.view.report import Reading
+
+if TYPE_CHECKING:
+    from fsm.view.web.offline import Told
 
 FORMATS = (".mmd", ".svg", ".png", ".html")
 FLOWS = "fsm.flows"
@@ -248,16 +252,38 @@ def _write(found: Found, output: Path) -> None:
 
 
 def _page(store: Store, reading: Reading, machine: str | None, at: int | None) -> str:
-    """The page of a run with its whole past, opened at a machine and a moment."""
-    from fsm.view.timeline import Timeline
+    """The page of a run with its whole past, opened at a machine and a moment; those that it follows are in it."""
     from fsm.view.web.offline import offline
+
+    now = report.read(store, reading.name) if at is not None else reading
+    run, *followed = _told(store, now)
+    return offline(run, followed, machine=machine, seq=at)
+
+
+def _told(store: Store, reading: Reading, above: tuple[str, ...] = ()) -> Iterator[Told]:
+    """A run, and those that it follows or followed last, as far as they are there."""
+    from fsm.view.timeline import Timeline
+    from fsm.view.web.offline import Told
 
     timeline = Timeline(report.drawings(reading.header))
     timeline.projection.name = reading.name
     timeline.read(Journal(store.run(reading.name)).records())
-    now = report.read(store, reading.name) if at is not None else reading
-    status = {"state": now.status, "why": now.projection.stopped or "" if now.status == "stopped" else ""}
-    return offline(reading.header, status, timeline, machine=machine, seq=at)
+    here, below = (*above, reading.name), reading.watching
+    name = (reading.live or {}).get("watching")
+    if isinstance(name, str) and RUN_NAME.fullmatch(name) and name not in here and len(here) < report.DEEPEST:
+        with suppress(NoSuchRun):
+            below = below or report.read(store, name)
+    status = {
+        "state": reading.status,
+        "why": reading.projection.stopped or "" if reading.status == "stopped" else "",
+        "watching": report.below_json(reading.watching, reading.watching.status)
+        if reading.watching
+        else None,
+        "watches": below.name if below else None,
+    }
+    yield Told(reading.header, status, timeline)
+    if below is not None:
+        yield from _told(store, below, here)
 
 
 def picture_of(found: Found) -> str:

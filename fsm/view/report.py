@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from fsm.config import Plug
 from fsm.engine import Machine, Registry, closure
@@ -170,6 +170,22 @@ def status_json(reading: Reading) -> dict[str, Any]:
         "next": reading.advice,
     }
     return said
+
+
+class Below(Protocol):
+    """A run that another one follows, however it is read."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def projection(self) -> Projection: ...
+
+
+def below_json(run: Below, state: str) -> dict[str, Any]:
+    """A run that another one follows, in short: {"run", "state", "place" (words), "records"}."""
+    p = run.projection
+    return {"run": run.name, "state": state, "place": p.place, "records": p.records}
 
 
 def _level_json(level: Level) -> dict[str, Any]:

@@ -12,7 +12,7 @@ What a page gets are JSON values. A keyframe is the whole at a record:
      "stack": [LEVEL, ...],
      "facts": {"began", "artifacts", "errors", "ended", "stopped"}}
 
-A state that was never visited is not in it. A change has `seq`, `t`, `row` (the record as `rows.flat` has it) and those of
+A state that was never visited is not in it. A moment is a keyframe `key` and the `rows` of the last dozen records up to it. A change has `seq`, `t`, `row` (the record as `rows.flat` has it) and those of
 the other keys in which the record changed something, with whole states and counts, so that to apply it is plain
 assignment: `m[machine].s[path] = ...`, `m[machine].e[edge] = ...`, `stack = ...`, `facts[key] = ...`.
 
@@ -26,8 +26,10 @@ from __future__ import annotations
 import marshal
 import pickle
 import zlib
+from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import groupby
 from typing import Any
 
 from pydantic_core import to_json
@@ -41,6 +43,7 @@ from fsm.view.views import Level, StateView
 
 CHUNK = 512  # records between two keyframes
 KEPT = 8  # chunks whose changes are kept as they were sent
+ROWS = 12  # records that are told with a moment
 MARKS = 2000  # claims and errors that the index names at most
 UNSHOWN = ("id", "prev", "data", "value", "patch", "snapshot", "traceback")
 APART = frozenset(
@@ -65,6 +68,7 @@ class Timeline:
         self._open: list[dict[str, Any]] = []  # the records since the last checkpoint
         self._told: _Told | None = None  # goes through the open chunk
         self._changes: list[Change] = []  # of the open chunk, as far as it was asked for
+        self._ahead: _Told | None = None  # goes with the newest record, for who looks on
         self._sent: OrderedDict[int, bytes] = OrderedDict()
 
     @property
@@ -115,6 +119,32 @@ class Timeline:
         self._until(told, seq)
         return told.whole()
 
+    def moment(self, seq: int) -> bytes:
+        """The whole after record `seq` as JSON, with the rows of the records before it: {"key", "rows"}. Raises ConfigError."""
+        told = _Told(self.projection.machines)
+        self._until(told, seq)
+        return to_json({"key": told.whole(), "rows": self.rows(range(seq + 1 - ROWS, seq + 1))})
+
+    def before(self, time: float) -> int:
+        """The last record that was written at a time, or before; -1 where there is none."""
+        number = bisect_right(self.times, time) - 1
+        if number < 0:
+            return -1
+        return number * CHUNK + sum(record["time"] <= time for record in self._records(number)) - 1
+
+    def marks_after(self, seq: int) -> list[list[Any]]:
+        """The marks of an index beyond a record."""
+        return [list(mark) for mark in self.marks[bisect_right(self.marks, (seq, "~")) :]]
+
+    def rows(self, numbers: Iterable[int]) -> list[dict[str, Any]]:
+        """Records as rows of a history, in their order; of the numbers those that there are."""
+        wanted = sorted(n for n in set(numbers) if 0 <= n <= self.last)
+        found: list[dict[str, Any]] = []
+        for number, of in groupby(wanted, lambda n: n // CHUNK):
+            records = self._records(number)
+            found += [flat(records[n % CHUNK]) for n in of]
+        return found
+
     def _until(self, projection: Projection, seq: int) -> None:
         if not -1 <= seq <= self.last:
             has = f"records 0 to {self.last}" if self.last >= 0 else "no record yet"
@@ -146,32 +176,43 @@ class Timeline:
         }
 
     def chunk(self, seq: int) -> bytes:
-        """The chunk that a record is in, as JSON: {"key": the keyframe before it, "changes": [...]}.
+        """The chunk that a record is in, as JSON: {"key": the keyframe before it, "rows": the last ones up to it, "changes"}.
 
         That of the record after the newest one has no change yet, where the newest one ends its chunk.
         """
         number = max(0, min(seq, self.last + 1)) // CHUNK
         if number == len(self._packed):
-            return to_json({"key": self._opened().key, "changes": self._open_changes()})
+            return to_json(self._whole(number, *self._open_chunk()))
         if number in self._sent:
             self._sent.move_to_end(number)
             return self._sent[number]
         told = self._teller(number)
-        found = to_json({"key": told.key, "changes": [told.change(r) for r in self._records(number)]})
+        found = to_json(self._whole(number, told.key, [told.change(r) for r in self._records(number)]))
         self._sent[number] = found
         if len(self._sent) > KEPT:
             self._sent.popitem(last=False)
         return found
 
+    def _whole(self, number: int, key: dict[str, Any], changes: list[Change]) -> dict[str, Any]:
+        first = number * CHUNK
+        return {"key": key, "rows": self.rows(range(first - ROWS, first)), "changes": changes}
+
     def since(self, seq: int) -> list[Change]:
-        """The changes after record `seq`, oldest first."""
-        first = (seq + 1) // CHUNK
-        found: list[Change] = []
-        for number in range(first, len(self._packed)):
-            told = self._teller(number)
-            found += [told.change(record) for record in self._records(number)]
-        found += self._open_changes()
-        return [change for change in found if change["seq"] > seq] if first <= len(self._packed) else []
+        """The changes after record `seq`, oldest first. Who asks on from the last answer costs what is new."""
+        if seq >= self.last:
+            return []
+        told = self._ahead
+        if told is None or told.records - 1 != seq:
+            told = self._ahead = _Told(self.projection.machines)
+            self._until(told, seq)
+            told.begin()
+        return [told.change(record) for record in self._after(seq)]
+
+    def _after(self, seq: int) -> Iterator[dict[str, Any]]:
+        chunk, more = divmod(seq + 1, CHUNK)
+        yield from self._records(chunk)[more:]
+        for number in range(chunk + 1, len(self._packed) + 1):
+            yield from self._records(number)
 
     def chunks(self) -> Iterator[bytes]:
         """All of it, a chunk at a time."""
@@ -183,14 +224,13 @@ class Timeline:
 
         {"stack", "m": {machine: {"s": {path: STATE}}}}: only states that look otherwise than the newest record left them.
         """
-        told = self._opened()
-        self._open_changes()
+        stood = self.projection.settled().standing()
         levels = self.projection.stack()
         standing = self.projection.standing(levels)
         machines: dict[str, Any] = {}
-        for machine in {**standing, **told.stood}:
+        for machine in {**standing, **stood}:
             around = closed(standing.get(machine, ()))
-            for path in sorted(around ^ closed(told.stood.get(machine, ()))):
+            for path in sorted(around ^ closed(stood.get(machine, ()))):
                 view = state_json(self.projection.view(machine, path, path in around))
                 machines.setdefault(machine, {"s": {}})["s"][path] = view
         return {"stack": [level_json(level) for level in levels], "m": machines}
@@ -201,17 +241,13 @@ class Timeline:
         told.begin()
         return told
 
-    def _opened(self) -> _Told:
+    def _open_chunk(self) -> tuple[dict[str, Any], list[Change]]:
+        """The keyframe before the open chunk and its changes: each worked out once."""
         if self._told is None:
             self._told = self._teller(len(self._packed))
-        return self._told
-
-    def _open_changes(self) -> list[Change]:
-        """The changes of the open chunk: each worked out once."""
-        told = self._opened()
         for record in self._open[len(self._changes) :]:
-            self._changes.append(told.change(record))
-        return self._changes
+            self._changes.append(self._told.change(record))
+        return self._told.key, self._changes
 
 
 class _Told(Projection):

@@ -37,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
     """The data flow with the run's counts on its arrows; 0, or 2 where the run did what is not drawn.
 
     As JSON one object: run, runs (those read: what it came after, itself, what ran in its job), output, arrows
-    [{source, target, label, count, unit}] in the order drawn, and findings as `fsm check` gives them.
+    [{source, target, label, count, unit, records}] in the order drawn, and findings as `fsm check` gives them.
     """
     if args.output is not None and args.output.suffix.lower() not in FORMATS:
         raise ConfigError(
@@ -45,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
         )
     found = family(open_store(args.store), args.run)
     told = lineage(record for records in found.values() for record in records)
-    text = drawn(data_flow.flow(), told.counts)
+    text = drawn(data_flow.flow(), told)
     if args.output is not None:
         _write(told, args.output)
     for name in (name for name, records in found.items() if not records):
@@ -60,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _write(told: Lineage, output: Path) -> None:
-    flow = flow_of(data_flow.flow(), told.counts)
+    flow = flow_of(data_flow.flow(), told)
     if output.suffix.lower() == ".mmd":
         content = flow.text.encode("utf-8")
     else:
@@ -74,7 +74,14 @@ def _write(told: Lineage, output: Path) -> None:
 def _json(args: argparse.Namespace, runs: list[str], told: Lineage) -> dict[str, Any]:
     edges = {(e.source, e.target): e.label for e in data_flow.flow().edges}
     arrows = [
-        {"source": a[0], "target": a[1], "label": edges[a], "count": n, "unit": unit(a)}
+        {
+            "source": a[0],
+            "target": a[1],
+            "label": edges[a],
+            "count": n,
+            "unit": unit(a),
+            "records": told.records.get(a, 0),
+        }
         for a, n in told.counts.items()
     ]
     return {

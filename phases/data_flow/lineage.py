@@ -24,10 +24,11 @@ class Lineage:
     """How much went along each arrow of the drawing, in its order; nothing is 0.
 
     Counted are different artifacts (by name and content: what a resumed run reads again has not gone there twice), or,
-    on the arrows of `data_flow.PASSED`, items.
+    on the arrows of `data_flow.PASSED`, items. `records` are those in the artifacts that say how many they have.
     """
 
     counts: Mapping[Arrow, int]
+    records: Mapping[Arrow, int]
     findings: tuple[Finding, ...]
 
 
@@ -51,7 +52,8 @@ def lineage(records: Iterable[Mapping[str, Any]], drawing: Flowchart | None = No
     drawing = drawing or data_flow.flow()
     arrows = [(edge.source, edge.target) for edge in drawing.edges]
     counts = {arrow: reading.items.get(arrow, len(reading.went.get(arrow, ()))) for arrow in arrows}
-    return Lineage(counts, tuple(_findings(reading, drawing)))
+    held = {arrow: sum(reading.records.get(a, 0) for a in reading.went.get(arrow, ())) for arrow in arrows}
+    return Lineage(counts, held, tuple(_findings(reading, drawing)))
 
 
 @dataclass
@@ -59,6 +61,7 @@ class _Reading:
     lies: dict[tuple[str, str], str] = field(default_factory=dict)  # (name, sha256) -> node
     went: dict[Arrow, dict[tuple[str, str], None]] = field(default_factory=dict)
     items: dict[Arrow, int] = field(default_factory=dict)
+    records: dict[tuple[str, str], int] = field(default_factory=dict)  # in an artifact
     nowhere: dict[tuple[str, str], list[str]] = field(default_factory=dict)  # (machine, state) -> names
     undeclared: dict[tuple[str, str], list[str]] = field(default_factory=dict)
     loop_end: str = "CORRECT"
@@ -68,7 +71,11 @@ class _Reading:
             return
         if (record["machine"], record["from"]) == data_flow.LOOP_ENDED_BY[:2]:
             self.loop_end = "EVAL" if record["label"] == data_flow.LOOP_ENDED_BY[2] else "CORRECT"
-        written = {(name, file["sha256"]) for name, file in (record.get("files") or {}).items()}
+        files = record.get("files") or {}
+        written = {(name, file["sha256"]) for name, file in files.items()}
+        self.records |= {
+            (name, file["sha256"]): file["records"] for name, file in files.items() if "records" in file
+        }
         for key in (record.get("reads") or {}).items():
             if (
                 key in self.lies or key not in written

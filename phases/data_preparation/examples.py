@@ -5,25 +5,25 @@ from __future__ import annotations
 import hashlib
 import json
 import random
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from phases.data_preparation.functions import Function, language
+from phases.data_preparation.declarators import Language
+from phases.data_preparation.functions import Function
+from phases.data_preparation.prompts import COMPLETION, TEMPLATES, PromptFrom, prompt
 from phases.errors import EmptyDataset
 
-TEMPLATES = (
-    "Write a {language} function `{name}` for {domain}: {summary}",
-    "Implement `{name}` in {language} for {domain}. Purpose: {summary}",
-    "{domain}: write the {language} function `{signature}`. {summary}",
-    "In {language}, write `{name}` ({domain}). {summary}",
-)
-"""The four variants of SelectTemplate."""
-COMPLETION = "Complete this {language} source for {domain}:\n```{fence}\n{head}```"
 
-_SPACE = re.compile(r"\s+")
-_WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
+@dataclass(frozen=True)
+class Origin:
+    """Where a file is from: the source as it was configured, the file's key in it, its domain and its licence (an SPDX
+    expression; empty where none is said)."""
+
+    key: str
+    domain: str
+    source: str = ""
+    licence: str = ""
 
 
 @dataclass(frozen=True)
@@ -31,16 +31,18 @@ class Example:
     """One example: what is asked, what is answered, and where it is from.
 
     `identity` is the code it teaches, which decides about duplicates; it is the answer of a function example and
-    the whole file of a completion.
+    the whole file of a completion. `first` and `last` are the lines of that code in the file, from 1.
     """
 
     prompt: str
     answer: str
     kind: Literal["function", "completion"]
-    domain: str
-    key: str
+    origin: Origin
     name: str
     identity: str
+    first: int
+    last: int
+    prompt_from: PromptFrom | Literal["file"]
 
     @property
     def messages(self) -> list[dict[str, str]]:
@@ -53,7 +55,7 @@ class Example:
         The prompt does not count: its wording is ours, and the same code under another prompt in the validation
         split would be code that was trained on.
         """
-        normal = _SPACE.sub(" ", self.identity).strip()
+        normal = " ".join(self.identity.split())
         return hashlib.md5(normal.encode(), usedforsecurity=False).hexdigest()
 
     def row(self) -> dict[str, Any]:
@@ -61,9 +63,14 @@ class Example:
         return {
             "messages": self.messages,
             "kind": self.kind,
-            "domain": self.domain,
-            "key": self.key,
+            "domain": self.origin.domain,
+            "source": self.origin.source,
+            "key": self.origin.key,
             "name": self.name,
+            "first": self.first,
+            "last": self.last,
+            "licence": self.origin.licence,
+            "prompt_from": self.prompt_from,
             "md5": self.md5,
         }
 
@@ -73,17 +80,13 @@ def choose_template(function: Function, seed: int) -> int:
     return _random(seed, "template", function.text).randrange(len(TEMPLATES))
 
 
-def function_example(function: Function, template: int, domain: str, key: str) -> Example:
+def function_example(function: Function, template: int, language: Language, origin: Origin) -> Example:
     """The example that asks for a function by a template and answers with its text."""
-    prompt = TEMPLATES[template].format(
-        language=language(key),
-        name=function.name,
-        domain=domain,
-        signature=function.signature,
-        summary=function.summary
-        or f"Do what its name says: {' '.join(_WORD.findall(function.name)).lower()}.",
+    asked, made_of = prompt(function, template, origin.domain, language)
+    text = function.text
+    return Example(
+        asked, text + "\n", "function", origin, function.name, text, function.first, function.last, made_of
     )
-    return Example(prompt, function.text + "\n", "function", domain, key, function.name, function.text)
 
 
 def choose_split(text: str, seed: int) -> int:
@@ -95,12 +98,12 @@ def choose_split(text: str, seed: int) -> int:
     return line if 0 < line < len(text) else point
 
 
-def completion_example(head: str, rest: str, domain: str, key: str) -> Example:
+def completion_example(head: str, rest: str, language: Language, origin: Origin) -> Example:
     """The example that shows the head of a file and answers with the rest."""
-    written_in = language(key)
-    fence = "cpp" if written_in == "C++" else "c"
-    prompt = COMPLETION.format(language=written_in, domain=domain, fence=fence, head=head)
-    return Example(prompt, rest, "completion", domain, key, "", head + rest)
+    fence = "cpp" if language == "C++" else "c"
+    asked = COMPLETION.format(language=language, domain=origin.domain, fence=fence, head=head)
+    text = head + rest
+    return Example(asked, rest, "completion", origin, "", text, 1, text.rstrip("\n").count("\n") + 1, "file")
 
 
 def deduplicate(rows: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:

@@ -1,147 +1,140 @@
-"""The functions of a C or C++ source, by its syntax tree.
+"""The functions of a C or C++ source.
 
-Diagram 7 says "C/C++ regex"; a regular expression cannot tell a definition from a declaration, a macro or
-a comment, so code is read as code here.
+Diagram 7 says "C/C++ regex"; a regular expression alone cannot tell a definition from a declaration, and a grammar alone loses
+what macros hide from it. So braces say where a body ends (`outline`), and the grammar what a head says (`declarators`).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
-from importlib import import_module
-from typing import TYPE_CHECKING, Literal
 
-if TYPE_CHECKING:
-    from tree_sitter import Node, Parser
+from phases.data_preparation.comments import NOTHING_SAID, Doc, above, read_comment, says_more
+from phases.data_preparation.declarators import Declarator, Language, read_head
+from phases.data_preparation.grammar import language
+from phases.data_preparation.outline import Definition, Outline
+from phases.data_preparation.tokens import blank
 
-Language = Literal["C", "C++"]
-
-# what may stand around a definition without being a function itself
-_AROUND = frozenset(
-    {
-        "translation_unit",
-        "preproc_if",
-        "preproc_ifdef",
-        "preproc_else",
-        "preproc_elif",
-        "linkage_specification",
-    }
-    | {
-        "declaration_list",
-        "namespace_definition",
-        "template_declaration",
-        "class_specifier",
-        "struct_specifier",
-    }
-    | {"field_declaration_list", "ERROR"}
-)
-_CPP_SUFFIXES = (".cc", ".cpp", ".cxx", ".hpp", ".hh")
-_SPACE = re.compile(r"\s+")
-_CLOSING = re.compile(r"\*/\s*$")
-_OPENING = re.compile(r"^\s*(?:/\*[*!]*|//[/!]*<?|\*)", re.MULTILINE)
-_BRIEF = re.compile(r"^\s*[@\\]brief\b", re.MULTILINE)
-_COMMAND = re.compile(
-    r"^\s*[@\\](?:file|param|return|returns|retval|note|see|ingroup|pre|post)\b", re.MULTILINE
-)
-_SENTENCE = re.compile(r"(.+?[.!?])(?:\s|$)", re.DOTALL)
+_BEGINNING = 2000  # characters: enough for the names that a prompt has room for
+_WORD = re.compile(r"[A-Za-z_]\w*+(?: ?\()?")
+"""A name, and the bracket of a call behind it."""
+# fmt: off
+_KEYWORDS = frozenset({
+    "NULL", "_Alignof", "__attribute__", "__builtin_expect", "__typeof", "__typeof__", "alignof", "and", "assert",
+    "auto", "bool", "break", "case", "catch", "char", "class", "const", "const_cast", "continue", "decltype",
+    "default", "defined", "delete", "do", "double", "dynamic_cast", "else", "enum", "extern", "false", "float",
+    "for", "goto", "if", "inline", "int", "likely", "long", "new", "noexcept", "not", "nullptr", "offsetof",
+    "operator", "or", "register", "reinterpret_cast", "return", "short", "signed", "size_t", "sizeof", "ssize_t",
+    "static", "static_assert", "static_cast", "struct", "switch", "template", "this", "throw", "true", "try",
+    "typename", "typeof", "union", "unlikely", "unsigned", "using", "void", "volatile", "while",
+})
+# fmt: on
 
 
 @dataclass(frozen=True)
 class Function:
-    """One function definition: its name, its head on one line, its text with the comment above it, and
-    the first sentence of that comment (empty where there is none)."""
+    """One function definition.
+
+    `text` is its lines with the comment above it, `signature` its head on one line, `doc` what the comment says. `first` and
+    `last` are the lines of `text` in the file, `line` that of its name, all from 1. `callees` is what its body calls and
+    `uses` the other names in it, both in the order of their first places, and empty where a comment tells more.
+    """
 
     name: str
     signature: str
     text: str
-    summary: str
+    doc: Doc = NOTHING_SAID
+    parameters: tuple[str, ...] = ()
+    callees: tuple[str, ...] = ()
+    uses: tuple[str, ...] = ()
+    first: int = 1
+    last: int = 1
+    line: int = 1
 
 
-def language(key: str) -> Language:
-    """The language of a file, by the suffix of its name; a plain .h is read as C."""
-    return "C++" if key.lower().endswith(_CPP_SUFFIXES) else "C"
+@dataclass(frozen=True)
+class LeftOut:
+    """A definition that is no example, and why."""
+
+    name: str
+    line: int
+    reason: str
 
 
-def extract_functions(text: str, written_in: Language = "C") -> list[Function]:
-    """All functions that a source defines, in its order; those that do not parse are left out.
+@dataclass(frozen=True)
+class Found:
+    """What a source defines, in its order, and what of it is left out."""
 
-    Line ends come out as newlines.
-    """
+    language: Language
+    functions: tuple[Function, ...]
+    left_out: tuple[LeftOut, ...]
+
+
+EMPTY_BODY = "empty body"
+NO_END = "its braces do not balance"
+NO_NAME = "its head names no function"
+
+
+def find_functions(key: str, text: str) -> Found:
+    """The functions of a file named `key`. Line ends come out as newlines. A function of the two alone."""
     text = text.replace("\r\n", "\n").replace("\r", "\n")
-    source = text.encode()
-    root = _parser(written_in == "C++").parse(source).root_node
-    return [_function(node, source) for node in _definitions(root) if not node.has_error]
+    outline = Outline(text)
+    written_in = language(key, text, outline)
+    functions: list[Function] = []
+    left_out = [LeftOut("", text.count("\n", 0, at) + 1, NO_END) for at in outline.endless]
+    counted, line = 0, 1
+    for definition in outline.definitions:
+        line += text.count("\n", counted, definition.start)
+        counted = definition.start
+        found = _function(text, definition, written_in, line)
+        if isinstance(found, Function):
+            functions.append(found)
+        else:
+            left_out.append(found)
+    return Found(written_in, tuple(functions), tuple(left_out))
 
 
-@cache
-def _parser(cpp: bool) -> Parser:
-    import tree_sitter
-
-    grammar = import_module("tree_sitter_cpp" if cpp else "tree_sitter_c")
-    return tree_sitter.Parser(tree_sitter.Language(grammar.language()))
-
-
-def _definitions(root: Node) -> Iterator[Node]:
-    todo = [root]  # a stack of our own: sources nest deeper than Python recurses
-    while todo:
-        node = todo.pop()
-        if node.type == "function_definition":
-            if node.child_by_field_name("body") is not None:
-                yield node
-        elif node.type in _AROUND:
-            todo.extend(reversed(node.named_children))
-
-
-def _function(node: Node, source: bytes) -> Function:
-    body = node.child_by_field_name("body")
-    assert body is not None  # by _definitions
-    first = node.parent if node.parent is not None and node.parent.type == "template_declaration" else node
-    comments = _comments_above(first)
-    start = comments[0] if comments else first
-    text = source[start.start_byte : node.end_byte].decode()
-    comment = source[comments[0].start_byte : comments[-1].end_byte].decode() if comments else ""
-    head = source[first.start_byte : body.start_byte].decode()
-    return Function(_name(node), _SPACE.sub(" ", head).strip(), text, summary(comment))
-
-
-def _name(node: Node) -> str:
-    at: Node | None = node.child_by_field_name("declarator")
-    name = b""
-    while at is not None:  # pointer, function and parenthesised declarators around the name itself
-        name = at.text or name
-        below = at.child_by_field_name("declarator")
-        if below is None and at.type in ("parenthesized_declarator", "reference_declarator"):
-            below = at.named_children[0] if at.named_children else None
-        at = below
-    return name.decode()
+def _function(text: str, at: Definition, written_in: Language, line: int) -> Function | LeftOut:
+    """The function of a definition whose head begins in a line."""
+    declarator = read_head(at.head, at.scope, written_in)
+    if declarator is None:
+        return LeftOut("", line, NO_NAME)
+    named = line + text.count("\n", at.start, at.start + declarator.at)
+    body = text[at.brace + 1 : at.end - 1]
+    code = body.lstrip()
+    if not code or (code[0] in "/#" and not blank(body).strip()):
+        return LeftOut(declarator.name, named, EMPTY_BODY)
+    comment = above(text, at.first)
+    begin = comment[0] if comment else at.first
+    indent = text.rfind("\n", 0, begin) + 1
+    if text[indent:begin].isspace():
+        begin = indent  # whole lines, so that the first is indented like the others
+    doc = read_comment(text[comment[0] : comment[1]]) if comment else NOTHING_SAID
+    calls, uses = _names(body, declarator) if not says_more(doc.summary, declarator.name) else ((), ())
+    return Function(
+        declarator.name,
+        " ".join(at.head.split()),
+        text[begin : at.last],
+        doc,
+        declarator.parameters,
+        calls,
+        uses,
+        line - text.count("\n", begin, at.start),
+        line + text.count("\n", at.start, at.last),
+        named,
+    )
 
 
-def _comments_above(node: Node) -> list[Node]:
-    """The comment that belongs to a definition: on lines of its own, without an empty line in between."""
-    found: list[Node] = []
-    below = node
-    while (above := below.prev_sibling) is not None and above.type == "comment":
-        trailing = (
-            above.prev_sibling is not None and above.prev_sibling.end_point.row == above.start_point.row
-        )
-        if trailing or below.start_point.row - above.end_point.row > 1:
-            break
-        found.insert(0, above)
-        below = above
-        if (above.text or b"").startswith(b"/*"):
-            break  # a block is whole; the one above it is about something else
-    return found
-
-
-def summary(comment: str) -> str:
-    """The first sentence of a comment, after its @brief where it has one, on one line."""
-    plain = _OPENING.sub("", _CLOSING.sub("", comment))
-    brief = _BRIEF.search(plain)
-    plain = plain[brief.end() :] if brief else plain
-    command = _COMMAND.search(plain)
-    plain = (plain[: command.start()] if command else plain).strip()
-    plain = _SPACE.sub(" ", plain.split("\n\n")[0]).strip()
-    sentence = _SENTENCE.match(plain)
-    return sentence.group(1) if sentence else plain
+def _names(body: str, declarator: Declarator) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """(what a body calls, or what else it names if it calls nothing), once each: those of its beginning."""
+    if len(body) > _BEGINNING:
+        body = body[: body.rfind("\n", 0, _BEGINNING)]
+        if body.rfind("/*") > body.rfind("*/"):
+            body = body[: body.rfind("/*")]
+    found = dict.fromkeys(_WORD.findall(blank(body)))
+    known = {declarator.name.rpartition("::")[2], *declarator.parameters} | _KEYWORDS
+    calls = dict.fromkeys(word.rstrip(" (") for word in found if word[-1] == "(")
+    said = tuple(word for word in calls if word not in known)
+    if said:
+        return said, ()
+    return (), tuple(word for word in found if word[-1] != "(" and word not in known)

@@ -1,24 +1,30 @@
 """The handlers of Diagram 2.
 
-data/raw/<domain>.json     what was listed                    data/examples.jsonl   one row for each example
-data/raw/<domain>.tar      the files themselves               data/unique.jsonl     without duplicates
-data/skipped.jsonl         files left out, with the reason    data/shuffled.jsonl   in the order of the splits
-data/splits/{train,val}.jsonl      as prepared                data/processed/{train,val}.jsonl  as trained on
+data/raw/<domain>.json     what was listed                     data/raw/held_out.json   texts nothing is trained on
+data/raw/<domain>.tar.gz   the files themselves                data/raw/<domain>.skipped.json   those not to be had
+data/examples.json         the batches, and what was found     data/examples/00000.*    one batch (corpus.py)
+data/skipped.jsonl         files left out, with the reason
+data/unique.tsv            rows without duplicates, by number, and the group that each is not parted from
+data/shuffled.tsv          the same in the order of the splits
+data/split.tsv             the same with the split of each; rows beyond max_prompts are in none
+data/splits/{train,val}.jsonl      as prepared                 data/processed/{train,val}.jsonl  as trained on
+data/report.json, .svg     what all this came to
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterable
 
 from fsm.engine import Context, Phase
-from phases.data_preparation import archive, examples
-from phases.data_preparation.config import DOMAINS, DataPreparationConfig
+from phases.data_preparation import listing, publishing, splitting
+from phases.data_preparation import report as reports
+from phases.data_preparation.batching import process
+from phases.data_preparation.config import DataPreparationConfig
+from phases.data_preparation.corpus import Corpus
 from phases.data_preparation.processing import SourceFile
-from phases.data_preparation.sources import Object, Source, open_source
+from phases.data_preparation.splitting import Row
 from phases.decoding import NotText, decode_latin1, decode_utf8
-from phases.errors import EmptyDataset
 
 PHASE = Phase("data_preparation", config=DataPreparationConfig)
 
@@ -34,74 +40,52 @@ def create_directories(ctx: Context) -> None:
 @PHASE.state("InitS3Client")
 def init_s3_client(ctx: Context) -> None:
     """Open the source once, so that one that is not there is found before anything is listed."""
-    ctx.data["source"] = _source(ctx).url
+    ctx.data["source"] = listing.source(ctx).url
 
 
 @PHASE.state("S3Download.ListTSNObjects")
 def list_tsn(ctx: Context) -> str:
-    """List the first source; where all three are empty, stop here, where a resume lists them again."""
-    source = _source(ctx)
-    if not any(_wanted(ctx, source, domain)[0] for domain in DOMAINS):
-        folders = ", ".join(ctx.config.folders.of(domain) for domain in DOMAINS)
-        raise EmptyDataset(
-            f"No source files ({' '.join(ctx.config.suffixes)}) in {folders} below {source.url}. Put the raw code there "
-            "and resume; or correct data_preparation.source or .folders and start anew with --fresh."
-        )
-    return _list(ctx, "TSN")
+    """List all sources, each once; where all three are empty, stop here, where a resume lists them again."""
+    listing.hold_out(ctx)
+    listing.list_all(ctx)
+    return _listed(ctx, "TSN")
 
 
 @PHASE.state("S3Download.ListAVBObjects")
 def list_avb(ctx: Context) -> str:
-    return _list(ctx, "AVB")
+    return _listed(ctx, "AVB")
 
 
 @PHASE.state("S3Download.ListCARLA")
 def list_carla(ctx: Context) -> str:
-    return _list(ctx, "CARLA")
+    return _listed(ctx, "CARLA")
 
 
 @PHASE.state("S3Download.DownloadTSN")
 def download_tsn(ctx: Context) -> None:
-    _download(ctx, "TSN")
+    listing.download(ctx, "TSN")
 
 
 @PHASE.state("S3Download.DownloadAVB")
 def download_avb(ctx: Context) -> None:
-    _download(ctx, "AVB")
+    listing.download(ctx, "AVB")
 
 
 @PHASE.state("S3Download.DownloadCARLA")
 def download_carla(ctx: Context) -> None:
-    _download(ctx, "CARLA")
+    listing.download(ctx, "CARLA")
 
 
 @PHASE.state("ProcessFiles")
 def process_files(ctx: Context) -> None:
     """Walk every file through the inside of ProcessFiles, in key order within each source."""
-    total = sum(ctx.data["objects"].values())
-    walk = ctx.walk()
-    rows, skipped = [], _too_long(ctx)
-    for done, item in enumerate(_files(ctx)):
-        ctx.progress(done, total, f"{item.domain} {item.key}")
-        walk.run(item)
-        rows += [example.row() for example in item.examples]
-        if item.skipped:
-            ctx.log.warning("file skipped", key=item.key, reason=item.skipped)
-            skipped.append({"key": item.key, "domain": item.domain, "reason": item.skipped})
-    ctx.data["skipped"] = len(skipped)
-    ctx.data["examples"] = len(rows)
-    ctx.put("data/skipped.jsonl", examples.to_jsonl(skipped))
-    ctx.put("data/examples.jsonl", examples.to_jsonl(rows))
-    if not rows:
-        raise EmptyDataset(
-            f"None of the {total} files below {ctx.data['source']} gave an example; all were skipped, the last one "
-            f"({skipped[-1]['key']}) because of: {skipped[-1]['reason']}. Add C sources and start anew with --fresh."
-        )
+    process(ctx)
 
 
 @PHASE.state("ProcessFiles.ReadFile")
-def read_file(item: SourceFile) -> None:
-    """The bytes are at hand: they were read from the archive when the file's turn came."""
+def read_file(item: SourceFile) -> str | None:
+    """The bytes are at hand, read from the archive when the file's turn came; unless they were not to be had."""
+    return "Cannot be read" if item.skipped else None
 
 
 @PHASE.state("ProcessFiles.DecodeUTF8")
@@ -165,116 +149,115 @@ def skip_file(item: SourceFile) -> None:
 
 @PHASE.state("Finalize.DeduplicateMD5")
 def deduplicate_md5(ctx: Context) -> None:
-    rows = examples.deduplicate(_rows(ctx, "data/examples.jsonl"))
-    ctx.data["duplicates"] = ctx.data["examples"] - len(rows)
+    """Leave the first of equal rows, no held-out one, and, as configured, one of those that are nearly equal."""
+    kept = reports.Dropping(Corpus(ctx))
+    kept.keep("duplicates", splitting.first_of_each(kept.corpus.index["md5"]))
+    kept.keep("held out", kept.rows[kept.corpus.index["held_out"][kept.rows] == 0])
+    rows = [Row(row, row) for row in kept.rows.tolist()]
+    if ctx.config.near_dedup != "off" and len(rows) > 1:
+        apart = _apart(ctx, kept)
+        rows = apart or rows
+        if not apart:
+            ctx.data["alike"] = True
+            ctx.log.warning(reports.ALIKE.format(len(rows)))
+    ctx.data["duplicates"] = sum(kept.dropped["duplicates"].values())
     ctx.data["unique"] = len(rows)
-    ctx.put("data/unique.jsonl", examples.to_jsonl(rows))
+    ctx.data["dropped"] = kept.dropped
+    _put_rows(ctx, "data/unique.tsv", ((row, ()) for row in rows))
 
 
 @PHASE.state("Finalize.ShuffleSeed42")
 def shuffle_seed_42(ctx: Context) -> None:
-    rows = examples.shuffle(_rows(ctx, "data/unique.jsonl"), ctx.config.shuffle_seed)
-    ctx.put("data/shuffled.jsonl", examples.to_jsonl(rows))
+    rows = splitting.shuffle(_rows(ctx, "data/unique.tsv"), ctx.config.shuffle_seed)
+    _put_rows(ctx, "data/shuffled.tsv", ((row, ()) for row in rows))
 
 
 @PHASE.state("Finalize.SplitAt90Pct")
 def split_at_90_percent(ctx: Context) -> None:
-    train = examples.split_at(ctx.data["unique"], ctx.config.train_percent)
-    ctx.data["train"] = train
-    ctx.data["val"] = ctx.data["unique"] - train
+    """Say which rows are for what, and tell what it all came to, before anything is asked of a teacher."""
+    rows = _rows(ctx, "data/shuffled.tsv")
+    train, val = splitting.split(rows, ctx.config.train_percent)
+    known = Corpus(ctx)
+    if (most := ctx.config.max_prompts) is not None:
+        percent = ctx.config.train_percent
+        bounds = (most, max(1, most * (100 - percent) // percent))
+        train, val = (
+            splitting.bounded(part, bound, known.index["domain"], known.index["length"])
+            for part, bound in zip((train, val), bounds, strict=True)
+        )
+    ctx.data["train"], ctx.data["val"] = len(train), len(val)
+    split = {row.number: name for name, part in (("train", train), ("val", val)) for row in part}
+    _put_rows(ctx, "data/split.tsv", ((row, (split.get(row.number, ""),)) for row in rows))
+    told = reports.report(ctx, known, train, val)
+    ctx.data["prompts"] = told["prompts"]
+    ctx.put("data/report.json", json.dumps(told, indent=1, ensure_ascii=False))
+    ctx.put("data/report.svg", reports.picture(told))
+    for line in reports.table(told).splitlines():
+        ctx.log.unbind("place").info(line)
 
 
-@PHASE.state("Finalize.WriteTrainJSONL")
+@PHASE.state("Finalize.WriteTrainJSONL", effects=True)
 def write_train(ctx: Context) -> None:
-    _write(ctx, "train", slice(None, ctx.data["train"]))
+    _write(ctx, "train")
 
 
-@PHASE.state("Finalize.WriteValJSONL")
+@PHASE.state("Finalize.WriteValJSONL", effects=True)
 def write_val(ctx: Context) -> None:
-    _write(ctx, "val", slice(ctx.data["train"], None))
+    _write(ctx, "val")
+    publishing.publish_report(ctx)
+    for path in ctx.workdir("data_preparation").iterdir():  # as large as the sources, and all of it is kept
+        path.unlink()
 
 
-def _source(ctx: Context) -> Source:
-    config: DataPreparationConfig = ctx.config
+def _apart(ctx: Context, kept: reports.Dropping) -> list[Row]:
+    """The rows in groups that the split keeps together, without near-duplicates where one of each is to stay.
 
-    def tells(error: Exception, seconds: float) -> None:
-        ctx.log.warning("no answer, asking again", error=str(error), seconds=round(seconds, 1))
-
-    return open_source(
-        config.source,
-        endpoint_url=config.endpoint_url,
-        region=config.region,
-        patience=config.patience_seconds,
-        tells=tells,
-    )
-
-
-def _wanted(ctx: Context, source: Source, domain: str) -> tuple[list[Object], list[Object]]:
-    """The source files of a domain, and those that are too long to be somebody's code."""
-    found = source.list(ctx.config.folders.of(domain))
-    code = [file for file in found if file.key.lower().endswith(tuple(ctx.config.suffixes))]
-    most = ctx.config.max_file_bytes
-    return [file for file in code if file.size <= most], [file for file in code if file.size > most]
+    None, and nothing falls away, where that leaves a single group: what is all alike cannot be kept apart.
+    """
+    groups = kept.corpus.clusters(kept.rows)
+    clusters = kept.clusters(groups)
+    one = ctx.config.near_dedup == "keep-one"
+    stay = kept.rows[[groups.find(int(row)) == row for row in kept.rows]] if one else kept.rows
+    groups.join_equal(kept.corpus.index["prompt"], stay)
+    rows = [Row(row, groups.find(row)) for row in stay.tolist()]
+    if len({row.group for row in rows}) < 2:
+        return []
+    kept.dropped["clusters"] = clusters
+    if one:
+        kept.keep("near-duplicates", stay)
+    return rows
 
 
-def _list(ctx: Context, domain: str) -> str:
-    files, too_long = _wanted(ctx, _source(ctx), domain)
-    listed: dict[str, Any] = {
-        "keys": [file.key for file in files],
-        "too_long": [[file.key, file.size] for file in too_long],
-    }
-    if any(file.etag for file in files):  # of a bucket: what was listed is what will be read
-        listed["versions"] = [[file.size, file.etag] for file in files]
-    ctx.put(f"data/raw/{domain}.json", json.dumps(listed, indent=1, ensure_ascii=False))
-    ctx.data["objects"] = {**ctx.data.get("objects", {}), domain: len(files)}
-    return "Objects found" if files else _LABELS[domain]
+def _listed(ctx: Context, domain: str) -> str:
+    return "Objects found" if listing.listed(ctx, domain)["keys"] else _LABELS[domain]
 
 
-def _download(ctx: Context, domain: str) -> None:
-    source = _source(ctx)
-    listed = _listed(ctx, domain)
-    keys = listed["keys"]
-    versions = listed.get("versions") or [None] * len(keys)
-
-    def contents() -> Iterator[tuple[str, bytes]]:
-        for done, (key, version) in enumerate(zip(keys, versions, strict=True)):
-            ctx.progress(done, len(keys), key)
-            yield key, source.read(key, Object(key, *version) if version else None)
-
-    path = ctx.workdir("data_preparation") / f"{domain}.tar"
-    archive.pack(path, contents())
-    ctx.put(f"data/raw/{domain}.tar", path)
-    path.unlink()
+def _put_rows(ctx: Context, name: str, rows: Iterable[tuple[Row, tuple[str, ...]]]) -> None:
+    lines = ("\t".join((str(row.number), str(row.group), *more)) + "\n" for row, more in rows)
+    text = "".join(lines)
+    ctx.put(name, text, records=text.count("\n"))
 
 
-def _listed(ctx: Context, domain: str) -> dict[str, list[Any]]:
-    listed: dict[str, list[Any]] = json.loads(ctx.open(f"data/raw/{domain}.json").read_text("utf-8"))
-    return listed
+def _rows(ctx: Context, name: str, split: str | None = None) -> list[Row]:
+    with ctx.open(name).open(encoding="utf-8") as lines:
+        said = (line.rstrip("\n").split("\t") for line in lines)
+        return [Row(int(number), int(group)) for number, group, *of in said if split is None or of == [split]]
 
 
-def _too_long(ctx: Context) -> list[dict[str, str]]:
-    reason = f"{{}} bytes; data_preparation.max_file_bytes is {ctx.config.max_file_bytes}"
-    return [
-        {"key": key, "domain": domain, "reason": reason.format(size)}
-        for domain in DOMAINS
-        for key, size in _listed(ctx, domain)["too_long"]
-    ]
-
-
-def _files(ctx: Context) -> Iterator[SourceFile]:
-    # one seed for all files: what a function becomes depends on its text, wherever it stands
-    seed = ctx.seed("examples")
-    for domain in DOMAINS:
-        if ctx.data["objects"][domain]:
-            for key, content in archive.unpack(ctx.open(f"data/raw/{domain}.tar")):
-                yield SourceFile(key, domain, content, seed, ctx.config.min_completion_chars)
-
-
-def _rows(ctx: Context, name: str) -> list[dict[str, object]]:
-    return examples.from_jsonl(ctx.open(name).read_text("utf-8"))
-
-
-def _write(ctx: Context, split: str, part: slice) -> None:
-    rows = _rows(ctx, "data/shuffled.jsonl")[part]
-    ctx.put(f"data/splits/{split}.jsonl", examples.to_jsonl(rows))
-    ctx.put(f"data/processed/{split}.jsonl", examples.to_jsonl(examples.processed(row) for row in rows))
+def _write(ctx: Context, split: str) -> None:
+    """Write the rows of a split, as prepared and as trained on, and the former where the output is to go besides."""
+    known, rows = Corpus(ctx), _rows(ctx, "data/split.tsv", split)
+    work = ctx.workdir("data_preparation")
+    prepared, processed = (work / f"{split}.{how}.jsonl" for how in ("prepared", "processed"))
+    with known.open() as lines, prepared.open("wb") as one, processed.open("wb") as other:
+        for done, row in enumerate(rows):
+            if done % 1000 == 0:
+                ctx.progress(done, len(rows), f"rows of {split}.jsonl")
+            line = known.line(lines, row.number)
+            one.write(line)
+            other.write(known.trained_on(line, row.number))
+    ctx.put(f"data/splits/{split}.jsonl", prepared)
+    ctx.put(f"data/processed/{split}.jsonl", processed)
+    publishing.publish(ctx, f"{split}.jsonl", prepared)
+    for path in (prepared, processed):
+        path.unlink()

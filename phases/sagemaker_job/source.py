@@ -12,12 +12,13 @@ import hashlib
 import importlib
 import io
 import tarfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, distribution, version
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from fsm.config import Plug, read_values
 from fsm.engine import Machine, Registry, closure
@@ -38,6 +39,7 @@ LACKING = (
     "pydantic",
     "pydantic-core",
     "pyyaml",
+    "rensa",
     "rich",
     "structlog",
     "transitions",
@@ -49,8 +51,8 @@ LACKING = (
 them: `python -m tests.versions` holds it to that."""
 LOOKING_ON = ("mermaidx", "starlette", "uvicorn")
 """What draws and shows for whoever looks on; a job does neither."""
-WHERE_WANTED = ("openai", "trustme")
-"""What an extra brings for those who want it: a teacher behind OpenAI's protocol, a rehearsal by https."""
+WHERE_WANTED = ("openai", "ray", "trustme")
+"""What an extra brings for those who want it: a teacher behind OpenAI's protocol, preparation past one machine, a rehearsal by https."""
 IN_THE_IMAGE = ("bitsandbytes", "boto3", "peft", "safetensors", "torch", "transformers", "trl")
 
 BESIDE = ("diagrams/*.mmd", "configs/**/*")
@@ -81,9 +83,18 @@ def code(config_text: str, machine: str, packages: Iterable[str], requirements: 
     return Code(
         tuple(sorted({name.partition(".")[0] for name in modules})),
         tuple(sorted({Path(m.chart.file) for m in taking_part.values()})),
-        tuple(requirements),
+        (*requirements, *_wanted(said)),
         tests=machine == "smoke",
     )
+
+
+def _wanted(said: Mapping[str, Any]) -> list[str]:
+    """The package of the teacher that corrections are asked of, where an extra brings it; none that is not installed here."""
+    teacher = (said.get("teacher_generation") or {}).get("teacher") or {}
+    kind = teacher.get("kind") if isinstance(teacher, Mapping) else None
+    with suppress(PackageNotFoundError):
+        return [f"{kind}=={version(kind)}"] if kind in WHERE_WANTED else []
+    return []
 
 
 def pack(code: Code) -> Archive:

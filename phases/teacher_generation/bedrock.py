@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from typing import Any, Literal
 
 from fsm.errors import ConfigError
@@ -55,7 +56,7 @@ class BedrockTeacher:
             said += f" It takes no {' and no '.join(left)}, so none is sent."
         return said
 
-    @property
+    @cached_property
     def takes(self) -> Takes:
         return takes(self.name, self.settings.takes).model_copy(update={"tokens_a_minute": True})
 

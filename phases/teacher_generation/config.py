@@ -107,6 +107,11 @@ class TeacherConfig(BaseModel):
         return self
 
     @property
+    def batches(self) -> bool:
+        """Whether many prompts are to be asked as one job."""
+        return self.kind == "bedrock-batch" and not (self.mode == "auto" and self.fast)
+
+    @property
     def model(self) -> str:
         """The model's id, with the inference profile's region before it."""
         if self.profile is None or self.model_id.startswith("arn:"):

@@ -23,7 +23,6 @@ from phases.teacher_generation.prices import (
     FREE,
     Price,
     bound,
-    burndown,
     input_estimate,
     output_bound,
     price,
@@ -136,7 +135,7 @@ class Terms:
             desk.pace = Pace(asking.workers, counted, asking.tokens_per_minute, asking.backoff_base_s)
         terms = cls(teacher, asking, desk, ending)
         if question is not None:
-            terms.burndown = burndown(model_of(teacher, question))
+            terms.burndown = teacher.takes.burndown
             found = price_of(teacher, question, asking)
             terms.price, terms.priced = found or FREE, found is not None
             if desk.purse is None:

@@ -23,7 +23,7 @@ from fsm.engine import Context, Phase
 from fsm.text import lines
 from phases.errors import EmptyDataset, NoCredentials, PipelineError
 from phases.reading import copy_lines
-from phases.teacher_generation import bedrock, estimate, failures, openai
+from phases.teacher_generation import batch, bedrock, estimate, failures, openai
 from phases.teacher_generation import summary as tables
 from phases.teacher_generation.asking import Call, Result
 from phases.teacher_generation.config import FREE_KEYS, TeacherGenerationConfig
@@ -131,13 +131,18 @@ def create_thread_pool(ctx: Context) -> None:
         (ctx.log.warning if number else ctx.log.info)(said)
 
 
-@PHASE.state("ParallelExecution.SubmitFutures")
+@PHASE.state("ParallelExecution.SubmitFutures", effects=True)
 def submit_futures(ctx: Context) -> None:
-    """Begin with the first prompt; the next batch always is the first that has no results yet."""
+    """Begin with the first prompt; the next batch always is the first that has no results yet. Where a batch inference job is
+    to answer, await it: its answers are in the ledger, where the window finds them."""
     ctx.data["done"] = 0
     ctx.data["batches"] = 0
     if not ctx.config.reuse:
         ctx.data["scope"] = ctx.effect_name("answers")
+    if ctx.config.teacher.batches:
+        run = spends_for(ctx)
+        ledger = desk(ctx, ctx.config, run).at(ctx.data.get("scope", ""))
+        batch.fill(ctx, _prompts(ctx), ledger, ctx.config, run)
 
 
 @PHASE.state("ParallelExecution.ProcessFuture")

@@ -136,8 +136,12 @@ class Ledger:
 
     def note(self, paid: Paid, *of: str) -> None:
         """Enter what was paid beside the answers; `of` tells it apart from all others."""
-        said = json.dumps([paid.what, paid.run, *of]).encode()
-        self.shelf.put(hashlib.sha256(said).hexdigest(), Entry(paid=paid).to_json())
+        self.shelf.put(_beside(paid.what, paid.run, *of), Entry(paid=paid).to_json())
+
+    def noted(self, what: str, run: str, *of: str) -> Paid | None:
+        """What was entered so by `note`, if anything was."""
+        found = dict(self._read(self.shelf.read([_beside(what, run, *of)]).items()))
+        return next((entry.paid for entry in found.values()), None)
 
     def all(self) -> Iterator[tuple[str, Entry]]:
         """Every entry of the store's, whatever the scope, in no order that means anything."""
@@ -158,6 +162,10 @@ class Ledger:
                 yield key, Entry.from_json(line)
             except (ValueError, KeyError, TypeError):
                 self.shelf.damaged += 1
+
+
+def _beside(what: str, run: str, *of: str) -> str:
+    return hashlib.sha256(json.dumps([what, run, *of]).encode()).hexdigest()
 
 
 def _without_headers(response: Response) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import re
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from email.utils import parsedate_to_datetime
 
 from fsm.faults import Fault, Kind, fault
@@ -92,10 +92,10 @@ class Everybodys:
 def retry_after(error: BaseException) -> float:
     """The seconds that the service asks to wait for; 0 where it does not say."""
     for e in (error, error.__cause__):
-        response = getattr(e, "response", None)
+        response = getattr(e, "response", None)  # botocore's is a dict, openai's an object
         meta = response.get("ResponseMetadata") if isinstance(response, dict) else None
-        headers = meta.get("HTTPHeaders") if isinstance(meta, dict) else None
-        said = str(headers.get("retry-after", "")) if isinstance(headers, dict) else ""
+        headers = meta.get("HTTPHeaders") if isinstance(meta, dict) else getattr(response, "headers", None)
+        said = str(headers.get("retry-after", "")) if isinstance(headers, Mapping) else ""
         if not said:
             continue
         try:

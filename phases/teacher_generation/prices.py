@@ -59,8 +59,8 @@ class Price(BaseModel):
 
     def scaled(self, by: float) -> Price:
         """The same at a discount: a batch costs half."""
-        said = {name: number * by for name, number in self if number is not None}
-        return Price.model_validate(said)
+        more = {k: round(v * by, 9) for k, v in self.model_dump(exclude_none=True).items()}
+        return self.model_copy(update=more)
 
 
 FREE = Price(input=0, output=0)
@@ -95,17 +95,6 @@ def price(model: str, named: Mapping[str, Price] | None = None) -> Price | None:
         if re.search(part, model):
             return found.scaled(REGIONAL) if _REGIONAL.match(model) else found
     return None
-
-
-_FIVE = re.compile(r"claude-(?:3-7|(?:opus|sonnet|haiku|fable|mythos)-[4-9])")
-
-
-def burndown(model: str) -> float:
-    """How many tokens of a quota a token of an answer counts.
-
-    (https://docs.aws.amazon.com/bedrock/latest/userguide/quotas-token-burndown.html: five for Claude from 3.7 on)
-    """
-    return 5.0 if _FIVE.search(model) else 1.0
 
 
 def require(model: str, named: Mapping[str, Price] | None, why: str) -> Price:

@@ -22,6 +22,7 @@ from fsm.journal import FORMAT, Journal, audit, digest, essence
 from fsm.store import RunStore
 from fsm.store.bucket import Exists, Got, Missing, Page, Part, Unsure
 from fsm.store.s3 import S3Store
+from tests.clock import Clock
 
 T = TypeVar("T")
 FAULTS = ("none", "lost", "cut", "late", "conflict", "killed before", "killed after")
@@ -30,19 +31,6 @@ MOST_STEPS = 3000  # of the runner that ends a history, in calm
 
 class Killed(BaseException):
     """The runner is dead: nothing of it runs on but what unwinds its stack here."""
-
-
-class Clock:
-    """Time that passes only when somebody sleeps."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def monotonic(self) -> float:
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        self.now += seconds
 
 
 class Inline:

@@ -403,9 +403,10 @@ class MortalRun(LocalRun):
         self._death = death
         self._written = 0
 
-    def acquire(self, takeover: bool = False) -> None:
-        super().acquire(takeover)
+    def acquire(self, takeover: bool = False) -> int:
+        there = super().acquire(takeover)
         self._written = sum(b'"kind":"claim"' not in line for line in self.records())
+        return there
 
     def append(self, seq: int, line: bytes) -> None:
         if b'"kind":"claim"' in line:

@@ -36,32 +36,40 @@ LINES = 100  # of them in one answer
 FRESH = {"local": 1.0, "elsewhere": 15.0}  # seconds that a list of runs serves all pages
 
 
-def app(store: Store, host: str, token: str | None = None, lines: Path | None = None) -> Starlette:
-    """The application for the runs of a store, served on `host`; with a `token` only for who brings it."""
+def app(
+    store: Store, host: str, token: str | None = None, lines: Path | None = None, run: str | None = None
+) -> Starlette:
+    """The application for the runs of a store, served on `host`; with a `token` only for who brings it.
+
+    A `run` that is going to be asked for is read from the beginning on.
+    """
     server = _Server(store, lines)
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        if run is not None:
+            server.watching.run(run)
         try:
             yield
         finally:
             await run_in_threadpool(server.watching.close)
 
-    run = "/api/runs/{run}"
+    of = "/api/runs/{run}"
     routes = [
         Route("/", server.page),
         Mount("/static", StaticFiles(directory=STATIC)),
         Route("/api/runs", server.runs),
-        Route(run, server.header),
-        Route(run + "/timeline", server.timeline),
-        Route(run + "/events", server.events),
-        Route(run + "/picture/{machine}.svg", server.picture),
-        Route(run + "/state", server.state),
-        Route(run + "/records/{seq:int}", server.record),
-        Route(run + "/log", server.log),
-        Route(run + "/artifacts/{sha256}", server.artifact),
-        Route(run + "/panels", server.panels),
-        Route(run + "/panels/{panel}/{item}", server.panel),
+        Route(of, server.header),
+        Route(of + "/timeline", server.timeline),
+        Route(of + "/moment", server.moment),
+        Route(of + "/events", server.events),
+        Route(of + "/picture/{machine}.svg", server.picture),
+        Route(of + "/state", server.state),
+        Route(of + "/records/{seq:int}", server.record),
+        Route(of + "/log", server.log),
+        Route(of + "/artifacts/{sha256}", server.artifact),
+        Route(of + "/panels", server.panels),
+        Route(of + "/panels/{panel}/{item}", server.panel),
     ]
     handlers: dict[Any, Any] = {FsmError: _told, MermaidError: _told}
     return Starlette(
@@ -122,6 +130,14 @@ class _Server:
     async def timeline(self, request: Request) -> Response:
         seq = _number(request, "from", 0)
         content = await run_in_threadpool(self._run(request).chunk, seq)
+        return Response(content, media_type="application/json")
+
+    async def moment(self, request: Request) -> Response:
+        """The run after the record `at`, or at the time `until` (Unix time); without either, now."""
+        watched, given = self._run(request), request.query_params
+        seq = _number(request, "at", -1) if "at" in given else None
+        until = _time(given["until"]) if "until" in given else None
+        content = await run_in_threadpool(watched.moment, seq, until)
         return Response(content, media_type="application/json")
 
     async def events(self, request: Request) -> Response:
@@ -227,6 +243,13 @@ def said_in(path: Path, state: str) -> list[Any]:
 def _number(request: Request, name: str, otherwise: int) -> int:
     given = request.query_params.get(name, "")
     return int(given) if given.removeprefix("-").isdecimal() and len(given) < 19 else otherwise
+
+
+def _time(given: str) -> float:
+    try:
+        return float(given)
+    except ValueError:
+        return float("-inf")
 
 
 async def _events(watched: Watched, seq: int, born: str) -> AsyncIterator[bytes]:

@@ -1,4 +1,4 @@
-"""The page of one run as one file: its modules, the timeline and the pictures, nothing from anywhere."""
+"""The page of a run as one file: its modules, timelines and pictures, nothing from anywhere."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import base64
 import hashlib
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -22,8 +23,8 @@ STATIC = Path(__file__).with_name("static")
 ORDER = [
     "dom",
     "address",
-    "source",
     "timeline",
+    "source",
     "feed",
     "content",
     "canvas",
@@ -32,7 +33,7 @@ ORDER = [
     "state",
     "now",
     "panels",
-    "followed",
+    "reading",
     "runs",
     "run",
     "main",
@@ -41,32 +42,49 @@ IMPORT = re.compile(r"^import [^;]*;\n", re.M)
 EXPORT = re.compile(r"^export (?=class |function |const |async )", re.M)
 
 
-def offline(
-    header: Mapping[str, Any], status: Mapping[str, Any], timeline: Timeline, **opened: str | int | None
-) -> str:
-    """The file. `header` is run.json, `status` what `Following` says ("state", "why", ...); `opened` what the page shows
-    first, by the words of its address (machine, state, seq).
+@dataclass(frozen=True)
+class Told:
+    """A run as the file has it. `header` is run.json, `status` what `Following` says of it ("state", "why", ...)."""
+
+    header: Mapping[str, Any]
+    status: Mapping[str, Any]
+    timeline: Timeline
+
+    @property
+    def name(self) -> str:
+        return self.timeline.projection.name
+
+
+def offline(run: Told, followed: Iterable[Told] = (), **opened: str | int | None) -> str:
+    """The file of a run and of those that it follows. `opened` is what the page shows first, by the words of its address
+    (machine, state, seq).
 
     A machine that Mermaid cannot draw has no picture in it; its states are then a list.
     """
+    others = b",".join(b"%s:{%s}" % (to_json(other.name), _held(other)) for other in followed)
+    first = to_json({k: v for k, v in opened.items() if v is not None})
+    held = b'{"open":%s,"followed":{%s},%s}' % (first, others, _held(run))
+    return _file(run.name, held.decode().replace("<", "\\u003c"))
+
+
+def _held(run: Told) -> bytes:
+    timeline = run.timeline
     machines = timeline.projection.machines
     said = {
-        "run": timeline.projection.name,
-        "machine": header.get("machine"),
-        "created": header.get("created"),
+        "run": run.name,
+        "machine": run.header.get("machine"),
+        "created": run.header.get("created"),
         "born": "",
         "machines": {name: machine_json(m) for name, m in machines.items()},
         "index": timeline.index(),
-        "status": {"caught_up": True, "missing": 0, "changed": [], "watching": None} | dict(status),
+        "status": {"caught_up": True, "missing": 0, "changed": [], "watching": None} | dict(run.status),
     }
     seen = [n for n in machines if timeline.projection.tallies.get(n) or timeline.projection.edges.get(n)]
-    held = b'{"open":%s,"header":%s,"pictures":%s,"chunks":[%s]}' % (
-        to_json({k: v for k, v in opened.items() if v is not None}),
+    return b'"header":%s,"pictures":%s,"chunks":[%s]' % (
         to_json(said),
         to_json(_pictures(machines, seen or list(machines)[:1])),
         b",".join(timeline.chunks()),
     )
-    return _file(timeline.projection.name, held.decode().replace("<", "\\u003c"))
 
 
 def machine_json(machine: Machine) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import os
 import secrets
 import shutil
@@ -49,7 +50,7 @@ def serve(
     listening = listen(host, port)
     address = url(host, listening.getsockname()[1], token, run)
     config = uvicorn.Config(
-        app(opened, host, token, lines),
+        app(opened, host, token, lines, run),
         log_config=None,
         access_log=False,
         server_header=False,
@@ -59,6 +60,7 @@ def serve(
     )
     server = uvicorn.Server(config)
     give_way()
+    _collect_seldom()
     out(address)
     sys.stdout.flush()
     _remark(opened, run)
@@ -78,6 +80,12 @@ def serve(
     return 0
 
 
+def _collect_seldom() -> None:
+    """Records are read by the ten thousands, and none of them refers to itself: to look for such is a fifth of reading them."""
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
+
+
 def _remark(store: Store, run: str | None) -> None:
     """A name that is no run may be one soon: said, and served."""
     if run is not None and store.run(run).read_header() is None:
@@ -94,7 +102,9 @@ def listen(host: str, port: int | None) -> socket.socket:
             family, _, _, _, where = socket.getaddrinfo(
                 host.strip("[]"), wanted, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
             )[0]
-            listening = socket.socket(family, socket.SOCK_STREAM)
+            # asyncio sends at once (TCP_NODELAY) only where the protocol is named; else each answer may wait 40 ms for an
+            # acknowledgement of its first half
+            listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listening.bind(where)
             listening.listen(128)

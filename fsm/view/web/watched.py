@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import threading
 import time
 from array import array
@@ -17,14 +16,18 @@ from pydantic_core import to_json
 from fsm.journal import RECOVERY
 from fsm.store import Store
 from fsm.view.following import Following, State
-from fsm.view.timeline import CHUNK, Timeline
+from fsm.view.report import below_json
+from fsm.view.timeline import Timeline
 from fsm.view.web.offline import machine_json
 
 LOOKS = (
-    (2.0, 0.01),
+    (2.0, 0.004),
     (30.0, 0.02),
     (float("inf"), 0.05),
 )  # so long after its newest record: seconds between looks
+SHARE = 0.1  # of a processor, at most, that is spent on a run that goes on: what is new waits for the rest of the time
+LEAP = 32  # new records from which on a page is told the newest moment, and no longer each of them
+BETWEEN_PARTS = 0.0005  # seconds between two parts of a long run, for who asks meanwhile
 ELSEWHERE = 0.25  # the same in a bucket, where most looks ask nothing
 LINGER = 30.0  # seconds that a run is followed after the last page has gone
 MOST_WAITING = 2000  # messages for a page that does not read them
@@ -104,6 +107,7 @@ class Watched:
         self._pages: dict[Queue, asyncio.AbstractEventLoop] = {}
         self._sent = -1
         self._turn = 0
+        self._told = -1
         self._now: bytes = b""
         self._status: bytes = b""
         self.looked = False  # whether it was looked at, and read to the end if it can be
@@ -118,10 +122,13 @@ class Watched:
     def _follow(self) -> None:
         remote = "://" in self.store.url
         while not self._end.is_set():
+            began = time.thread_time()
             with self._lock:
                 more = self._look() and not self.following.caught_up
+            worked = time.thread_time() - began
             quiet = time.monotonic() - self._changed
-            self._end.wait(0.001 if more else ELSEWHERE if remote else next(p for q, p in LOOKS if quiet < q))
+            pause = ELSEWHERE if remote else next(p for q, p in LOOKS if quiet < q)
+            self._end.wait(BETWEEN_PARTS if more else max(pause, worked * (1 / SHARE - 1)))
 
     def _look(self) -> bool:
         """Whether anything was new."""
@@ -139,7 +146,8 @@ class Watched:
         if new:
             self._changed = time.monotonic()
         self.looked = self.following.caught_up or not new
-        if self.following.caught_up or not new:
+        if self.looked and self.following.news != self._told:
+            self._told = self.following.news
             self._tell_news()
         return bool(new)
 
@@ -147,8 +155,7 @@ class Watched:
         timeline = self.following.timeline
         if timeline is not None and timeline.last > self._sent:
             if self._pages and self._sent >= 0:
-                message = Message("change", to_json(timeline.since(self._sent)), timeline.last)
-                self._publish(message)
+                self._publish(self._step(timeline, self._sent))
             self._sent = timeline.last
             self._now = b""
         if timeline is not None and self._pages and (now := to_json(timeline.now())) != self._now:
@@ -157,6 +164,13 @@ class Watched:
         if self._pages and (status := to_json(self.status())) != self._status:
             self._status = status
             self._publish(Message("status", status))
+
+    def _step(self, timeline: Timeline, seq: int) -> Message:
+        """From a record to the newest: each between them, or where there are many, all at once."""
+        if timeline.last - seq <= LEAP:
+            return Message("change", to_json(timeline.since(seq)), timeline.last)
+        moment, marks = timeline.moment(timeline.last), to_json(timeline.marks_after(seq))
+        return Message("leap", b'{"moment":%s,"marks":%s}' % (moment, marks), timeline.last)
 
     def _tell(self, event: str, value: Any) -> None:
         self._publish(Message(event, to_json(value)))
@@ -180,10 +194,7 @@ class Watched:
             if born != self.born or seq > last:
                 first.append(Message("anew", to_json({"born": self.born})))
             elif timeline is not None and seq < last:
-                if seq // CHUNK == last // CHUNK:
-                    first.append(Message("change", to_json(timeline.since(seq)), last))
-                else:
-                    first.append(Message("behind", to_json({"records": last + 1}), last))
+                first.append(self._step(timeline, seq))
             self._sent = max(self._sent, last) if self.following.caught_up else self._sent
             if timeline is not None:
                 first.append(Message("live", to_json(timeline.now())))
@@ -232,7 +243,7 @@ class Watched:
             "changed": list(f.changed),
             "alive": f.alive,
             "runner": {k: live.get(k) for k in ("host", "pid")} if f.alive else None,
-            "watching": _below(f.watching) if f.watching else None,
+            "watching": below_json(f.watching, str(f.watching.state)) if f.watching else None,
             "watches": f.watches,
         }
 
@@ -258,29 +269,24 @@ class Watched:
         """The part of the timeline that a record is in."""
         with self._lock:
             self._asked = time.monotonic()
-            timeline = self.following.timeline or Timeline({})
+            timeline = self.following.timeline or Timeline()
             return timeline.chunk(seq)
+
+    def moment(self, seq: int | None, until: float | None) -> bytes:
+        """The run as it was after a record, or at a time; the newest where neither is given. Raises ConfigError."""
+        with self._lock:
+            self._asked = time.monotonic()
+            timeline = self.following.timeline or Timeline()
+            if until is not None:
+                return timeline.moment(timeline.before(until))
+            return timeline.moment(timeline.last if seq is None else seq)
 
     def records_of(self, machine: str, state: str, until: int) -> dict[str, Any]:
         """The newest records of a state up to one, oldest first, and those of its recoveries."""
         with self._lock:
+            timeline = self.following.timeline or Timeline()
             own, recovery = self.places.of(machine, state, until)
-            rows = self._rows({*own, *recovery})
-        return {
-            "records": [rows[n] for n in own if n in rows],
-            "recovery": [rows[n] for n in recovery if n in rows],
-        }
-
-    def _rows(self, numbers: set[int]) -> dict[int, dict[str, Any]]:
-        timeline = self.following.timeline
-        rows: dict[int, dict[str, Any]] = {}
-        if timeline is None:
-            return rows
-        for chunk in sorted({n // CHUNK for n in numbers}):
-            for change in json.loads(timeline.chunk(chunk * CHUNK))["changes"]:
-                if change["seq"] in numbers:
-                    rows[change["seq"]] = change["row"]
-        return rows
+            return {"records": timeline.rows(own), "recovery": timeline.rows(recovery)}
 
     def files(self) -> dict[str, dict[str, Any]]:
         """The newest artifact of each name: {"sha256", "size", "seq"}."""
@@ -296,15 +302,6 @@ def _put(queue: Queue, message: Message) -> None:
         queue.put_nowait(None)
         return
     queue.put_nowait(message)
-
-
-def _below(following: Following) -> dict[str, Any]:
-    return {
-        "run": following.name,
-        "state": str(following.state),
-        "place": following.projection.place,
-        "records": following.projection.records,
-    }
 
 
 class Watching:

@@ -236,6 +236,27 @@ def raises(error: BaseException) -> Callable[[Context], None]:
 TWO = "[*] --> A\nA --> B : go\nA --> [*] : bad\nB --> [*] : good"
 
 
+def test_an_artifact_of_rows_says_how_many_there_are(drive: Drive, quick: Path) -> None:
+    def work(ctx: Context) -> str:
+        (quick / "rows").write_text("1\n2\n3\n")
+        ctx.put("a.jsonl", '{"a": 1}\n{"a": 2}')
+        ctx.put("b.jsonl", quick / "rows")
+        ctx.put("empty.jsonl", b"")
+        ctx.put("c.tar", b"", records=7)
+        ctx.put("d.txt", "line\n")
+        return "bad"
+
+    drive(drawn(TWO), drawing={"A": work})
+    (record,) = told(quick / "r")
+    assert {name: file.get("records") for name, file in record["files"].items()} == {
+        "a.jsonl": 2,
+        "b.jsonl": 3,
+        "empty.jsonl": 0,
+        "c.tar": 7,
+        "d.txt": None,
+    }
+
+
 def test_a_transition_says_what_happened(drive: Drive, quick: Path) -> None:
     def work(ctx: Context) -> str:
         ctx.data |= {"n": 1, "gone": 2}

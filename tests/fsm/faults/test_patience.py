@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 import pytest
 from botocore.exceptions import ClientError
@@ -12,21 +11,7 @@ from hypothesis import strategies as st
 
 from fsm.errors import StoreError, Unanswered
 from fsm.faults import Patient
-
-
-@dataclass
-class Clock:
-    """Time that passes only where it is slept, or where a test moves it."""
-
-    now: float = 0.0
-    slept: list[float] = field(default_factory=list)
-
-    def monotonic(self) -> float:
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        self.slept.append(seconds)
-        self.now += seconds
+from tests.clock import Clock
 
 
 def throttled() -> ClientError:

@@ -303,6 +303,30 @@ def test_an_artifact_is_kept_by_content_once(tmp_path: Path) -> None:
     assert [p.name for p in path.parent.iterdir()] == [digest]
 
 
+def test_what_a_killed_writer_left_half_written_is_swept_by_the_next_one(tmp_path: Path) -> None:
+    run = run_of(tmp_path)
+    kept = run.put_artifact("greeting.txt", b"hello")
+    run.write_live({"pid": 1})
+    killed = "import os, signal, fsm.store.local as l\nfrom pathlib import Path\nl.os.fsync = l.Path.replace = lambda *a: os.kill(os.getpid(), signal.SIGKILL)\n"
+    here = f"run = l.LocalRun(Path({str(run.directory)!r}))\n"
+    (tmp_path / "file").write_bytes(b"y" * 5000)
+    for call in (
+        "run.put_artifact('a', b'x' * 5000)",
+        f"run.put_artifact('b', Path({str(tmp_path / 'file')!r}))",
+        "run.write_live({})",
+    ):
+        subprocess.run([sys.executable, "-c", killed + here + call], check=False)
+    hidden = [p for p in run.directory.rglob(".*") if p.is_file()]
+    assert len(hidden) == 3
+    (run.directory / ".notes").write_text("somebody's own")
+    run.release()
+    run.acquire()
+    assert not [p for p in hidden if p.exists()]
+    assert (run.directory / ".notes").exists()
+    assert run.artifact(kept.sha256).read_bytes() == b"hello"
+    assert (run.directory / "live.json").exists()
+
+
 def test_an_artifact_that_was_written_in_part_is_written_again(tmp_path: Path) -> None:
     run = run_of(tmp_path)
     digest = hashlib.sha256(b"hello").hexdigest()

@@ -355,6 +355,38 @@ def test_opening_reads_back_to_the_newest_snapshot_only(s3: S3, proxied: Proxied
     assert proxy.counts["GET", "journal"] <= 105
 
 
+def test_opening_goes_on_from_what_was_loaded(s3: S3, proxied: Proxied) -> None:
+    journal = begun(s3.store())
+    for n in range(1, 50):
+        journal.append(step(n))
+    proxy = proxied()
+    again = Journal(s3.store(proxy.url).run("run"))
+    again.load()
+    read = proxy.counts["GET", "journal"]
+    fold = again.open()
+    assert (fold.state["n"], again.next) == (49, 51)
+    assert proxy.counts["GET", "journal"] == read
+
+
+def test_what_another_runner_adds_between_loading_and_opening_is_folded(store: Store) -> None:
+    begun(store).close()
+    late = Journal(store.run("run"))
+    late.load()
+    for n in (1, 2):
+        other = Journal(store.run("run"))
+        other.open(takeover=True)
+        other.append(step(n))
+        other.close()
+    if store.url.startswith("s3://"):  # where nobody is known to be gone, the newer claim stays
+        with pytest.raises(RunBusy, match="was taken at this moment"):
+            late.open(takeover=True)
+    else:
+        assert late.open().state["n"] == 2
+    again = Journal(store.run("run")).load()
+    assert again.root is not None
+    assert again.root["visits"] == {"A": 2}
+
+
 def test_a_record_that_is_not_json_is_refused_where_it_is(s3: S3) -> None:
     begun(s3.store())
     before = s3.keys()

@@ -16,18 +16,11 @@ from fsm.store import Silent, trail
 from fsm.store.local import LocalRun
 from fsm.store.s3 import S3Run
 from fsm.store.trail import BEAT, Trail
+from tests.clock import Clock
 from tests.servers.fixtures import S3
 from tests.servers.proxy import Proxy, Request
 
 Proxied = Callable[..., Proxy]
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 class Runner:

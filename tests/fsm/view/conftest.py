@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
+from fsm import cli, session
 from fsm import config as configs
-from fsm import session
 from fsm.config import Config
 from fsm.engine import Observer, Outcome
 
@@ -73,6 +73,23 @@ class Bakery:
 @pytest.fixture
 def bakery(tmp_path: Path) -> Bakery:
     return Bakery(tmp_path)
+
+
+Fsm = Callable[..., tuple[str, str]]
+"""The command line; what it printed on both streams."""
+
+
+@pytest.fixture
+def fsm(bakery: Bakery, capsys: pytest.CaptureFixture[str]) -> Fsm:
+    """The command line on the bakery's store; returns what it printed on both streams."""
+
+    def call(*words: str, code: int = 0) -> tuple[str, str]:
+        capsys.readouterr()
+        assert cli.main([*words, "--store", bakery.store]) == code
+        printed = capsys.readouterr()
+        return printed.out, printed.err
+
+    return call
 
 
 @pytest.fixture

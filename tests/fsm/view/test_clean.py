@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,21 +12,7 @@ import pytest
 from fsm import cli
 from fsm.store.local import LocalStore
 from fsm.view.sizes import size
-
-Fsm = Callable[..., tuple[str, str]]
-
-
-@pytest.fixture
-def fsm(bakery: Any, capsys: pytest.CaptureFixture[str]) -> Fsm:
-    """The command line on the bakery's store; returns what it printed on both streams."""
-
-    def call(*words: str, code: int = 0) -> tuple[str, str]:
-        capsys.readouterr()
-        assert cli.main([*words, "--store", bakery.store]) == code
-        printed = capsys.readouterr()
-        return printed.out, printed.err
-
-    return call
+from tests.fsm.view.conftest import Fsm
 
 
 def scratch(bakery: Any, run: str = "bread") -> Path:

@@ -14,24 +14,15 @@ from fsm.journal import Journal
 from fsm.store import open_store
 from fsm.store.local import LocalRun
 from fsm.view.following import Following, State
+from tests.clock import Clock
 from tests.servers.fixtures import S3, aws_environment, s3, server
 
 __all__ = ["aws_environment", "s3", "server"]
 
 
-class Clock:
-    """Goes on when told."""
-
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 @pytest.fixture
 def clock() -> Clock:
-    return Clock()
+    return Clock(100.0)
 
 
 @pytest.fixture

@@ -216,6 +216,25 @@ def test_what_the_runner_says_between_two_records_lies_over_the_newest_and_is_in
     assert timeline.keyframe(-1)["m"] == {}
 
 
+@settings(max_examples=30, deadline=None)
+@given(data=st.data())
+def test_a_moment_is_its_keyframe_with_the_newest_rows_whatever_was_asked_before(
+    data: st.DataObject, works: list[dict[str, Any]]
+) -> None:
+    timeline = Timeline(synthetic.MACHINES)
+    timeline.read(works)
+    everything = timeline.since(-1)
+    for _ in range(data.draw(st.integers(1, 4))):
+        seq = data.draw(st.integers(-1, len(works) - 1))
+        moment = json.loads(timeline.moment(seq))
+        assert moment["key"] == json.loads(json.dumps(timeline.keyframe(seq)))
+        assert moment["rows"] == [change["row"] for change in everything[max(0, seq - 11) : seq + 1]]
+        assert timeline.since(seq) == everything[seq + 1 :]
+        time = works[seq]["time"] if seq >= 0 else works[0]["time"] - 1
+        assert timeline.before(time) == sum(record["time"] <= time for record in works) - 1
+        assert timeline.marks_after(seq) == [m for m in timeline.index()["marks"] if m[0] > seq]
+
+
 def test_what_is_beyond_the_records_is_refused_with_their_numbers(works: list[dict[str, Any]]) -> None:
     timeline = Timeline()
     with pytest.raises(ConfigError, match="has no record 0; it has no record yet"):

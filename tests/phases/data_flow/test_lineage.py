@@ -27,7 +27,7 @@ from fsm.journal import Journal
 from fsm.store import open_store
 from fsm.view import mermaid_draw
 from machines import data_flow
-from phases.data_flow import lineage
+from phases.data_flow import Lineage, lineage
 from phases.data_flow.cli import add_parser
 from phases.data_flow.picture import drawn, said
 
@@ -39,6 +39,7 @@ WENT = {
     ("EXTRACT", "PROMPTS"): 114,
     ("PROMPTS", "DEDUP"): 1,
     ("DEDUP", "SPLIT"): 1,
+    ("PROMPTS", "SPLIT"): 0,  # when that was recorded the states handed whole rows on
     ("SPLIT", "SPLITS"): 2,
     ("SPLIT", "PROCESSED"): 2,
     ("SPLITS", "PARALLEL"): 0,  # that configuration has the teacher asked prompts of its own
@@ -157,14 +158,14 @@ def test_the_data_of_a_smoke_job_is_no_part_of_it() -> None:
 
 
 def test_the_picture_is_the_drawing_with_the_counts_on_its_arrows() -> None:
-    drawing = data_flow.flow()
-    read = mermaid.parse(drawn(drawing, WENT), "lineage.mmd")
+    drawing, told = data_flow.flow(), Lineage(WENT, {}, ())
+    read = mermaid.parse(drawn(drawing, told), "lineage.mmd")
     assert isinstance(read, mermaid.Flowchart)
     assert [(n.id, n.label, n.shape, n.parent) for n in read.nodes] == [
         (n.id, n.label, n.shape, n.parent) for n in drawing.nodes
     ]
     assert [(e.source, e.target, e.label) for e in read.edges] == [
-        (e.source, e.target, "\\n".join(filter(None, [e.label, said(a, WENT[a])])))
+        (e.source, e.target, "\\n".join(filter(None, [e.label, said(told, a)])))
         for e in drawing.edges
         for a in [(e.source, e.target)]
     ]
@@ -172,17 +173,19 @@ def test_the_picture_is_the_drawing_with_the_counts_on_its_arrows() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arrow", "count", "words"),
+    ("arrow", "count", "records", "words"),
     [
-        (("SPLIT", "SPLITS"), 2, "2 artifacts"),
-        (("PROMPTS", "DEDUP"), 1, "1 artifact"),
-        (("PARALLEL", "BEDROCK"), 1, "1 call"),
-        (("EXTRACT", "PROMPTS"), 1, "1 piece of code"),
-        (("EXTRACT", "PROMPTS"), 0, "nothing"),
+        (("SPLIT", "SPLITS"), 2, 111, "111 records"),
+        (("PROMPTS", "DEDUP"), 1, 1, "1 record"),
+        (("SPLIT", "SPLITS"), 2, 0, "2 artifacts"),
+        (("PROMPTS", "DEDUP"), 1, 0, "1 artifact"),
+        (("PARALLEL", "BEDROCK"), 1, 0, "1 call"),
+        (("EXTRACT", "PROMPTS"), 1, 0, "1 piece of code"),
+        (("EXTRACT", "PROMPTS"), 0, 0, "nothing"),
     ],
 )
-def test_counts_are_said_in_words(arrow: tuple[str, str], count: int, words: str) -> None:
-    assert said(arrow, count) == words
+def test_counts_are_said_in_words(arrow: tuple[str, str], count: int, records: int, words: str) -> None:
+    assert said(Lineage({arrow: count}, {arrow: records}, ()), arrow) == words
 
 
 # The command, on runs made here
@@ -226,7 +229,9 @@ def test_a_phase_after_another_one_is_one_flow(
     printed = capsys.readouterr().out
     assert json.loads(printed)["runs"] == ["prep", "taught"]
     assert json.loads(printed)["findings"] == []
-    prepared = {a: n for a, n in list(WENT.items())[:7] if a != ("EXTRACT", "PROMPTS")}
+    prepared = {a: n for a, n in list(WENT.items())[:8] if a != ("EXTRACT", "PROMPTS")}
+    # the rows of a batch, what is known of them, and a list of batches; who writes the splits reads which were skipped, too
+    prepared |= {("PROMPTS", "DEDUP"): 3, ("PROMPTS", "SPLIT"): 4}
     found = counts(printed)
     assert found.pop(("EXTRACT", "PROMPTS")) > 60
     assert found == prepared | {
@@ -306,7 +311,9 @@ def test_the_text_is_written_where_it_is_asked_for(
     text = capsys.readouterr().out
     assert fsm_lineage("prep", "-o", str(tmp_path / "flow.mmd")) == 0
     assert (tmp_path / "flow.mmd").read_text() == text
-    assert 'SPLIT -->|"2 artifacts"| PROCESSED' in text
+    assert 'RAW -->|"24 records"| DOWNLOAD' in text
+    assert 'DEDUP -->|"111 records"| SPLIT' in text
+    assert 'SPLIT -->|"111 records"| PROCESSED' in text
     assert fsm_lineage("prep", "-o", str(tmp_path / "flow.pdf")) == 2
     assert ".mmd, .svg, .png" in capsys.readouterr().err
 
@@ -331,10 +338,10 @@ def test_the_shipped_picture_of_the_flow_is_marked_with_what_went_where(
     svg = (tmp_path / "flow.svg").read_text()
     told = arrows(svg)
     assert len(told) == len(data_flow.flow().edges)
-    assert told["SPLIT", "PROCESSED"] == ("fsm-taken", "2 artifacts")
+    assert told["SPLIT", "PROCESSED"] == ("fsm-taken", "111 records")
     assert told["PARALLEL", "BEDROCK"] == ("fsm-taken", "25 calls")
     assert told["TRAIN", "OUTPUTS"] == ("fsm-nothing", "nothing")
-    assert svg.count(">2 artifacts</text>") == 2
+    assert svg.count(">111 records</text>") == 3
     assert (
         main(["render", "taught", "--machine", "data_flow", "-o", str(tmp_path / "x.svg"), "--store", runs])
         == 0

@@ -86,7 +86,7 @@ def test_another_run_with_the_same_seed_has_the_same_bytes_and_another_seed_othe
 ) -> None:
     first, second, other = prepare(CORPUS, "a"), prepare(CORPUS, "b"), prepare(CORPUS, "c", seed=8)
     assert first.fold.files == second.fold.files
-    assert first.text("data/examples.jsonl") != other.text("data/examples.jsonl")
+    assert first.text("data/splits/train.jsonl") != other.text("data/splits/train.jsonl")
 
 
 def test_sources_without_objects_take_their_own_edges(prepare: Prepare, sources: Sources) -> None:
@@ -114,8 +114,10 @@ def test_no_objects_anywhere_stops_at_the_listing_and_a_resume_lists_again(
     root = sources({"tsn_data/readme.txt": "not code"})
     stopped = prepare(root).outcome
     assert stopped.outcome == "stopped"
-    assert "tsn_data, avb_data, carla" in stopped.message
-    assert "Put the raw code there and resume" in stopped.message
+    assert (
+        "tsn_data holds 1 files (1 with .txt); avb_data is not there; carla is not there" in stopped.message
+    )
+    assert "The folders there are: tsn_data. Put the raw code there and resume" in stopped.message
     sources(FILES)
     assert prepare(root).outcome.outcome == "done"
 

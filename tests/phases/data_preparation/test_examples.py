@@ -10,12 +10,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from phases.data_preparation import examples
+from phases.data_preparation.comments import Doc
+from phases.data_preparation.examples import Origin
 from phases.data_preparation.functions import Function
 from phases.errors import EmptyDataset
 
 FUNCTION = Function(
-    "gate_open", "bool gate_open(void)", "bool gate_open(void) { return true; }", "Open a gate."
+    "gate_open",
+    "bool gate_open(void)",
+    "bool gate_open(void) { return true; }",
+    Doc("Let frames pass."),
+    first=3,
+    last=3,
 )
+TSN = Origin("tsn_data/a.c", "TSN", "configs/corpus", "MIT")
 
 
 def test_all_four_templates_are_chosen_and_the_choice_is_the_seeds() -> None:
@@ -24,23 +32,31 @@ def test_all_four_templates_are_chosen_and_the_choice_is_the_seeds() -> None:
     assert chosen == [examples.choose_template(FUNCTION, seed) for seed in range(100)]
 
 
-@pytest.mark.parametrize("template", range(4))
-def test_a_prompt_names_domain_and_function(template: int) -> None:
-    example = examples.function_example(FUNCTION, template, "TSN", "tsn_data/a.c")
-    assert "TSN" in example.prompt
-    assert "gate_open" in example.prompt
-    assert "Open a gate." in example.prompt
-    assert example.messages[1] == {"role": "assistant", "content": FUNCTION.text + "\n"}
+def test_a_row_says_where_it_is_from() -> None:
+    example = examples.function_example(FUNCTION, 0, "C", TSN)
+    row = example.row()
+    assert row.pop("messages") == [
+        {"role": "user", "content": "Write a C function `gate_open` for TSN: Let frames pass."},
+        {"role": "assistant", "content": FUNCTION.text + "\n"},
+    ]
+    assert row == {
+        "kind": "function",
+        "domain": "TSN",
+        "source": "configs/corpus",
+        "key": "tsn_data/a.c",
+        "name": "gate_open",
+        "first": 3,
+        "last": 3,
+        "licence": "MIT",
+        "prompt_from": "comment",
+        "md5": "509d0e5534f8570ce5009f43c584988b",
+    }
 
 
-def test_a_function_without_comment_is_asked_for_by_the_words_of_its_name() -> None:
-    bare = Function("openGate_now", "void openGate_now(void)", "void openGate_now(void) { }", "")
-    assert "open gate now" in examples.function_example(bare, 0, "TSN", "a.c").prompt
-
-
-def test_cpp_is_called_by_its_name() -> None:
-    assert " C++ " in examples.function_example(FUNCTION, 0, "CARLA", "carla/a.cpp").prompt
-    assert "```cpp\n" in examples.completion_example("int ", "x;", "CARLA", "carla/a.cpp").prompt
+def test_a_completion_is_the_lines_of_its_file() -> None:
+    example = examples.completion_example("int a;\n", "int b;\n", "C++", TSN)
+    assert "```cpp\nint a;\n```" in example.prompt
+    assert (example.row()["first"], example.row()["last"], example.identity) == (1, 2, "int a;\nint b;\n")
 
 
 @given(st.text(min_size=3), st.integers())
@@ -58,16 +74,16 @@ def test_a_split_is_at_the_start_of_a_line_and_depends_on_the_seed() -> None:
 
 
 def test_white_space_and_wording_do_not_make_another_example() -> None:
-    spaced = Function("gate_open", "x", "bool gate_open(void)\n{\n    return true;\n}", "Other words.")
-    first = examples.function_example(FUNCTION, 0, "TSN", "a.c")
-    second = examples.function_example(spaced, 3, "AVB", "b.c")
+    spaced = Function("gate_open", "x", "bool gate_open(void)\n{\n    return true;\n}", Doc("Other words."))
+    first = examples.function_example(FUNCTION, 0, "C", TSN)
+    second = examples.function_example(spaced, 3, "C", Origin("b.c", "AVB"))
     assert first.md5 == second.md5
 
 
 def test_another_code_is_another_example() -> None:
-    other = Function("gate_open", "x", "bool gate_open(void) { return false; }", "Open a gate.")
-    first = examples.function_example(FUNCTION, 0, "TSN", "a.c")
-    assert first.md5 != examples.function_example(other, 0, "TSN", "a.c").md5
+    other = Function("gate_open", "x", "bool gate_open(void) { return false; }", FUNCTION.doc)
+    first = examples.function_example(FUNCTION, 0, "C", TSN)
+    assert first.md5 != examples.function_example(other, 0, "C", TSN).md5
 
 
 @given(st.lists(st.sampled_from("abcd")))

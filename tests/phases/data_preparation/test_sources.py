@@ -7,6 +7,7 @@ import hashlib
 import threading
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -18,8 +19,9 @@ import pytest
 
 from fsm.errors import Unanswered
 from phases.data_preparation.archive import pack, unpack
-from phases.data_preparation.sources import LocalSource, Object, Source, open_source
+from phases.data_preparation.sources import Listing, LocalSource, Object, Source, open_source
 from phases.errors import AccessDenied, EmptyDataset, InvalidStructure, NoCredentials
+from tests.clock import Clock
 
 
 @dataclass
@@ -34,26 +36,17 @@ class Bucket:
     conditions: bool = True
     reading: Callable[[], None] = lambda: None
     """What happens before each object is read."""
+    listing: Callable[[str], object] = lambda prefix: None
+    """Is told of each listing."""
     asked: int = 0
+    ranges: list[str] = field(default_factory=list)
+    """The parts of objects that were asked for."""
     page: int = 2
     url: str = ""
 
 
 def etag(content: bytes) -> str:
     return f'"{hashlib.md5(content).hexdigest()}"'
-
-
-@dataclass
-class Clock:
-    """Time that passes only where it is slept."""
-
-    now: float = 0.0
-
-    def monotonic(self) -> float:
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        self.now += seconds
 
 
 @pytest.fixture
@@ -74,6 +67,7 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]:
             url = urlsplit(self.path)
             query = {name: values[0] for name, values in parse_qs(url.query).items()}
             if "list-type" in query:
+                held.listing(query.get("prefix", ""))
                 return self.send(200, listing(query))
             held.reading()
             key = unquote(url.path).removeprefix("/raw/")
@@ -83,7 +77,12 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]:
             condition = self.headers.get("If-Match") if held.conditions else None
             if condition and condition != etag(body):
                 return self.send(412, b"<Error><Code>PreconditionFailed</Code><Message>no</Message></Error>")
-            return self.send(200, body, **({"ETag": etag(body)} if held.etags else {}))
+            tags = {"ETag": etag(body)} if held.etags else {}
+            if wanted := self.headers.get("Range"):
+                held.ranges.append(wanted)
+                first, last = map(int, wanted.removeprefix("bytes=").split("-"))
+                return self.send(206, body[first : last + 1], **tags)
+            return self.send(200, body, **tags)
 
         def spoil(self, fault: str) -> bool:
             """Cut the connection; answer with an error; cut the body short, or alter it; or do nothing ("")."""
@@ -122,14 +121,21 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]:
         return f"<ETag>{escape(etag(held.objects[key]))}</ETag>" if held.etags else ""
 
     def listing(query: dict[str, str]) -> bytes:
-        keys = [key for key in sorted(held.objects) if key.startswith(query.get("prefix", ""))]
-        start = int(query.get("continuation-token", "0"))
-        here, more = keys[start : start + held.page], start + held.page < len(keys)
+        start = query.get("prefix", "")
+        keys = [key for key in sorted(held.objects) if key.startswith(start)]
+        if "delimiter" in query:
+            tops = sorted({key[len(start) :].partition("/")[0] for key in keys if "/" in key[len(start) :]})
+            found = "".join(
+                f"<CommonPrefixes><Prefix>{escape(start + top)}/</Prefix></CommonPrefixes>" for top in tops
+            )
+            return f"<ListBucketResult><IsTruncated>false</IsTruncated>{found}</ListBucketResult>".encode()
+        first = int(query.get("continuation-token", "0"))
+        here, more = keys[first : first + held.page], first + held.page < len(keys)
         contents = "".join(
             f"<Contents><Key>{escape(key)}</Key><Size>{len(held.objects[key])}</Size>{tagged(key)}</Contents>"
             for key in here
         )
-        token = f"<NextContinuationToken>{start + held.page}</NextContinuationToken>" if more else ""
+        token = f"<NextContinuationToken>{first + held.page}</NextContinuationToken>" if more else ""
         truncated = str(more).lower()
         return f"<ListBucketResult><IsTruncated>{truncated}</IsTruncated>{contents}{token}</ListBucketResult>".encode()
 
@@ -148,7 +154,7 @@ def test_a_directory_is_listed_in_the_key_order_of_s3(tmp_path: Path) -> None:
         (tmp_path / key).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / key).write_text("int x;")
     # as strings: "-" and "." come before "/"
-    assert [file.key for file in LocalSource(tmp_path).list("tsn")] == [
+    assert [file.key for file in LocalSource(tmp_path).list("tsn").files] == [
         "tsn/a-b.c",
         "tsn/a.c",
         "tsn/a/x.c",
@@ -157,7 +163,7 @@ def test_a_directory_is_listed_in_the_key_order_of_s3(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_is_not_there_is_empty(tmp_path: Path) -> None:
-    assert LocalSource(tmp_path).list("tsn") == []
+    assert LocalSource(tmp_path).list("tsn") == Listing(there=False)
 
 
 def test_a_directory_that_is_not_there_is_said_so(tmp_path: Path) -> None:
@@ -178,8 +184,8 @@ def test_a_bucket_is_listed_over_all_its_pages_and_read(bucket: Bucket) -> None:
         "q/y.c": b"no",
     }
     source = open_source("s3://raw/p", endpoint_url=bucket.url, region="us-east-1")
-    found = source.list("tsn")
-    assert found == sorted(Object(key.removeprefix("p/"), len(key.encode())) for key in keys)
+    found = source.list("tsn").files
+    assert [*found] == sorted(Object(key.removeprefix("p/"), len(key.encode())) for key in keys)
     assert source.read("tsn/b c.c") == b"p/tsn/b c.c"
     assert source.url == "s3://raw/p"
 
@@ -187,7 +193,7 @@ def test_a_bucket_is_listed_over_all_its_pages_and_read(bucket: Bucket) -> None:
 def test_a_bucket_without_prefix_is_read_from_its_root(bucket: Bucket) -> None:
     bucket.objects = {"tsn/a.c": b"1"}
     source = open_source("s3://raw", endpoint_url=bucket.url, region="us-east-1")
-    assert source.list("tsn") == [Object("tsn/a.c", 1)]
+    assert source.list("tsn").files == (Object("tsn/a.c", 1),)
     assert source.read("tsn/a.c") == b"1"
 
 
@@ -225,11 +231,11 @@ def opened(bucket: Bucket, clock: Clock | None = None) -> Source:
 
 def test_listing_and_reading_go_on_through_what_passes(bucket: Bucket) -> None:
     bucket.objects = {f"p/tsn/{n}.c": b"int x;" * n for n in range(1, 6)}  # three pages
-    calm = opened(bucket).list("tsn")
+    calm = opened(bucket).list("tsn").files
     bucket.faults = ["", *STORM, *STORM]
     clock = Clock()
     source = opened(bucket, clock)
-    assert source.list("tsn") == calm
+    assert source.list("tsn").files == calm
     assert not bucket.faults
     bucket.faults = [*STORM, "half", "half"]
     assert [source.read(file.key, file) for file in calm] == [b"int x;" * n for n in range(1, 6)]
@@ -269,7 +275,7 @@ def test_an_object_that_changed_after_it_was_listed_is_told(bucket: Bucket, cond
     bucket.etags, bucket.conditions = True, conditions
     bucket.objects = {"p/tsn/a.c": b"int x;"}
     source = opened(bucket)
-    [file] = source.list("tsn")
+    [file] = source.list("tsn").files
     assert source.read(file.key, file) == b"int x;"
     bucket.objects["p/tsn/a.c"] = b"int y;"
     with pytest.raises(
@@ -281,7 +287,7 @@ def test_an_object_that_changed_after_it_was_listed_is_told(bucket: Bucket, cond
 def test_an_object_that_was_deleted_after_it_was_listed_is_told(bucket: Bucket) -> None:
     bucket.objects = {"p/tsn/a.c": b"int x;"}
     source = opened(bucket)
-    [file] = source.list("tsn")
+    [file] = source.list("tsn").files
     del bucket.objects["p/tsn/a.c"]
     with pytest.raises(InvalidStructure, match="the object was deleted after it was listed"):
         source.read(file.key, file)
@@ -297,12 +303,91 @@ def test_a_body_that_is_not_what_it_should_be_is_read_again_and_then_told(
     bucket.etags = True
     bucket.objects = {"p/tsn/a.c": b"int x;"}
     source = opened(bucket)
-    [file] = source.list("tsn")
+    [file] = source.list("tsn").files
     bucket.faults = [fault, fault]
     assert source.read(file.key, file) == b"int x;"
     bucket.faults = [fault] * 3
     with pytest.raises(InvalidStructure, match=f"{said}.*each of 3 times"):
         source.read(file.key, file)
+
+
+def test_many_objects_come_at_a_time_and_in_order(bucket: Bucket) -> None:
+    bucket.etags, bucket.page = True, 100
+    bucket.objects = {f"p/tsn/{n:03}.c": b"int x;" * n for n in range(40)}
+    together = threading.Barrier(
+        4, timeout=10
+    )  # a source that asked one after the other would wait here for ever
+
+    def meet() -> None:
+        if together.n_waiting or not met:
+            with suppress(threading.BrokenBarrierError):
+                together.wait()
+            met.append(True)
+
+    met: list[bool] = []
+    bucket.reading = meet
+    source = opened(bucket)
+    files = source.list("tsn").files
+    bucket.faults = ["", "cut", "half", "503 SlowDown", ""]
+    assert [(file.key, content) for file, content in source.contents(files)] == [
+        (f"tsn/{n:03}.c", b"int x;" * n) for n in range(40)
+    ]
+    assert not together.broken
+
+
+def test_a_large_object_comes_by_ranges_that_are_whole(
+    bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("phases.data_preparation.sources.bucket.PART", 1000)
+    bucket.etags = True
+    bucket.objects = {"p/tsn/a.c": bytes(range(256)) * 10, "p/tsn/b.c": b"int b;"}
+    source = opened(bucket)
+    files = source.list("tsn").files
+    bucket.faults = ["half", "short"]
+    assert [content for _, content in source.contents(files)] == [bytes(range(256)) * 10, b"int b;"]
+    assert {"bytes=0-999", "bytes=1000-1999", "bytes=2000-2559"} == set(bucket.ranges)
+    bucket.objects["p/tsn/a.c"] = b"?" * 2560
+    with pytest.raises(InvalidStructure, match="the object was changed after it was listed"):
+        list(source.contents(files))
+
+
+def test_keys_that_can_be_no_file_of_a_folder_are_left_out(bucket: Bucket) -> None:
+    bucket.page = 100
+    keys = [
+        "p/tsn/a.c",
+        "p/tsn/../up.c",
+        "p/tsn//abs.c",
+        "p/tsn/x/../../y.c",
+        "p/tsn/\ufffd.c",
+        "p/tsn/a..b.c",
+    ]
+    bucket.objects = dict.fromkeys(keys, b"int x;")
+    listed = opened(bucket).list("tsn")
+    assert [file.key for file in listed.files] == ["tsn/a..b.c", "tsn/a.c"]
+    assert {left.key: left.reason for left in listed.left_out} == {
+        "tsn/../up.c": "its key leads out of its folder (..)",
+        "tsn//abs.c": "its key is absolute",
+        "tsn/x/../../y.c": "its key leads out of its folder (..)",
+        "tsn/\ufffd.c": "its name is not UTF-8",
+    }
+
+
+def test_the_folders_of_a_bucket_are_named(bucket: Bucket) -> None:
+    bucket.objects = {"p/tsn/a.c": b"", "p/other/b.c": b"", "p/top.c": b"", "q/c.c": b""}
+    assert opened(bucket).folders() == ["other", "tsn"]
+    assert not opened(bucket).list("nowhere").there
+
+
+def test_every_folder_of_a_bucket_is_listed_once(bucket: Bucket, finish: Callable[..., Any]) -> None:
+    bucket.page, listings = 100, []
+    code = "int f_{0}(int a)\n{{\n\tint b = a * {0};\n\treturn b;\n}}\n"
+    bucket.objects = {
+        f"p/{folder}/{n}.c": code.format(n).encode() for n in range(3) for folder in ("tsn_data", "carla")
+    }
+    bucket.listing = listings.append
+    section = {"source": "s3://raw/p", "endpoint_url": bucket.url, "region": "us-east-1"}
+    assert finish("data_preparation", section).outcome.outcome == "done"
+    assert listings == ["p/tsn_data/", "p/avb_data/", "p/carla/", "p/"]  # the last for the names there are
 
 
 def test_a_run_reads_what_it_listed_or_stops(
@@ -318,7 +403,9 @@ def test_a_run_reads_what_it_listed_or_stops(
     section = {"source": "s3://raw/p", "endpoint_url": bucket.url, "region": "us-east-1"}
     whole = finish("data_preparation", section, "whole")
     for split in ("train", "val"):
-        assert whole.rows(f"data/splits/{split}.jsonl") == local.rows(f"data/splits/{split}.jsonl")
+        rows = [done.rows(f"data/splits/{split}.jsonl") for done in (whole, local)]
+        assert [row.pop("source") for some in rows for row in some] == ["s3://raw/p", str(tmp_path / "local")]
+        assert rows[0] == rows[1]
     bucket.reading = lambda: bucket.objects.update({"p/tsn_data/a.c": b"int other(int a) { return 1; }\n"})
     changed = finish("data_preparation", section, "changed")
     assert changed.outcome.outcome == "stopped"

@@ -13,19 +13,7 @@ from botocore.stub import ANY, Stubber
 from fsm.faults import Patient
 from phases.errors import AccessDenied
 from phases.pipeline import output
-
-
-@dataclass
-class Clock:
-    """Time that passes only where it is slept."""
-
-    now: float = 0.0
-
-    def monotonic(self) -> float:
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        self.now += seconds
+from tests.clock import Clock
 
 
 @dataclass

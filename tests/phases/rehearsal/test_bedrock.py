@@ -59,7 +59,7 @@ def test_an_answer_is_that_of_the_offline_teacher_with_its_usage_and_its_price(
         "outputTokens": tokens(text),
         "totalTokens": 10 + tokens(text),
     }
-    assert bedrock.bill.dollars == (10 * Decimal(3) + tokens(text) * Decimal(15)) / 1_000_000
+    assert bedrock.bill.dollars == Decimal("1.1") * (10 * 3 + tokens(text) * 15) / 1_000_000
     with urlopen(f"{bedrock.url}/-/bill") as bill:
         assert json.load(bill)["answers"] == 1
 
@@ -267,7 +267,7 @@ def test_a_batch_job_answers_at_half_the_price_and_rejects_by_record(bedrock: Se
     assert rows[7]["error"] == {"errorCode": 400, "errorMessage": "no"}
     assert rows[8]["modelOutput"]["output"]["message"]["content"] == [{"text": "int x;"}]
     entered, left = bedrock.bill.input_tokens, bedrock.bill.output_tokens
-    assert bedrock.bill.dollars == (3 * entered + 15 * left) / Decimal(2_000_000)
+    assert bedrock.bill.dollars == Decimal("1.1") * (3 * entered + 15 * left) / 2_000_000
     [listed] = control.list_model_invocation_jobs(nameContains="one")["invocationJobSummaries"]
     assert listed["jobArn"] == found["jobArn"]
 

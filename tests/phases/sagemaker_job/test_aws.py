@@ -21,6 +21,7 @@ from phases.sagemaker_job import source
 from phases.sagemaker_job.aws import SageMakerProvider
 from phases.sagemaker_job.config import SageMakerJobConfig
 from phases.sagemaker_job.job import Code, JobRefused, JobSpec
+from tests.clock import Clock
 
 ROLE = "arn:aws:iam::123456789012:role/pipeline"
 CONFIG = SageMakerJobConfig(
@@ -211,19 +212,6 @@ def test_a_job_tells_its_whole_history(service: Any, spec: JobSpec) -> None:
 
 
 # Faults
-
-
-@dataclass
-class Clock:
-    """Time that passes only where it is slept."""
-
-    now: float = 0.0
-
-    def monotonic(self) -> float:
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        self.now += seconds
 
 
 @dataclass

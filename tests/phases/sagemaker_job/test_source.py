@@ -171,6 +171,13 @@ def test_the_smoke_job_brings_the_tests_along() -> None:
     assert {"diagrams/distillation.mmd", "phases/quality_scoring/prelude.h"} <= distillation.keys()
 
 
+@pytest.mark.parametrize(("kind", "wanted"), [("openai", ["openai"]), ("bedrock", [])])
+def test_a_job_whose_teacher_needs_a_package_of_its_own_requires_it(kind: str, wanted: list[str]) -> None:
+    config = f"machine: distillation\nteacher_generation: {{teacher: {{kind: {kind}, model_id: m}}}}\n"
+    code = source.code(config, "distillation", (), ())
+    assert [line.partition("==")[0] for line in code.requirements] == wanted
+
+
 def test_every_dependency_of_the_project_is_in_the_image_or_required_or_for_whoever_looks_on() -> None:
     declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
     named = {canonicalize_name(Requirement(line).name) for line in declared}

@@ -132,6 +132,13 @@ def test_what_is_passing_is_tried_again_by_the_drawing_and_not_by_the_package(
     assert len(chat.asked) == 3
 
 
+def test_as_long_as_the_server_asks_for_is_waited(chat: ServedOpenAI) -> None:
+    throttled = error(429, "rate_limit_exceeded", headers={"Retry-After": "7"})
+    chat.answer = lambda asked: throttled if asked.attempt < 2 else Said("int x;")
+    call, slept = called(chat)
+    assert (slept, call.result.retries) == ([7, 7], 2)
+
+
 def test_an_answer_that_takes_too_long_is_a_broken_connection(chat: ServedOpenAI) -> None:
     chat.answer = lambda asked: Said("int x;", after=0.5)
     with pytest.raises(ModelStreamError, match="broke off"):

@@ -14,7 +14,7 @@ from fsm.errors import ConfigError
 from fsm.store.local_shelf import LocalShelf
 from phases.errors import BudgetReached
 from phases.teacher_generation.ledger import Entry, Ledger, Paid
-from phases.teacher_generation.prices import Price, bound, burndown, input_bound, price, require, usage
+from phases.teacher_generation.prices import Price, bound, input_bound, price, require, usage
 from phases.teacher_generation.purse import Purse
 
 
@@ -140,13 +140,6 @@ def test_the_configurations_price_goes_first_and_an_unknown_one_has_to_be_named(
         ConfigError, match=r"mine costs is not known, and a budget needs it.*teacher_generation\.prices"
     ):
         require("mine", {}, "a budget")
-
-
-def test_a_quota_counts_the_answers_of_newer_models_five_times() -> None:
-    assert [
-        burndown(m)
-        for m in ("us.anthropic.claude-sonnet-4-5-v1:0", "anthropic.claude-3-5-sonnet", "nova-pro")
-    ] == [5, 1, 1]
 
 
 @given(st.text(max_size=200), st.text(max_size=200))

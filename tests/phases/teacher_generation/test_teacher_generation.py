@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from fsm.engine import Stop, StopRequested
+from phases.rehearsal.bedrock import SONNET, Model
 from phases.teacher_generation.offline.teacher import write_function
 
 Finish = Callable[..., Any]
@@ -124,6 +126,18 @@ def test_an_api_key_alone_leads_through_authentication(
     done = finish("teacher_generation", bedrock(bedrock_with_key, prompts, limit=1))
     assert done.visits["Authentication.RegisterEventHandler"] == 1
     assert bedrock_with_key.asked[-1].headers["authorization"] == "Bearer bedrock-api-key-1"
+
+
+def test_a_model_that_ends_within_the_run_stops_it_before_a_prompt_is_asked(
+    finish: Finish, server: Any, prompts: str
+) -> None:
+    server.models[SONNET] = Model(ends=datetime.now(UTC) + timedelta(seconds=15))
+    stopped = finish("teacher_generation", bedrock(server, prompts, workers=1)).outcome
+    assert stopped.outcome == "stopped"
+    assert "Name a newer model" in stopped.message
+    assert server.prompts == []
+    server.models[SONNET] = Model(ends=datetime.now(UTC) + timedelta(days=30))
+    assert finish("teacher_generation", bedrock(server, prompts, workers=1)).outcome.outcome == "done"
 
 
 @pytest.mark.parametrize("key", ["", "sk-1"])

@@ -132,6 +132,11 @@ def test_what_a_model_takes_goes_by_its_family(model: str, sampling: str, cache:
     assert (found.sampling, found.cache_from) == (sampling, cache)
 
 
+def test_a_quota_counts_the_answers_of_newer_models_five_times() -> None:
+    models = ("us.anthropic.claude-sonnet-4-5-v1:0", "anthropic.claude-3-5-sonnet", "us.amazon.nova-pro-v1:0")
+    assert [takes(model).burndown for model in models] == [5, 1, 1]
+
+
 def test_the_configuration_knows_better_than_the_table() -> None:
     told = takes("us.anthropic.claude-opus-5", Takes(sampling="both"))
     assert (told.sampling, told.cache_from) == ("both", 512)

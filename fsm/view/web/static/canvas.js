@@ -26,7 +26,18 @@ export class Canvas {
     this.element.addEventListener("click", (e) => this.dragged && (e.stopPropagation(), e.preventDefault()), true);
     this.fitted = false;
     this.whole = true; // until a part was looked for
-    new ResizeObserver(() => (this.whole || !this.fitted) && this.fit()).observe(this.element);
+    this.w = this.h = 0; // of the box; the browser tells of them, for each question would make it lay out the page
+    new ResizeObserver(() => this.sized()).observe(this.element);
+  }
+
+  measure() {
+    this.w = this.element.clientWidth;
+    this.h = this.element.clientHeight;
+  }
+
+  sized() {
+    this.measure();
+    if (this.whole || !this.fitted) this.fit();
   }
 
   apply(smooth = false) {
@@ -39,7 +50,8 @@ export class Canvas {
 
   /** The whole picture. */
   fit() {
-    const { clientWidth: w, clientHeight: h } = this.element;
+    if (!this.w) this.measure();
+    const { w, h } = this;
     if (!w || !h) return;
     this.scale = Math.min(1, (w - 16) / this.width, (h - 16) / this.height);
     this.x = (w - this.width * this.scale) / 2;
@@ -51,11 +63,11 @@ export class Canvas {
   /** Whether the whole picture can be read, more or less. */
   get overseen() {
     if (!this.fitted) this.fit();
-    return !this.fitted || Math.min((this.element.clientWidth - 16) / this.width, (this.element.clientHeight - 16) / this.height) >= TINY;
+    return !this.fitted || Math.min((this.w - 16) / this.width, (this.h - 16) / this.height) >= TINY;
   }
 
   /** @param {number} factor @param {number} [cx] @param {number} [cy] the point that stays where it is */
-  zoom(factor, cx = this.element.clientWidth / 2, cy = this.element.clientHeight / 2, smooth = false) {
+  zoom(factor, cx = this.w / 2, cy = this.h / 2, smooth = false) {
     const scale = Math.min(MOST, Math.max(LEAST, this.scale * factor));
     this.whole = false;
     this.x = cx - ((cx - this.x) * scale) / this.scale;
@@ -115,33 +127,28 @@ export class Canvas {
     event.preventDefault();
   }
 
-  /** Bring an element of the picture into view. @param {any} element @param {boolean} readable also to a scale at which it is read */
-  show(element, readable) {
-    const { clientWidth: w, clientHeight: h } = this.element;
-    if (!w || !h) return;
+  /** Bring a part of the picture into view. @param {{x: number, y: number, width: number, height: number}} part
+   * @param {boolean} readable also to a scale at which it is read */
+  show(part, readable) {
     if (!this.fitted) this.fit();
+    const { w, h } = this;
+    if (!w || !h) return;
     const from = { x: this.x, y: this.y, scale: this.scale };
-    const at = element.getBBox();
-    const own = element.getCTM();
-    const root = this.svg.getCTM();
-    if (!own || !root) return;
-    const to = root.inverse().multiply(own);
-    const x = to.a * at.x + to.e;
-    const y = to.d * at.y + to.f;
+    const { x, y } = part;
     if (readable && this.scale < READABLE) {
       this.scale = READABLE;
       this.whole = false;
     }
     const left = this.x + x * this.scale;
     const top = this.y + y * this.scale;
-    const width = at.width * this.scale;
-    const height = at.height * this.scale;
+    const width = part.width * this.scale;
+    const height = part.height * this.scale;
     const across = left >= MARGIN && left + width <= w - MARGIN;
     const down = top >= MARGIN && top + height <= h - MARGIN;
     if (!across || !down) {
       this.whole = false;
-      this.x = w / 2 - (x + at.width / 2) * this.scale;
-      this.y = height > h - 2 * MARGIN ? MARGIN - y * this.scale : h / 2 - (y + at.height / 2) * this.scale;
+      this.x = w / 2 - (x + part.width / 2) * this.scale;
+      this.y = height > h - 2 * MARGIN ? MARGIN - y * this.scale : h / 2 - (y + part.height / 2) * this.scale;
     }
     if (this.x !== from.x || this.y !== from.y || this.scale !== from.scale) this.apply(true);
   }

@@ -32,7 +32,7 @@ export class Feed {
       this.heard();
     };
     events.onerror = () => this.lost();
-    for (const name of ["change", "live", "status", "anew", "behind", "breath"]) {
+    for (const name of ["change", "live", "status", "anew", "leap", "breath"]) {
       events.addEventListener(name, (event) => {
         this.heard();
         this.on[name]?.(JSON.parse(event.data));

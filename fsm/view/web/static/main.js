@@ -50,7 +50,7 @@ function begin() {
     const { run } = spot();
     if (page && page.name === (run ?? null)) return page.steer?.();
     page?.close();
-    if (held) page = new RunPage(main, trail, new EmbeddedRun(held));
+    if (held) page = new RunPage(main, trail, new EmbeddedRun(held.followed?.[run] ?? held, held.followed));
     else page = run ? new RunPage(main, trail, new ServedRun(run)) : new RunList(main, trail);
     return undefined;
   };

@@ -3,16 +3,17 @@
 import { badge, clock, duration, el } from "./dom.js";
 import { what } from "./state.js";
 
-/** The panel's content. @param {any} page the run's page @param {any[]} rows its newest records */
-export function now(page, rows) {
-  const { facts, seq } = page.shown;
+/** The panel's content. @param {any} page the run's page */
+export function now(page) {
+  const { facts, seq, rows, t } = page.shown;
+  const { watching, runner } = page.seq === null ? page.own.status : {};
   const { ended, stopped } = facts;
   return [
     ended && el("p", { class: "ending" }, badge(ended.outcome), ` ${ended.label ? `by “${ended.label}”, ` : ""}after ${ended.last}`),
     !ended && stopped && el("p", { class: "trouble" }, `Stopped: ${stopped}`),
     page.levels.length ? el("ol", { class: "stack" }, ...page.levels.map((l) => level(page, l))) : null,
-    page.watching && page.seq === null && el("p", {}, "It follows run ", el("a", { href: `#run=${encodeURIComponent(page.watching.run)}` }, page.watching.run), ` (${page.watching.state}${page.watching.place ? `: ${page.watching.place}` : ""})`),
-    el("dl", { class: "facts" }, ...[["records", seq + 1], ["artifacts", facts.artifacts], ["errors", facts.errors], ["begun", facts.began && clock(facts.began)], ["since then", facts.began && duration(page.shown.t - facts.began)], ["runner", page.seq === null && page.status.runner && `process ${page.status.runner.pid} on ${page.status.runner.host}`]].filter(([, v]) => v || v === 0).map(([k, v]) => el("div", {}, el("dt", {}, k), el("dd", {}, v)))),
+    watching && el("p", {}, "It follows run ", el("a", { href: `#run=${encodeURIComponent(watching.run)}` }, watching.run), ` (${watching.state}${watching.place ? `: ${watching.place}` : ""})`),
+    el("dl", { class: "facts" }, ...[["records", seq + 1], ["artifacts", facts.artifacts], ["errors", facts.errors], ["begun", facts.began && clock(facts.began)], ["since then", facts.began && duration(t - facts.began)], ["runner", runner && `process ${runner.pid} on ${runner.host}`]].filter(([, v]) => v || v === 0).map(([k, v]) => el("div", {}, el("dt", {}, k), el("dd", {}, v)))),
     el("h2", {}, "Newest records"),
     el("ol", { class: "records" }, ...rows.toReversed().map((row) => el("li", { class: row.kind }, el("button", { type: "button", class: "seq", "data-key": row.seq, "aria-label": `Go to record ${row.seq}`, onclick: () => page.seek(row.seq) }, `#${row.seq}`), row.place ? el("span", { class: "place" }, ` ${row.place} `) : " ", what(row), el("small", { class: "quiet" }, ` ${clock(row.time)}`)))),
   ];

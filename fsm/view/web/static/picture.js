@@ -113,7 +113,7 @@ export class Picture {
     const { group } = this.states.get(path);
     group.setAttribute("tabindex", "0");
     group.focus({ preventScroll: true });
-    this.canvas.show(group, false);
+    this.canvas.show(this.box(path), false);
   }
 
   /** Mark a moment. @param {import("./timeline.js").Moment} moment @param {any} beyond what is under way, by path */
@@ -248,8 +248,13 @@ export class Picture {
   /** @param {string} path */
   reveal(path) {
     const around = [...this.folded].filter((f) => path.startsWith(`${f}.`)).sort()[0]; // what is folded is shown by its box
-    const held = this.states.get(around ?? path);
-    if (held) this.canvas.show(held.group, true);
+    if (this.states.has(around ?? path)) this.canvas.show(this.box(around ?? path), true);
+  }
+
+  /** Where a state is in the picture; to ask the browser for it would make it lay out all that has just been changed. @param {string} path */
+  box(path) {
+    const [x, y, width, height] = this.boxes[path] ?? [0, 0, this.canvas.width, this.canvas.height];
+    return { x, y, width, height };
   }
 
   /** The whole, or of a picture too large to be read so, the part that the run stands in, or began in, or the beginning. @param {string[]} paths */

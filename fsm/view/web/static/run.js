@@ -1,17 +1,14 @@
 // One run: its machines as tabs, the picture of one, the journal below it, and what is to be said beside it.
 
 import { SIGNS, badge, clock, el, fill, tabKey } from "./dom.js";
-import { go, machineOf, spot } from "./address.js";
-import { Feed } from "./feed.js";
-import { Followed, tabWords } from "./followed.js";
-import { Past } from "./timeline.js";
+import { go, goSoon, machineOf, spot } from "./address.js";
 import { Picture, legend } from "./picture.js";
+import { Reading } from "./reading.js";
 import { Slider } from "./slider.js";
 import { now } from "./now.js";
-import { StatePanel } from "./state.js";
-import { Panels } from "./panels.js";
 
-const RECENT = 12;
+const AWAITED = 400; // ms between two questions for the page's own run while it is not there
+const BELOW = 8000; // and for a run that it follows
 const SETTLE = 300; // ms a machine is at work before the page turns to it
 
 /** The page of a run. */
@@ -32,18 +29,14 @@ export class RunPage {
     this.slider = new Slider((seq) => this.seek(seq));
     this.side = el("div", { class: "side-body", role: "tabpanel", id: "side", tabindex: "0" });
     this.sideTabs = el("div", { class: "tabs side-tabs", role: "tablist", "aria-label": "Beside the diagram" });
-    this.statePanel = new StatePanel(source, (seq) => this.seek(seq), () => this.choose(null));
-    this.panels = new Panels(source);
     this.nowPanel = el("div", { class: "now-panel" });
     this.pictures = new Map();
-    this.beyond = { stack: null, m: {} };
-    this.seq = null;
     this.follow = true;
-    this.hasPanels = false;
-    /** @type {Map<string, Followed>} */
+    this.own = new Reading(source, this.reader(), AWAITED);
+    /** @type {Map<string, Reading>} */
     this.followed = new Map(); // runs that states of this one follow, and states of those
     fill(main, this.notice, el("div", { class: "run" }, el("div", { class: "left" }, this.tabs, this.tools(), this.stage, this.slider.element), el("aside", { class: "side", "aria-label": "Details" }, this.sideTabs, this.side)));
-    this.start();
+    this.own.start();
   }
 
   tools() {
@@ -53,96 +46,46 @@ export class RunPage {
     return el("div", { class: "tools" }, legend(), el("span", { class: "buttons" }, this.foldButton, this.followButton, act("Smaller", "−", (p) => p.canvas.zoom(0.8, undefined, undefined, true)), act("Larger", "+", (p) => p.canvas.zoom(1.25, undefined, undefined, true)), act("The whole diagram", "Fit", (p) => (p.canvas.fit(), this.following(false)))));
   }
 
-  // Begin, and begin anew
+  // What is read
 
-  async start() {
-    clearTimeout(this.again);
-    const turn = (this.turn = (this.turn ?? 0) + 1);
-    let header;
-    try {
-      header = await this.source.header();
-    } catch (e) {
-      this.tell(e.message);
-      this.later();
-      return;
-    }
-    if (turn !== this.turn || this.closed) return;
-    this.status = header.status;
-    this.born = header.born;
-    if (!header.machine) {
-      this.showStatus();
-      this.later();
-      return;
-    }
-    if (!header.status.caught_up && !["absent", "unreadable", "newer format"].includes(header.status.state)) {
-      this.tell(`Reading the journal: ${header.status.records} records so far.`);
-      this.again = setTimeout(() => this.start(), 50);
-      return;
-    }
-    this.header = header;
-    this.past = new Past(this.source, header.index);
-    this.tip = await this.past.moment(this.past.last).catch((e) => (this.tell(e.message), null));
-    if (!this.tip) return this.later();
-    if (turn !== this.turn || this.closed) return undefined;
-    this.past.at = null; // the tip is kept apart
-    this.pictures.clear();
-    this.picture = null;
-    this.tab = null;
-    this.shown = this.tip;
-    this.slider.extent(this.past.last, this.past.marks);
-    this.showStatus();
-    this.steer();
-    if (this.source.live && !this.feed) this.listen();
-    this.loadPanels();
-    return undefined;
-  }
-
-  later() {
-    if (!this.closed && this.source.live) this.again = setTimeout(() => this.start(), 400);
-  }
-
-  listen() {
-    this.feed = new Feed(this.source.base, () => ({ seq: this.past.last, born: this.born }), {
+  /** The page, told of its own run. */
+  reader() {
+    return {
+      waits: (words) => (words ? this.tell(words) : this.showStatus()),
+      begun: () => this.begun(),
+      news: (records) => {
+        this.renderSoon();
+        if (records && this.seq === null) this.beside();
+      },
+      stands: () => this.showStatus(),
       connected: (on) => {
         this.line.textContent = on ? "" : "No connection; it is tried again";
       },
-      change: (changes) => this.changed(changes),
-      live: (now) => {
-        this.beyond = now;
-        this.renderSoon();
-      },
-      status: (status) => {
-        this.status = status;
-        this.showStatus();
-      },
-      anew: ({ born }) => (born !== this.born || this.past.last > 0) && this.restart(born),
-      behind: () => this.restart(this.born),
-    });
+      panels: () => this.beside(),
+      seek: (seq) => this.seek(seq),
+      unchoose: () => this.choose(null),
+    };
   }
 
-  /** The run was begun anew, or the page is too far behind. @param {string} born */
-  restart(born) {
-    if (born !== this.born) {
-      this.seq = null;
-      go({ seq: null });
-    }
-    this.feed?.close();
-    this.feed = null;
-    this.beyond = { stack: null, m: {} };
-    this.start();
+  begun() {
+    const { born, past } = this.own;
+    if (this.born !== undefined && this.born !== born) go({ seq: null });
+    this.born = born;
+    this.pictures.clear();
+    this.picture = null;
+    this.tab = null;
+    this.slider.extent(past.last, past.marks);
+    this.showStatus();
+    this.steer();
   }
 
-  async changed(changes) {
-    const fresh = changes.filter((c) => c.seq > this.tip.seq);
-    if (fresh.length && fresh[0].seq !== this.tip.seq + 1) return this.restart(this.born);
-    for (const change of fresh) this.tip.apply(change);
-    this.beyond = { stack: null, m: {} };
-    this.renderSoon();
-    await this.past.append(fresh);
-    this.renderSoon();
-    if (this.seq === null) this.beside();
-    if (fresh.some((c) => c.row.artifacts)) this.loadPanels();
-    return undefined;
+  /** The record shown; null is now. */
+  get seq() {
+    return this.own.until;
+  }
+
+  get shown() {
+    return this.own.shown;
   }
 
   // What stands above all
@@ -153,26 +96,63 @@ export class RunPage {
   }
 
   showStatus() {
-    const { state, why, missing, changed, watching, watches } = this.status;
+    const { state, why, missing, changed, watches } = this.own.status;
     fill(this.badge, badge(state));
     const notes = [];
     if (["absent", "unreadable", "newer format", "beginning"].includes(state)) notes.push(why || "The run is being begun; its first record is awaited.");
     else if (why) notes.push(state === "stopped" ? `Stopped: ${why}` : why);
     if (missing) notes.push(`${missing} records are known to have been written and are missing; fsm audit ${this.name} says more.`);
     if (changed?.length) notes.push(`Drawn otherwise than when the run was begun: ${changed.join(", ")}. What is no longer in a drawing is not shown on it.`);
-    if (this.header && !Object.keys(this.header.machines).length) notes.push("Its machines are not installed here, so there is no drawing; the records are.");
+    const { header } = this.own;
+    if (header && !Object.keys(header.machines).length) notes.push("Its machines are not installed here, so there is no drawing; the records are.");
     this.tell(notes.join(" "));
-    this.watching = watching;
     this.follows(watches);
-    if (this.tip) this.beside();
+    if (header) this.beside();
   }
 
   // Runs that are followed
 
   /** Be told of a run that a state follows, or followed last. @param {string | null} name */
   follows(name) {
-    if (!name || !this.source.live || name === this.name || this.followed.has(name)) return;
-    this.followed.set(name, new Followed(name, { news: () => this.followedNews(), choose: (path) => this.choose(path), follows: (next) => this.follows(next), panels: () => this.beside() }));
+    if (!name || name === this.source.name || this.followed.has(name)) return;
+    const source = this.source.other(name);
+    if (!source) return;
+    const news = () => this.followedNews();
+    const below = new Reading(
+      source,
+      {
+        waits: () => {},
+        begun: () => {
+          this.goWith(below);
+          this.follows(below.status.watches);
+        },
+        news: () => below.until === null && news(),
+        stands: (status) => {
+          this.follows(status.watches);
+          news();
+        },
+        connected: () => {}, // it is said of the page's own run
+        panels: () => this.beside(),
+        seek: (seq) => this.leave(below, seq),
+        unchoose: () => this.choose(null),
+      },
+      BELOW,
+    );
+    this.followed.set(name, below);
+    below.start();
+  }
+
+  /** Show a followed run as it was at the moment that is shown. @param {Reading} run */
+  goWith(run) {
+    const time = this.seq === null ? null : this.shown.t;
+    run.seekTime(time).then(() => this.followedNews(), (e) => this.tell(e.message));
+  }
+
+  /** Go to a followed run's own page, at one of its records. @param {Reading} run @param {number} seq */
+  leave(run, seq) {
+    const { machine, state } = run.statePanel.shows;
+    go({ run: run.name, machine, state, seq, panel: null }, true);
+    dispatchEvent(new HashChangeEvent("hashchange"));
   }
 
   followedNews() {
@@ -182,9 +162,9 @@ export class RunPage {
     this.beside();
   }
 
-  /** Of which run a tab is: this one, or a followed one. @param {string | null} tab @returns {any} */
+  /** Of which run a tab is: the page's own, or a followed one. @param {string | null} tab @returns {Reading} */
   run(tab) {
-    return this.followed.get(tab?.split("/")[0] ?? "") ?? this;
+    return this.followed.get(tab?.split("/")[0] ?? "") ?? this.own;
   }
 
   /** The drawing of a tab. @param {string} tab */
@@ -192,9 +172,9 @@ export class RunPage {
     return this.run(tab).header?.machines[machineOf(tab)];
   }
 
-  /** The name of a tab. @param {string} machine */
-  key(machine) {
-    return machine;
+  /** The tab of a machine. @param {Reading} run @param {string} machine */
+  key(run, machine) {
+    return run === this.own ? machine : `${run.name}/${machine}`;
   }
 
   /** What is under way beyond the newest record, on the shown tab. */
@@ -205,14 +185,12 @@ export class RunPage {
 
   /** The machines in progress, outermost first, those of the followed runs behind those of their followers. */
   get levels() {
-    const levels = this.stack.map((l) => ({ ...l, tab: l.machine }));
+    const levels = [];
     const seen = new Set();
-    for (let next = this.seq === null && this.watching; next && !seen.has(next.run); ) {
-      seen.add(next.run);
-      const run = this.followed.get(next.run);
-      if (!run?.header) break;
-      levels.push(...run.stack.map((l) => ({ ...l, tab: run.key(l.machine) })));
-      next = run.status.watching;
+    for (let run = this.own; run?.header && !seen.has(run); ) {
+      seen.add(run);
+      for (const level of run.stack) levels.push({ ...level, tab: this.key(run, level.machine) });
+      run = this.seq === null ? this.followed.get(run.status.watching?.run) : null;
     }
     return levels;
   }
@@ -221,36 +199,22 @@ export class RunPage {
 
   /** @param {number | null} seq */
   async seek(seq) {
-    this.wanted = seq;
-    if (seq === null) {
-      this.seq = null;
-      this.shown = this.tip;
-    } else {
-      const to = Math.max(0, Math.min(seq, this.past.last));
-      let found;
-      try {
-        found = await this.past.moment(to);
-      } catch (e) {
-        this.tell(e.message);
-        return;
-      }
-      if (this.wanted !== seq) return;
-      this.seq = to;
-      this.shown = found;
+    const to = seq === null ? null : Math.max(0, Math.min(seq, this.own.past.last));
+    try {
+      if (!(await this.own.seek(to))) return;
+    } catch (e) {
+      this.tell(e.message);
+      return;
     }
-    go({ seq: this.seq });
-    for (const run of this.followed.values()) run.seek(this.seq === null ? null : this.shown.t);
+    goSoon({ seq: to });
+    for (const run of this.followed.values()) this.goWith(run);
     this.render();
     this.beside();
   }
 
-  get stack() {
-    return (this.seq === null && this.beyond.stack) || this.shown.stack;
-  }
-
   /** The address says something else. */
   async steer() {
-    if (!this.tip) return;
+    if (!this.own.header) return;
     const { machine, state, seq, panel } = spot();
     this.state = state ?? null;
     this.panel = panel ?? (state ? "state" : "now");
@@ -268,15 +232,14 @@ export class RunPage {
   renderSoon() {
     this.frame ??= requestAnimationFrame(() => {
       this.frame = null;
-      if (this.closed || !this.tip) return;
-      this.slider.extent(this.past.last, this.past.marks);
+      if (this.closed) return;
+      this.slider.extent(this.own.past.last, this.own.past.marks);
       if (this.seq === null) this.render();
     });
   }
 
   render() {
     if (!this.shown) return;
-    if (this.seq === null) this.shown = this.tip;
     if (this.follow) this.turnSoon();
     if (this.picture) this.picture.mark(this.run(this.tab).shown, this.under);
     else if (this.tab) this.showOutline();
@@ -302,7 +265,7 @@ export class RunPage {
   sayMoment() {
     const { seq, t, row } = this.shown;
     const place = row?.place ? `, ${row.place}` : "";
-    const at = seq < 0 ? "before the first record" : `record ${seq} of ${this.past.last}, ${clock(t)}${place}`;
+    const at = seq < 0 ? "before the first record" : `record ${seq} of ${this.own.past.last}, ${clock(t)}${place}`;
     this.slider.show(this.seq, at);
   }
 
@@ -310,8 +273,9 @@ export class RunPage {
 
   /** The machine that works now: the innermost, but no recovery. */
   atWork() {
+    const { machine, machines } = this.own.header;
     const levels = this.levels.filter((l) => !l.at.some((step) => step.endsWith("~!")) && this.chart(l.tab));
-    return levels.length ? levels[levels.length - 1].tab : this.header.machines[this.header.machine] ? this.header.machine : Object.keys(this.header.machines)[0];
+    return levels.length ? levels[levels.length - 1].tab : machines[machine] ? machine : Object.keys(machines)[0];
   }
 
   turnSoon() {
@@ -387,7 +351,7 @@ export class RunPage {
 
   showTabs() {
     const at = new Set(this.levels.map((l) => l.tab));
-    const all = [this, ...this.followed.values()].flatMap((run) => Object.keys(run.header?.machines ?? {}).map((m) => run.key(m)));
+    const all = [this.own, ...this.followed.values()].flatMap((run) => Object.keys(run.header?.machines ?? {}).map((m) => this.key(run, m)));
     const order = [...new Set([...at, ...all])].filter((tab) => this.chart(tab));
     const looks = order.map((tab) => {
       const states = Object.values(this.run(tab).shown.m[machineOf(tab)]?.s ?? {});
@@ -447,11 +411,6 @@ export class RunPage {
     }, 60);
   }
 
-  async loadPanels() {
-    this.hasPanels = await this.panels.load();
-    this.beside();
-  }
-
   showSide() {
     if (!this.shown) return;
     const tabs = [["now", "Now"], ...(this.state ? [["state", "State"]] : []), ...(this.run(this.tab).hasPanels ? [["panels", "Curves and answers"]] : [])];
@@ -462,7 +421,7 @@ export class RunPage {
     const run = this.run(this.tab);
     const body = { now: this.nowPanel, state: run.statePanel.element, panels: run.panels.element }[open];
     if (this.side.firstChild !== body) fill(this.side, body);
-    if (open === "now") this.showNow();
+    if (open === "now") fill(this.nowPanel, ...now(this));
     if (open === "state") {
       const machine = machineOf(this.tab);
       const level = run.stack.find((l) => l.machine === machine && l.state === this.state);
@@ -476,20 +435,17 @@ export class RunPage {
     this.showSide();
   }
 
-  async showNow() {
-    const { seq } = this.shown;
-    const rows = seq < 0 ? [] : await this.past.rows(seq, RECENT).catch(() => []);
-    if (this.shown.seq !== seq) return;
-    fill(this.nowPanel, ...now(this, rows));
-  }
-
   close() {
     this.closed = true;
-    clearTimeout(this.again);
     clearTimeout(this.turnTimer);
     cancelAnimationFrame(this.frame);
     this.slider.close();
-    this.feed?.close();
-    for (const run of this.followed.values()) run.close();
+    for (const run of [this.own, ...this.followed.values()]) run.close();
   }
+}
+
+/** What a tab is called: a machine of a followed run by an arrow, its run unseen. @param {string} tab */
+function tabWords(tab) {
+  const machine = machineOf(tab);
+  return machine === tab ? [` ${tab}`] : [el("span", { "aria-hidden": "true" }, " ↳"), ` ${machine}`, el("span", { class: "unseen" }, ` of run ${tab.split("/")[0]}`)];
 }

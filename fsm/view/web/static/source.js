@@ -1,5 +1,7 @@
 // Where a page has its run from: a server that is asked, or the file that it stands in itself.
 
+import { Moment } from "./timeline.js";
+
 /** What a server answered that is no result. */
 export class Refusal extends Error {}
 
@@ -32,6 +34,27 @@ export class ServedRun {
   /** @param {number} seq */
   chunk(seq) {
     return asked(`${this.base}/timeline?from=${seq}`);
+  }
+
+  /** @param {number} seq @returns {Promise<Moment>} */
+  moment(seq) {
+    return this.told({ at: seq });
+  }
+
+  /** As it was at a time. @param {number} time Unix time @returns {Promise<Moment>} */
+  before(time) {
+    return this.told({ until: time });
+  }
+
+  /** @param {Record<string, number>} which */
+  async told(which) {
+    const { key, rows } = await asked(`${this.base}/moment?${new URLSearchParams(which)}`);
+    return new Moment(key, rows);
+  }
+
+  /** Another run of the same store. @param {string} name */
+  other(name) {
+    return new ServedRun(name);
   }
 
   /** @param {string} machine */
@@ -86,9 +109,10 @@ export class ServedRun {
 
 /** A run that stands in the page's own file: its timeline and pictures, without artifacts. */
 export class EmbeddedRun {
-  /** @param {any} held {header, chunks, pictures} */
-  constructor(held) {
+  /** @param {any} held {header, chunks, pictures} @param {any} [others] runs that it follows, by name */
+  constructor(held, others = {}) {
     this.held = held;
+    this.others = others;
     this.name = held.header.run;
     this.live = false;
   }
@@ -102,6 +126,25 @@ export class EmbeddedRun {
     const chunk = this.held.chunks[Math.floor(Math.max(0, seq) / this.held.header.index.every)];
     if (!chunk) throw new Refusal(`The file has no record ${seq}.`);
     return chunk;
+  }
+
+  /** @param {number} seq @returns {Promise<Moment>} */
+  async moment(seq) {
+    const { key, rows, changes } = await this.chunk(seq);
+    const found = new Moment(key, rows);
+    for (const change of changes) if (change.seq <= seq) found.apply(change);
+    return found;
+  }
+
+  /** @param {number} time @returns {Promise<Moment>} */
+  async before(time) {
+    const changes = this.held.chunks.flatMap((chunk) => chunk.changes);
+    return this.moment(changes.findLast((change) => change.t <= time)?.seq ?? -1);
+  }
+
+  /** A run that this one follows, if it stands in the file too. @param {string} name */
+  other(name) {
+    return this.others[name] ? new EmbeddedRun(this.others[name], this.others) : null;
   }
 
   /** @param {string} machine */

@@ -9,10 +9,13 @@
  *   stack?: Level[], facts?: Record<string, any>}} Change
  */
 
+const NEWEST = 12; // of the newest records, told with a moment
+const SOON = 150; // ms after which the records around a moment are loaded, for it to be walked on from there
+
 /** What the page shows of one moment. */
 export class Moment {
-  /** @param {any} key a keyframe */
-  constructor(key) {
+  /** @param {any} key a keyframe @param {any[]} rows the last rows up to it */
+  constructor(key, rows) {
     this.seq = key.seq;
     this.t = key.t;
     /** @type {Record<string, {s: Record<string, State>, e: Record<string, number>}>} */
@@ -21,14 +24,20 @@ export class Moment {
     /** @type {Level[]} */
     this.stack = key.stack;
     this.facts = { ...key.facts };
-    this.row = null;
+    this.rows = [...rows];
+  }
+
+  /** The record that led here; undefined before the first. */
+  get row() {
+    return this.rows.at(-1);
   }
 
   /** @param {Change} change */
   apply(change) {
     this.seq = change.seq;
     this.t = change.t;
-    this.row = change.row;
+    this.rows.push(change.row);
+    if (this.rows.length > NEWEST) this.rows.shift();
     for (const [name, of] of Object.entries(change.m ?? {})) {
       const own = (this.m[name] ??= { s: {}, e: {} });
       Object.assign(own.s, of.s);
@@ -44,7 +53,7 @@ export class Moment {
   }
 }
 
-/** The records of a run as far as they were loaded, a chunk at a time. */
+/** The records of a run, of which the page has those parts that it has walked in. */
 export class Past {
   /** @param {any} source @param {{records: number, every: number, marks: [number, string][]}} index */
   constructor(source, index) {
@@ -52,7 +61,7 @@ export class Past {
     this.every = index.every;
     this.records = index.records;
     this.marks = index.marks;
-    /** @type {Map<number, Promise<{key: any, changes: Change[]}>>} */
+    /** @type {Map<number, {key: any, rows: any[], changes: Change[]}>} */
     this.chunks = new Map();
     /** @type {Moment | null} */
     this.at = null; // the moment asked for last, for the next one is often the one after it
@@ -62,49 +71,56 @@ export class Past {
     return this.records - 1;
   }
 
+  /** The chunk that a record is in, where the page has it as far as that. @param {number} seq */
+  held(seq) {
+    const chunk = this.chunks.get(this.number(seq));
+    return chunk && seq <= chunk.key.seq + chunk.changes.length ? chunk : null;
+  }
+
   /** @param {number} seq */
-  chunk(seq) {
-    const number = Math.floor(Math.max(0, seq) / this.every);
-    let found = this.chunks.get(number);
-    if (!found) {
-      found = this.source.chunk(number * this.every);
-      this.chunks.set(number, found);
-      found.catch(() => this.chunks.delete(number));
-    }
-    return found;
+  number(seq) {
+    return Math.floor(Math.max(0, seq) / this.every);
   }
 
   /** The run as it was after record `seq`; -1: before the first. @param {number} seq @returns {Promise<Moment>} */
   async moment(seq) {
-    const chunk = await this.chunk(seq);
-    const near = this.at && this.at.seq <= seq && this.at.seq >= chunk.key.seq ? this.at : new Moment(chunk.key);
-    const from = near.seq - chunk.key.seq;
-    for (let i = from; i < chunk.changes.length && chunk.changes[i].seq <= seq; i++) near.apply(chunk.changes[i]);
+    const chunk = this.held(seq);
+    if (!chunk) {
+      this.loadSoon(seq);
+      return this.source.moment(seq);
+    }
+    const near = this.at && this.at.seq <= seq && this.at.seq >= chunk.key.seq ? this.at : new Moment(chunk.key, chunk.rows);
+    for (let i = near.seq - chunk.key.seq; i < chunk.changes.length && chunk.changes[i].seq <= seq; i++) near.apply(chunk.changes[i]);
     this.at = near;
     return near;
   }
 
-  /** What has happened meanwhile. @param {Change[]} changes @returns {Promise<boolean>} whether it follows on what is here */
-  async append(changes) {
-    for (const change of changes) {
-      if (change.seq < this.records) continue;
-      if (change.seq > this.records) return false;
-      const number = Math.floor(change.seq / this.every);
-      const held = this.chunks.get(number);
-      if (held) (await held).changes.push(change);
-      this.records = change.seq + 1;
-      if (change.row.kind === "error" || change.row.kind === "claim") this.marks.push([change.seq, change.row.kind]);
-    }
-    return true;
+  /** Have the records around a moment, if it is stayed at. @param {number} seq */
+  loadSoon(seq) {
+    clearTimeout(this.soon);
+    this.soon = setTimeout(async () => {
+      const chunk = await this.source.chunk(seq).catch(() => null); // without it each step asks
+      if (chunk) this.chunks.set(this.number(seq), chunk);
+    }, SOON);
   }
 
-  /** Rows of the history, oldest first. @param {number} until @param {number} most */
-  async rows(until, most) {
-    const chunk = await this.chunk(until);
-    let rows = chunk.changes.filter((c) => c.seq <= until).map((c) => c.row);
-    if (rows.length < most && chunk.key.seq >= 0) {
-      rows = [...(await this.chunk(chunk.key.seq)).changes.map((c) => c.row), ...rows];
+  /** What has happened meanwhile. @param {Change[]} changes */
+  append(changes) {
+    for (const change of changes) {
+      const held = this.chunks.get(this.number(change.seq));
+      if (held && change.seq === held.key.seq + held.changes.length + 1) held.changes.push(change);
+      this.records = Math.max(this.records, change.seq + 1);
+      if (change.row.kind === "error" || change.row.kind === "claim") this.marks.push([change.seq, change.row.kind]);
     }
-    return rows.slice(-most);
+  }
+
+  /** So much has happened that the records in between were not told. @param {number} seq the newest @param {[number, string][]} marks */
+  leap(seq, marks) {
+    this.records = seq + 1;
+    this.marks.push(...marks);
+  }
+
+  close() {
+    clearTimeout(this.soon);
   }
 }

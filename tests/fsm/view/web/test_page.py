@@ -105,7 +105,8 @@ def test_a_run_that_is_followed_has_its_machines_among_the_tabs_now_and_in_the_p
     moment = records[-3]["time"]
     last = sum(record["time"] <= moment for record in works.records("van")) - 1
     until(lambda: opened.looks() == projected(works, "van", last, "oven"))
-    looks, link = opened.looks(), opened.page.url
+    until(lambda: f"seq={len(records) - 3}" in opened.address())
+    looks, link = opened.looks(), opened.address()
     opened.page.goto("about:blank")
     opened.page.goto(link)
     opened.page.locator('[role="tab"][data-machine="van/oven"][aria-selected="true"]').wait_for()
@@ -155,9 +156,9 @@ def test_the_slider_moved_back_shows_what_the_projection_says_of_that_record(
         )
         opened.page.locator(f'output:text("record {seq} of {last}")').wait_for()
         assert opened.looks() == projected(works, "bread", seq, "oven"), seq
-        assert f"seq={seq}" in opened.page.url
+        until(lambda seq=seq: f"seq={seq}" in opened.address())
     opened.page.get_by_role("button", name="Now", exact=True).click()
-    until(lambda: "seq=" not in opened.page.url)
+    until(lambda: "seq=" not in opened.address())
 
 
 def test_a_link_says_what_one_sees(configured: Callable[..., Path], works: Works, opened: Opened) -> None:
@@ -167,7 +168,8 @@ def test_a_link_says_what_one_sees(configured: Callable[..., Path], works: Works
     opened.state("TakeOut").click()
     opened.page.get_by_role("button", name=re.compile("Go to record")).first.click()
     opened.page.locator(".slider.past").wait_for()
-    link, looks = opened.page.url, opened.looks()
+    until(lambda: "seq=" in opened.address())
+    link, looks = opened.address(), opened.looks()
     opened.page.goto("about:blank")
     opened.page.goto(link)
     opened.page.locator(".slider.past").wait_for()
@@ -244,7 +246,7 @@ def test_a_run_begun_anew_is_shown_from_its_beginning(
     assert works.start("-m", "fsm.run", config, *oven).wait(60) == 0
     opened.state("Preheat").wait_for()
     opened.status("done")
-    assert "seq=" not in opened.page.url
+    assert "seq=" not in opened.address()
 
 
 def test_a_server_that_was_gone_is_found_again(
@@ -363,6 +365,29 @@ def test_the_file_of_a_run_opens_offline_with_the_same_slider(
     assert opened.page.locator(".recovery > li .place").all_inner_texts() == [
         f" Mishaps.{state}: " for state in ("Burnt", "OpenWindow", "TryAgain")
     ]
+    assert all(url.startswith("file:") for url in opened.asked)
+
+
+def test_the_file_of_a_run_has_those_that_it_follows(
+    configured: Callable[..., Path], works: Works, opened: Opened
+) -> None:
+    follower = works.run(configured(follow="van"))
+    assert works.run(configured(run="van", machine="oven")).wait(60) == 0
+    assert follower.wait(60) == 0
+    target = works.directory / "bread.html"
+    words = ["render", "bread", "--store", str(works.directory), "-o", str(target)]
+    assert works.start("-m", "fsm.cli", *words).wait(60) == 0
+    opened.page.goto(target.as_uri())
+    opened.page.locator('[role="tab"][data-machine="van/oven"]').click()
+    until(lambda: opened.looks() == projected(works, "van", 1000, "oven"))
+    slider = opened.page.get_by_role("slider", name="Record of the journal")
+    slider.focus()
+    opened.page.keyboard.press("Home")
+    until(lambda: set(opened.looks().values()) == {"never"})
+    opened.page.get_by_role("button", name="Now", exact=True).click()
+    opened.state("Preheat").click()
+    opened.page.get_by_role("button", name=re.compile("Go to record")).first.click()
+    opened.page.locator("h1", has_text="van").wait_for()
     assert all(url.startswith("file:") for url in opened.asked)
 
 

@@ -11,14 +11,16 @@ from collections.abc import Iterator
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import pytest
 from starlette.testclient import TestClient
 
 from fsm import cli
 from fsm.errors import ConfigError
+from fsm.journal import Journal
 from fsm.store import open_store
+from fsm.store.local import LocalStore
 from fsm.view.web import panels, server
 from fsm.view.web.app import app
 from fsm.view.web.watched import Watching
@@ -59,6 +61,21 @@ def test_the_timeline_of_a_run_ends_where_its_journal_does(bakery: Any, client: 
     lines = (bakery.directory / "runs" / "bread" / "journal.jsonl").read_text().splitlines()
     assert [c["seq"] for c in chunk["changes"]] == list(range(len(lines)))
     assert chunk["changes"][-1]["m"]["bakery"]["s"]["Deliver"]["look"] == "visited"
+
+
+def test_a_moment_is_found_by_its_record_and_by_its_time(bakery: Any, client: TestClient) -> None:
+    client.get("/api/runs/bread")
+    lines = (bakery.directory / "runs" / "bread" / "journal.jsonl").read_text().splitlines()
+    now = client.get("/api/runs/bread/moment").json()
+    assert now["key"]["seq"] == len(lines) - 1
+    assert [row["seq"] for row in now["rows"]] == list(range(len(lines) - 12, len(lines)))
+    fifth = client.get("/api/runs/bread/moment?at=5").json()
+    assert fifth["key"]["seq"] == fifth["rows"][-1]["seq"] == 5
+    time = json.loads(lines[5])["time"]
+    assert client.get(f"/api/runs/bread/moment?until={time}").json() == fifth
+    before = client.get("/api/runs/bread/moment?until=0").json()
+    assert (before["key"]["seq"], before["rows"]) == (-1, [])
+    assert client.get("/api/runs/bread/moment?at=9999").status_code == 422
 
 
 def test_the_records_of_a_state_and_of_its_recovery_are_found_without_the_others(client: TestClient) -> None:
@@ -328,6 +345,36 @@ def test_who_has_missed_records_is_told_them_and_who_has_another_run_begins_anew
     assert (name, [c["seq"] for c in changes]) == ("change", [last - 2, last - 1, last])
     name, said = events(f"{base}/events?from={last}&born=another", 1)[0]
     assert (name, said["born"]) == ("anew", header["born"])
+
+
+def test_of_a_run_that_has_run_ahead_a_page_is_told_the_newest_moment_and_no_longer_each_record(
+    works: Works,
+) -> None:
+    run = LocalStore(works.directory).run("loop")
+    run.write_header(b'{"format": 1, "machine": "loop"}')
+    journal = Journal(run)
+    journal.open()
+    step = {
+        "kind": "transition",
+        "at": [],
+        "machine": "loop",
+        "from": "A",
+        "label": "On",
+        "to": ["A"],
+        "took": 0.1,
+    }
+    for visit in range(1, 100):
+        journal.append(step | {"visit": visit})
+    journal.close()
+    _, url = works.serve("loop")
+    base = f"{url.partition('#')[0]}api/runs/loop"
+    born = until(lambda: json.load(urllib.request.urlopen(base))["born"])
+    name, told = events(f"{base}/events?from=50&born={quote(born)}", 1)[0]
+    assert name == "leap"
+    assert (told["moment"]["key"]["seq"], told["marks"]) == (99, [])
+    assert told["moment"]["key"]["m"]["loop"]["s"]["A"]["visits"] == 99
+    name, told = events(f"{base}/events?from=90&born={quote(born)}", 1)[0]
+    assert (name, [change["seq"] for change in told]) == ("change", list(range(91, 100)))
 
 
 def test_a_watched_run_says_its_address_shows_its_log_and_its_page_ends_after_it(

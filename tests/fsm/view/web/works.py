@@ -100,6 +100,11 @@ class Opened:
         """Wait until the page says that the run stands so."""
         self.page.locator(f'.trail [role="status"] .badge:text("{word}")').wait_for()
 
+    def address(self) -> str:
+        """What the page's address says now."""
+        found: str = self.page.evaluate("location.href")
+        return found
+
     def scale(self) -> float:
         """How large the drawing is shown."""
         found: float = self.page.evaluate(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from benchmarks.quality_scoring_texts import source_lines, source_stanzas, write_sources
+from benchmarks.trees import source_lines, source_stanzas, write_sources
 
 ONE_LINE = """\
 # the machine's own

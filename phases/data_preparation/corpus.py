@@ -1,0 +1,186 @@
+"""The rows of a run after ProcessFiles: what is known of each by its number, and their lines when they are wanted.
+
+data/examples.json             the batches, what is in each, and what was found in the sources
+data/examples/00000.jsonl.gz   the rows of a batch
+data/examples/00000.index      a ROW of each, then the columns of the texts that are compared (working.py)
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import shutil
+import tempfile
+from contextlib import closing
+from functools import cached_property, lru_cache
+from itertools import accumulate
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fsm.engine import Context
+from phases.data_preparation import near_duplicates
+from phases.data_preparation.near_duplicates import BANDS, SIMILAR, Groups, Hashes, Numbers
+from phases.data_preparation.working import ROW, Done, readings
+
+AT_ONCE = 1 << 20
+"""Bytes of rows whose 5-grams are made at once."""
+CACHED = 4096
+"""Texts whose 5-grams are held in memory."""
+
+
+def rows_name(batch: int) -> str:
+    """The artifact with the rows of a batch."""
+    return f"data/examples/{batch:05}.jsonl.gz"
+
+
+def index_name(batch: int) -> str:
+    """The artifact with what is known of them."""
+    return f"data/examples/{batch:05}.index"
+
+
+def index_bytes(done: Done) -> bytes:
+    """The index of a batch."""
+    return done.index.tobytes() + np.ascontiguousarray(done.texts, dtype="<u4").tobytes()
+
+
+class Corpus:
+    """All rows of a run."""
+
+    def __init__(self, ctx: Context) -> None:
+        self._ctx = ctx
+        self.told: dict[str, Any] = json.loads(ctx.open("data/examples.json").read_text("utf-8"))
+        self._batches: list[dict[str, Any]] = self.told["batches"]
+
+    def __len__(self) -> int:
+        return sum(batch["rows"] for batch in self._batches)
+
+    @cached_property
+    def index(self) -> npt.NDArray[np.void]:
+        """A ROW of each. Of `licence`, the number in `licences`."""
+        parts = [np.zeros(0, dtype=ROW)]
+        for number, batch in enumerate(self._batches):
+            with self._ctx.open(index_name(number)).open("rb") as file:
+                part = np.fromfile(file, dtype=ROW, count=batch["rows"])
+            if len(part):
+                table = np.array([self.licences.index(name) for name in batch["licences"]], dtype="<u2")
+                part["licence"] = table[part["licence"]]
+            parts.append(part)
+        return np.concatenate(parts)
+
+    @cached_property
+    def licences(self) -> list[str]:
+        """All licences of rows, sorted."""
+        return sorted({name for batch in self._batches for name in batch["licences"]})
+
+    # Their lines
+
+    @cached_property
+    def _starts(self) -> Numbers:
+        return np.concatenate([[0], np.cumsum(self.index["length"], dtype=np.int64)])
+
+    def open(self) -> IO[bytes]:
+        """All lines, one after the other; unpacked once, in the run's scratch."""
+        digests = [self._ctx.open(rows_name(number)) for number in range(len(self._batches))]
+        whole = f"{near_duplicates.digest(' '.join(path.name for path in digests)):016x}"
+        path = self._ctx.workdir("data_preparation") / f"rows-{whole}.jsonl"
+        if not path.exists() or path.stat().st_size != self._starts[-1]:
+            part = path.with_suffix(".part")
+            with part.open("wb") as file:
+                for packed in digests:
+                    with gzip.open(packed) as rows:
+                        shutil.copyfileobj(rows, file, 1 << 20)
+            part.replace(path)
+        return path.open("rb")
+
+    def line(self, file: IO[bytes], number: int) -> bytes:
+        """The line of a row, from the file opened."""
+        file.seek(self._starts[number])
+        return file.read(int(self.index["length"][number]))
+
+    def trained_on(self, line: bytes, number: int) -> bytes:
+        """The row as the training channel reads it: its messages alone, so that every row has the same columns."""
+        return line[: int(self.index["messages"][number])] + b"}\n"
+
+    # What is alike
+
+    def clusters(self, among: Numbers) -> Groups:
+        """The rows in groups of those that are near-duplicates, in chains of two: each pair of texts compared exactly."""
+        groups = Groups(len(self))
+        read, sizes = self._column(0), self._column(1)
+        wanted = np.flatnonzero(np.isin(read >> 2, among))
+        read, sizes = read[wanted].astype(np.int64), sizes[wanted].astype(np.int64)
+        rows = read >> 2
+        seen = np.zeros(0, dtype=np.uint64)
+        scratch = self._ctx.workdir("data_preparation")
+        with self.open() as file, closing(_Texts(self, file, read, scratch)) as texts:
+            for band in range(BANDS):
+                pairs = near_duplicates.candidates(self._column(2 + band)[wanted], sizes)
+                pairs, seen = near_duplicates.fresh(pairs, seen)
+                texts.prepare(np.unique(pairs))
+                for one, other in pairs.tolist():
+                    if groups.find(rows[one]) != groups.find(rows[other]) and texts.alike(one, other):
+                        groups.join(int(rows[one]), int(rows[other]))
+        return groups
+
+    def _column(self, number: int) -> npt.NDArray[np.uint32]:
+        """One column of the texts of all batches; of the rows in the first one, their numbers in all of them."""
+        parts = [np.zeros(0, dtype=np.uint32)]
+        before = accumulate((batch["rows"] for batch in self._batches), initial=0)
+        for batch, (told, first) in enumerate(zip(self._batches, before, strict=False)):
+            with self._ctx.open(index_name(batch)).open("rb") as file:
+                file.seek(told["rows"] * ROW.itemsize + number * told["texts"] * 4)
+                part = np.fromfile(file, dtype="<u4", count=told["texts"])
+            parts.append(part + np.uint32(first << 2) if number == 0 else part)
+        return np.concatenate(parts)
+
+
+class _Texts:
+    """The 5-grams of texts that are to be compared, made when they first are, and kept in a file without a name."""
+
+    def __init__(self, corpus: Corpus, file: IO[bytes], read: Numbers, scratch: Path) -> None:
+        self._corpus = corpus
+        self._file = file
+        self._read = read  # of each, its row and the way to read it (working.py)
+        self._starts = np.full(len(read), -1, dtype=np.int64)
+        self._counts = np.zeros(len(read), dtype=np.int64)
+        self._kept = tempfile.TemporaryFile(dir=scratch)  # noqa: SIM115
+        self._hashes = lru_cache(CACHED)(self._back)
+
+    def close(self) -> None:
+        self._kept.close()
+
+    def prepare(self, numbers: Numbers) -> None:
+        """Make ready the texts of those numbers."""
+        new = numbers[self._starts[numbers] < 0]
+        lengths = self._corpus.index["length"][self._read[new] >> 2].astype(np.int64)
+        for part in near_duplicates.chunked(new, lengths, AT_ONCE):
+            found = near_duplicates.shingles([self._text(int(number)) for number in part])
+            self._starts[part] = self._kept.seek(0, os.SEEK_END) // 8 + found.starts[:-1]
+            self._counts[part] = found.sizes
+            self._kept.write(found.hashes.tobytes())
+
+    def alike(self, one: int, other: int) -> bool:
+        """Whether two texts are near-duplicates."""
+        return near_duplicates.jaccard(self._hashes(one), self._hashes(other)) >= SIMILAR
+
+    def _back(self, number: int) -> Hashes:
+        self._kept.seek(int(self._starts[number]) * 8)
+        return np.frombuffer(self._kept.read(int(self._counts[number]) * 8), dtype=np.uint64)
+
+    def _text(self, number: int) -> bytes:
+        row, way = divmod(int(self._read[number]), 4)
+        said = json.loads(self._corpus.line(self._file, row))
+        part = said["messages"][1]["content"] if said["kind"] == "completion" else ""
+        return dict(readings(code(said), part))[way].encode()
+
+
+def code(row: dict[str, Any]) -> str:
+    """The code that a row teaches: its answer, and of a file that was cut in two the head before it, which the prompt shows."""
+    prompt, answer = (turn["content"] for turn in row["messages"])
+    if row["kind"] == "completion":
+        return str(prompt.split("```", 1)[1].partition("\n")[2].removesuffix("```") + answer)
+    return str(answer.removesuffix("\n"))

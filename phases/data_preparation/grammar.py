@@ -1,0 +1,51 @@
+"""The language of a file: by its suffix, and where that leaves it open, by the grammar that reads more of it."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from phases.data_preparation.declarators import Language, parser
+from phases.data_preparation.outline import Outline
+from phases.data_preparation.tokens import HIDDEN, blank
+
+if TYPE_CHECKING:
+    from tree_sitter import Node
+
+_CPP = (".cc", ".cpp", ".cxx", ".c++", ".hpp", ".hh", ".hxx", ".h++")
+_CPP_ONLY = re.compile(
+    r"::|\b(?:class|namespace|template|typename|virtual|operator|using|constexpr|public|private|protected)\b"
+)
+
+
+def language(key: str, text: str, outline: Outline) -> Language:
+    """The language of a file named `key`; of a header that says neither, the one whose grammar has fewer error bytes.
+
+    The bodies of functions and of what is not compiled do not count; a header without a word that only C++ has is C, and so
+    is one that both grammars read alike.
+    """
+    name = key.lower()
+    if name.endswith(_CPP) or key.endswith(".C"):
+        return "C++"
+    if name.endswith(".c"):
+        return "C"
+    code = blank(text)
+    if not _CPP_ONLY.search(code):
+        return "C"
+    for definition in reversed(outline.definitions):
+        inside = slice(definition.brace + 1, definition.end - 1)
+        code = code[: inside.start] + HIDDEN * len(code[inside]) + code[inside.stop :]
+    return "C++" if error_bytes(code, "C++") < error_bytes(code, "C") else "C"
+
+
+def error_bytes(code: str, written_in: Language) -> int:
+    """How many bytes of code a grammar could not read, and one for each token that it misses."""
+    todo: list[Node] = [parser(written_in).parse(code.encode()).root_node]
+    found = 0
+    while todo:  # a stack of our own: sources nest deeper than Python recurses
+        node = todo.pop()
+        if node.is_error or node.is_missing:
+            found += max(1, node.end_byte - node.start_byte)
+        elif node.has_error:
+            todo.extend(node.children)
+    return found

@@ -1,0 +1,223 @@
+"""Near-duplicates: texts that share most of their 5-grams of tokens, found by MinHash and held against the texts themselves.
+
+The numbers are those of The Stack (Kocetkov et al. 2022), 5-grams and a Jaccard similarity of 0.7; a token is a word of
+letters, digits and underscores, or one other character that is no white space. rensa makes the MinHash of a text; the
+bands of all texts are looked at one after the other, from disk, so that a corpus needs memory for its numbers alone; and
+every pair that a band brings together is compared exactly.
+
+At a similarity of 0.7 one pair in 6,500 shares no band (1 - 0.7**4)**32, at 0.8 one in 20 million.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from itertools import pairwise
+
+import numpy as np
+import numpy.typing as npt
+import rensa
+
+GRAM = 5
+SIMILAR = 0.7
+BANDS = 32
+ROWS = 4  # of the MinHash in each band
+SEED = 42
+BLOCK = 1 << 22  # bytes that are hashed at once
+NEIGHBOURS = 64  # in a band's bucket that a text is compared with; a larger bucket is of one family, and so chained together
+
+Hashes = npt.NDArray[np.uint64]
+Numbers = npt.NDArray[np.int64]
+
+_BASE = 0x9E3779B97F4A7C15  # odd, so that it has an inverse modulo 2**64
+_SPACE, _WORD, _OTHER = range(3)
+_KINDS = np.full(256, _OTHER, dtype=np.uint8)
+_KINDS[[*range(48, 58), *range(65, 91), 95, *range(97, 123), *range(128, 256)]] = _WORD
+_KINDS[[*range(9, 14), 32]] = _SPACE
+
+
+@dataclass(frozen=True)
+class Shingled:
+    """The 5-grams of several texts: hashes without repetition, sorted within each text; text `i` has those from `starts[i]` on."""
+
+    hashes: Hashes
+    starts: Numbers
+
+    def __len__(self) -> int:
+        return len(self.starts) - 1
+
+    def __getitem__(self, number: int) -> Hashes:
+        return self.hashes[self.starts[number] : self.starts[number + 1]]
+
+    @property
+    def sizes(self) -> Numbers:
+        """How many 5-grams each text has."""
+        return np.diff(self.starts)
+
+
+def shingles(texts: Sequence[bytes]) -> Shingled:
+    """The 5-grams of tokens of each text, as 64-bit hashes; a text of fewer tokens has one, of them all.
+
+    All texts at once, by arrays: a text of its own costs more than its tokens do.
+    """
+    ended = b"\n".join([*texts, b""])  # no word goes on from one text to the next
+    content = np.frombuffer(ended, dtype=np.uint8)
+    kinds = _KINDS[content]
+    word, other = kinds == _WORD, kinds == _OTHER
+    begins = np.flatnonzero(other | (word & ~np.concatenate([[False], word[:-1]])))
+    ends = np.flatnonzero(other | (word & ~np.concatenate([word[1:], [False]]))) + 1
+    until = np.searchsorted(begins, np.cumsum([len(text) + 1 for text in texts], dtype=np.int64))
+    counts = np.diff(until, prepend=0)  # of each text's tokens
+    grams = _grams(_hashed(content, begins, ends), counts, until)
+    owner = np.repeat(np.arange(len(texts)), np.maximum(counts - GRAM + 1, 1))
+    order = np.argsort(grams)
+    order = order[np.argsort(owner[order], kind="stable")]
+    grams = grams[order]  # owners stay as they are: they are sorted, and each has as many
+    fresh = np.ones(len(grams), dtype=bool)
+    fresh[1:] = (grams[1:] != grams[:-1]) | (owner[1:] != owner[:-1])
+    starts = np.searchsorted(owner[fresh], np.arange(len(texts) + 1))
+    return Shingled(grams[fresh], starts.astype(np.int64))
+
+
+def _hashed(content: npt.NDArray[np.uint8], begins: Numbers, ends: Numbers) -> Hashes:
+    """A hash of each stretch of bytes: the polynomial of them modulo 2**64, from sums over all that is before."""
+    found = np.empty(len(begins), dtype=np.uint64)
+    cuts = np.searchsorted(begins, np.arange(0, len(content) + BLOCK, BLOCK))
+    for first, until in pairwise(cuts.tolist()):
+        if first == until:
+            continue
+        start, end = int(begins[first]), int(ends[until - 1])
+        powers, inverse = _powers(1 << (end - start + 1).bit_length())
+        sums = np.zeros(end - start + 1, dtype=np.uint64)
+        np.cumsum((content[start:end] + np.uint64(1)) * powers[: end - start], out=sums[1:])
+        one, other = begins[first:until] - start, ends[first:until] - start
+        found[first:until] = (sums[other] - sums[one]) * inverse[one] + (other - one).astype(np.uint64)
+    return _mixed(found)
+
+
+@cache
+def _powers(count: int) -> tuple[Hashes, Hashes]:
+    base = np.full(count, _BASE, dtype=np.uint64)
+    undone = np.full(count, pow(_BASE, -1, 1 << 64), dtype=np.uint64)
+    base[0] = undone[0] = 1
+    return np.multiply.accumulate(base), np.multiply.accumulate(undone)
+
+
+def _grams(tokens: Hashes, counts: Numbers, until: Numbers) -> Hashes:
+    """The 5-grams of each text's tokens, in their order, one for a text of fewer."""
+    padded = np.concatenate([tokens, np.zeros(GRAM, dtype=np.uint64)])
+    firsts = [
+        np.arange(end - count, max(end - GRAM + 1, end - count + 1))
+        for count, end in zip(counts.tolist(), until.tolist(), strict=True)
+    ]
+    at = np.concatenate(firsts) if firsts else np.zeros(0, dtype=np.int64)
+    stop = np.repeat(until, np.maximum(counts - GRAM + 1, 1))
+    grams = np.zeros(len(at), dtype=np.uint64)
+    for place in range(GRAM):
+        here = np.where(at + place < stop, padded[np.minimum(at + place, len(padded) - 1)], np.uint64(place))
+        grams = _mixed(grams + here)
+    return grams
+
+
+def _mixed(value: Hashes) -> Hashes:
+    """The finalizer of SplitMix64 (Steele et al. 2014)."""
+    value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    value = (value ^ (value >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return value ^ (value >> np.uint64(31))
+
+
+def bands(texts: Shingled) -> npt.NDArray[np.uint32]:
+    """The bands of each text, [text, band]: two texts that share one are to be compared."""
+    if not len(texts):
+        return np.zeros((0, BANDS), dtype=np.uint32)
+    matrix = rensa.RMinHash.digest_matrix_from_flat_token_hashes(
+        texts.hashes, texts.starts.astype(np.uint64), BANDS * ROWS, SEED
+    )
+    digests = np.array(matrix.to_rows(), dtype=np.uint64).reshape(len(texts), BANDS, ROWS)
+    mixed = np.zeros(digests.shape[:2], dtype=np.uint64)
+    for row in range(ROWS):
+        mixed = _mixed(mixed + digests[:, :, row])
+    return (mixed >> np.uint64(32)).astype(np.uint32)
+
+
+def jaccard(one: Hashes, other: Hashes) -> float:
+    """How much of what either has both have; of sorted hashes without repetition. 1.0 for two empty texts."""
+    if not len(one) or not len(other):
+        return float(len(one) == len(other))
+    both = np.concatenate([one, other])
+    both.sort(kind="stable")
+    shared = int(np.count_nonzero(both[1:] == both[:-1]))
+    return shared / (len(both) - shared)
+
+
+def candidates(band: npt.NDArray[np.uint32], sizes: Numbers) -> Numbers:
+    """The pairs [n, 2] that one band brings together, the smaller number first, without those too different in size."""
+    order = np.argsort(band, kind="stable")
+    keys = band[order]
+    found = []
+    for apart in range(1, NEIGHBOURS + 1):
+        same = np.flatnonzero(keys[apart:] == keys[:-apart])
+        if not len(same):
+            break
+        found.append(np.stack([order[same], order[same + apart]], axis=1))
+    pairs = np.concatenate(found) if found else np.zeros((0, 2), dtype=np.int64)
+    one, other = sizes[pairs[:, 0]], sizes[pairs[:, 1]]
+    return pairs[np.minimum(one, other) >= SIMILAR * np.maximum(one, other)]
+
+
+class Groups:
+    """Disjoint groups of numbers from 0; each is named by its smallest number."""
+
+    def __init__(self, count: int) -> None:
+        self._parent = np.arange(count, dtype=np.int64)
+
+    def find(self, number: int) -> int:
+        """The name of its group."""
+        root = number
+        while (above := int(self._parent[root])) != root:
+            root = above
+        while (above := int(self._parent[number])) != root:
+            self._parent[number] = root
+            number = above
+        return root
+
+    def join(self, one: int, other: int) -> None:
+        """Make one group of two."""
+        one, other = sorted((self.find(one), self.find(other)))
+        self._parent[other] = one
+
+    def join_equal(self, values: npt.NDArray[np.uint64], among: Numbers) -> None:
+        """Make one group of those numbers among which a value is the same."""
+        order = np.argsort(values[among], kind="stable")
+        numbers = among[order]
+        for at in np.flatnonzero(values[numbers][1:] == values[numbers][:-1]).tolist():
+            self.join(int(numbers[at]), int(numbers[at + 1]))
+
+    def names(self) -> Numbers:
+        """The name of each number's group."""
+        return np.array([self.find(number) for number in range(len(self._parent))], dtype=np.int64)
+
+
+def digest(text: str) -> int:
+    """64 bits of a text, for telling equal ones."""
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
+
+
+def fresh(pairs: Numbers, seen: Hashes) -> tuple[Numbers, Hashes]:
+    """The pairs that were not seen before, each once, and what has been seen with them."""
+    keys = np.unique((pairs[:, 0].astype(np.uint64) << np.uint64(32)) | pairs[:, 1].astype(np.uint64))
+    new = keys[~np.isin(keys, seen, assume_unique=True)]
+    both = np.stack([new >> np.uint64(32), new & np.uint64(0xFFFFFFFF)], axis=1).astype(np.int64)
+    return both, np.union1d(seen, new)
+
+
+def chunked(numbers: Numbers, weights: Numbers, most: int) -> Iterator[Numbers]:
+    """The numbers in pieces whose weights come to about `most` at the most; at least one each."""
+    at = np.searchsorted(np.cumsum(weights), np.arange(most, int(weights.sum()) + most, most), side="left")
+    start = 0
+    for end in np.unique(at + 1).tolist():
+        if piece := min(end, len(numbers)) - start:
+            yield numbers[start : start + piece]
+            start += piece

@@ -1,0 +1,143 @@
+"""What people would not want a model to say: e-mail addresses, the names of authors, keys and tokens.
+
+Looked for in comments and strings, by shapes; docs/data.md lists them, and says what a detector of secrets did here.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Iterable, Iterator
+
+from phases.data_preparation.tokens import STRINGS
+
+MARKS = {"e-mail": "[e-mail]", "name": "[name]", "key": "[key]"}
+"""What stands instead, by the kind that is counted."""
+
+_ADDRESS = re.compile(r"@[A-Za-z0-9][\w-]*(?:\.[\w-]+)*\.[A-Za-z]{2,}\b")
+_LOCAL = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._%+-")
+_PART = r"[^\W\d_a-z][\w.'’-]*"
+_NAME = rf"{_PART}(?:[ \t]+(?:(?:de|van|von|der|den|di|da|la|le|el|al|bin)[ \t]+)*{_PART}){{0,4}}"
+_NAME_BEFORE = re.compile(rf"(?P<it>{_NAME})[ \t]*(?P<sign><)?$")
+# fmt: off
+_NO_NAMES = frozenset({
+    "a", "an", "and", "are", "at", "be", "by", "can", "for", "from", "in", "is", "it", "its", "may", "must", "not", "of", "on",
+    "or", "shall", "that", "the", "this", "to", "which", "who", "will", "with",
+})
+# fmt: on
+
+# each kind: words of which each match has one, and the shape of a match that begins with that word
+_AUTHORS = (
+    ("uthor", "UTHOR", "ritten by", "aintainer", "-by:"),
+    re.compile(
+        rf"(?:uthors?(?:\(s\)|ed by)?|UTHORS?|ritten by|aintainers?(?:\(s\))?|-by)\b[ \t]*(?P<sign>[:=(])?[ \t\"]*(?P<it>{_NAME})"
+    ),
+)
+_TOKENS = (
+    (
+        "AKIA",
+        "ASIA",
+        "ghp_",
+        "gho_",
+        "ghs_",
+        "github_pat_",
+        "glpat-",
+        "xox",
+        "AIza",
+        "sk-",
+        "sk_live_",
+        "eyJ",
+        "hf_",
+    ),
+    re.compile(
+        r"(?<![\w-])(?P<it>(?:AKIA|ASIA)[0-9A-Z]{16}|gh[pos]_[A-Za-z0-9]{36,}|github_pat_\w{60,}|glpat-[\w-]{20,}"
+        r"|xox[abeoprs]-[\w-]{10,}|AIza[\w-]{35}|sk-[\w-]{32,}|sk_live_\w{20,}|hf_[A-Za-z0-9]{30,}"
+        r"|eyJ[\w-]{10,}\.eyJ[\w-]{10,}\.[\w-]{10,})"
+    ),
+)
+_SECRETS = (
+    (
+        "assword",
+        "ASSWORD",
+        "passwd",
+        "secret",
+        "SECRET",
+        "api_key",
+        "API_KEY",
+        "apikey",
+        "access_key",
+        "ACCESS_KEY",
+    ),
+    re.compile(
+        r"\w+(?:\[\])?\s*[=:]?\s*\"(?P<it>(?=[^\"\n]*\d)(?=[^\"\n]*[A-Za-z])[A-Za-z0-9+/=_.!$@#-]{8,})\""
+    ),
+)
+_PEM = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----(?P<inside>(?:(?!-----END).){1,16384})", re.DOTALL)
+_BASE64 = re.compile(r"[A-Za-z0-9+/=]{16,}")
+
+
+def redact(text: str) -> tuple[str, Counter[str]]:
+    """(the text with marks instead of what is found, how many there are of each kind of MARKS). Lines stay as they are."""
+    found = [*_addresses(text)] if "@" in text else []
+    found += [(*one.span("it"), "name") for one in _matches(text, *_AUTHORS) if _is_name(one)]
+    found += [(*one.span("it"), "key") for shape in (_TOKENS, _SECRETS) for one in _matches(text, *shape)]
+    if "PRIVATE KEY-----" in text:
+        for block in _PEM.finditer(text):
+            lines = _BASE64.finditer(text, *block.span("inside"))
+            found += [(*line.span(), "key") for line in lines]
+    return _replaced(text, sorted(found)) if found else (text, Counter())
+
+
+def _addresses(text: str) -> Iterator[tuple[int, int, str]]:
+    """The places of addresses, and of the names before them."""
+    done = 0
+    for found in _ADDRESS.finditer(text):
+        start = found.start()
+        while start > done and text[start - 1] in _LOCAL:
+            start -= 1
+        if start == found.start():
+            continue
+        line = max(text.rfind("\n", 0, start) + 1, done, start - 80)
+        name = _NAME_BEFORE.search(text, line, start)
+        if name and _is_name(name):
+            yield *name.span("it"), "name"
+        yield start, found.end(), "e-mail"
+        done = found.end()
+
+
+def _matches(text: str, words: Iterable[str], shape: re.Pattern[str]) -> Iterator[re.Match[str]]:
+    """The matches of a shape that begin with one of the words; to find words costs next to nothing."""
+    for word in words:
+        at = text.find(word)
+        while at >= 0:
+            if found := shape.match(text, at):
+                yield found
+            at = text.find(word, at + 1)
+
+
+def _is_name(found: re.Match[str]) -> bool:
+    """Whether capitals are a name: no sentence begins so, and where no sign says that it is one, it is of several words."""
+    words = found["it"].split()
+    said = found["sign"] is not None or found.group().startswith("ritten by")
+    return (said or len(words) > 1) and words[0].lower() not in _NO_NAMES
+
+
+def _replaced(text: str, found: list[tuple[int, int, str]]) -> tuple[str, Counter[str]]:
+    """The text with the marks of what was found in comments and strings; of two that overlap, the first."""
+    counts: Counter[str] = Counter()
+    last = found[-1][0]
+    places = []
+    for token in STRINGS.finditer(text):
+        if token.start() > last:
+            break
+        places.append(token.span())
+    starts = [start for start, _ in places]
+    parts, done = [], 0
+    for start, end, kind in found:
+        at = bisect_right(starts, start) - 1
+        if start >= done and at >= 0 and start < places[at][1]:
+            parts += [text[done:start], MARKS[kind]]
+            done = end
+            counts[kind] += 1
+    return "".join([*parts, text[done:]]), counts

@@ -1,0 +1,194 @@
+"""What data preparation came to, by source: as JSON, as a table, as a picture. Nothing in here depends on a clock."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from fsm.engine import Context
+from fsm.errors import PhaseError
+from phases.data_preparation.config import DOMAINS
+from phases.data_preparation.corpus import Corpus
+from phases.data_preparation.near_duplicates import Groups, Numbers
+from phases.data_preparation.splitting import Row
+
+_NUMBER = re.compile(r"(?<![\w-])\d[\d,]*(?:\.\d+)?")
+ALIKE = (
+    "All {} examples are near-duplicates of each other, or ask the same: they were split as if they were not, so validation says "
+    "nothing of what the student knows. Add sources that differ."
+)
+COLOURS = ("#1f6f8b", "#c8553d", "#c9a227", "#8a8a8a")
+
+
+class Dropping:
+    """Rows that fall away step by step, and how many of each source did for which reason."""
+
+    def __init__(self, corpus: Corpus) -> None:
+        self.corpus = corpus
+        self.rows: Numbers = np.arange(len(corpus))
+        self.dropped: dict[str, dict[str, int]] = {}
+
+    def keep(self, reason: str, rows: Numbers) -> None:
+        """Leave only these; what falls away does for that reason."""
+        self.dropped[reason] = self._by_domain(np.setdiff1d(self.rows, rows))
+        self.rows = rows
+
+    def clusters(self, groups: Groups) -> dict[str, int]:
+        """How many groups of several near-duplicates there are, by the source of their first row."""
+        names, sizes = np.unique([groups.find(int(row)) for row in self.rows], return_counts=True)
+        return self._by_domain(names[sizes > 1])
+
+    def _by_domain(self, rows: Numbers) -> dict[str, int]:
+        counts = np.bincount(self.corpus.index["domain"][rows.astype(np.int64)], minlength=len(DOMAINS))
+        return {domain: int(n) for domain, n in zip(DOMAINS, counts, strict=True)}
+
+
+def report(ctx: Context, corpus: Corpus, train: Sequence[Row], val: Sequence[Row]) -> dict[str, Any]:
+    """What was found in each source, what was left out and why, and what is left.
+
+    `prompts` is what a teacher would be asked: how many there are, and their tokens by the student's tokenizer; 0 where
+    none is configured. `limit` is the student's, in tokens.
+    """
+    split = {
+        name: np.array([row.number for row in rows], dtype=np.int64)
+        for name, rows in (("train", train), ("val", val))
+    }
+    skipped, limit = _skipped(ctx), _limit(ctx)
+    sources = {}
+    for number, domain in enumerate(DOMAINS):
+        found = dict(corpus.told["sources"][domain])
+        rows = {name: part[corpus.index["domain"][part] == number] for name, part in split.items()}
+        kept = np.concatenate(list(rows.values()))
+        sources[domain] = {
+            "folder": ctx.config.folders.of(domain),
+            **{what: found.pop(what, 0) for what in ("files", "bytes", "functions")},
+            "skipped": skipped.get(domain, {}),
+            **{what: by.get(domain, 0) for what, by in ctx.data["dropped"].items()},
+            **{name: len(part) for name, part in rows.items()},
+            "tokens": _tokens(corpus, kept, limit),
+            "licences": _licences(corpus, kept),
+            "found": found,
+        }
+    return {
+        "source": ctx.data["source"],
+        "near_dedup": ctx.config.near_dedup,
+        "alike": ctx.data.get("alike", False),
+        "tokenizer": ctx.config.tokenizer,
+        "limit": limit,
+        "rows": {name: len(part) for name, part in split.items()},
+        "prompts": {
+            "count": len(split["train"]),
+            "tokens": int(corpus.index["prompt_tokens"][split["train"]].sum(dtype=np.int64)),
+            "of": ctx.data["unique"],
+        },
+        "sources": sources,
+    }
+
+
+def _limit(ctx: Context) -> int | None:
+    """How many tokens of a row the student takes, where the configuration has one."""
+    try:
+        most: int | None = getattr(ctx.section("qlora_training"), "max_length", None)
+    except PhaseError:  # this machine runs alone
+        return None
+    return most
+
+
+def _skipped(ctx: Context) -> dict[str, dict[str, int]]:
+    """How many files of each source were left out, by reason; numbers in a reason are those of one file."""
+    found: dict[str, Counter[str]] = {}
+    with ctx.open("data/skipped.jsonl").open("rb") as lines:
+        for line in lines:
+            entry = json.loads(line)
+            found.setdefault(entry["domain"], Counter())[_NUMBER.sub("N", entry["reason"])] += 1
+    return {domain: dict(sorted(reasons.items())) for domain, reasons in found.items()}
+
+
+def _tokens(corpus: Corpus, rows: Numbers, limit: int | None) -> dict[str, int]:
+    tokens = np.sort(corpus.index["tokens"][rows])
+    told = {"all": int(tokens.sum(dtype=np.int64)), "median": 0, "p95": 0, "over": 0}
+    if len(tokens):
+        told |= {
+            "median": int(tokens[(len(tokens) - 1) // 2]),
+            "p95": int(tokens[(len(tokens) - 1) * 95 // 100]),
+        }
+        told["over"] = int(np.count_nonzero(tokens > limit)) if limit else 0
+    return told
+
+
+def _licences(corpus: Corpus, rows: Numbers) -> dict[str, int]:
+    numbers, counts = np.unique(corpus.index["licence"][rows], return_counts=True)
+    return {corpus.licences[number]: int(n) for number, n in zip(numbers, counts, strict=True)}
+
+
+COLUMNS = (
+    *("files", "functions", "skipped", "duplicates", "near-duplicates", "clusters", "held out"),
+    *("train", "val", "tokens", "p95", "over limit"),
+)
+
+
+def table(told: Mapping[str, Any]) -> str:
+    """The report as aligned text: a line for each source, then why files were skipped, and the licences of rows."""
+    rows: list[Sequence[str]] = [("source", *COLUMNS)]
+    for domain, found in told["sources"].items():
+        tokens = found["tokens"] if told["tokenizer"] else {}
+        numbers = found | {
+            "skipped": sum(found["skipped"].values()),
+            "tokens": tokens.get("median", ""),
+            "p95": tokens.get("p95", ""),
+            "over limit": tokens.get("over", "") if told["limit"] else "",
+        }
+        rows.append((domain, *(f"{numbers.get(c, 0):,}" if numbers.get(c) != "" else "" for c in COLUMNS)))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = [
+        "  ".join(
+            cell.rjust(width) if at else cell.ljust(width)
+            for at, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        for row in rows
+    ]
+    if told["alike"]:
+        lines.append(ALIKE.format(sum(told["rows"].values())))
+    for domain, found in told["sources"].items():
+        lines += [f"{domain}: {n:,} skipped: {reason}" for reason, n in found["skipped"].items()]
+        lines += [f"{domain}: {n:,} {what}" for what, n in found["found"].items()]
+        if licences := ", ".join(f"{name} {n:,}" for name, n in found["licences"].items()):
+            lines.append(f"{domain}: licences of rows: {licences}")
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def picture(told: Mapping[str, Any]) -> bytes:
+    """What became of each source's examples, as an SVG that is the same every time."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    matplotlib.rcParams["svg.hashsalt"] = "data_preparation"
+    from matplotlib import pyplot as plt
+
+    sources = told["sources"]
+    parts = {
+        "training": [found["train"] for found in sources.values()],
+        "validation": [found["val"] for found in sources.values()],
+        "near-duplicates": [found.get("near-duplicates", 0) for found in sources.values()],
+        "duplicates and held out": [
+            found.get("duplicates", 0) + found.get("held out", 0) for found in sources.values()
+        ],
+    }
+    figure, axes = plt.subplots(figsize=(6.4, 0.9 + 0.5 * len(sources)), layout="constrained")
+    left = [0] * len(sources)
+    for (name, values), colour in zip(parts.items(), COLOURS, strict=True):
+        axes.barh(list(sources), values, left=left, label=name, color=colour)
+        left = [a + b for a, b in zip(left, values, strict=True)]
+    axes.invert_yaxis()
+    axes.set(xlabel="examples")
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, 1.35), ncols=4, frameon=False, fontsize="small")
+    out = io.BytesIO()
+    figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None})
+    plt.close(figure)
+    return out.getvalue()
