@@ -33,7 +33,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from decimal import Decimal
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -168,6 +168,7 @@ def _asking(url: str, directory: Path, **more: Any) -> tuple[Any, Any, Desk]:
     )
 
 
+@cache
 def _way() -> Any:
     from fsm.engine import Walk
     from machines.teacher_generation import MACHINE
@@ -434,9 +435,14 @@ def _bare(url: str, number: int, n: int) -> None:
 
 def _in_child(work: Callable[[], None]) -> float:
     """Seconds of processor time that some work takes in a forked process, once it is warm."""
-    import boto3  # noqa: F401
+    import boto3
 
+    import phases.teacher_generation.teachers
     import phases.teacher_generation.window  # noqa: F401
+
+    boto3.Session().client("bedrock-runtime", region_name="us-east-1")  # its models are read
+    with suppress(Exception):
+        _way()(None)  # the machine is built
 
     ours, theirs = os.pipe()
     pid = os.fork()

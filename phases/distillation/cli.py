@@ -141,12 +141,18 @@ def _show_report(said: dict[str, Any]) -> None:
     from rich.table import Table
 
     from phases.distillation.report import DIMENSIONS
-    from phases.distillation.run_words import SETS, caption, cells, domains, headings, score
+    from phases.distillation.run_words import SETS, caption, cells, domains, headings, score, teaching
 
     # a file or a pipe has no width: rows are not broken there
     console = Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else 200)
     for line in caption(said):
         console.print(line, soft_wrap=True)
+    if prepared := teaching(said):
+        table = Table("teacher generation", "", box=None, pad_edge=False)
+        for what, much in prepared:
+            table.add_row(what, much)
+        console.print()
+        console.print(table)
     table = Table(box=None, pad_edge=False)
     for heading in headings():
         table.add_column(heading, justify="right")

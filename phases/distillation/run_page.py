@@ -9,7 +9,7 @@ from html import escape
 from typing import Any
 
 from phases.distillation import report
-from phases.distillation.run_words import SETS, caption, cells, domains, headings, score
+from phases.distillation.run_words import SETS, caption, cells, domains, headings, score, teaching
 
 Json = Mapping[str, Any]
 
@@ -39,6 +39,7 @@ blockquote { margin: .6rem 0; padding-left: .8rem; border-left: 3px solid var(--
 def page(said: Json) -> str:
     """The page of what `run_report.report` says."""
     epochs = said["epochs"]
+    prepared = teaching(said)
     curve = report.picture(epochs, said["settings"]["avg_score"])
     parts = [
         f"<h1>{escape(said['run'])}</h1>",
@@ -55,6 +56,7 @@ def page(said: Json) -> str:
             dimensions(epochs), "The four dimensions of both sets by epoch, with 95% bootstrap intervals."
         ),
         *_answers(said["answers"]),
+        *(["<h2>Teacher generation</h2>", _table(["", ""], map(list, prepared))] if prepared else []),
     ]
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'

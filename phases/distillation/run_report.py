@@ -47,6 +47,7 @@ def report(found: Stored) -> Json:
                           correction_rate or max_epochs), state of Diagram 9, epoch, reason, and lag: the drawn set's
                           average less the frozen one's, where that is more than convergence.lag, else null
         model, teacher, restart, seed, settings (of convergence)
+        teaching          the summary of the run's teacher generation, or null
         epochs            one object an epoch: its report.json, with seconds {train, generate, evaluate, correct,
                           decide, total} and tokens {dataset (of one pass over it), generated,
                           teacher_input, teacher_output}
@@ -73,6 +74,7 @@ def report(found: Stored) -> Json:
         "restart": epochs[-1]["restart"],
         "seed": found.seed,
         "settings": settings.model_dump(mode="json"),
+        "teaching": found.teaching,
         "epochs": epochs,
         "totals": _totals(epochs, times),
         "answers": answers(found, last),

@@ -36,6 +36,13 @@ def caption(said: Json) -> Iterator[str]:
     )
 
 
+def teaching(said: Json) -> list[tuple[str, str]]:
+    """(what, how much) of the run's teacher generation; empty where it had none."""
+    from phases.teacher_generation.summary import rows
+
+    return rows(said["teaching"]) if said.get("teaching") else []
+
+
 def _ending(said: Json) -> str:
     now = {"stopped": "; it is stopped, and can be resumed", "running": "; it is running"}
     how = said["ended"]

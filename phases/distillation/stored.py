@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any, ClassVar
@@ -24,13 +24,15 @@ class NotDistilled(FsmError):
 
 @dataclass(frozen=True)
 class Stored:
-    """One distillation: its records so far, and what they come to. `asked` is the run it was found by."""
+    """One distillation: its records so far, and what they come to. `asked` is the run it was found by, `teaching` the summary of
+    that run's teacher generation."""
 
     asked: str
     run: RunStore
     header: Mapping[str, Any]
     records: Sequence[Mapping[str, Any]]
     fold: Fold
+    teaching: Mapping[str, Any] | None = None
 
     @property
     def name(self) -> str:
@@ -114,7 +116,8 @@ def find(store: Store, name: str) -> Stored:
             f"The job of run {name} is the run {child}, of the machine {found.header['machine']}: there is no "
             "distillation in it. `fsm runs` lists the runs there are, with their machines."
         )
-    return found
+    prepared = (fold.root or {"data": {}})["data"].get("teacher_generation")
+    return replace(found, teaching=(prepared or {}).get("summary"))
 
 
 def _read(asked: str, run: RunStore) -> Stored:

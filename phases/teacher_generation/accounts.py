@@ -64,15 +64,16 @@ class Accounts:
     damaged: int = 0
 
     def as_json(self) -> Iterator[dict[str, Any]]:
-        """One object an account; dollars are numbers."""
+        """One object an account, and one for all; dollars are numbers."""
         for (model, run), one in sorted(self.by.items()):
             yield {"model": model, "run": run} | _plain(vars(one))
         for (what, run), (number, dollars) in sorted(self.beside.items()):
             yield {"beside": what, "run": run, "entries": number, "dollars": float(dollars)}
         for run, saved in sorted(self.saved.items()):
             yield {"reused_by": run} | _plain(vars(saved))
-        if self.damaged:
-            yield {"altered": self.damaged}
+        answers = sum(one.answers for one in self.by.values())
+        dollars = sum((one.dollars for one in self.by.values()), Decimal(0))
+        yield {"answers": answers, "dollars": float(dollars), "altered": self.damaged}
 
 
 def accounts(store: Store) -> Accounts:

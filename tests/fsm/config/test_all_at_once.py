@@ -41,7 +41,7 @@ PLACES = [
     ((5, 9), "run.name: '../escape' cannot name a run"),
     ((6, 9), "run.seed: 042"),
     ((7, 8), "store names the environment variable NO_BUCKET_HERE"),
-    ((10, 11), "teacher_generation.teacher.kind: input should be 'bedrock' or 'offline', not 'bedrok'"),
+    ((10, 11), "teacher_generation.teacher.kind: no teacher of kind 'bedrok'"),
     ((11, 13), "teacher_generation.teacher.region names the environment variable NO_REGION_HERE"),
     ((12, 5), "unknown key 'teacher_generation.teacher.temperatur'; did you mean 'temperature'?"),
     ((13, 12), "teacher_generation.workers: input should be greater than or equal to 1, not 0"),

@@ -65,7 +65,8 @@ def test_the_accounts_tell_who_paid_and_what_reuse_saved(
     assert run(server) == 0
     assert run(server, "--run", "other") == 0
     found = [json.loads(line) for line in said(capsys, "teacher", ".", "--json").splitlines()]
-    paid, saved = found
+    paid, saved, total = found
+    assert total == {"answers": 30, "dollars": paid["dollars"], "altered": 0}
     read, written = server.bill.input_tokens, server.bill.output_tokens
     assert paid["dollars"] == pytest.approx((read * 3.3 + written * 16.5) / 1e6)
     assert (

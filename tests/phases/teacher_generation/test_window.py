@@ -20,6 +20,7 @@ from phases.teacher_generation.desk import Desk
 from phases.teacher_generation.ledger import Ledger
 from phases.teacher_generation.policy import Everybodys
 from phases.teacher_generation.prices import Price
+from phases.teacher_generation.takes import Takes
 from phases.teacher_generation.window import Window, ask
 from tests.phases.teacher_generation.future import way
 from tests.phases.teacher_generation.test_asking import Scripted, nobody, said
@@ -300,6 +301,7 @@ def test_what_answers_need_is_reserved_where_that_is_wanted_and_what_is_cut_off_
     @dataclasses.dataclass(frozen=True)
     class Measured:
         settings: Settings
+        takes: Takes = Takes()
         name: str = "scripted"
         note: str = ""
 
