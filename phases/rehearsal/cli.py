@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -79,9 +80,26 @@ def rehearse(args: argparse.Namespace) -> int:
     values = read_values(script.read_text("utf-8"), str(script)) if args.config else {}
     corpus = sources(values)
     others = tuple(sorted({b for b in buckets(values) if "$" not in b} - set(corpus)))
-    with Stage(directory, interpreter, mishaps, others=others, sources=corpus) as stage:
+    granted = _granted(script, variables) if args.config else {}
+    with Stage(directory, interpreter, mishaps, others=others, sources=corpus, parameters=granted) as stage:
         found = stage.environment(variables)
         return _serve(found, stage) if args.serve else _play(args, script, found, stage)
+
+
+def _granted(script: Path, variables: Mapping[str, str | None]) -> dict[str, str]:
+    """The parameters of configs/role.yaml for the configuration; the role is made by them, and so not known yet."""
+    from fsm import config as configs
+    from phases.rehearsal.stage import BUCKET, apart
+    from phases.sagemaker_job.role import parameters
+
+    role = "arn:aws:iam::000000000000:role/pipeline"
+    words = {
+        n: role if "ROLE" in n else BUCKET if "BUCKET" in n else os.environ.get(n, "") for n in variables
+    }
+    with apart({name: word for name, word in words.items() if word}):
+        config = configs.load(script)
+    sections = config.program.sections
+    return parameters(sections, config.engine.store, getattr(sections.get("pipeline"), "output", ""))
 
 
 def _mishaps(args: argparse.Namespace) -> Any:

@@ -16,18 +16,20 @@ from pathlib import Path
 from typing import Any, Self
 
 from phases.rehearsal import ministack
-from phases.rehearsal.account import SERVICES, Account
+from phases.rehearsal.account import SERVICES, Account, Role
 from phases.rehearsal.bedrock import Bedrock
 from phases.rehearsal.faults import Mishaps
 from phases.rehearsal.instance import Pace
 from phases.rehearsal.proxy import Proxy
 from phases.rehearsal.sagemaker import SageMaker
 from phases.rehearsal.wire import Reply, Request, serving
+from phases.sagemaker_job.prices import LISTED
 
 REGION = "us-east-1"
 BUCKET = "rehearsal"
 STACK = "fsm"
 LAUNCHER = "launcher"
+ROOT = "arn:aws:iam::000000000000:root"
 ADMIN = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}  # MiniStack's own
 CONFIGS = Path(__file__).parents[2] / "configs"
 
@@ -37,6 +39,7 @@ class Stage:
     """MiniStack, SageMaker, Bedrock and the account's own services, while it is entered; what they keep is in `directory`.
 
     `bucket` is that of the store and the outputs, `others` are buckets besides, `sources` are filled with the shipped corpus.
+    `parameters` are those of configs/role.yaml; without them all of `bucket` is allowed.
     """
 
     directory: Path
@@ -47,7 +50,8 @@ class Stage:
     others: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()
     bedrock: Bedrock = field(default_factory=Bedrock)
-    account: Account = field(default_factory=Account)
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    account: Account = field(default_factory=lambda: Account(number="000000000000", images={"*": "amd64"}))
     _asked: Counter[str] = field(default_factory=Counter)
 
     def __enter__(self) -> Self:
@@ -67,7 +71,7 @@ class Stage:
             )
             self.mishaps.set_up(self.sagemaker)
             stack.enter_context(self.sagemaker)
-            stack.enter_context(self.account.http)
+            self._account = stack.enter_context(serving(self.account)).url
             self._bedrock = stack.enter_context(serving(self._counted)).url
             self._entered = stack.pop_all()
         return self
@@ -114,14 +118,16 @@ class Stage:
             "AWS_ENDPOINT_URL_SAGEMAKER": self.sagemaker.url,
             "AWS_ENDPOINT_URL_BEDROCK": self._bedrock,
             "AWS_ENDPOINT_URL_BEDROCK_RUNTIME": self._bedrock,
-            **{f"AWS_ENDPOINT_URL_{s}": self.account.http.url for s in ("SERVICE_QUOTAS", "ECR", "PRICING")},
+            # MiniStack's simulation of IAM knows no conditions, and some services it has not
+            **{f"AWS_ENDPOINT_URL_{s}": self._account for s in ("IAM", "SERVICE_QUOTAS", "ECR", "PRICING")},
         }
 
     def calls(self) -> Counter[tuple[str, str]]:
         """How often what was asked: (service, operation)."""
         asked = Counter(self.gate.operations)
         asked.update({("sagemaker", name): n for name, n in self.sagemaker.http.calls.items()})
-        asked.update({(SERVICES[name], name): n for name, n in self.account.http.calls.items()})
+        signed = {boto: name for name, boto in SERVICES.items()}
+        asked.update((signed[service], name) for service, name in self.account.calls)
         asked.update({("bedrock", name): n for name, n in self._asked.items()})
         return asked
 
@@ -144,50 +150,45 @@ class Stage:
             for path in sorted(p for p in corpus.rglob("*") if p.is_file()):
                 s3.upload_file(str(path), bucket, str(path.relative_to(corpus)))
         if STACK not in [one["StackName"] for one in cloud.list_stacks()["StackSummaries"]]:
-            words = {"Bucket": self.bucket, **({"Sources": self.sources[0]} if self.sources else {})}
+            whole = {f"{place}Bucket": self.bucket for place in ("Store", "Output", "Jobs", "Staging")}
+            words = self.parameters or whole | {name.replace("Bucket", "Prefix"): "" for name in whole}
             cloud.create_stack(
                 StackName=STACK,
                 TemplateBody=(CONFIGS / "role.yaml").read_text("utf-8"),
-                Capabilities=["CAPABILITY_NAMED_IAM"],
+                Capabilities=["CAPABILITY_IAM"],
                 Parameters=[{"ParameterKey": k, "ParameterValue": v} for k, v in words.items()],
             )
         outputs = cloud.describe_stacks(StackName=STACK)["Stacks"][0]["Outputs"]
         made = {one["OutputKey"]: one["OutputValue"] for one in outputs}
-        self.role: str = made["TrainingRoleArn"]
+        self.role: str = made["RoleArn"]
         if LAUNCHER not in [user["UserName"] for user in iam.list_users()["Users"]]:
             iam.create_user(UserName=LAUNCHER)
             iam.attach_user_policy(UserName=LAUNCHER, PolicyArn=made["LauncherPolicyArn"])
-            # MiniStack's simulation knows no context, so a right under a condition is none to it
-            _allow(iam, "passing", ["iam:PassRole"], [self.role])
-            self._further(iam)
+        self._simulated(iam, made["LauncherPolicyArn"])
         key = iam.create_access_key(UserName=LAUNCHER)["AccessKey"]
+        self.account.keys[key["AccessKeyId"]] = ""
         self._keys = {
             "AWS_ACCESS_KEY_ID": key["AccessKeyId"],
             "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"],
         }
 
-    def _further(self, iam: Any) -> None:
-        """The template knows one bucket; a configuration with several has them allowed besides."""
-        further = sorted({*self.others, *self.sources[1:]})
-        if not further:
-            return
-        of = [f"arn:aws:s3:::{b}{below}" for b in further for below in ("", "/*")]
-        _allow(
-            iam,
-            "further",
-            ["s3:ListBucket", "s3:GetObject", "s3:PutObject"],
-            of,
-            self.role.rpartition("/")[2],
-        )
-
-
-def _allow(iam: Any, name: str, actions: list[str], resources: list[str], role: str = "") -> None:
-    """Give the launcher, and a role, a right that the template does not."""
-    statement = {"Effect": "Allow", "Action": actions, "Resource": resources}
-    text = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
-    iam.put_user_policy(UserName=LAUNCHER, PolicyName=name, PolicyDocument=text)
-    if role:
-        iam.put_role_policy(RoleName=role, PolicyName=name, PolicyDocument=text)
+    def _simulated(self, iam: Any, policy: str) -> None:
+        """Tell the account, which answers for IAM, what was deployed."""
+        name = self.role.rpartition("/")[2]
+        own = iam.get_role_policy(RoleName=name, PolicyName="container")["PolicyDocument"]
+        trust = iam.get_role(RoleName=name)["Role"]["AssumeRolePolicyDocument"]
+        version = iam.get_policy(PolicyArn=policy)["Policy"]["DefaultVersionId"]
+        found = iam.get_policy_version(PolicyArn=policy, VersionId=version)["PolicyVersion"]
+        self.account.caller = LAUNCHER
+        self.account.policies = [found["Document"]]
+        self.account.roles[name] = Role(trust=trust, policies=[own])
+        # SageMaker alone may assume it, and here the stage does that in SageMaker's place
+        stage = {"Effect": "Allow", "Principal": {"AWS": ROOT}, "Action": "sts:AssumeRole"}
+        opened = {**trust, "Statement": [*trust["Statement"], stage]}
+        iam.update_assume_role_policy(RoleName=name, PolicyDocument=json.dumps(opened))
+        for kind in LISTED:
+            for spot in ("", "spot "):
+                self.account.quotas[f"{kind} for {spot}training job usage"] = 4.0
 
 
 @contextmanager
