@@ -126,6 +126,7 @@ def _phase_checks(parser: argparse.ArgumentParser, argv: list[str]) -> None:
 
     A check is a function (configuration, whether as JSON) -> exit code, whose docstring says what it does.
     """
+    parser.set_defaults(further=None)
     if argv[:1] != ["check"]:
         return
     from importlib.metadata import entry_points
@@ -222,7 +223,7 @@ def check(args: argparse.Namespace) -> int:
         out(json.dumps({"severity": "info", "message": said}) if args.json else said)
     if any(f.severity == "error" for f in findings):
         return 2
-    return max((ask(config, args.json) for ask in getattr(args, "further", None) or ()), default=0)
+    return max((ask(config, args.json) for ask in args.further or ()), default=0)
 
 
 def parse(args: argparse.Namespace) -> int:

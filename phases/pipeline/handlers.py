@@ -6,7 +6,6 @@ import json
 from typing import Any
 
 from fsm.engine import Context, Phase
-from phases.errors import ContainerError, MaxRuntimeExceeded, SpotInterruption
 from phases.pipeline.config import PipelineConfig
 from phases.pipeline.output import save
 from phases.pipeline.validation import (
@@ -23,6 +22,7 @@ from phases.pipeline.validation import (
 )
 from phases.sagemaker_job.handlers import channels, jobs
 from phases.sagemaker_job.job import JobRefused
+from phases.sagemaker_job.reasons import failed
 
 PHASE = Phase("pipeline", config=PipelineConfig)
 
@@ -180,7 +180,7 @@ def training_launch(ctx: Context) -> str:
         ctx.log.error(f"the job was refused: {e}")
         return "Launch failed"
     if job.last in ("Failed", "Stopped"):
-        raise _failure(job.data)
+        raise _failure(ctx, job.data)
     ctx.data["job"] = {key: job.data.get(key) for key in ("job", "run")}
     return "SageMaker job running"
 
@@ -201,7 +201,7 @@ def iterative_distillation(ctx: Context) -> str:
     if watch.ended and watch.ended["outcome"] == "failed":
         return "Fatal error"
     if job.last in ("Failed", "Stopped"):
-        raise _failure(job.data)
+        raise _failure(ctx, job.data)
     ctx.data["distillation"] = watch.fold.root["data"].get("result", {}) if watch.fold.root else {}
     ctx.data["model"] = job.data["model"]
     return "Converged or max epochs"
@@ -219,12 +219,9 @@ def complete(ctx: Context) -> None:
     ctx.log.info("model saved", **ctx.data["saved"])
 
 
-def _failure(job: Any) -> Exception:
-    reason = job["failure"] or "the service gave no reason"
-    text = f"Training job {job['job']}: {reason.rstrip('.')}."
-    if "MaxRuntimeExceeded" in reason:
-        return MaxRuntimeExceeded(text)
-    return SpotInterruption(text) if reason == "stopped" else ContainerError(text)
+def _failure(ctx: Context, job: Any) -> Exception:
+    types = ctx.section("sagemaker_job").instance_types
+    return failed(job["job"], job["failure"], spare=ctx.failures + 1 < len(types))
 
 
 VALIDATION = PHASE.part("Validation", "validation")

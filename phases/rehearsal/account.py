@@ -19,9 +19,11 @@ from urllib.parse import quote
 from phases.rehearsal import policy
 from phases.rehearsal.modelled import Call, Refusal, answered, read, refused, scope
 from phases.rehearsal.wire import Reply, Request
+from phases.sagemaker_job.prices import LISTED
 
 SERVICES = {
     "sts": "sts", "iam": "iam", "servicequotas": "service-quotas", "ecr": "ecr", "ec2": "ec2", "bedrock": "bedrock",
+    "pricing": "pricing",
 }  # fmt: skip
 """Name in a signature -> name in boto3."""
 SKEW = timedelta(minutes=5)
@@ -71,7 +73,8 @@ class Account:
     denied     actions (`iam:GetRole`) that the caller is not let to
     quotas     name -> value, of SageMaker;  defaults  those that the account has no value of its own for
     types      instance type of EC2 -> its architecture, of those that the region has
-    images     `repository:tag` -> its architecture, as images say it (`amd64`)
+    images     `repository:tag` -> its architecture, as images say it (`amd64`); under `*` that of any other
+    prices     instance type -> dollars an hour on demand
     models     id of a model -> (status, end of life or None)
     profiles   id of an inference profile -> (id of its model, the regions it leads to)
     calls      (service, operation) in order
@@ -89,6 +92,7 @@ class Account:
     defaults: dict[str, float] = field(default_factory=dict)
     types: dict[str, str] = field(default_factory=lambda: {"g5.2xlarge": "x86_64", "g5g.2xlarge": "arm64"})
     images: dict[str, str] = field(default_factory=dict)
+    prices: dict[str, float] = field(default_factory=lambda: dict(LISTED))
     models: dict[str, tuple[str, datetime | None]] = field(default_factory=lambda: {SONNET: ("ACTIVE", None)})
     profiles: dict[str, tuple[str, tuple[str, ...]]] = field(
         default_factory=lambda: {f"us.{SONNET}": (SONNET, ("us-east-1", "us-east-2", "us-west-2"))}
@@ -117,7 +121,7 @@ class Account:
     def _let_in(self, call: Call, request: Request) -> None:
         """By the key, the time of the signature, and what the caller may do: the signature itself is not held against anything."""
         state = self.keys.get(call.key) if call.key else ""
-        json_ = call.service in ("service-quotas", "ecr", "bedrock")
+        json_ = call.service in ("service-quotas", "ecr", "bedrock", "pricing")
         if state is None:
             code = "UnrecognizedClientException" if json_ else "InvalidClientTokenId"
             raise Refusal(code, "The security token included in the request is invalid.", 403)
@@ -237,14 +241,14 @@ def _types(account: Account, call: Call, here: str) -> dict[str, Any]:
 
 def _image(account: Account, call: Call, here: str) -> dict[str, Any]:
     repository, registry = call.asked["repositoryName"], call.asked["registryId"]
-    if not any(name.startswith(f"{repository}:") for name in account.images):
+    if not any(name == "*" or name.startswith(f"{repository}:") for name in account.images):
         message = (
             f"The repository with name '{repository}' does not exist in the registry with id '{registry}'"
         )
         raise Refusal("RepositoryNotFoundException", message)
     found, failures = [], []
     for one in call.asked["imageIds"]:
-        made_for = account.images.get(f"{repository}:{one.get('imageTag')}")
+        made_for = account.images.get(f"{repository}:{one.get('imageTag')}", account.images.get("*"))
         if made_for is None:
             failures.append(
                 {"imageId": one, "failureCode": "ImageNotFound", "failureReason": "Requested image not found"}
@@ -274,6 +278,17 @@ def _image(account: Account, call: Call, here: str) -> dict[str, Any]:
 def _layer(account: Account, call: Call, here: str) -> dict[str, Any]:
     digest = call.asked["layerDigest"]
     return {"downloadUrl": f"{here}/-/layer/{digest.removeprefix('sha256:')}", "layerDigest": digest}
+
+
+def _products(account: Account, call: Call, here: str) -> dict[str, Any]:
+    """The on-demand price of the instance that the filters name."""
+    wanted = {f["Field"]: f["Value"] for f in call.asked.get("Filters", ())}
+    dollars = account.prices.get(wanted.get("instanceName", ""))
+    if dollars is None:
+        return {"FormatVersion": "aws_v1", "PriceList": []}
+    price = {"unit": "Hrs", "pricePerUnit": {"USD": f"{dollars:.10f}"}}
+    term = {"sku.1": {"priceDimensions": {"sku.1.1": price}}}
+    return {"FormatVersion": "aws_v1", "PriceList": [json.dumps({"terms": {"OnDemand": term}})]}
 
 
 # The network
@@ -361,6 +376,7 @@ ANSWERS: Mapping[str, Callable[[Account, Call, str], Mapping[str, Any]]] = {
     "DescribeInstanceTypes": _types,
     "BatchGetImage": _image,
     "GetDownloadUrlForLayer": _layer,
+    "GetProducts": _products,
     "DescribeSubnets": _subnets,
     "DescribeRouteTables": _tables,
     "DescribeVpcEndpoints": _endpoints,

@@ -45,8 +45,11 @@ def parameters(sections: Mapping[str, Any], store: str, output: str = "") -> dic
         image = Image.read(job.image.format(region=job.region))
         if image is not None:
             said |= {"ImageAccount": image.registry, "ImageRepository": image.repository}
-        if getattr(job, "vpc", None) is not None:
+        if job.vpc is not None:
             said["Vpc"] = "yes"
+        keys = {job.kms.volume, job.kms.output, job.kms.store}
+        if named := ",".join(sorted(key for key in keys if key.startswith("arn:"))):
+            said["Keys"] = named
     if data is not None:
         places["Source"] = data.source
     for name, place in places.items():

@@ -113,13 +113,12 @@ class Needs:
     @property
     def instance_types(self) -> tuple[str, ...]:
         """In the order of preference."""
-        said = self.job.instance_type
-        return (said,) if isinstance(said, str) else tuple(said)
+        return tuple(self.job.instance_types)
 
     @property
     def vpc(self) -> Any:
         """The private network of the jobs, with `subnets`; None where they have none."""
-        return getattr(self.job, "vpc", None)
+        return self.job.vpc
 
     # Places
 
@@ -145,7 +144,7 @@ class Needs:
 
     @property
     def _staging(self) -> dict[str, Any]:
-        key = getattr(getattr(self.job, "kms", None), "store", "")
+        key = self.job.kms.store
         return {"region": self.job.region, **({"kms_key": key} if key else {})}
 
     def opened(self, place: Place) -> Any:

@@ -89,7 +89,7 @@ def container(needs: Needs, account: Account) -> Iterator[Right]:
             yield Right(WRITE, (account.s3(place),), f"the job's work at {place.url}")
             if place.key == "store":
                 yield _uploads(account, place)
-    yield from _keys(needs)
+    yield from _keys(needs, by_job=True)
     yield from _teacher(needs, account)
     yield Right(
         ("logs:CreateLogGroup", "logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"),
@@ -128,9 +128,13 @@ def _uploads(account: Account, place: Place) -> Right:
     return Right(("s3:ListBucketMultipartUploads",), (bucket,), f"going on with an upload to {place.url}")
 
 
-def _keys(needs: Needs) -> Iterator[Right]:
+def _keys(needs: Needs, by_job: bool = False) -> Iterator[Right]:
     """Of the keys that the configuration names by ARN; what an alias stands for is not known here."""
     keys = {p.options.get("kms_key") for p in needs.places if needs.on_aws(p)}
+    if by_job:
+        keys |= {needs.job.kms.output, needs.job.kms.volume}
+        if needs.job.kms.volume.startswith("arn:"):
+            yield Right(("kms:CreateGrant",), (needs.job.kms.volume,), "encrypting the volume")
     if named := tuple(sorted(k for k in keys if k and k.startswith("arn:") and ":key/" in k)):
         yield Right(("kms:GenerateDataKey", "kms:Decrypt"), named, "encrypting what is kept")
 
@@ -154,7 +158,7 @@ def _renting(needs: Needs, account: Account) -> Iterator[Right]:
     renting = ("sagemaker:CreateTrainingJob", "sagemaker:DescribeTrainingJob", "sagemaker:StopTrainingJob")
     yield Right(renting, (job,), "renting the training job")
     yield Right(("sagemaker:ListTrainingJobs",), ("*",), "listing what is rented")
-    if getattr(needs.job, "tags", None):
+    if needs.job.tags:
         yield Right(("sagemaker:AddTags",), (job,), "tagging the training job")
     yield Right(
         ("iam:PassRole",),
@@ -175,9 +179,10 @@ def _renting(needs: Needs, account: Account) -> Iterator[Right]:
             "servicequotas:ListServiceQuotas",
             "servicequotas:ListAWSDefaultServiceQuotas",
             "ec2:DescribeInstanceTypes",
+            "pricing:GetProducts",
         ),
         ("*",),
-        "seeing what may be rented",
+        "seeing what may be rented, and for how much",
         needed=False,
     )
     if repository := _repository(needs, account):

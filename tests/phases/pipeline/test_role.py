@@ -55,7 +55,7 @@ def rights(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     monkeypatch.setenv("SAGEMAKER_ROLE", ROLE)
 
     def made(whose: Any, much: bool) -> tuple[list[Right], dict[str, Any]]:
-        words = {"store_options": {"kms_key": KEY}} if much else {}
+        words = {"store_options": {"kms_key": KEY}, "sagemaker_job": {"kms": {"volume": KEY}}} if much else {}
         config = configs.load(changed(tmp_path, **words))
         if much:
             monkeypatch.setattr(Needs, "vpc", property(lambda self: object()))

@@ -35,6 +35,11 @@ EVERYTHING: dict[str, tuple[str, dict[str, Any], Callable[[dict[str, Any]], Any]
         "ecr", {"registryId": "763104351884", "repositoryName": "repo", "imageIds": [{"imageTag": "1"}, {"imageTag": "2"}]},
         lambda a: (len(a["images"]), a["failures"][0]["failureCode"]),
     ),
+    "GetProducts": (
+        "pricing",
+        {"ServiceCode": "AmazonSageMaker", "Filters": [{"Type": "TERM_MATCH", "Field": "instanceName", "Value": "ml.g5.2xlarge"}]},
+        lambda a: "1.5150" in a["PriceList"][0],
+    ),
     "GetDownloadUrlForLayer": (
         "ecr", {"repositoryName": "repo", "layerDigest": "sha256:amd64"}, lambda a: a["downloadUrl"].rpartition("/")[2],
     ),
@@ -53,6 +58,7 @@ SAID = {
     "DescribeInstanceTypes": ["x86_64"],
     "BatchGetImage": (1, "ImageNotFound"),
     "GetDownloadUrlForLayer": "amd64",
+    "GetProducts": True,
     "DescribeSubnets": Network().vpc,
     "DescribeRouteTables": ["active", "active"],
     "DescribeVpcEndpoints": "com.amazonaws.us-east-1.s3",
