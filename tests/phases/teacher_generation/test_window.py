@@ -301,7 +301,7 @@ def test_what_answers_need_is_reserved_where_that_is_wanted_and_what_is_cut_off_
     @dataclasses.dataclass(frozen=True)
     class Measured:
         settings: Settings
-        takes: Takes = Takes()
+        takes: Takes = dataclasses.field(default_factory=Takes)
         name: str = "scripted"
         note: str = ""
 
