@@ -7,10 +7,9 @@ definition (a class that a macro begins, a namespace in an `#if`) cannot confuse
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from phases.data_preparation.heads import Kind, closing, plain_name
 from phases.data_preparation.outline import Scope
@@ -48,8 +47,7 @@ _FRIEND = re.compile(r"(?:\s*template\s*<.*>)?[\s\w]*\bfriend\b", re.DOTALL)
 _SPACE = re.compile(r"\s+")
 
 
-@dataclass(frozen=True)
-class Declarator:
+class Declarator(NamedTuple):
     """`name` is qualified by what it stands in, `at` is where it stands in the head, `parameters` are their names."""
 
     name: str

@@ -7,7 +7,7 @@ what macros hide from it. So braces say where a body ends (`outline`), and the g
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from phases.data_preparation.comments import NOTHING_SAID, Doc, above, read_comment, says_more
 from phases.data_preparation.declarators import Declarator, Language, read_head
@@ -31,8 +31,7 @@ _KEYWORDS = frozenset({
 # fmt: on
 
 
-@dataclass(frozen=True)
-class Function:
+class Function(NamedTuple):
     """One function definition.
 
     `text` is its lines with the comment above it, `signature` its head on one line, `doc` what the comment says. `first` and
@@ -52,8 +51,7 @@ class Function:
     line: int = 1
 
 
-@dataclass(frozen=True)
-class LeftOut:
+class LeftOut(NamedTuple):
     """A definition that is no example, and why."""
 
     name: str
@@ -61,8 +59,7 @@ class LeftOut:
     reason: str
 
 
-@dataclass(frozen=True)
-class Found:
+class Found(NamedTuple):
     """What a source defines, in its order, and what of it is left out."""
 
     language: Language

@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from tree_sitter import Node
 
 _CPP = (".cc", ".cpp", ".cxx", ".c++", ".hpp", ".hh", ".hxx", ".h++")
-_CPP_WORDS = (
-    "::", "class", "namespace", "template", "typename", "virtual", "operator", "using", "constexpr", "public", "private", "protected",
-)  # fmt: skip
-_CPP_ONLY = re.compile(rf"::|\b(?:{'|'.join(_CPP_WORDS[1:])})\b")
+_HINTS = ("::", "class", "namespace", "template", "typename", "virtual", "operator", "constexpr", "public:", "private:", "protected:")  # fmt: skip
+_CPP_ONLY = re.compile(
+    r"::|\b(?:class|namespace|template|typename|virtual|operator|constexpr|public|private|protected)\b"
+)
 
 
 def language(key: str, text: str, outline: Outline) -> Language:
@@ -30,7 +30,7 @@ def language(key: str, text: str, outline: Outline) -> Language:
         return "C++"
     if name.endswith(".c"):
         return "C"
-    if not any(word in text for word in _CPP_WORDS) or not _CPP_ONLY.search(code := blank(text)):
+    if not any(hint in text for hint in _HINTS) or not _CPP_ONLY.search(code := blank(text)):
         return "C"
     for definition in reversed(outline.definitions):
         inside = slice(definition.brace + 1, definition.end - 1)

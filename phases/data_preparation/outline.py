@@ -40,8 +40,7 @@ _LONGEST = 1 << 14  # characters: no head is longer
 _MOST_UNCLOSED = 32  # braces without an end, before the rest of a file is given up
 
 
-@dataclass(frozen=True)
-class Definition:
+class Definition(NamedTuple):
     """One definition, by places in the text.
 
     `start` is where its head begins, `brace` its body's opening brace, `end` past its last one. `first` and `last` are `start`
@@ -104,9 +103,10 @@ class Outline:
 
     def _walk(self, start: int) -> int | None:
         """Go through the text from a place on, up to where a part of it is left out; returns where to go on, None at the end."""
-        for found in OUTER.finditer(self.text, start):
+        text = self.text
+        for found in OUTER.finditer(text, start):
             at = found.end()
-            match self.text[found.start()]:
+            match text[found.start()]:
                 case ";":
                     self._semicolon(found.start())
                 case "{":

@@ -142,3 +142,29 @@ def test_the_shipped_corpus_compiles_without_a_warning() -> None:
     done = subprocess.run(["gcc", *flags, *files], capture_output=True, text=True, check=False)
     assert done.stderr == ""
     assert len(files) >= 15
+
+
+def test_a_trees_licence_counts_where_a_file_says_none(prepare: Prepare, sources: Sources) -> None:
+    files = FILES | {
+        "tsn_data/COPYING": "GNU GENERAL PUBLIC LICENSE\nVersion 2, June 1991\n",
+        "avb_data/LICENSE": "Permission is hereby granted, free of charge, to any person obtaining a copy",
+        "tsn_data/own.c": "// SPDX-License-Identifier: MIT\nint own(int a) { return use(a); }\n",
+    }
+    done = prepare(sources(files), licences={"deny": ["GPL-*"]}, redact=False)
+    rows = [row for split in ("train", "val") for row in done.rows(f"data/splits/{split}.jsonl")]
+    assert {row["key"]: row["licence"] for row in rows} == {
+        "avb_data/stream.c": "MIT",
+        "carla/table.c": "NOASSERTION",
+        "tsn_data/own.c": "MIT",
+    }
+    assert {row["key"]: row["reason"] for row in done.rows("data/skipped.jsonl")} == dict.fromkeys(
+        ("tsn_data/a.c", "tsn_data/b.c"),
+        "its licence is GPL-2.0-only; data_preparation.licences does not allow that",
+    )
+
+
+def test_a_copy_is_left_out_for_the_first_in_key_order(prepare: Prepare, sources: Sources) -> None:
+    done = prepare(sources(FILES | {"avb_data/vendored/b.c": FILES["tsn_data/b.c"]}))
+    assert {row["key"]: row["reason"] for row in done.rows("data/skipped.jsonl")} == {
+        "avb_data/vendored/b.c": "a copy of tsn_data/b.c"
+    }
