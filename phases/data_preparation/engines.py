@@ -81,17 +81,17 @@ def _processes(workers: int, settings: Settings) -> Iterator[Map]:
     context.set_forkserver_preload([__name__])
     pool = ProcessPoolExecutor(workers, context, _begin, (settings,))
 
-    def result(future: Future[Done]) -> Done:
+    def mapping(chunks: Iterable[Chunk]) -> Iterator[Done]:
         try:
-            return future.result()
-        except BrokenProcessPool as error:
+            yield from _ordered(chunks, lambda c: pool.submit(_work, c), Future.result, workers + WAITING)
+        except BrokenProcessPool as error:  # by a result, or by a chunk that is handed in after it
             raise WorkerLost(
                 "A worker process of data preparation was ended from outside, for its memory perhaps. What is in whole batches is "
                 "kept: give the same command again, with fewer data_preparation.workers if it was for the memory"
             ) from error
 
     try:
-        yield lambda chunks: _ordered(chunks, lambda c: pool.submit(_work, c), result, workers + WAITING)
+        yield mapping
     finally:
         pool.shutdown(cancel_futures=True)
 

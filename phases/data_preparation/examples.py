@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import random
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from phases.data_preparation.declarators import Language
 from phases.data_preparation.functions import Function
 from phases.data_preparation.prompts import COMPLETION, TEMPLATES, PromptFrom, prompt
-from phases.errors import EmptyDataset
 
 
 @dataclass(frozen=True)
@@ -106,53 +103,6 @@ def completion_example(head: str, rest: str, language: Language, origin: Origin)
     asked = COMPLETION.format(language=language, domain=origin.domain, fence=fence, head=head)
     text = head + rest
     return Example(asked, rest, "completion", origin, "", text, 1, text.rstrip("\n").count("\n") + 1, "file")
-
-
-def deduplicate(rows: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """The rows without those whose `md5` came before: the first one stays, in its place."""
-    first: dict[str, Mapping[str, Any]] = {}
-    for row in rows:
-        first.setdefault(row["md5"], row)
-    return list(first.values())
-
-
-def shuffle(rows: Iterable[Mapping[str, Any]], seed: int) -> list[Mapping[str, Any]]:
-    """The rows in a random order that depends on the seed alone."""
-    shuffled = list(rows)
-    random.Random(seed).shuffle(shuffled)
-    return shuffled
-
-
-def split_at(count: int, train_percent: int) -> int:
-    """How many of `count` shuffled rows are for training; the rest are for validation.
-
-    Raises:
-        EmptyDataset: there are too few rows for both.
-    """
-    train = count * train_percent // 100
-    if train < 1 or train >= count:
-        raise EmptyDataset(
-            f"{count} examples are left after removing duplicates; at {train_percent} percent that gives {train} for "
-            f"training and {count - train} for validation, and both need one. Add C sources to the folders of "
-            "data_preparation.source and start the run anew with --fresh."
-        )
-    return train
-
-
-def processed(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A row as the training channel reads it: `messages` alone, so that every row has the same columns."""
-    return {"messages": row["messages"]}
-
-
-def to_jsonl(rows: Iterable[Mapping[str, Any]]) -> str:
-    """One JSON object a line, in UTF-8 text; the characters that other readers take for line ends are escaped."""
-    text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-    return text.replace("\u2028", "\\u2028").replace("\u2029", "\\u2029").replace("\u0085", "\\u0085")
-
-
-def from_jsonl(text: str) -> list[dict[str, Any]]:
-    """The rows of such a text."""
-    return [json.loads(line) for line in text.split("\n") if line]
 
 
 def _random(seed: int, *parts: str) -> random.Random:

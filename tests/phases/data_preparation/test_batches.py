@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from fsm.engine import Stop, StopRequested
 from fsm.errors import StoreError
@@ -172,6 +174,22 @@ def test_a_row_is_one_line_whatever_is_in_it_and_begins_with_what_is_trained_on(
     assert json.loads(line) == row
     assert len(line.decode().splitlines()) == 1
     assert json.loads(line[:messages] + b"}") == {"messages": row["messages"]}
+
+
+@given(
+    st.text(),
+    st.text(),
+    st.dictionaries(st.text().filter(lambda key: key != "messages"), st.text() | st.integers()),
+)
+def test_rows_survive_their_lines_for_every_reader(
+    prompt: str, answer: str, more: dict[str, str | int]
+) -> None:
+    turns = [{"role": "user", "content": prompt}, {"role": "assistant", "content": answer}]
+    row = {"messages": turns, "kind": "function", **more}
+    line, messages = written(row)
+    (read,) = line.decode().splitlines()
+    assert json.loads(read) == row
+    assert json.loads(line[:messages] + b"}") == {"messages": turns}
 
 
 def test_an_archive_that_was_interrupted_is_gone_on_with_to_the_same_bytes(

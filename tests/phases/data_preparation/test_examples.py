@@ -1,11 +1,7 @@
-"""Examples: templates, completions, duplicates, order, split."""
+"""Examples: templates, completions, and what makes two of them one."""
 
 from __future__ import annotations
 
-import json
-from typing import Any
-
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,7 +9,6 @@ from phases.data_preparation import examples
 from phases.data_preparation.comments import Doc
 from phases.data_preparation.examples import Origin
 from phases.data_preparation.functions import Function
-from phases.errors import EmptyDataset
 
 FUNCTION = Function(
     "gate_open",
@@ -84,39 +79,3 @@ def test_another_code_is_another_example() -> None:
     other = Function("gate_open", "x", "bool gate_open(void) { return false; }", FUNCTION.doc)
     first = examples.function_example(FUNCTION, 0, "C", TSN)
     assert first.md5 != examples.function_example(other, 0, "C", TSN).md5
-
-
-@given(st.lists(st.sampled_from("abcd")))
-def test_of_duplicates_the_first_stays_in_its_place(digests: list[str]) -> None:
-    rows = [{"md5": md5, "at": at} for at, md5 in enumerate(digests)]
-    kept = examples.deduplicate(rows)
-    assert [row["at"] for row in kept] == sorted(digests.index(md5) for md5 in set(digests))
-
-
-def test_the_shuffle_is_the_seeds_alone() -> None:
-    rows: list[dict[str, Any]] = [{"md5": str(number)} for number in range(50)]
-    once = examples.shuffle(rows, 42)
-    assert once == examples.shuffle(rows, 42)
-    assert once != examples.shuffle(rows, 43)
-    assert once != rows
-    assert sorted(row["md5"] for row in once) == sorted(row["md5"] for row in rows)
-
-
-@given(st.integers(2, 10_000))
-def test_nine_of_ten_are_for_training_and_both_splits_have_rows(count: int) -> None:
-    train = examples.split_at(count, 90)
-    assert 1 <= train < count
-    assert 0 <= count * 0.9 - train < 1
-
-
-@pytest.mark.parametrize("count", [0, 1])
-def test_too_few_for_two_splits_is_an_empty_dataset(count: int) -> None:
-    with pytest.raises(EmptyDataset, match="both need one"):
-        examples.split_at(count, 90)
-
-
-@given(st.lists(st.dictionaries(st.text(), st.text())))
-def test_rows_survive_jsonl_one_a_line_for_every_reader(rows: list[dict[str, str]]) -> None:
-    text = examples.to_jsonl(rows)
-    assert examples.from_jsonl(text) == rows
-    assert [json.loads(line) for line in text.splitlines()] == rows

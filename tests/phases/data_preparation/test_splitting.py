@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from phases.data_preparation.splitting import Rows, bounded, shuffle, split, split_at
+from phases.data_preparation.splitting import Rows, bounded, first_of_each, shuffle, split, split_at
 from phases.errors import EmptyDataset
 
 
@@ -73,3 +73,22 @@ def test_a_bounded_choice_takes_of_every_domain_its_share(told: list[tuple[int, 
         assert (
             abs(took[domain] - count * min(most, len(rows)) / len(rows)) <= 4
         )  # one of each quarter by length
+
+
+@given(st.lists(st.sampled_from("abcd")))
+def test_of_duplicates_the_first_stays_in_its_place(digests: list[str]) -> None:
+    found = np.array([digest.encode() * 16 for digest in digests], dtype="V16")
+    assert first_of_each(found).tolist() == sorted(digests.index(digest) for digest in set(digests))
+
+
+@given(st.integers(2, 10_000))
+def test_nine_of_ten_are_for_training_and_both_splits_have_rows(count: int) -> None:
+    train = split_at(count, 90)
+    assert 1 <= train < count
+    assert 0 <= count * 0.9 - train < 1
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_too_few_for_two_splits_is_an_empty_dataset(count: int) -> None:
+    with pytest.raises(EmptyDataset, match="both need one"):
+        split_at(count, 90)
