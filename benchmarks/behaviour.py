@@ -5,7 +5,7 @@
 Three tables: answers that only look right, with score and behaviour (those of the tests); real functions beside themselves,
 and beside themselves with one thing changed; texts a second, cold, with two workers. With `--seconds` it stops looking at
 functions after so many, and goes on where it stopped when it is started again (build/benchmarks/behaviour.jsonl). Writes
-results/behaviour.json and results/behaviour.md.
+results/behaviour.json.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from benchmarks.behaviour_texts import Function, corpus, linuxptp, mutants
-from benchmarks.common import BUILD, RESULTS, machine, write
+from benchmarks.common import BUILD, machine, write
 from phases.quality_scoring import score, score_many
 from phases.quality_scoring.behaviour import beside, judging
 from phases.quality_scoring.config import BehaviourConfig
@@ -168,7 +168,6 @@ def main() -> None:
     said = {"all": summary(rows), **by_source}
     fast = speed()
     print("\n".join(lines), json.dumps(said, indent=1), json.dumps(fast, indent=1), sep="\n\n")
-    (RESULTS / "behaviour.md").write_text("\n".join(lines) + "\n", "utf-8")
     print(
         write(
             "behaviour",
