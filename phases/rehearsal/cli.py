@@ -9,12 +9,14 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from fsm.speech import emit, out, say
 
+SHIPPED = (
+    Path(__file__).parents[2] / "configs" / "pipeline.yaml"
+)  # whose services are served where none is named
 STOPPED = 3  # the exit code of a run that can go on
 
 
@@ -56,10 +58,9 @@ def add_parser(subparsers: Any) -> None:
 
 def rehearse(args: argparse.Namespace) -> int:
     """What `fsm rehearse` does; the exit code is the run's."""
-    from fsm.config import read_values
     from phases.rehearsal import ministack
     from phases.rehearsal.faults import NAMED
-    from phases.rehearsal.script import buckets, rehearsed, sources
+    from phases.rehearsal.script import rehearsed
     from phases.rehearsal.stage import Stage
 
     if args.fault == ["help"]:
@@ -76,30 +77,10 @@ def rehearse(args: argparse.Namespace) -> int:
     if not args.serve:
         shutil.rmtree(directory, ignore_errors=True)  # a rehearsal begins from nothing
     script = directory / "rehearsed.yaml"
-    variables = rehearsed(args.config, script) if args.config else {}
-    values = read_values(script.read_text("utf-8"), str(script)) if args.config else {}
-    corpus = sources(values)
-    others = tuple(sorted({b for b in buckets(values) if "$" not in b} - set(corpus)))
-    granted = _granted(script, variables) if args.config else {}
-    with Stage(directory, interpreter, mishaps, others=others, sources=corpus, parameters=granted) as stage:
-        found = stage.environment(variables)
+    variables = rehearsed(args.config or SHIPPED, script)
+    with Stage(directory, interpreter, script, variables, mishaps) as stage:
+        found = stage.environment()
         return _serve(found, stage) if args.serve else _play(args, script, found, stage)
-
-
-def _granted(script: Path, variables: Mapping[str, str | None]) -> dict[str, str]:
-    """The parameters of configs/role.yaml for the configuration; the role is made by them, and so not known yet."""
-    from fsm import config as configs
-    from phases.rehearsal.stage import BUCKET, apart
-    from phases.sagemaker_job.role import parameters
-
-    role = "arn:aws:iam::000000000000:role/pipeline"
-    words = {
-        n: role if "ROLE" in n else BUCKET if "BUCKET" in n else os.environ.get(n, "") for n in variables
-    }
-    with apart({name: word for name, word in words.items() if word}):
-        config = configs.load(script)
-    sections = config.program.sections
-    return parameters(sections, config.engine.store, getattr(sections.get("pipeline"), "output", ""))
 
 
 def _mishaps(args: argparse.Namespace) -> Any:
@@ -119,9 +100,9 @@ def _mishaps(args: argparse.Namespace) -> Any:
 
 def _serve(found: dict[str, str], stage: Any) -> int:
     """Print the environment, and stay until a signal comes."""
-    for name, value in sorted(
-        {**found, "PIPELINE_BUCKET": stage.bucket, "SAGEMAKER_ROLE": stage.role}.items()
-    ):
+    from phases.rehearsal.stage import BUCKET
+
+    for name, value in sorted({**found, "PIPELINE_BUCKET": BUCKET, "SAGEMAKER_ROLE": stage.role}.items()):
         out(f"export {name}={value}")
     say("the services are up; Ctrl-C ends them. What they keep is there when they are started again.")
     ending = {signal.SIGINT, signal.SIGTERM}

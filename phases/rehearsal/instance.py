@@ -130,7 +130,13 @@ class Instances(threading.Thread):
     def run(self) -> None:
         """Until it is over, by what the thread is told meanwhile."""
         try:
-            self._live()
+            try:
+                self._live()
+            except Ended:
+                raise
+            except Exception as e:  # of the rehearsal's own
+                reason = f"InternalServerError: {type(e).__name__}: {e}"
+                raise Ended(FAILED, "Failed", "Training job failed", reason) from e
         except Ended as end:
             if self._gone.is_set():
                 return

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -59,32 +58,6 @@ def rehearsed(path: Path, target: Path) -> dict[str, str | None]:
         f"# {path.name}, as it is rehearsed\n" + yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
     )
     return {match[1]: match[2] for match in VARIABLE.finditer(text)}
-
-
-def buckets(values: Any) -> Iterator[str]:
-    """The s3:// addresses in a configuration that was read, wherever they stand."""
-    if isinstance(values, Mapping):
-        for value in values.values():
-            yield from buckets(value)
-    elif isinstance(values, list | tuple):
-        for value in values:
-            yield from buckets(value)
-    elif isinstance(values, str) and values.startswith("s3://"):
-        yield values.removeprefix("s3://").partition("/")[0]
-
-
-def sources(values: Mapping[str, Any]) -> tuple[str, ...]:
-    """The buckets that the corpus is read from, which a rehearsal fills with the shipped one."""
-    return tuple(buckets((values.get("data_preparation") or {}).get("source")))
-
-
-def overlay() -> str:
-    """What is laid over, for a person."""
-    return "; ".join(
-        f"{section}.{key}: {json.dumps(value)}"
-        for section, words in TINY.items()
-        for key, value in words.items()
-    )
 
 
 def _always(values: Mapping[str, Any]) -> frozenset[str]:

@@ -1,7 +1,7 @@
 """The stage of a rehearsal: every service that a configuration asks, on the loopback, and the environment to find them in.
 
-MiniStack decides by IAM here. `configs/role.yaml` is deployed to it, the launcher is a user with its policy, and a job's
-containers have a session of its role: what the template forgets, a rehearsal is denied.
+MiniStack decides by IAM here: `configs/role.yaml` is deployed to it with the configuration's own parameters, the launcher is a
+user with its policy, and a job's containers have a session with its role's policies. What the template forgets, a rehearsal is denied.
 """
 
 from __future__ import annotations
@@ -15,43 +15,47 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
+from fsm import config as configs
 from phases.rehearsal import ministack
-from phases.rehearsal.account import SERVICES, Account, Role
+from phases.rehearsal.account import Account, Role
 from phases.rehearsal.bedrock import Bedrock
 from phases.rehearsal.faults import Mishaps
 from phases.rehearsal.instance import Pace
 from phases.rehearsal.proxy import Proxy
 from phases.rehearsal.sagemaker import SageMaker
 from phases.rehearsal.wire import Reply, Request, serving
-from phases.sagemaker_job.prices import LISTED
+from phases.sagemaker_job.config import SageMakerJobConfig
+from phases.sagemaker_job.image import Image
+from phases.sagemaker_job.role import TEMPLATE, parameters
 
 REGION = "us-east-1"
 BUCKET = "rehearsal"
-STACK = "fsm"
-LAUNCHER = "launcher"
-ROOT = "arn:aws:iam::000000000000:root"
+STACK = "fsm-pipeline"
+LAUNCHER, SESSION = "launcher", "training-job"
+NUMBER = "000000000000"  # MiniStack's account
+PROPOSED = f"arn:aws:iam::{NUMBER}:role/rehearsal"  # until the stack has made one
+QUOTA = 4.0  # instances of each type that the configuration names
 ADMIN = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}  # MiniStack's own
-CONFIGS = Path(__file__).parents[2] / "configs"
+ROOT = Path(__file__).parents[2]
+ASKED = {"sts": "STS", "iam": "IAM", "service-quotas": "SERVICE_QUOTAS", "ecr": "ECR", "ec2": "EC2"}
+"""Services of the account, and what the variables of their endpoints end with."""
 
 
 @dataclass
 class Stage:
     """MiniStack, SageMaker, Bedrock and the account's own services, while it is entered; what they keep is in `directory`.
 
-    `bucket` is that of the store and the outputs, `others` are buckets besides, `sources` are filled with the shipped corpus.
-    `parameters` are those of configs/role.yaml; without them all of `bucket` is allowed.
+    `script` is the configuration that is rehearsed, `variables` those that it names.
     """
 
     directory: Path
     interpreter: Path
+    script: Path
+    variables: Mapping[str, str | None] = field(default_factory=dict)
     mishaps: Mishaps = field(default_factory=Mishaps)
     pace: Pace = field(default_factory=lambda: Pace(grace=20.0))
-    bucket: str = BUCKET
-    others: tuple[str, ...] = ()
-    sources: tuple[str, ...] = ()
     bedrock: Bedrock = field(default_factory=Bedrock)
-    parameters: Mapping[str, str] = field(default_factory=dict)
-    account: Account = field(default_factory=lambda: Account(number="000000000000", images={"*": "amd64"}))
+    account: Account = field(default_factory=lambda: Account(NUMBER, LAUNCHER))
     _asked: Counter[str] = field(default_factory=Counter)
 
     def __enter__(self) -> Self:
@@ -86,19 +90,17 @@ class Stage:
         session = boto3.Session(region_name=REGION, **ADMIN)
         return session.client(service, endpoint_url=self._server.url)
 
-    def environment(self, named: Mapping[str, str | None] | None = None) -> dict[str, str]:
-        """The launcher's: its keys, the endpoints, and of the variables `named` by a configuration those that are not set."""
-        own = {n: v for n in named or () if n not in os.environ and (v := self._of(n))}
-        return own | self._settings() | self._keys
+    def environment(self) -> dict[str, str]:
+        """The launcher's: its keys, the endpoints, and of the variables that the configuration names those that are not set."""
+        return self._named(self.role) | self._settings() | self._keys
 
-    def _of(self, name: str) -> str:
-        if "ROLE" in name:
-            return self.role
-        return self.bucket if "BUCKET" in name else ""
+    def _named(self, role: str) -> dict[str, str]:
+        of = {n: role if "ROLE" in n else BUCKET if "BUCKET" in n else "" for n in self.variables}
+        return {name: value for name, value in of.items() if value and name not in os.environ}
 
     def _of_container(self) -> dict[str, str]:
         """A container's: a session of the job's role."""
-        given = self.client("sts").assume_role(RoleArn=self.role, RoleSessionName="training-job")[
+        given = self.client("sts").assume_role(RoleArn=self._session, RoleSessionName="training-job")[
             "Credentials"
         ]
         return self._settings() | {
@@ -109,86 +111,124 @@ class Stage:
 
     def _settings(self) -> dict[str, str]:
         return {
-            "AWS_DEFAULT_REGION": REGION,
-            "AWS_REGION": REGION,
-            "AWS_EC2_METADATA_DISABLED": "true",
-            "AWS_CONFIG_FILE": os.devnull,
-            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+            **_PLAIN,
             "AWS_ENDPOINT_URL": self.gate.url,
             "AWS_ENDPOINT_URL_SAGEMAKER": self.sagemaker.url,
             "AWS_ENDPOINT_URL_BEDROCK": self._bedrock,
             "AWS_ENDPOINT_URL_BEDROCK_RUNTIME": self._bedrock,
-            # MiniStack's simulation of IAM knows no conditions, and some services it has not
-            **{f"AWS_ENDPOINT_URL_{s}": self._account for s in ("IAM", "SERVICE_QUOTAS", "ECR", "PRICING")},
+            **{f"AWS_ENDPOINT_URL_{name}": self._account for name in ASKED.values()},
         }
 
     def calls(self) -> Counter[tuple[str, str]]:
         """How often what was asked: (service, operation)."""
         asked = Counter(self.gate.operations)
         asked.update({("sagemaker", name): n for name, n in self.sagemaker.http.calls.items()})
-        signed = {boto: name for name, boto in SERVICES.items()}
-        asked.update((signed[service], name) for service, name in self.account.calls)
         asked.update({("bedrock", name): n for name, n in self._asked.items()})
+        asked.update(self.account.calls)
         return asked
 
     def _counted(self, request: Request) -> Reply:
         """Bedrock, its operations counted."""
         steps = request.steps
-        name = {"foundation-models": "GetFoundationModel", "inference-profiles": "GetInferenceProfile"}.get(
-            steps[0]
-        )
-        self._asked[name or {"converse": "Converse"}.get(steps[-1], steps[-1])] += 1
+        of = {"foundation-models": "GetFoundationModel", "inference-profiles": "GetInferenceProfile"}
+        self._asked[of.get(steps[0]) or {"converse": "Converse"}.get(steps[-1], steps[-1])] += 1
         return self.bedrock(request)
 
+    # What is in the account
+
     def _furnish(self) -> None:
-        """Buckets, the stack of configs/role.yaml, and a user that may launch."""
-        s3, iam, cloud = self.client("s3"), self.client("iam"), self.client("cloudformation")
+        """Buckets, the stack of the template, a user that may launch, and what the account says of itself."""
+        with apart(self._named(PROPOSED) | _PLAIN):
+            config = configs.load(self.script)
+        sections = config.program.sections
+        output = sections["pipeline"].output if "pipeline" in sections else ""
+        words = parameters(sections, config.engine.store, output)
+        self._buckets(words)
+        self._deploy(words)
+        job = sections.get("sagemaker_job") or SageMakerJobConfig()
+        kinds = job.instance_types
+        self.account.quotas = {f"{k} for {s}training job usage": QUOTA for k in kinds for s in ("", "spot ")}
+        self.account.types |= {k.removeprefix("ml."): "x86_64" for k in kinds}
+        if image := Image.read(job.image.format(region=job.region)):
+            self.account.images[f"{image.repository}:{image.tag}"] = "amd64"
+
+    def _buckets(self, words: Mapping[str, str]) -> None:
+        s3 = self.client("s3")
         there = {bucket["Name"] for bucket in s3.list_buckets()["Buckets"]}
-        for bucket in sorted({self.bucket, *self.others, *self.sources} - there):
+        for bucket in sorted({v for k, v in words.items() if k.endswith("Bucket")} - there):
             s3.create_bucket(Bucket=bucket)
-            corpus = CONFIGS / "corpus" if bucket in self.sources else self.directory / "nothing"
+        if (source := words.get("SourceBucket")) and source not in there:
+            corpus = ROOT / "configs" / "corpus"
             for path in sorted(p for p in corpus.rglob("*") if p.is_file()):
-                s3.upload_file(str(path), bucket, str(path.relative_to(corpus)))
+                s3.upload_file(
+                    str(path), source, f"{words.get('SourcePrefix', '')}{path.relative_to(corpus)}"
+                )
+
+    def _deploy(self, words: Mapping[str, str]) -> None:
+        iam, cloud = self.client("iam"), self.client("cloudformation")
         if STACK not in [one["StackName"] for one in cloud.list_stacks()["StackSummaries"]]:
-            whole = {f"{place}Bucket": self.bucket for place in ("Store", "Output", "Jobs", "Staging")}
-            words = self.parameters or whole | {name.replace("Bucket", "Prefix"): "" for name in whole}
+            # what a configuration leaves to a directory or asks nobody for still has to be named
+            given = dict.fromkeys(("StoreBucket", "JobsBucket", "StagingBucket"), BUCKET) | dict(words)
             cloud.create_stack(
                 StackName=STACK,
-                TemplateBody=(CONFIGS / "role.yaml").read_text("utf-8"),
+                TemplateBody=(ROOT / TEMPLATE).read_text("utf-8"),
                 Capabilities=["CAPABILITY_IAM"],
-                Parameters=[{"ParameterKey": k, "ParameterValue": v} for k, v in words.items()],
+                Parameters=[{"ParameterKey": k, "ParameterValue": v} for k, v in given.items()],
             )
         outputs = cloud.describe_stacks(StackName=STACK)["Stacks"][0]["Outputs"]
         made = {one["OutputKey"]: one["OutputValue"] for one in outputs}
         self.role: str = made["RoleArn"]
+        policy = made["LauncherPolicyArn"]
         if LAUNCHER not in [user["UserName"] for user in iam.list_users()["Users"]]:
             iam.create_user(UserName=LAUNCHER)
-            iam.attach_user_policy(UserName=LAUNCHER, PolicyArn=made["LauncherPolicyArn"])
-        self._simulated(iam, made["LauncherPolicyArn"])
+            iam.attach_user_policy(UserName=LAUNCHER, PolicyArn=policy)
         key = iam.create_access_key(UserName=LAUNCHER)["AccessKey"]
-        self.account.keys[key["AccessKeyId"]] = ""
         self._keys = {
             "AWS_ACCESS_KEY_ID": key["AccessKeyId"],
             "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"],
         }
-
-    def _simulated(self, iam: Any, policy: str) -> None:
-        """Tell the account, which answers for IAM, what was deployed."""
+        # the account simulates with conditions, which MiniStack's simulation does not know
+        self.account.keys = {key["AccessKeyId"]: ""}
         name = self.role.rpartition("/")[2]
-        own = iam.get_role_policy(RoleName=name, PolicyName="container")["PolicyDocument"]
-        trust = iam.get_role(RoleName=name)["Role"]["AssumeRolePolicyDocument"]
         version = iam.get_policy(PolicyArn=policy)["Policy"]["DefaultVersionId"]
-        found = iam.get_policy_version(PolicyArn=policy, VersionId=version)["PolicyVersion"]
-        self.account.caller = LAUNCHER
-        self.account.policies = [found["Document"]]
-        self.account.roles[name] = Role(trust=trust, policies=[own])
-        # SageMaker alone may assume it, and here the stage does that in SageMaker's place
-        stage = {"Effect": "Allow", "Principal": {"AWS": ROOT}, "Action": "sts:AssumeRole"}
-        opened = {**trust, "Statement": [*trust["Statement"], stage]}
-        iam.update_assume_role_policy(RoleName=name, PolicyDocument=json.dumps(opened))
-        for kind in LISTED:
-            for spot in ("", "spot "):
-                self.account.quotas[f"{kind} for {spot}training job usage"] = 4.0
+        found = iam.get_policy_version(PolicyArn=policy, VersionId=version)["PolicyVersion"]["Document"]
+        self.account.policies = [_document(found)]
+        of_role = [
+            _document(iam.get_role_policy(RoleName=name, PolicyName=one)["PolicyDocument"])
+            for one in iam.list_role_policies(RoleName=name)["PolicyNames"]
+        ]
+        self.account.roles = {name: Role(policies=of_role)}
+        self._session = self._for_sessions(iam, of_role)
+
+    def _for_sessions(self, iam: Any, policies: list[Mapping[str, Any]]) -> str:
+        """A role with the same policies that the stage itself may assume: the template's is SageMaker's alone."""
+        if SESSION not in [role["RoleName"] for role in iam.list_roles()["Roles"]]:
+            trust = {
+                "Effect": "Allow",
+                "Principal": {"AWS": f"arn:aws:iam::{NUMBER}:root"},
+                "Action": "sts:AssumeRole",
+            }
+            text = json.dumps({"Version": "2012-10-17", "Statement": [trust]})
+            iam.create_role(RoleName=SESSION, AssumeRolePolicyDocument=text)
+            for number, document in enumerate(policies):
+                iam.put_role_policy(
+                    RoleName=SESSION, PolicyName=f"job-{number}", PolicyDocument=json.dumps(document)
+                )
+        return f"arn:aws:iam::{NUMBER}:role/{SESSION}"
+
+
+def _document(found: Any) -> Mapping[str, Any]:
+    read: Mapping[str, Any] = json.loads(found) if isinstance(found, str) else found
+    return read
+
+
+_PLAIN = {
+    "AWS_DEFAULT_REGION": REGION,
+    "AWS_REGION": REGION,
+    "AWS_EC2_METADATA_DISABLED": "true",
+    "AWS_CONFIG_FILE": os.devnull,
+    "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+}
 
 
 @contextmanager

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from fsm import cli
-from phases.rehearsal.account import Account
+from phases.rehearsal.json_service import JsonService
 from phases.sagemaker_job.config import SageMakerJobConfig
 from phases.sagemaker_job.prices import price
 from phases.services import client
@@ -66,9 +66,14 @@ def test_a_job_on_this_machine_rents_nothing(capsys: pytest.CaptureFixture[str])
 
 def test_a_price_is_ones_own_or_the_price_lists_or_an_old_one() -> None:
     kind = "ml.g5.2xlarge"
-    with Account().http as http:
+    term = {
+        "sku.1": {"priceDimensions": {"sku.1.1": {"unit": "Hrs", "pricePerUnit": {"USD": "1.6000000000"}}}}
+    }
+    listed = {"FormatVersion": "aws_v1", "PriceList": [json.dumps({"terms": {"OnDemand": term}})]}
+    with JsonService({"GetProducts": lambda request: listed}) as http:
         pricing = client("pricing", region="us-east-1", endpoint_url=http.url)
-        assert price(SageMakerJobConfig(), kind, pricing).source == "AWS's price list"
+        asked = price(SageMakerJobConfig(), kind, pricing)
+        assert (asked.hour, asked.source) == (1.6, "AWS's price list")
     assert price(SageMakerJobConfig(price_per_hour=0.5), kind).hour == 0.5
     assert "2025" in price(SageMakerJobConfig(), kind).source
     assert price(SageMakerJobConfig(), "ml.g9.huge").hour is None

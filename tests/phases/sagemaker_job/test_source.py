@@ -194,12 +194,12 @@ def test_everything_that_is_imported_is_in_the_image_or_required_or_for_whoever_
     None
 ):
     own = (ROOT / "tests" / "versions" / "container.txt").read_text().splitlines()
-    own += versions.of_image(SageMakerJobConfig().image)
-    there = {Requirement(line.partition("#")[0]).name for line in own if line and not line.startswith("#")}
+    brought = (line.partition("#")[0].strip() for line in own)
     there = {
         canonicalize_name(name)
         for name in (
-            *there,
+            *(Requirement(line).name for line in brought if line),
+            *versions.of_image(SageMakerJobConfig().image),
             *source.LACKING,
             *source.IN_THE_IMAGE,
             *source.LOOKING_ON,
