@@ -56,7 +56,11 @@ def page(said: Json) -> str:
             dimensions(epochs), "The four dimensions of both sets by epoch, with 95% bootstrap intervals."
         ),
         *_answers(said["answers"]),
-        *(["<h2>Teacher generation</h2>", _table(["", ""], [list(row) for row in prepared])] if prepared else []),
+        *(
+            ["<h2>Teacher generation</h2>", _table(["", ""], [list(row) for row in prepared])]
+            if prepared
+            else []
+        ),
     ]
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
