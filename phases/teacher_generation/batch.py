@@ -71,7 +71,7 @@ class Service:
         if self.batch.minimum is not None:
             return self.batch.minimum
         quotas = client(
-            "service-quotas", region=self.settings.region, endpoint_url=self.settings.endpoint_url
+            "service-quotas", region=self.settings.region, endpoint_url=self.settings.control_endpoint_url
         )
         try:
             pages = quotas.get_paginator("list_service_quotas").paginate(ServiceCode="bedrock")

@@ -128,6 +128,8 @@ class BedrockTeacher:
     def check(self, lasting: timedelta) -> list[str]:
         """Ask for the model's life: one that ends within `lasting` from now stops the run, one that ends at all is said.
 
+        The runtime at an endpoint of its own has no control plane that is known, and nothing is asked.
+
         (https://docs.aws.amazon.com/bedrock/latest/userguide/model-lifecycle.html)
         """
         if self.settings.max_tokens > (self.takes.output or self.settings.max_tokens):
@@ -135,6 +137,8 @@ class BedrockTeacher:
                 f"{self.name} writes {self.takes.output} tokens at most, and teacher_generation.teacher.max_tokens is "
                 f"{self.settings.max_tokens}: lower it. Nothing was asked yet."
             )
+        if self.settings.endpoint_url and not self.settings.control_endpoint_url:
+            return []
         try:
             life = _lifecycle(control_client(self.settings), self.name)
         except Exception as error:
@@ -262,7 +266,7 @@ def control_client(settings: TeacherConfig) -> Any:
     """A client of Bedrock's control plane, which is asked before anything is paid for."""
     from phases.services import client
 
-    return client("bedrock", region=settings.region, endpoint_url=settings.endpoint_url)
+    return client("bedrock", region=settings.region, endpoint_url=settings.control_endpoint_url)
 
 
 def header_hook(key: str) -> Callable[..., None]:

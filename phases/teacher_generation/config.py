@@ -59,6 +59,9 @@ class TeacherConfig(BaseModel):
     region: str = "us-east-1"
     endpoint_url: str | None = None
     """Of Bedrock's runtime, or of whoever speaks OpenAI's protocol: http://localhost:8000/v1 for a vLLM, say."""
+    control_endpoint_url: str | None = None
+    """Of Bedrock's control plane, which tells how long a model is offered and takes batch jobs. A gateway or a VPC endpoint of the
+    runtime is none: where only `endpoint_url` is given, nobody is asked how long."""
     api_key: SecretStr = SecretStr("")
     """For `openai`; where it is empty, OPENAI_API_KEY of the environment, or none."""
     system: str = (

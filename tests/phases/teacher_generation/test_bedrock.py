@@ -32,7 +32,7 @@ OPUS = "anthropic.claude-opus-4-8-v1:0"
 
 
 def teacher(url: str, **settings: Any) -> BedrockTeacher:
-    config = TeacherConfig(endpoint_url=url, **settings)
+    config = TeacherConfig(endpoint_url=url, **({"control_endpoint_url": url} | settings))
     return BedrockTeacher(config, runtime_client(config, 2, api_key()))
 
 
@@ -200,6 +200,12 @@ def test_a_model_that_is_not_there_stops_and_what_may_not_be_asked_is_said(bedro
     bedrock.expired = True
     with pytest.raises(NoCredentials, match="expired"):
         teacher(bedrock.url).check(timedelta(0))
+
+
+def test_a_runtime_at_an_endpoint_of_its_own_is_asked_for_nothing_but_answers(bedrock: ServedBedrock) -> None:
+    bedrock.models[SONNET] = ending(3)
+    assert teacher(bedrock.url, control_endpoint_url=None).check(timedelta(days=5)) == []
+    assert not bedrock.asked
 
 
 def test_more_tokens_than_the_model_writes_are_refused_before_anything_is_asked(

@@ -30,7 +30,7 @@ def prompts(tmp_path: Path) -> str:
 def bedrock(server: Any, prompts: str, **section: Any) -> dict[str, Any]:
     """Answers are taken as they come, where nothing else is said: the server's are not worth learning from."""
     asking = {"prompts": prompts, "backoff_base_s": 0.001, "check": "none", **section}
-    return {"teacher": {"endpoint_url": server.url}, **asking}
+    return {"teacher": {"endpoint_url": server.url, "control_endpoint_url": server.url}, **asking}
 
 
 def test_the_offline_teacher_answers_all_prompts_in_their_order(finish: Finish, prompts: str) -> None:

@@ -40,7 +40,12 @@ def section(bedrock: ServedBedrock, s3: S3, tmp_path: Path) -> dict[str, Any]:
         "poll_seconds": 0.001,
         "endpoint_url": s3.server.url,
     }
-    teacher = {"kind": "bedrock-batch", "endpoint_url": bedrock.url, "batch": job}
+    teacher = {
+        "kind": "bedrock-batch",
+        "endpoint_url": bedrock.url,
+        "control_endpoint_url": bedrock.url,
+        "batch": job,
+    }
     return {"teacher": teacher, "prompts": str(path), "backoff_base_s": 0.001}
 
 
