@@ -9,7 +9,7 @@ import signal
 import socket
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -75,6 +75,19 @@ def add_stop(subparsers: Any) -> None:
     of_run(subparsers, "stop", "stop a run's job, rented or on this machine; what it has saved is kept", stop)
 
 
+@contextmanager
+def _asking() -> Iterator[None]:
+    """What a service answers, and what is no longer on this machine, as the error of a command. Raises NoJob."""
+    from phases.errors import PipelineError
+
+    try:
+        yield
+    except PipelineError as e:
+        raise NoJob(str(e)) from e
+    except FileNotFoundError as e:
+        raise NoJob(f"{e} What a job on this machine had went with the scratch of its run (`fsm clean`).") from e
+
+
 # The commands
 
 
@@ -126,7 +139,9 @@ def jobs(args: argparse.Namespace) -> int:
     )
     config = SageMakerJobConfig(provider="sagemaker", region=region)
     pricing, total, now = _pricing(), 0.0, time.time()
-    for job in SageMakerProvider(config).rented():
+    with _asking():
+        rented = list(SageMakerProvider(config).rented())
+    for job in rented:
         age = now - job.created
         hour = price(config, job.instance_type, pricing).hour
         dollars = hour * job.instance_count * age / HOUR if hour is not None else None
@@ -158,6 +173,8 @@ def logs(args: argparse.Namespace) -> int:
         for line in lines:
             out(json.dumps({"line": line}) if args.json else line)
 
+    with _asking():
+        over = found.provider.describe(found.job).over
     if not args.follow:
         show(found.provider.log(found.job, args.lines))
         return 0
@@ -167,17 +184,19 @@ def logs(args: argparse.Namespace) -> int:
         else _File(found.provider, found.job)
     )
     while True:
-        over = found.provider.describe(found.job).over
         show(followed.new())
         if over:
             return 0
         time.sleep(found.provider.pause)
+        with _asking():
+            over = found.provider.describe(found.job).over
 
 
 def stop(args: argparse.Namespace) -> int:
     """A rented job is stopped by the service; one on this machine ends with its runner, and goes on with the next one."""
     found = find(args.run, args.store)
-    over = found.provider.describe(found.job).over
+    with _asking():
+        over = found.provider.describe(found.job).over
     if not over and found.rented:
         found.provider.stop(found.job)
         said = (
