@@ -148,7 +148,7 @@ def test_data_preparation_alone_makes_as_much_of_the_same_files(local_run: Place
     run = alone(local_run, "data_preparation")
     one, whole = local_run.artifacts(run), local_run.artifacts("local")
     raw = [name for name in one if name.startswith("data/raw/")]
-    assert len(raw) == 6
+    assert len(raw) == 7  # archive and listing of each domain, and the licences of their trees
     assert [one[name] for name in raw] == [whole[name] for name in raw]
     went = local_run.went(run)
     assert went == {a: n for a, n in local_run.went("local").items() if a in went}
