@@ -17,8 +17,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from fsm.errors import ConfigError
 
 DATED = "2026-12-01"
-"""When the table was last held against https://aws.amazon.com/bedrock/pricing/ and, for Claude, against
-https://platform.claude.com/docs/en/about-claude/pricing. A service may change its prices on any day: the configuration's go first."""
+"""When the table was last held against https://platform.claude.com/docs/en/about-claude/pricing. It has Claude alone; a service may change
+its prices on any day, and the configuration's go first."""
 
 MILLION = 1_000_000
 ROUND_A_TURN = 16  # tokens that a service may put around a turn: its role, its beginning and its end
@@ -73,14 +73,7 @@ _TABLE: tuple[tuple[str, Price], ...] = (
     (r"claude-(sonnet-4|3-7-sonnet|3-5-sonnet)", Price(input=3, output=15)),
     (r"claude-haiku-4", Price(input=1, output=5)),
     (r"claude-3-5-haiku", Price(input=0.8, output=4)),
-    (r"claude-3-haiku", Price(input=0.25, output=1.25)),
-    (r"nova-premier", Price(input=2.5, output=12.5)),
-    (r"nova-pro", Price(input=0.8, output=3.2)),
-    (r"nova-lite", Price(input=0.06, output=0.24)),
-    (r"nova-micro", Price(input=0.035, output=0.14)),
-    (r"llama3-3-70b|llama3-1-70b", Price(input=0.72, output=0.72)),
-    (r"gpt-oss-120b", Price(input=0.15, output=0.6)),
-    (r"gpt-oss-20b", Price(input=0.07, output=0.3)),
+    (r"claude-3-haiku", Price(input=0.25, output=1.25, cache_read=0.03, cache_write=0.30)),
 )
 """By a part of the model's id, the first that fits."""
 
