@@ -12,7 +12,6 @@ from fsm.errors import ConfigError
 from fsm.journal import Journal
 from fsm.store import open_store
 from fsm.view import write
-from phases.data_preparation.report import table
 
 
 def add_parser(subparsers: Any) -> None:
@@ -47,5 +46,7 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(told, ensure_ascii=False))
     else:
+        from phases.data_preparation.report import table
+
         print(args.output or table(told))
     return 0

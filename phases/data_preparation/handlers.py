@@ -13,18 +13,10 @@ data/report.json, .svg     what all this came to
 
 from __future__ import annotations
 
-import json
-
-import numpy as np
-
 from fsm.engine import Context, Phase
-from phases.data_preparation import listing, publishing, splitting
-from phases.data_preparation import report as reports
-from phases.data_preparation.batching import process
+from phases.data_preparation import listing
 from phases.data_preparation.config import DataPreparationConfig
-from phases.data_preparation.corpus import Corpus
 from phases.data_preparation.processing import SourceFile
-from phases.data_preparation.splitting import Rows
 from phases.decoding import NotText, decode_latin1, decode_utf8
 
 PHASE = Phase("data_preparation", config=DataPreparationConfig)
@@ -80,6 +72,8 @@ def download_carla(ctx: Context) -> None:
 @PHASE.state("ProcessFiles")
 def process_files(ctx: Context) -> None:
     """Walk every file through the inside of ProcessFiles, in key order within each source."""
+    from phases.data_preparation.batching import process
+
     process(ctx)
 
 
@@ -150,115 +144,41 @@ def skip_file(item: SourceFile) -> None:
 
 @PHASE.state("Finalize.DeduplicateMD5")
 def deduplicate_md5(ctx: Context) -> None:
-    """Leave the first of equal rows, no held-out one, and, as configured, one of those that are nearly equal."""
-    kept = reports.Dropping(Corpus(ctx))
-    kept.keep("duplicates", splitting.first_of_each(kept.corpus.index["md5"]))
-    kept.keep("held out", kept.rows[kept.corpus.index["held_out"][kept.rows] == 0])
-    rows = np.stack([kept.rows, kept.rows], axis=1)
-    if ctx.config.near_dedup != "off" and len(rows) > 1:
-        apart = _apart(ctx, kept)
-        if apart is not None:
-            rows = apart
-        else:
-            ctx.data["alike"] = True
-            ctx.log.warning(reports.ALIKE.format(len(rows)))
-    ctx.data["duplicates"] = sum(kept.dropped["duplicates"].values())
-    ctx.data["unique"] = len(rows)
-    ctx.data["dropped"] = kept.dropped
-    _put_rows(ctx, "data/unique.tsv", rows)
+    from phases.data_preparation import finalizing  # here and below: it brings numpy
+
+    finalizing.deduplicate(ctx)
 
 
 @PHASE.state("Finalize.ShuffleSeed42")
 def shuffle_seed_42(ctx: Context) -> None:
-    rows = splitting.shuffle(_rows(ctx, "data/unique.tsv"), ctx.config.shuffle_seed)
-    _put_rows(ctx, "data/shuffled.tsv", rows)
+    from phases.data_preparation import finalizing
+
+    finalizing.shuffle(ctx)
 
 
 @PHASE.state("Finalize.SplitAt90Pct")
 def split_at_90_percent(ctx: Context) -> None:
-    """Say which rows are for what, and tell what it all came to, before anything is asked of a teacher."""
-    rows = _rows(ctx, "data/shuffled.tsv")
-    train, val = splitting.split(rows, ctx.config.train_percent)
-    known = Corpus(ctx)
-    if (most := ctx.config.max_prompts) is not None:
-        percent = ctx.config.train_percent
-        bounds = (most, max(1, most * (100 - percent) // percent))
-        train, val = (
-            splitting.bounded(part, bound, known.index["domain"], known.index["length"])
-            for part, bound in zip((train, val), bounds, strict=True)
-        )
-    ctx.data["train"], ctx.data["val"] = len(train), len(val)
-    for name, part in (("train", train), ("val", val)):
-        _put_rows(ctx, f"data/{name}.tsv", part)
-    told = reports.report(ctx, known, train[:, 0], val[:, 0])
-    ctx.data["prompts"] = told["prompts"]
-    ctx.put("data/report.json", json.dumps(told, indent=1, ensure_ascii=False))
-    ctx.put("data/report.svg", reports.picture(told))
-    for line in reports.table(told).splitlines():
-        ctx.log.unbind("place").info(line)
+    from phases.data_preparation import finalizing
+
+    finalizing.split(ctx)
 
 
 @PHASE.state("Finalize.WriteTrainJSONL", effects=True)
 def write_train(ctx: Context) -> None:
-    _write(ctx, "train")
+    from phases.data_preparation import finalizing
+
+    finalizing.write(ctx, "train")
 
 
 @PHASE.state("Finalize.WriteValJSONL", effects=True)
 def write_val(ctx: Context) -> None:
-    _write(ctx, "val")
+    from phases.data_preparation import finalizing, publishing
+
+    finalizing.write(ctx, "val")
     publishing.publish_report(ctx)
     for path in ctx.workdir("data_preparation").iterdir():  # as large as the sources, and all of it is kept
         path.unlink()
 
 
-def _apart(ctx: Context, kept: reports.Dropping) -> Rows | None:
-    """The rows in groups that the split keeps together, without near-duplicates where one of each is to stay.
-
-    None, and nothing falls away, where that leaves a single group: what is all alike cannot be kept apart.
-    """
-    groups = kept.corpus.clusters(kept.rows)
-    clusters = kept.clusters(groups)
-    one = ctx.config.near_dedup == "keep-one"
-    stay = kept.rows[groups.names()[kept.rows] == kept.rows] if one else kept.rows
-    groups.join_equal(kept.corpus.index["prompt"], stay)
-    rows = np.stack([stay, groups.names()[stay]], axis=1)
-    if len(np.unique(rows[:, 1])) < 2:
-        return None
-    kept.dropped["clusters"] = clusters
-    if one:
-        kept.keep("near-duplicates", stay)
-    return rows
-
-
 def _listed(ctx: Context, domain: str) -> str:
     return "Objects found" if listing.listed(ctx, domain)["keys"] else _LABELS[domain]
-
-
-def _put_rows(ctx: Context, name: str, rows: Rows) -> None:
-    ctx.put(name, "".join(f"{row}\t{group}\n" for row, group in rows.tolist()), records=len(rows))
-
-
-def _rows(ctx: Context, name: str) -> Rows:
-    with ctx.open(name).open() as file:
-        return np.fromiter((int(word) for line in file for word in line.split()), dtype=np.int64).reshape(
-            -1, 2
-        )
-
-
-def _write(ctx: Context, split: str) -> None:
-    """Write the rows of a split, as prepared and as trained on, and the former where the output is to go besides."""
-    known, rows = Corpus(ctx), _rows(ctx, f"data/{split}.tsv")
-    work = ctx.workdir("data_preparation")
-    prepared, processed = (work / f"{split}.{how}.jsonl" for how in ("prepared", "processed"))
-    with known.open() as lines, prepared.open("wb") as one, processed.open("wb") as other:
-        for done, row in enumerate(rows[:, 0].tolist()):
-            if done % 1000 == 0:
-                ctx.progress(done, len(rows), f"rows of {split}.jsonl")
-            line = known.line(lines, row)
-            one.write(line)
-            other.write(known.trained_on(line, row))
-    ctx.put(f"data/splits/{split}.jsonl", prepared)
-    ctx.put(f"data/processed/{split}.jsonl", processed)
-    publishing.publish(ctx, f"{split}.jsonl", prepared)
-    for path in (prepared, processed):
-        path.unlink()

@@ -12,7 +12,7 @@ from typing import Any
 from fsm.engine import Context
 from fsm.errors import PhaseError
 from fsm.text import spelt
-from phases.data_preparation import archive, held_out
+from phases.data_preparation import archive
 from phases.data_preparation.archive import Packing
 from phases.data_preparation.config import DOMAINS, DataPreparationConfig
 from phases.data_preparation.licences import is_licence_file, of_trees
@@ -52,6 +52,8 @@ def hold_out(ctx: Context) -> None:
     if frozen and Path(frozen).is_file():  # another run's artifact it may be, which is not of these sources
         files.append(frozen)
     if files:
+        from phases.data_preparation import held_out
+
         texts = held_out.read(files)
         ctx.put(HELD_OUT, json.dumps(texts, indent=0, ensure_ascii=False))
 

@@ -85,7 +85,9 @@ def _asking() -> Iterator[None]:
     except PipelineError as e:
         raise NoJob(str(e)) from e
     except FileNotFoundError as e:
-        raise NoJob(f"{e} What a job on this machine had went with the scratch of its run (`fsm clean`).") from e
+        raise NoJob(
+            f"{e} What a job on this machine had went with the scratch of its run (`fsm clean`)."
+        ) from e
 
 
 # The commands
