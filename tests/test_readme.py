@@ -23,7 +23,9 @@ WORDS = {
     "CONFIG": ["configs/local.yaml"],
     "RUN": ["local"],
     "DIAGRAM|RUN": ["pipeline", "diagrams/quality_scoring.mmd", "local"],
-    "clean RUN": ["distillation-local-e231c2dc"],  # its job's, so that the scratch of `local` stays: the job's log is in it
+    "clean RUN": [
+        "distillation-local-e231c2dc"
+    ],  # its job's, so that the scratch of `local` stays: the job's log is in it
     "X": [PROMPT],
     "parse FILE...": ["diagrams/pipeline.mmd diagrams/data_flow.mmd"],
     "score FILE...": ["configs/corpus/tsn_data/gate.c configs/corpus/avb_data/srp.c"],

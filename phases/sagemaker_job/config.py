@@ -117,7 +117,7 @@ class SageMakerJobConfig(_Model):
     tensorboard: str = ""  # s3://bucket/prefix, to which what is written below output/tensorboard is synced
     request: dict[str, Any] = {}
     price_per_hour: float | None = Field(
-        default=None, ge=0
+        default=None, ge=0, le=100_000
     )  # what your account pays for an instance, in dollars
     source: str = (
         ""  # s3:// of an archive that is there; empty: the launcher packs the code and puts it under staging

@@ -28,15 +28,15 @@ class Takes(BaseModel):
     """Output by a JSON schema."""
     batch: bool = False
     """Many prompts as one job."""
-    cache_from: int | None = Field(default=None, ge=1)
+    cache_from: int | None = Field(default=None, ge=1, le=10**9)
     """Tokens from which on a shared system turn is kept in a prompt cache."""
-    context: int | None = Field(default=None, ge=1)
+    context: int | None = Field(default=None, ge=1, le=10**9)
     """Tokens of a prompt and its answer, at most."""
-    output: int | None = Field(default=None, ge=1)
+    output: int | None = Field(default=None, ge=1, le=10**9)
     """Tokens of an answer, at most."""
     tokens_a_minute: bool = False
     """Whether the service counts tokens a minute and reserves input and max_tokens when a call begins."""
-    burndown: float = Field(default=1.0, ge=0)
+    burndown: float = Field(default=1.0, ge=0, le=1000)
     """What an output token takes of that quota. (https://docs.aws.amazon.com/bedrock/latest/userguide/quotas-token-burndown.html)"""
     price: Price | None = None
     """Where the teacher knows it itself; the table of prices.py and the configuration's go first."""

@@ -6,6 +6,7 @@ import importlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from fsm.engine import Nobody, Outcome, Program, Runner, Stop, StopRequested
 from fsm.journal import Journal
 from fsm.store import RunStore, open_store
 from phases.errors import ModelStreamError
+from phases.teacher_generation.takes import Takes
 from phases.turns import turns
 from tests.needs import needing
 from tests.phases.qlora_training.micro import RECIPE, ROWS, diverged, settings
@@ -306,6 +308,7 @@ class _Stumbling:
     """A teacher that says of a prompt's last turn that it answers it, once it is well; and counts its calls."""
 
     name, note = "stumbling", "A teacher for tests."
+    takes, credentials = Takes(), "none"
 
     def __init__(self) -> None:
         self.asked: list[str] = []
@@ -314,11 +317,14 @@ class _Stumbling:
     def question(self, prompt: str) -> dict[str, Any]:
         return {"kind": "stumbling", "prompt": prompt}
 
+    def check(self, lasting: timedelta) -> list[str]:
+        return []
+
     def invoke(self, prompt: str) -> dict[str, Any]:
         self.asked.append(prompt)
         if not self.well and "larger" in prompt:
             raise ModelStreamError("cut off")
-        text = f"int larger(void);  /* {turns(prompt)[-1]['content']} */"
+        text = f"int larger(int n) {{ return n > 1 ? 2 * n : n + 1; }}  /* {turns(prompt)[-1]['content']} */"
         return {"output": {"message": {"content": [{"text": text}]}}, "stopReason": "end_turn"}
 
 
