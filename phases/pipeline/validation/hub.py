@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from phases.pipeline.validation.finding import Finding, good, idle, warning
+from phases.pipeline.validation.finding import Finding, good, idle, unknown, warning
 from phases.pipeline.validation.needs import Needs
 from phases.student.config import TINY
 
@@ -30,8 +30,11 @@ def hf_token(needs: Needs) -> Iterator[Finding]:
             f"no Hugging Face token (pipeline.hf_token); {model} can be had without one only if it is not gated"
         )
         return
-    from huggingface_hub import HfApi
+    from huggingface_hub import HfApi, constants
 
+    if constants.HF_HUB_OFFLINE:
+        yield unknown(f"whether the hub lets the token at {model}: HF_HUB_OFFLINE is set in this environment")
+        return
     hub = HfApi(token=token)
     try:
         yield good(f"the hub knows the token as {hub.whoami()['name']}")

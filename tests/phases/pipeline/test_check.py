@@ -112,7 +112,11 @@ def test_the_hub_is_asked_who_it_is_and_for_the_model(
     needs = Needs.of_config(configs.load(changed(tmp_path, pipeline={"hf_token": token})))
     with serving(Hub(gated)) as place:
         monkeypatch.setattr(constants, "ENDPOINT", place.url)
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+        [unasked] = CHECKS["HFToken"](needs)
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
         last: Any = list(CHECKS["HFToken"](needs))[-1]
+    assert unasked.result is Result.UNKNOWN
     assert last.result is result
     assert says in last.text
     assert bool(last.do) is (result is Result.WARNING)
