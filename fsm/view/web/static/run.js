@@ -201,7 +201,7 @@ export class RunPage {
   async seek(seq) {
     const to = seq === null ? null : Math.max(0, Math.min(seq, this.own.past.last));
     try {
-      if (!(await this.own.seek(to))) return;
+      if (!(await this.own.seek(to)) || this.closed) return; // the address is another page's by now
     } catch (e) {
       this.tell(e.message);
       return;
