@@ -159,8 +159,14 @@ def files(code: Code) -> dict[str, Path | bytes]:
 
 
 def requirements(code: Code) -> str:
-    """The archive's requirements.txt: what the image lacks, in the versions that the launcher runs with."""
-    lines = [f"{name}=={version(name)}" for name in LACKING]
+    """The archive's requirements.txt: what the image lacks, in the versions that the launcher runs with. Raises JobRefused."""
+    try:
+        lines = [f"{name}=={version(name)}" for name in LACKING]
+    except PackageNotFoundError as e:
+        raise JobRefused(
+            f"The package {e.name} is not installed here, and a job gets the version that its launcher has. Install this project "
+            "with what it depends on (`pip install -e .`), and give the same command again."
+        ) from e
     return "\n".join(["# what the image lacks, as the launcher has it", *lines, *code.requirements, ""])
 
 

@@ -184,6 +184,12 @@ def test_a_job_whose_teacher_needs_a_package_of_its_own_requires_it(kind: str, w
     assert [line.partition("==")[0] for line in code.requirements] == wanted
 
 
+def test_a_launcher_that_lacks_what_a_job_needs_is_told_which(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(source, "LACKING", ("transitions", "roasting-of-beans"))
+    with pytest.raises(JobRefused, match="roasting-of-beans is not installed here"):
+        source.requirements(Code())
+
+
 def test_every_dependency_of_the_project_is_in_the_image_or_required_or_for_whoever_looks_on() -> None:
     declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
     named = {canonicalize_name(Requirement(line).name) for line in declared}
