@@ -81,6 +81,12 @@ class Screen:
         return [row.rstrip() for row in self.rows if row.strip()]
 
 
+def _foreground() -> None:
+    """As a shell begins what it runs before a terminal: that is its own, and Ctrl-C reaches it, whatever this process ignores."""
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class Terminal:
     """A program on a terminal of its own."""
 
@@ -98,7 +104,7 @@ class Terminal:
             stdout=slave,
             stderr=slave,
             start_new_session=True,
-            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+            preexec_fn=_foreground,
             env=inherited | {"TERM": "xterm-256color", "PYTHONPATH": path, "LC_ALL": "C.UTF-8"} | env,
         )
         self.raw = ""
