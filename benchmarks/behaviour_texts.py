@@ -16,6 +16,7 @@ from tree_sitter import Language, Node, Parser
 from benchmarks.common import BUILD, ROOT
 from benchmarks.quality_scoring_texts import fetch
 from benchmarks.trees import archive
+from phases.quality_scoring.behaviour.declarations import inside
 from phases.quality_scoring.structure import Structure
 
 _C = Language(tree_sitter_c.language())
@@ -111,10 +112,10 @@ def mutants(function: Function, seed: int = 0) -> Iterator[Mutant]:
     source = function.text.encode()
     root = Parser(_C).parse(source).root_node
     body = next(
-        (n for n in _inside(root) if n.type == "function_definition" and _named(n) == function.name), None
+        (n for n in inside(root) if n.type == "function_definition" and _named(n) == function.name), None
     )
     kinds: dict[str, list[Mutant]] = {"operator": [], "constant": [], "condition": [], "off by one": []}
-    for node in _inside(body.child_by_field_name("body")) if body is not None else ():  # type: ignore[arg-type]
+    for node in inside(body.child_by_field_name("body")) if body is not None else ():  # type: ignore[arg-type]
         for kind, start, end, instead in _changes(node):
             was = source[start:end].decode("utf-8", "replace")
             text = (source[:start] + instead.encode() + source[end:]).decode("utf-8", "replace")
@@ -155,14 +156,6 @@ def _changes(node: Node) -> Iterator[tuple[str, int, int, str]]:
                 condition.end_byte,
                 f"(!({condition.text.decode('utf-8', 'replace')}))",
             )
-
-
-def _inside(node: Node) -> Iterator[Node]:
-    todo = [node]
-    while todo:
-        one = todo.pop()
-        yield one
-        todo.extend(reversed(one.named_children))
 
 
 def _named(definition: Node) -> str:

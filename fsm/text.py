@@ -56,7 +56,7 @@ class NotJsonText(TextError):
 
 def unspelt(text: str) -> str:
     """What is no text in it, in words: half a character, or U+0000; empty where all of it is."""
-    found = _UNSPELT.search(text) if "\0" in text or not _encodes(text) else None
+    found = _UNSPELT.search(text) if "\0" in text or not encodes(text) else None
     if found is None:
         return ""
     if found[0] == "\0":
@@ -136,7 +136,7 @@ def json_value(text: str, file: str = "", line: int = 0) -> Any:
         raise NotJsonText("is not JSON that can be read (it is nested too deep)", file, line) from e
     except ValueError as e:  # an integer of thousands of digits
         raise NotJsonText(f"is not JSON that can be read ({e})", file, line) from e
-    if _SUSPECT.search(text) or not (text.isascii() or _encodes(text)):
+    if _SUSPECT.search(text) or not (text.isascii() or encodes(text)):
         for found in _texts(value):
             if why := unspelt(found):
                 raise NotJsonText(f"has {why}", file, line)
@@ -154,7 +154,8 @@ def _not_utf8(byte: int, at: int) -> str:
     return f"is not UTF-8 text (byte 0x{byte:02x} at its place {at + 1})"
 
 
-def _encodes(text: str) -> bool:
+def encodes(text: str) -> bool:
+    """Whether UTF-8 has it: a name of other bytes, as Python reads it, has half of a pair in it."""
     try:
         text.encode()
     except UnicodeEncodeError:

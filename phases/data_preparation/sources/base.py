@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from fsm.text import encodes
+
 
 @dataclass(frozen=True, order=True)
 class Object:
@@ -66,18 +68,10 @@ class Source(Protocol):
 
 def unfit(key: str) -> str:
     """Why a key can name no file of a source; empty where it can."""
-    if "\ufffd" in key or not _encodes(key):
+    if "\ufffd" in key or not encodes(key):
         return "its name is not UTF-8"
     if key.startswith("/"):
         return "its key is absolute"
     if ".." in key.split("/"):
         return "its key leads out of its folder (..)"
     return ""
-
-
-def _encodes(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

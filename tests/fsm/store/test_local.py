@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import resource
 import shutil
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -21,6 +19,7 @@ from fsm.errors import ConfigError, JournalDamaged, RunBusy, StoreError
 from fsm.store import Taken, local, open_store
 from fsm.store.local import LocalRun, LocalStore
 from tests.fsm.synthetic import World, attempt, begin, finish, told
+from tests.full_disk import at_most
 from tests.nobody import as_nobody
 
 
@@ -35,17 +34,6 @@ def run_of(directory: Path, lines: int = 3) -> LocalRun:
     for seq in range(lines):
         run.append(seq, line(seq))
     return run
-
-
-@contextmanager
-def at_most(size: int) -> Iterator[None]:
-    """No file may grow over `size` bytes: a write that would is cut off there, as on a disk that fills up."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 # The journal

@@ -6,11 +6,9 @@ import gzip
 import json
 import os
 import random
-import resource
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +21,7 @@ from fsm.errors import StoreError
 from phases.data_preparation import archive, batching, engines, planning, working
 from phases.data_preparation.archive import Packing
 from phases.data_preparation.working import written
+from tests.full_disk import at_most
 
 Finish = Callable[..., Any]
 
@@ -132,17 +131,6 @@ def test_a_worker_that_is_ended_from_outside_is_told_of(
     assert stopped.outcome == "stopped"
     assert "A worker process of data preparation was ended from outside" in stopped.message
     monkeypatch.undo()
-
-
-@contextmanager
-def at_most(size: int) -> Iterator[None]:
-    """No file may grow over `size` bytes, as on a disk that fills up."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def test_a_disk_that_fills_stops_the_run_and_nothing_is_lost(source: Path, finish: Finish) -> None:

@@ -14,8 +14,9 @@ from phases.errors import NotRented
 from phases.sagemaker_job import command
 from phases.sagemaker_job.command import CommandFailed, CommandProvider
 from phases.sagemaker_job.config import SageMakerJobConfig
-from phases.sagemaker_job.job import Job, JobRefused, JobSpec
+from phases.sagemaker_job.job import JobRefused, JobSpec
 from tests.clock import Clock
+from tests.phases.sagemaker_job.waiting import finished
 
 SCHEDULER = """#!/bin/bash
 # What a scheduler does, by files: submit, state, cancel, print.
@@ -71,14 +72,6 @@ def spec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> JobSpec:
     return JobSpec("job-1", {"config": {"pipeline.yaml": file}}, words, {"WORD": "it's"})
 
 
-def finished(provider: CommandProvider, name: str) -> Job:
-    deadline = time.monotonic() + 120
-    while not (job := provider.describe(name)).over:
-        assert time.monotonic() < deadline, job
-        time.sleep(0.1)
-    return job
-
-
 def test_a_job_runs_through_it_and_its_model_is_packed(
     config: SageMakerJobConfig, spec: JobSpec, tmp_path: Path
 ) -> None:
@@ -87,7 +80,7 @@ def test_a_job_runs_through_it_and_its_model_is_packed(
     assert (tmp_path / "scheduler" / "submitted").read_text() == "job-1\n", (
         "the second attempt found the first's"
     )
-    job = finished(provider, "job-1")
+    job = finished(provider, "job-1", 120)
     assert (job.status, job.history[-1][0]) == ("Completed", "Completed"), provider.log("job-1", 50)
     assert Path(job.model).is_file()
     records = (tmp_path / "store's" / "runs" / "inner" / "journal.jsonl").read_text().splitlines()
@@ -118,7 +111,7 @@ def test_a_job_that_is_stopped_is_told_so(
         assert time.monotonic() < deadline
         time.sleep(0.02)
     provider.stop(name)
-    assert finished(provider, name).status == "Stopped"
+    assert finished(provider, name, 120).status == "Stopped"
 
 
 def test_a_launcher_that_is_down_is_asked_again_and_one_that_knows_nothing_is_told(

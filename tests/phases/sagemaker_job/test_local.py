@@ -19,8 +19,9 @@ from fsm.store.local import LocalStore
 from phases.sagemaker_job.config import SageMakerJobConfig
 from phases.sagemaker_job.environment import Layout, variables
 from phases.sagemaker_job.handlers import channels
-from phases.sagemaker_job.job import Job, JobRefused, JobSpec
+from phases.sagemaker_job.job import JobRefused, JobSpec
 from phases.sagemaker_job.local import LocalProvider, pack
+from tests.phases.sagemaker_job.waiting import finished
 
 CONFIG = """
 machine: data_preparation
@@ -66,14 +67,6 @@ def provider(tmp_path: Path) -> LocalProvider:
 def test_a_job_is_given_what_the_artifacts_at_hand_give(there: tuple[str, ...], given: object) -> None:
     ctx: Any = SimpleNamespace(has=lambda name: name in there)
     assert channels(ctx) == given
-
-
-def finished(provider: LocalProvider, name: str, seconds: float = 60) -> Job:
-    deadline = time.monotonic() + seconds
-    while not (job := provider.describe(name)).over:
-        assert time.monotonic() < deadline, job
-        time.sleep(0.05)
-    return job
 
 
 def test_a_job_runs_the_machine_in_a_run_of_its_own_and_packs_the_model(
