@@ -20,7 +20,18 @@ from typing import Any
 
 from phases.rehearsal import stream
 from phases.rehearsal.batch import Batches
-from phases.rehearsal.model import MILLION, Answerer, Asked, Bill, Quota, Said, cut_at, offline, tokens
+from phases.rehearsal.model import (
+    MILLION,
+    Answerer,
+    Asked,
+    Bill,
+    Quota,
+    Said,
+    Speaking,
+    cut_at,
+    offline,
+    tokens,
+)
 from phases.rehearsal.wire import Reply, Request, refusal, said
 
 SONNET = "anthropic.claude-sonnet-4-5-20250929-v1:0"
@@ -65,7 +76,7 @@ def _invalid(message: str) -> Refused:
 
 
 @dataclass
-class Bedrock:
+class Bedrock(Speaking):
     """The service.
 
     answer     who answers
@@ -177,33 +188,20 @@ class Bedrock:
         asked = self._taken_down(operation, model, body, request)
         entered = _input(body)
         most = int((body.get("inferenceConfig") or {}).get("maxTokens") or 64_000)
-        with self.bill.lock:
-            self.bill.calls += 1
-        if much := self.quota.take(entered + most):
-            with self.bill.lock:
-                self.bill.throttled += 1
-            words = f"Too many {much}, please wait before trying again."
-            return refusal(429, "ThrottlingException", words)
-        answer = self.answer(asked)
-        if isinstance(answer, Reply):
-            with self.bill.lock:
-                self.bill.refused += 1
-            self.quota.settle(entered + most, 0)
-            return answer
-        answer = Said(answer) if isinstance(answer, str) else answer
-        seconds = answer.after + self.latency(asked)
-        time.sleep(seconds)
-        text, stop = cut_at(answer, most)
+        spoken = self.spoken(asked, entered, most, _throttled)
+        if isinstance(spoken, Reply):
+            return spoken
+        text, stop, seconds = spoken.text, spoken.stop, spoken.seconds
         usage = self._usage(body, found, entered, text)
         self.quota.settle(entered + most, usage["inputTokens"] + self.quota.burndown * usage["outputTokens"])
         self.bill.pay(asked.prompt, entered, usage["outputTokens"], found.price(model, usage), seconds)
         metrics = {"latencyMs": round(1000 * seconds)}
         if operation == "converse-stream":
-            return _streamed(text, stop, usage, metrics, answer)
+            return _streamed(text, stop, usage, metrics, spoken.answer)
         message = {"role": "assistant", "content": [{"text": text}] if text else []}
         return said(
             {"output": {"message": message}, "stopReason": stop, "usage": usage, "metrics": metrics},
-            cut=answer.cut,
+            cut=spoken.answer.cut,
         )
 
     def _taken_down(self, operation: str, model: str, body: Mapping[str, Any], request: Request) -> Asked:
@@ -365,3 +363,7 @@ def _streamed(
             stream.event("metadata", {"usage": usage, "metrics": metrics}),
         ]
     return Reply(body=b"".join(events), kind=stream.KIND, cut=answer.cut)
+
+
+def _throttled(much: str) -> Reply:
+    return refusal(429, "ThrottlingException", f"Too many {much}, please wait before trying again.")

@@ -177,3 +177,46 @@ class Bill:
                 "dollars": str(self.dollars),
                 "paid": dict(sorted(self.paid.items())),
             }
+
+
+@dataclass(frozen=True)
+class Spoken:
+    """An answer as it is sent, cut where the call's tokens end; `seconds` is how long it took."""
+
+    answer: Said
+    text: str
+    stop: str
+    seconds: float
+
+
+class Speaking:
+    """What a service does between taking a call down and sending its answer: quota, answer, time."""
+
+    quota: Quota
+    bill: Bill
+    answer: Answerer
+    latency: Callable[[Asked], float]
+
+    def spoken(
+        self, asked: Asked, entered: int, most: int, throttled: Callable[[str], Reply]
+    ) -> Spoken | Reply:
+        """The answer to a call of `entered` tokens that may write `most`, or the error that is sent in its place.
+
+        `throttled` makes that of a call that the quota turns away, by the word for what there are too many of.
+        """
+        with self.bill.lock:
+            self.bill.calls += 1
+        if much := self.quota.take(entered + most):
+            with self.bill.lock:
+                self.bill.throttled += 1
+            return throttled(much)
+        answer = self.answer(asked)
+        if isinstance(answer, Reply):
+            with self.bill.lock:
+                self.bill.refused += 1
+            self.quota.settle(entered + most, 0)
+            return answer
+        answer = Said(answer) if isinstance(answer, str) else answer
+        seconds = answer.after + self.latency(asked)
+        time.sleep(seconds)
+        return Spoken(answer, *cut_at(answer, most), seconds)

@@ -7,14 +7,22 @@ from __future__ import annotations
 
 import hashlib
 import threading
-import time
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from phases.rehearsal.model import MILLION, Answerer, Asked, Bill, Quota, Said, cut_at, offline, tokens
+from phases.rehearsal.model import (
+    MILLION,
+    Answerer,
+    Asked,
+    Bill,
+    Quota,
+    Speaking,
+    offline,
+    tokens,
+)
 from phases.rehearsal.wire import Reply, Request, said
 
 _FINISHED = {
@@ -32,7 +40,7 @@ def error(status: int, code: str | int | None, message: str = "", **how: Any) ->
 
 
 @dataclass
-class OpenAI:
+class OpenAI(Speaking):
     """The service: see `phases.rehearsal.bedrock.Bedrock`. With no `keys` any key is let in, as by a server of one's own.
 
     `legacy` says whether it takes max_tokens, as other servers do, rather than max_completion_tokens alone.
@@ -86,32 +94,20 @@ class OpenAI:
         asked = self._taken_down(body, request)
         entered = sum(4 + tokens(turn["content"]) for turn in body["messages"])
         most = int(body.get("max_completion_tokens") or body.get("max_tokens") or 16_384)
-        with self.bill.lock:
-            self.bill.calls += 1
-        if much := self.quota.take(entered + most):
-            with self.bill.lock:
-                self.bill.throttled += 1
+
+        def throttled(much: str) -> Reply:
             after = {"retry-after": "1"} if self.quota.minute >= 60 else {}
-            return error(
-                429,
-                "rate_limit_exceeded",
-                f"Rate limit reached for {body['model']} on {much} per min.",
-                headers=after,
-            )
-        answer = self.answer(asked)
-        if isinstance(answer, Reply):
-            with self.bill.lock:
-                self.bill.refused += 1
-            self.quota.settle(entered + most, 0)
-            return answer
-        answer = Said(answer) if isinstance(answer, str) else answer
-        seconds = answer.after + self.latency(asked)
-        time.sleep(seconds)
-        text, stop = cut_at(answer, most)
+            words = f"Rate limit reached for {body['model']} on {much} per min."
+            return error(429, "rate_limit_exceeded", words, headers=after)
+
+        spoken = self.spoken(asked, entered, most, throttled)
+        if isinstance(spoken, Reply):
+            return spoken
+        text, stop = spoken.text, spoken.stop
         used = tokens(text)
         self.quota.settle(entered + most, entered + used)
         cost = (entered * self.prices[0] + used * self.prices[1]) / MILLION
-        self.bill.pay(asked.prompt, entered, used, cost, seconds)
+        self.bill.pay(asked.prompt, entered, used, cost, spoken.seconds)
         message = {"role": "assistant", "content": text, "refusal": None}
         if stop == "refusal":
             message |= {"content": None, "refusal": text}
@@ -130,7 +126,7 @@ class OpenAI:
             ],
             "usage": {"prompt_tokens": entered, "completion_tokens": used, "total_tokens": entered + used},
         }
-        return said(row, cut=answer.cut)
+        return said(row, cut=spoken.answer.cut)
 
     def _taken(self, body: Mapping[str, Any]) -> Reply | None:
         """The error for what the model does not take."""

@@ -93,11 +93,11 @@ def test_a_job_that_fails_says_why_and_the_next_one_goes_on_from_its_checkpoints
 ) -> None:
     monkeypatch.setattr(command, "ARGUMENTS", ('echo "no rows" > "$FSM_OPT_ML/output/failure"; exit 3',))
     provider = CommandProvider(config)
-    job = finished(provider, provider.create(spec))
+    job = finished(provider, provider.create(spec), 120)
     assert (job.status, job.failure) == ("Failed", "AlgorithmError: no rows")
     again = provider.create(spec)
     assert again == "job-1-2"
-    assert finished(provider, again).checkpoints == job.checkpoints
+    assert finished(provider, again, 120).checkpoints == job.checkpoints
 
 
 def test_a_job_that_is_stopped_is_told_so(
