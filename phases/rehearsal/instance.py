@@ -11,9 +11,7 @@ training storage folders", "How Amazon SageMaker runs your training image", "Man
 
 from __future__ import annotations
 
-import ctypes
 import gzip
-import json
 import os
 import shutil
 import signal
@@ -30,10 +28,10 @@ from pathlib import Path
 from typing import Any
 
 from phases.sagemaker_job.environment import Hosts, Layout, write_input_config
+from phases.sagemaker_job.kept import die_with
 
 GROUP = "/aws/sagemaker/TrainingJobs"
 FAILURE_LENGTH = 1024  # characters of output/failure that FailureReason keeps
-PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 PASSED_ON = (
     "PATH",
     "LANG",
@@ -307,7 +305,7 @@ class Instances(threading.Thread):
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
-                preexec_fn=partial(_die_with, os.getpid()),
+                preexec_fn=partial(die_with, os.getpid()),
             )
 
     def _code(self) -> int | None:
@@ -471,29 +469,3 @@ def _pack(directory: Path, target: Path) -> None:
                     tar.addfile(member, f)
             else:
                 tar.addfile(member)
-
-
-def _die_with(parent: int) -> None:
-    """No container outlives the service that started it."""
-    prctl = getattr(ctypes.CDLL(None), "prctl", None)  # Linux
-    if prctl is not None:
-        prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL))
-        if os.getppid() != parent:
-            os._exit(1)
-
-
-def read(home: Path) -> dict[str, Any] | None:
-    """What was kept of a job; None where there is none."""
-    try:
-        found: dict[str, Any] = json.loads((home / "job.json").read_bytes())
-    except (OSError, ValueError):
-        return None
-    return found
-
-
-def keep(home: Path, job: Mapping[str, Any]) -> None:
-    """Keep a job as it stands."""
-    home.mkdir(parents=True, exist_ok=True)
-    part = home / ".job.json"
-    part.write_text(json.dumps(job, indent=1))
-    part.replace(home / "job.json")

@@ -15,8 +15,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from phases.rehearsal.instance import FAILED, IN_PROGRESS, STOPPED, STOPPING, Instances, Pace, keep, read
+from phases.rehearsal.instance import FAILED, IN_PROGRESS, STOPPED, STOPPING, Instances, Pace
 from phases.rehearsal.json_service import JsonService, Plan, Refused, calm
+from phases.sagemaker_job.kept import keep, read
 from phases.sagemaker_job.request import problems
 
 ACCOUNT = "123456789012"

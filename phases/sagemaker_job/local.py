@@ -8,10 +8,8 @@ again as managed spot training would, in the same directory, with its checkpoint
 
 from __future__ import annotations
 
-import ctypes
 import fcntl
 import gzip
-import json
 import os
 import shutil
 import signal
@@ -28,10 +26,10 @@ from fsm.store import held as holding_scratch
 from phases.sagemaker_job.config import SageMakerJobConfig
 from phases.sagemaker_job.environment import Layout, variables, write_input_config
 from phases.sagemaker_job.job import COMPLETED, FAILED, IN_PROGRESS, STOPPED, Job, JobRefused, JobSpec
+from phases.sagemaker_job.kept import die_with, keep, read
 
 FAILURE_LENGTH = 1024  # characters of FailureReason, as the service keeps
 MOST_KILLS = 20  # after which a job that is killed from outside, as by want of memory, is not started again
-PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 RESTART_SECONDS = 10.0  # how long a supervisor may take to take its lock
 
 
@@ -46,7 +44,7 @@ class LocalProvider:
     def create(self, spec: JobSpec) -> str:
         """Start the job, or adopt it. One of that name which failed stays as it is, and the next number is taken."""
         name, number = spec.name, 1
-        while (found := _read(self.directory / name)) and found["status"] in (FAILED, STOPPED):
+        while (found := read(self.directory / name)) and found["status"] in (FAILED, STOPPED):
             number += 1
             name = f"{spec.name}-{number}"
         home = self.directory / name
@@ -73,19 +71,19 @@ class LocalProvider:
             "output": f"{self.config.output.rstrip('/')}/{name}",  # as it is configured: it goes into the journal
             # checkpoints belong to the work, not to the attempt at it
             "checkpoints": str(
-                (_read(previous) or {}).get("checkpoints") or home / "opt" / "ml" / "checkpoints"
+                (read(previous) or {}).get("checkpoints") or home / "opt" / "ml" / "checkpoints"
             ),
             "grace": self.config.grace_seconds,
             "max_runtime": self.config.max_runtime_seconds,
             "region": self.config.region,
         }
-        _write(home, job)
+        keep(home, job)
         self._supervise(home)
         return name
 
     def describe(self, name: str) -> Job:
         home = self.directory / name
-        job = _read(home)
+        job = read(home)
         if job is None:
             raise FileNotFoundError(f"There is no job {name} below {self.directory}.")
         self._supervise(home)
@@ -119,7 +117,7 @@ class LocalProvider:
 
     def _supervise(self, home: Path) -> None:
         """Have a supervisor at the job, if it is in progress and has none."""
-        job = _read(home)
+        job = read(home)
         if job is None or job["status"] != IN_PROGRESS or _locked(home):
             return
         with (home / "supervisor.log").open("ab") as log:
@@ -133,7 +131,7 @@ class LocalProvider:
             )
         deadline = time.monotonic() + RESTART_SECONDS
         while not _locked(home) and time.monotonic() < deadline:
-            current = _read(home)
+            current = read(home)
             if current and current["status"] != IN_PROGRESS:
                 return
             time.sleep(0.02)
@@ -151,7 +149,7 @@ class Supervisor:
     def __init__(self, home: Path) -> None:
         self.home = home
         self.layout = Layout(home / "opt" / "ml")
-        job = _read(home)
+        job = read(home)
         assert job is not None, home
         self.job = job
         self.child: subprocess.Popen[bytes] | None = None
@@ -210,7 +208,7 @@ class Supervisor:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
-                preexec_fn=partial(_die_with, os.getpid()),
+                preexec_fn=partial(die_with, os.getpid()),
                 env=environment,
             )
             try:
@@ -226,7 +224,7 @@ class Supervisor:
         if code < 0:  # killed from outside, as the machine's loss would: likewise
             self.job["kills"] = self.job.get("kills", 0) + 1
             if self.job["kills"] < MOST_KILLS:
-                _write(self.home, self.job)
+                keep(self.home, self.job)
             else:
                 self._end(
                     FAILED,
@@ -281,13 +279,13 @@ class Supervisor:
     def _say(self, status: str, message: str) -> None:
         if self.job["history"][-1][0] != status:
             self.job["history"].append([status, message])
-        _write(self.home, self.job)
+        keep(self.home, self.job)
 
     def _end(self, status: str, failure: str) -> None:
         self.job["status"] = status
         self.job["failure"] = failure
         self.job["history"].append([status, failure])
-        _write(self.home, self.job)
+        keep(self.home, self.job)
 
 
 def pack(directory: Path, target: Path) -> None:
@@ -313,32 +311,9 @@ def pack(directory: Path, target: Path) -> None:
     part.replace(target)
 
 
-def _die_with(parent: int) -> None:
-    """Have this process killed when its parent dies: the next supervisor starts another container at the same run."""
-    prctl = getattr(ctypes.CDLL(None), "prctl", None)  # Linux
-    if prctl is not None:
-        prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL))
-        if os.getppid() != parent:  # it was faster
-            os._exit(1)
-
-
 def _python_path() -> str:
     here = str(Path(__file__).parents[2])
     return os.pathsep.join(filter(None, (here, os.environ.get("PYTHONPATH", ""))))
-
-
-def _read(home: Path) -> dict[str, Any] | None:
-    try:
-        found: dict[str, Any] = json.loads((home / "job.json").read_bytes())
-    except (OSError, ValueError):
-        return None
-    return found
-
-
-def _write(home: Path, job: dict[str, Any]) -> None:
-    part = home / ".job.json"
-    part.write_text(json.dumps(job, indent=1))
-    part.replace(home / "job.json")
 
 
 def _lock(home: Path) -> IO[str] | None:
