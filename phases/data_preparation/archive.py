@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import io
 import json
 import os
@@ -14,6 +13,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
+import zstandard
+
+LEVEL = 1
+"""Of Zstandard: smaller than the fastest gzip's, in half of its time, and read back ten times as fast."""
 MARK_EVERY = 8 << 20
 """Bytes after which what is written is made durable, so that a kill repeats no more than that."""
 
@@ -57,23 +60,28 @@ def content(file: IO[bytes], member: Member) -> bytes:
 
 
 def compressed(path: Path) -> Path:
-    """The archive as .tar.gz beside it: a fifth of the size, and its bytes again depend on nothing else."""
-    target = path.with_suffix(".tar.gz")
-    with (
-        path.open("rb") as plain,
-        target.open("wb") as out,
-        gzip.GzipFile(filename="", mode="wb", fileobj=out, compresslevel=1, mtime=0) as packed,
-    ):
-        shutil.copyfileobj(plain, packed, 1 << 20)
+    """The archive as .tar.zst beside it: a fifth of the size, and its bytes again depend on nothing else."""
+    target = path.with_suffix(".tar.zst")
+    with path.open("rb") as plain, target.open("wb") as out:
+        zstandard.ZstdCompressor(LEVEL).copy_stream(plain, out)
     return target
 
 
 def expand(packed: Path, target: Path) -> None:
-    """Write what such a .tar.gz holds to a path, whole or not at all."""
+    """Write what such a .tar.zst holds to a path, whole or not at all."""
     part = target.with_suffix(".part")
-    with gzip.open(packed) as source, part.open("wb") as out:
-        shutil.copyfileobj(source, out, 1 << 20)
+    with part.open("wb") as out:
+        unpacked(packed, out)
     part.replace(target)
+
+
+def unpacked(packed: Path, out: IO[bytes]) -> None:
+    """Write what a file of Zstandard frames holds, one frame after the other."""
+    with (
+        packed.open("rb") as file,
+        zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True) as source,
+    ):
+        shutil.copyfileobj(source, out, 1 << 20)
 
 
 @dataclass

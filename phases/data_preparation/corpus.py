@@ -1,16 +1,14 @@
 """The rows of a run after ProcessFiles: what is known of each by its number, and their lines when they are wanted.
 
 data/examples.json             the batches, what is in each, and what was found in the sources
-data/examples/00000.jsonl.gz   the rows of a batch
+data/examples/00000.jsonl.zst  the rows of a batch
 data/examples/00000.index      a ROW of each, then the columns of the texts that are compared (working.py)
 """
 
 from __future__ import annotations
 
-import gzip
 import json
 import os
-import shutil
 import tempfile
 from contextlib import closing
 from functools import cached_property, lru_cache
@@ -22,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fsm.engine import Context
-from phases.data_preparation import near_duplicates
+from phases.data_preparation import archive, near_duplicates
 from phases.data_preparation.near_duplicates import BANDS, SIMILAR, Groups, Hashes, Numbers
 from phases.data_preparation.working import ROW, Done, readings
 
@@ -34,7 +32,7 @@ CACHED = 4096
 
 def rows_name(batch: int) -> str:
     """The artifact with the rows of a batch."""
-    return f"data/examples/{batch:05}.jsonl.gz"
+    return f"data/examples/{batch:05}.jsonl.zst"
 
 
 def index_name(batch: int) -> str:
@@ -91,8 +89,7 @@ class Corpus:
             part = path.with_suffix(".part")
             with part.open("wb") as file:
                 for packed in digests:
-                    with gzip.open(packed) as rows:
-                        shutil.copyfileobj(rows, file, 1 << 20)
+                    archive.unpacked(packed, file)
             part.replace(path)
         return path.open("rb")
 

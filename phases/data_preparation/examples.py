@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import random
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Literal
 
 from phases.data_preparation.declarators import Language
@@ -76,7 +77,14 @@ class Example:
 
 def choose_template(function: Function, seed: int) -> int:
     """The number of the template for a function: by the run's seed, and the same for the same code."""
-    return hashlib.sha256(f"{seed}/template/{function.text}".encode()).digest()[0] % len(TEMPLATES)
+    digest = _seeded(seed).copy()  # what is the same for all is hashed once
+    digest.update(function.text.encode())
+    return digest.digest()[0] % len(TEMPLATES)
+
+
+@cache
+def _seeded(seed: int) -> hashlib._Hash:
+    return hashlib.sha256(f"{seed}/template/".encode())
 
 
 def function_example(function: Function, template: int, language: Language, origin: Origin) -> Example:

@@ -128,10 +128,10 @@ def _names(body: str, declarator: Declarator) -> tuple[tuple[str, ...], tuple[st
         body = body[: body.rfind("\n", 0, _BEGINNING)]
         if body.rfind("/*") > body.rfind("*/"):
             body = body[: body.rfind("/*")]
-    found = dict.fromkeys(token for token in _TOKEN.findall(body) if token[0] not in "/\"'#")
-    known = {declarator.name.rpartition("::")[2], *declarator.parameters} | _KEYWORDS
-    calls = dict.fromkeys(word.rstrip(" (") for word in found if word[-1] == "(")
-    said = tuple(word for word in calls if word not in known)
-    if said:
-        return said, ()
-    return (), tuple(word for word in found if word[-1] != "(" and word not in known)
+    said = [token for token in dict.fromkeys(_TOKEN.findall(body)) if token[0] not in "/\"'"]
+    own = (declarator.name.rpartition("::")[2], *declarator.parameters)
+    calls = dict.fromkeys([token.rstrip(" (") for token in said if token[-1] == "("])
+    called = tuple([word for word in calls if word not in _KEYWORDS and word not in own])
+    if called:
+        return called, ()
+    return (), tuple([word for word in said if word[-1] != "(" and word not in _KEYWORDS and word not in own])

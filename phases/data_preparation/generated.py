@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import re
 
-from phases.data_preparation.comments import header
-
 _MARK = re.compile(
     r"@generated\b|\bDO NOT (?:EDIT|MODIFY)\b|\b[Dd]o not (?:edit|modify) this file\b|\b[Dd]o not edit(?: by hand| manually|[.!]?\s*$)"
     r"|\b(?i:auto(?:matically|[- ]?)\s?generated)\b|\b(?i:(?:this|the) file (?:is|was|has been) (?:\w+ )?generated)\b"
@@ -29,9 +27,8 @@ _DATA = b"0123456789abcdefABCDEFxXuUlL,{}()[] \t\r\n-+.;"
 _LEFT = 0.12  # of a table of numbers, what is left without them
 
 
-def why_generated(text: str) -> str:
-    """Why a file is left out as generated or minified; empty for one that somebody wrote."""
-    said = header(text)
+def why_generated(text: str, said: str) -> str:
+    """Why a file, whose header says something, is left out as generated or minified; empty for one that somebody wrote."""
     if any(word in said for word in _WORDS) and (found := _MARK.search(said)):
         return f"generated: its header says {' '.join(found.group().split())!r}"
     lines = text.count("\n") + 1

@@ -1,7 +1,7 @@
 """The handlers of Diagram 2.
 
 data/raw/<domain>.json     what was listed                     data/raw/held_out.json   texts nothing is trained on
-data/raw/<domain>.tar.gz   the files themselves                data/raw/<domain>.skipped.json   those not to be had
+data/raw/<domain>.tar.zst  the files themselves                data/raw/<domain>.skipped.json   those not to be had
 data/examples.json         the batches, and what was found     data/examples/00000.*    one batch (corpus.py)
 data/skipped.jsonl         files left out, with the reason
 data/unique.tsv            rows without duplicates, by number, and the group that each is not parted from

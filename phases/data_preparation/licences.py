@@ -20,33 +20,60 @@ _IDS = re.compile(r"\(|\)|[A-Za-z0-9.+:-]+")
 _DEPRECATED = re.compile(r"((?:AGPL|LGPL|GPL)-\d\.\d)(\+)?$")
 _FILE = re.compile(r"(?:LICEN[CS]E|COPYING|COPYRIGHT|UNLICENSE)(?:[.-][\w.-]+)?$", re.IGNORECASE)
 _SPACE = re.compile(r"[\s*/#;]+")
-_LATER = r"(?: as published by the Free Software Foundation)?[^.]{0,80}?(?:any later version|or later)"
-# the first that fits counts
-_WORDS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
-    (spdx, re.compile(words, re.IGNORECASE))
-    for spdx, words in (
-        ("LGPL-2.1-or-later", rf"GNU Lesser General Public License[^.]{{0,120}}version 2\.1.{{0,40}}?{_LATER}"),
-        ("LGPL-2.0-or-later", rf"GNU (?:Library|Lesser) General Public License[^.]{{0,120}}version 2[ ,;].{{0,40}}?{_LATER}"),
-        ("LGPL-3.0-or-later", rf"GNU Lesser General Public License[^.]{{0,120}}version 3.{{0,40}}?{_LATER}"),
-        ("GPL-2.0-or-later", rf"GNU General Public License[^.]{{0,120}}version 2.{{0,40}}?{_LATER}"),
-        ("GPL-3.0-or-later", rf"GNU General Public License[^.]{{0,120}}version 3.{{0,40}}?{_LATER}"),
-        ("AGPL-3.0-or-later", r"GNU Affero General Public License"),
-        ("LGPL-2.1-only", r"GNU Lesser General Public License.{0,120}?version 2\.1"),
-        ("LGPL-3.0-only", r"GNU Lesser General Public License.{0,120}?version 3"),
-        ("LGPL-2.0-only", r"GNU (?:Library|Lesser) General Public License.{0,120}?version 2"),
-        ("GPL-3.0-only", r"GNU General Public License.{0,120}?version 3"),
-        ("GPL-2.0-only", r"GNU General Public License.{0,120}?version 2|version 2 of the GNU General Public License|\bGPL ?v2\b"),
-        ("Apache-2.0", r"Apache License,? Version 2\.0"),
-        ("MPL-2.0", r"Mozilla Public License,? (?:v\. ?|Version )2\.0"),
-        ("BSL-1.0", r"Boost Software License"),
-        ("MIT", r"Permission is hereby granted, free of charge, to any person obtaining a copy|\bMIT License\b"),
-        ("ISC", r"Permission to use, copy, modify, and(?:/or)? distribute this software for any purpose"),
-        ("BSD-3-Clause", r"Redistribution and use in source and binary forms.{0,1500}?(?:Neither the names? of|may not be used to endorse)|\bBSD-style license\b"),
-        ("BSD-2-Clause", r"Redistribution and use in source and binary forms"),
-        ("Zlib", r"This software is provided 'as-is', without any express or implied warranty"),
-        ("Unlicense", r"This is free and unencumbered software released into the public domain"),
+_LATER = r"(?: as published by the free software foundation)?[^.]{0,80}?(?:any later version|or later)"
+# The first that fits counts: words that a text must have, in lower case, and what else; to look for words costs little.
+_WORDS: tuple[tuple[str, str, re.Pattern[str]], ...] = tuple(
+    (spdx, words, re.compile(rf"\b{re.escape(words)}{rest}"))
+    for spdx, words, rest in (
+        (
+            "LGPL-2.1-or-later",
+            "gnu lesser general public license",
+            rf"[^.]{{0,120}}version 2\.1.{{0,40}}?{_LATER}",
+        ),
+        (
+            "LGPL-2.0-or-later",
+            "gnu library general public license",
+            rf"[^.]{{0,120}}version 2[ ,;].{{0,40}}?{_LATER}",
+        ),
+        (
+            "LGPL-2.0-or-later",
+            "gnu lesser general public license",
+            rf"[^.]{{0,120}}version 2[ ,;].{{0,40}}?{_LATER}",
+        ),
+        (
+            "LGPL-3.0-or-later",
+            "gnu lesser general public license",
+            rf"[^.]{{0,120}}version 3.{{0,40}}?{_LATER}",
+        ),
+        ("GPL-2.0-or-later", "gnu general public license", rf"[^.]{{0,120}}version 2.{{0,40}}?{_LATER}"),
+        ("GPL-3.0-or-later", "gnu general public license", rf"[^.]{{0,120}}version 3.{{0,40}}?{_LATER}"),
+        ("AGPL-3.0-or-later", "gnu affero general public license", ""),
+        ("LGPL-2.1-only", "gnu lesser general public license", r".{0,120}?version 2\.1"),
+        ("LGPL-3.0-only", "gnu lesser general public license", r".{0,120}?version 3"),
+        ("LGPL-2.0-only", "gnu library general public license", r".{0,120}?version 2"),
+        ("LGPL-2.0-only", "gnu lesser general public license", r".{0,120}?version 2"),
+        ("GPL-3.0-only", "gnu general public license", r".{0,120}?version 3"),
+        ("GPL-2.0-only", "gnu general public license", r".{0,120}?version 2"),
+        ("GPL-2.0-only", "version 2 of the gnu general public license", ""),
+        ("GPL-2.0-only", "gplv2", r"\b"),
+        ("GPL-2.0-only", "gpl v2", r"\b"),
+        ("Apache-2.0", "apache license", r",? version 2\.0"),
+        ("MPL-2.0", "mozilla public license", r",? (?:v\. ?|version )2\.0"),
+        ("BSL-1.0", "boost software license", ""),
+        ("MIT", "permission is hereby granted, free of charge, to any person obtaining a copy", ""),
+        ("MIT", "mit license", r"\b"),
+        ("ISC", "permission to use, copy, modify, and", r"(?:/or)? distribute this software for any purpose"),
+        (
+            "BSD-3-Clause",
+            "redistribution and use in source and binary forms",
+            r".{0,1500}?(?:neither the names? of|may not be used to endorse)",
+        ),
+        ("BSD-3-Clause", "bsd-style license", r"\b"),
+        ("BSD-2-Clause", "redistribution and use in source and binary forms", ""),
+        ("Zlib", "this software is provided 'as-is', without any express or implied warranty", ""),
+        ("Unlicense", "this is free and unencumbered software released into the public domain", ""),
     )
-)  # fmt: skip
+)
 
 
 class Licences(BaseModel):
@@ -114,8 +141,8 @@ def declared(text: str) -> str:
         said = found[1].partition("*/")[0].partition("-->")[0]
         if tokens := _IDS.findall(said):
             return " ".join(map(_current, tokens)).replace("( ", "(").replace(" )", ")")
-    plain = _SPACE.sub(" ", text)
-    return next((spdx for spdx, words in _WORDS if words.search(plain)), UNKNOWN)
+    plain = _SPACE.sub(" ", text).lower()
+    return next((spdx for spdx, words, whole in _WORDS if words in plain and whole.search(plain)), UNKNOWN)
 
 
 def _current(spdx: str) -> str:

@@ -226,7 +226,7 @@ def archived(ctx: Context, domain: str) -> Iterator[File]:
 
 
 def _archive_name(domain: str) -> str:
-    return f"data/raw/{domain}.tar.gz"
+    return f"data/raw/{domain}.tar.zst"
 
 
 def _plain(ctx: Context, domain: str, sha256: str) -> Path:

@@ -73,9 +73,10 @@ class SourceFile:
     def extract(self) -> str:
         """Find the functions; returns the label of ExtractFunctions."""
         self.text = self.text.replace("\r\n", "\n").replace("\r", "\n")
-        said = licence(self.key, header(self.text), self.rules.trees)
-        self.origin = Origin(self.key, self.domain, self.rules.source, said)
-        self.skipped = self._why_left_out(said)
+        said = header(self.text)
+        under = licence(self.key, said, self.rules.trees)
+        self.origin = Origin(self.key, self.domain, self.rules.source, under)
+        self.skipped = self._why_left_out(under, said)
         if self.skipped:
             return LEFT_OUT
         if self.rules.redact:
@@ -91,13 +92,14 @@ class SourceFile:
         self.skipped = why_data(self.text) or self._why_too_long()
         return LEFT_OUT if self.skipped else "No functions (len > 200)"
 
-    def _why_left_out(self, said: str) -> str:
+    def _why_left_out(self, under: str, said: str) -> str:
+        """Why a file of a licence and with a header is left out; empty for one that is not."""
         if self.copy_of:
             return f"a copy of {self.copy_of}"
-        if not self.rules.licences.keeps(said):
-            known = "no licence is known" if said == UNKNOWN else f"its licence is {said}"
+        if not self.rules.licences.keeps(under):
+            known = "no licence is known" if under == UNKNOWN else f"its licence is {under}"
             return f"{known}; data_preparation.licences does not allow that"
-        return why_generated(self.text)
+        return why_generated(self.text, said)
 
     def _why_too_long(self) -> str:
         most = self.rules.max_example_tokens

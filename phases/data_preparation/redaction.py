@@ -8,7 +8,9 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+
+import re2
 
 from phases.data_preparation.tokens import STRINGS
 
@@ -27,41 +29,39 @@ _NO_NAMES = frozenset({
 })
 # fmt: on
 
-# each kind: words in lower case of which each match has one, and the shape of a match that begins with that word
-_AUTHORS = (
-    ("uthor", "ritten by", "aintainer", "-by:"),
-    re.compile(
-        r"(?:uthors?(?:\(s\)|ed by)?|UTHORS?|ritten by|aintainers?(?:\(s\))?|-by)\b"
-        rf"[ \t]*(?P<sign>[:=(])?[ \t\"]*(?P<it>{_NAME})"
+_SHAPES: dict[str, tuple[tuple[str, ...], re.Pattern[str]]] = {
+    "name": (
+        ("uthor", "ritten by", "aintainer", "-by:"),
+        re.compile(
+            r"(?:uthors?(?:\(s\)|ed by)?|UTHORS?|ritten by|aintainers?(?:\(s\))?|-by)\b"
+            rf"[ \t]*(?P<sign>[:=(])?[ \t\"]*(?P<it>{_NAME})"
+        ),
     ),
-)
-_TOKENS = (
-    ("akia", "ghp_", "github_pat_", "glpat-", "xox", "aiza", "sk-", "eyj", "hf_"),
-    re.compile(
-        r"(?<![\w-])(?P<it>AKIA[0-9A-Z]{16}|ghp_[A-Za-z0-9]{36,}|github_pat_\w{60,}|glpat-[\w-]{20,}|xox[abeoprs]-[\w-]{10,}"
-        r"|AIza[\w-]{35}|sk-[\w-]{32,}|hf_[A-Za-z0-9]{30,}|eyJ[\w-]{10,}\.eyJ[\w-]{10,}\.[\w-]{10,})"
+    "key": (
+        ("akia", "ghp_", "github_pat_", "glpat-", "xox", "aiza", "sk-", "eyj", "hf_"),
+        re.compile(
+            r"(?<![\w-])(?P<it>AKIA[0-9A-Z]{16}|ghp_[A-Za-z0-9]{36,}|github_pat_\w{60,}|glpat-[\w-]{20,}|xox[abeoprs]-[\w-]{10,}"
+            r"|AIza[\w-]{35}|sk-[\w-]{32,}|hf_[A-Za-z0-9]{30,}|eyJ[\w-]{10,}\.eyJ[\w-]{10,}\.[\w-]{10,})"
+        ),
     ),
-)
-_SECRETS = (
-    ("assword", "passwd", "secret", "api_key", "apikey", "access_key"),
-    re.compile(
-        r"\w+(?:\[\])?\s*[=:]?\s*\"(?P<it>(?=[^\"\n]*\d)(?=[^\"\n]*[A-Za-z])[A-Za-z0-9+/=_.!$@#-]{8,})\""
+    "secret": (
+        ("assword", "passwd", "secret", "api_key", "apikey", "access_key"),
+        re.compile(
+            r"\w+(?:\[\])?\s*[=:]?\s*\"(?P<it>(?=[^\"\n]*\d)(?=[^\"\n]*[A-Za-z])[A-Za-z0-9+/=_.!$@#-]{8,})\""
+        ),
     ),
-)
+}
+"""Words in lower case, of which each match has one, and the shape of a match that begins with that word."""
+_OF_WORD = {word.encode(): (kind, shape) for kind, (words, shape) in _SHAPES.items() for word in words}
+# All words at once: an automaton passes over a text ten times as fast as that many searches.
+_ANY_WORD = re2.compile(b"(?i)" + b"|".join(map(re2.escape, _OF_WORD)))
 _PEM = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----(?P<inside>(?:(?!-----END).){1,16384})", re.DOTALL)
 _BASE64 = re.compile(r"[A-Za-z0-9+/=]{16,}")
 
 
 def redact(text: str) -> tuple[str, Counter[str]]:
     """(the text with marks instead of what is found, how many there are of each kind of MARKS). Lines stay as they are."""
-    found = [*_addresses(text)] if "@" in text else []
-    lower = text.lower()
-    if len(lower) != len(text):  # a few letters have none of one character
-        lower = "".join(c.lower() if c.isascii() else c for c in text)
-    found += [(*one.span("it"), "name") for one in _matches(text, lower, *_AUTHORS) if _is_name(one)]
-    found += [
-        (*one.span("it"), "key") for shape in (_TOKENS, _SECRETS) for one in _matches(text, lower, *shape)
-    ]
+    found = [*(_addresses(text) if "@" in text else ()), *_worded(text)]
     if "PRIVATE KEY-----" in text:
         for block in _PEM.finditer(text):
             lines = _BASE64.finditer(text, *block.span("inside"))
@@ -86,14 +86,14 @@ def _addresses(text: str) -> Iterator[tuple[int, int, str]]:
         done = found.end()
 
 
-def _matches(text: str, lower: str, words: Iterable[str], shape: re.Pattern[str]) -> Iterator[re.Match[str]]:
-    """The matches of a shape that begin with one of the words; to find words costs next to nothing."""
-    for word in words:
-        at = lower.find(word)
-        while at >= 0:
-            if found := shape.match(text, at):
-                yield found
-            at = lower.find(word, at + 1)
+def _worded(text: str) -> Iterator[tuple[int, int, str]]:
+    """The places of what a word leads to."""
+    # a byte a character, whatever it is, so that places are those of the text
+    for word in _ANY_WORD.finditer(text.encode("ascii", "replace")):
+        kind, shape = _OF_WORD[word.group().lower()]
+        found = shape.match(text, word.start())
+        if found and (kind != "name" or _is_name(found)):
+            yield *found.span("it"), "name" if kind == "name" else "key"
 
 
 def _is_name(found: re.Match[str]) -> bool:

@@ -5,7 +5,6 @@ A chunk's result depends on the chunk and the settings alone: on no other chunk,
 
 from __future__ import annotations
 
-import gzip
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -15,10 +14,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import zstandard
 
 from fsm.engine import Phase, Walk
 from machines.data_preparation import MACHINE
 from phases.data_preparation import near_duplicates
+from phases.data_preparation.archive import LEVEL
 from phases.data_preparation.config import DOMAINS
 from phases.data_preparation.examples import Example
 from phases.data_preparation.held_out import HeldOut
@@ -28,7 +29,6 @@ from phases.data_preparation.processing import Rules, SourceFile
 from phases.data_preparation.tokens import COMMENTS
 
 INSIDE = "ProcessFiles"
-LEVEL = 1  # of gzip: rows are written once and read twice
 
 ROW = np.dtype(
     [
@@ -62,7 +62,7 @@ class Settings:
 class Done:
     """What came out of chunks.
 
-    `rows` are their JSON lines, as gzip members; `index` is a ROW of each; `texts` are the texts that are compared, as
+    `rows` are their JSON lines, as Zstandard frames; `index` is a ROW of each; `texts` are the texts that are compared, as
     `compared` has them.
     """
 
@@ -105,7 +105,7 @@ def work(settings: Settings, chunk: Chunk, contents: list[bytes]) -> Done:
 def _written(settings: Settings, examples: list[Example], done: Done) -> Done:
     rows = [example.row() for example in examples]
     lines = [written(row) for row in rows]
-    done.rows = gzip.compress(b"".join(line for line, _ in lines), LEVEL, mtime=0)
+    done.rows = zstandard.ZstdCompressor(LEVEL).compress(b"".join(line for line, _ in lines))
     done.licences = sorted({row["licence"] for row in rows})
     done.index = np.zeros(len(rows), dtype=ROW)
     known: dict[str, list[Any]] = {

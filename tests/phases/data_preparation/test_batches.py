@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 import os
 import random
@@ -206,6 +205,7 @@ def test_a_compressed_archive_depends_on_its_files_alone(tmp_path: Path) -> None
         archive.pack(tmp_path / name / "a.tar", [("a.c", b"int x;")])
     one, two = (archive.compressed(tmp_path / name / "a.tar") for name in ("one", "two"))
     assert one.read_bytes() == two.read_bytes()
+    plain = (tmp_path / "one" / "a.tar").read_bytes()
     archive.expand(one, tmp_path / "back.tar")
-    assert (tmp_path / "back.tar").read_bytes() == gzip.decompress(one.read_bytes())
+    assert (tmp_path / "back.tar").read_bytes() == plain
     assert [*archive.unpack(tmp_path / "back.tar")] == [("a.c", b"int x;")]

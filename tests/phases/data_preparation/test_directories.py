@@ -274,4 +274,4 @@ def test_a_run_on_an_archive_has_the_rows_of_one_on_the_directory(tmp_path: Path
     one = finish("data_preparation", {"source": str(root)}, "directory")
     other = finish("data_preparation", {"source": str(path)}, "archive")
     assert one.text("data/processed/train.jsonl") == other.text("data/processed/train.jsonl")
-    assert one.fold.files["data/raw/TSN.tar.gz"] == other.fold.files["data/raw/TSN.tar.gz"]
+    assert one.fold.files["data/raw/TSN.tar.zst"] == other.fold.files["data/raw/TSN.tar.zst"]

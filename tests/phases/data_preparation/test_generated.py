@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import pytest
 
+from phases.data_preparation.comments import header as comments_first
 from phases.data_preparation.generated import why_data, why_generated
 
 CODE = "".join(f"/* Adds {n}. */\nint add_{n}(int a)\n{{\n\treturn a + {n};\n}}\n\n" for n in range(200))
+
+
+def why(text: str) -> str:
+    return why_generated(text, comments_first(text))
 
 
 @pytest.mark.parametrize(
@@ -22,7 +27,7 @@ CODE = "".join(f"/* Adds {n}. */\nint add_{n}(int a)\n{{\n\treturn a + {n};\n}}\
     ],
 )
 def test_a_header_says_that_a_file_is_generated(header: str) -> None:
-    assert why_generated(f"{header}\n{CODE}").startswith("generated: its header says ")
+    assert why(f"{header}\n{CODE}").startswith("generated: its header says ")
 
 
 @pytest.mark.parametrize(
@@ -30,15 +35,15 @@ def test_a_header_says_that_a_file_is_generated(header: str) -> None:
     ["/* Generates code from gate.xml. */", "/* Do not edit the list while it is locked. */", "/* Reads generated files. */", ""],
 )  # fmt: skip
 def test_another_header_does_not(header: str) -> None:
-    assert why_generated(f"{header}\n{CODE}") == ""
+    assert why(f"{header}\n{CODE}") == ""
 
 
 def test_what_a_function_says_is_not_said_of_the_file() -> None:
-    assert why_generated(f"#include <a.h>\n/* DO NOT EDIT */\n{CODE}") == ""
+    assert why(f"#include <a.h>\n/* DO NOT EDIT */\n{CODE}") == ""
 
 
 def test_long_lines_are_nobodys() -> None:
-    assert why_generated(CODE.replace("\n", " ")).startswith("minified or generated: ")
+    assert why(CODE.replace("\n", " ")).startswith("minified or generated: ")
 
 
 def test_numbers_alone_are_data() -> None:
