@@ -183,7 +183,11 @@ def _first_sentence(words: str) -> str:
 
 
 def _line(text: str) -> str:
-    return " ".join(_MARKED.sub("", _INLINE.sub("", text)).split())
+    if "@" in text or "<" in text or "\\" in text:
+        text = _INLINE.sub("", text)
+    if "@" in text or "%" in text or "#" in text or "&" in text:
+        text = _MARKED.sub("", text)
+    return " ".join(text.split())
 
 
 def says_more(summary: str, name: str) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+from collections.abc import Iterator
 from contextlib import closing
 from functools import cached_property, lru_cache
 from itertools import accumulate
@@ -18,6 +19,8 @@ from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
+
+from pydantic_core import from_json
 
 from fsm.engine import Context
 from phases.data_preparation import archive, near_duplicates
@@ -93,14 +96,17 @@ class Corpus:
             part.replace(path)
         return path.open("rb")
 
-    def line(self, file: IO[bytes], number: int) -> bytes:
-        """The line of a row, from the file opened."""
-        file.seek(self._starts[number])
-        return file.read(int(self.index["length"][number]))
+    def lines(self, file: IO[bytes], numbers: Numbers) -> Iterator[bytes]:
+        """The lines of rows, from the file opened."""
+        starts, lengths = self._starts[numbers].tolist(), self.index["length"][numbers].tolist()
+        descriptor = file.fileno()
+        return (os.pread(descriptor, length, start) for start, length in zip(starts, lengths, strict=True))
 
-    def trained_on(self, line: bytes, number: int) -> bytes:
-        """The row as the training channel reads it: its messages alone, so that every row has the same columns."""
-        return line[: int(self.index["messages"][number])] + b"}\n"
+    def trained_on(self, numbers: Numbers) -> list[int]:
+        """How much of each line the training channel reads: the messages alone, so that every row has the same columns. A brace
+        and the line's end belong behind it."""
+        until: list[int] = self.index["messages"][numbers].tolist()
+        return until
 
     # What is alike
 
@@ -154,7 +160,9 @@ class _Texts:
         new = numbers[self._starts[numbers] < 0]
         lengths = self._corpus.index["length"][self._read[new] >> 2].astype(np.int64)
         for part in near_duplicates.chunked(new, lengths, AT_ONCE):
-            found = near_duplicates.shingles([self._text(int(number)) for number in part])
+            lines = self._corpus.lines(self._file, self._read[part] >> 2)
+            ways = (self._read[part] & 3).tolist()
+            found = near_duplicates.shingles([_text(*each) for each in zip(lines, ways, strict=True)])
             self._starts[part] = self._kept.seek(0, os.SEEK_END) // 8 + found.starts[:-1]
             self._counts[part] = found.sizes
             self._kept.write(found.hashes.tobytes())
@@ -167,11 +175,12 @@ class _Texts:
         self._kept.seek(int(self._starts[number]) * 8)
         return np.frombuffer(self._kept.read(int(self._counts[number]) * 8), dtype=np.uint64)
 
-    def _text(self, number: int) -> bytes:
-        row, way = divmod(int(self._read[number]), 4)
-        said = json.loads(self._corpus.line(self._file, row))
-        part = said["messages"][1]["content"] if said["kind"] == "completion" else ""
-        return dict(readings(code(said), part))[way].encode()
+
+def _text(line: bytes, way: int) -> bytes:
+    """What is compared of a row, read one way."""
+    said = from_json(line)
+    part = said["messages"][1]["content"] if said["kind"] == "completion" else ""
+    return dict(readings(code(said), part))[way].encode()
 
 
 def code(row: dict[str, Any]) -> str:

@@ -12,6 +12,9 @@ from phases.data_preparation import report as reports
 from phases.data_preparation.corpus import Corpus
 from phases.data_preparation.splitting import Rows
 
+BUFFER = 1 << 20
+"""Bytes that are written at once."""
+
 
 def deduplicate(ctx: Context) -> None:
     """Leave the first of equal rows, no held-out one, and, as configured, one of those that are nearly equal."""
@@ -66,13 +69,13 @@ def write(ctx: Context, split: str) -> None:
     known, rows = Corpus(ctx), _rows(ctx, f"data/{split}.tsv")
     work = ctx.workdir("data_preparation")
     prepared, processed = (work / f"{split}.{how}.jsonl" for how in ("prepared", "processed"))
-    with known.open() as lines, prepared.open("wb") as one, processed.open("wb") as other:
-        for done, row in enumerate(rows[:, 0].tolist()):
+    with known.open() as file, prepared.open("wb", BUFFER) as one, processed.open("wb", BUFFER) as other:
+        lines, until = known.lines(file, rows[:, 0]), known.trained_on(rows[:, 0])
+        for done, (line, end) in enumerate(zip(lines, until, strict=True)):
             if done % 1000 == 0:
                 ctx.progress(done, len(rows), f"rows of {split}.jsonl")
-            line = known.line(lines, row)
             one.write(line)
-            other.write(known.trained_on(line, row))
+            other.write(line[:end] + b"}\n")
     ctx.put(f"data/splits/{split}.jsonl", prepared)
     ctx.put(f"data/processed/{split}.jsonl", processed)
     publishing.publish(ctx, f"{split}.jsonl", prepared)
@@ -100,11 +103,13 @@ def _apart(ctx: Context, kept: reports.Dropping) -> Rows | None:
 
 
 def _put_rows(ctx: Context, name: str, rows: Rows) -> None:
-    ctx.put(name, "".join(f"{row}\t{group}\n" for row, group in rows.tolist()), records=len(rows))
+    numbers = iter(rows.ravel().tolist())
+    ctx.put(
+        name,
+        "".join([f"{row}\t{group}\n" for row, group in zip(numbers, numbers, strict=True)]),
+        records=len(rows),
+    )
 
 
 def _rows(ctx: Context, name: str) -> Rows:
-    with ctx.open(name).open() as file:
-        return np.fromiter((int(word) for line in file for word in line.split()), dtype=np.int64).reshape(
-            -1, 2
-        )
+    return np.fromstring(ctx.open(name).read_text(), dtype=np.int64, sep=" ").reshape(-1, 2)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
+
+import re2
 
 from phases.data_preparation.declarators import Language, parser
 from phases.data_preparation.outline import Outline
@@ -13,9 +14,8 @@ if TYPE_CHECKING:
     from tree_sitter import Node
 
 _CPP = (".cc", ".cpp", ".cxx", ".c++", ".hpp", ".hh", ".hxx", ".h++")
-_HINTS = ("::", "class", "namespace", "template", "typename", "virtual", "operator", "constexpr", "public:", "private:", "protected:")  # fmt: skip
-_CPP_ONLY = re.compile(
-    r"::|\b(?:class|namespace|template|typename|virtual|operator|constexpr|public|private|protected)\b"
+_CPP_ONLY = re2.compile(
+    rb"::|\b(?:class|namespace|template|typename|virtual|operator|constexpr|public|private|protected)\b"
 )
 
 
@@ -30,12 +30,16 @@ def language(key: str, text: str, outline: Outline) -> Language:
         return "C++"
     if name.endswith(".c"):
         return "C"
-    if not any(hint in text for hint in _HINTS) or not _CPP_ONLY.search(code := blank(text)):
+    if not _says_cpp(text) or not _says_cpp(code := blank(text)):  # the first costs next to nothing
         return "C"
     for definition in reversed(outline.definitions):
         inside = slice(definition.brace + 1, definition.end - 1)
         code = code[: inside.start] + HIDDEN * len(code[inside]) + code[inside.stop :]
     return "C++" if error_bytes(code, "C++") < error_bytes(code, "C") else "C"
+
+
+def _says_cpp(text: str) -> bool:
+    return _CPP_ONLY.search(text.encode("ascii", "replace")) is not None
 
 
 def error_bytes(code: str, written_in: Language) -> int:

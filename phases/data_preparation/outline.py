@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from phases.data_preparation.heads import Kind, classify
-from phases.data_preparation.tokens import HIDDEN, INNER, OUTER, UNCOMPILED, WORD, blank
+from phases.data_preparation.tokens import HIDDEN, INNER, OUTER, PLAIN_BLOCK, UNCOMPILED, WORD, blank
 
 Scope = tuple[tuple[Kind, str], ...]
 """The namespaces, classes and linkage blocks around a place, by kind and name."""
@@ -185,8 +185,10 @@ class Outline:
 
     def _block(self, at: int) -> int | None:
         """Past the brace that closes the block whose inside begins at `at`."""
-        depth = 1
         self._branched = False
+        if plain := PLAIN_BLOCK.match(self.text, at):
+            return plain.end()
+        depth = 1
         while at < len(self.text):
             for found in INNER.finditer(self.text, at):
                 token = self.text[found.start()]

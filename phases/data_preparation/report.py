@@ -161,11 +161,9 @@ def table(told: Mapping[str, Any]) -> str:
 
 def picture(told: Mapping[str, Any]) -> bytes:
     """What became of each source's examples, as an SVG that is the same every time."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    matplotlib.rcParams["svg.hashsalt"] = "data_preparation"
-    from matplotlib import pyplot as plt
+    from matplotlib import rc_context
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure  # without pyplot, which takes a quarter of a second more
 
     sources = told["sources"]
     parts = {
@@ -176,7 +174,8 @@ def picture(told: Mapping[str, Any]) -> bytes:
             found.get("duplicates", 0) + found.get("held out", 0) for found in sources.values()
         ],
     }
-    figure, axes = plt.subplots(figsize=(6.4, 0.9 + 0.5 * len(sources)), layout="constrained")
+    figure = Figure(figsize=(6.4, 0.9 + 0.5 * len(sources)), layout="constrained")
+    axes = figure.subplots()
     left = [0] * len(sources)
     for (name, values), colour in zip(parts.items(), COLOURS, strict=True):
         axes.barh(list(sources), values, left=left, label=name, color=colour)
@@ -185,6 +184,6 @@ def picture(told: Mapping[str, Any]) -> bytes:
     axes.set(xlabel="examples")
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, 1.35), ncols=4, frameon=False, fontsize="small")
     out = io.BytesIO()
-    figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None})
-    plt.close(figure)
+    with rc_context({"svg.hashsalt": "data_preparation"}):
+        FigureCanvasSVG(figure).print_svg(out, metadata={"Date": None, "Creator": None})
     return out.getvalue()

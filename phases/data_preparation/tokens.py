@@ -22,6 +22,16 @@ OUTER = re.compile(rf"{_HIDING}|\{{|\}}|;", re.DOTALL)
 """What matters where definitions stand."""
 INNER = re.compile(rf"{_HIDING}|\{{|\}}", re.DOTALL)
 """What matters inside of a body."""
+
+
+def _plain_block(depth: int) -> str:
+    """What is up to the brace that closes a block in which so many are nested, and no directive. Nothing in it backtracks."""
+    inner = rf"|\{{{_plain_block(depth - 1)}" if depth else ""
+    return rf"""[^{{}}"'/#]*+(?:(?:{COMMENT}|{PLAIN_STRING}|{PLAIN_CHARACTER}|/(?![/*]){inner})[^{{}}"'/#]*+)*+\}}"""
+
+
+PLAIN_BLOCK = re.compile(_plain_block(5), re.DOTALL)
+"""The inside of a block with its closing brace; of 97 in 100, and what it does not match is to be read token by token."""
 COMMENTS = re.compile(COMMENT, re.DOTALL)
 STRINGS = re.compile(f"{COMMENT}|{_STRING}|{_CHARACTER}", re.DOTALL)
 """Comments and literals: what holds words of people."""

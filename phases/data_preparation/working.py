@@ -9,12 +9,12 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from json.encoder import encode_basestring
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import zstandard
+from pydantic_core import to_json
 
 from fsm.engine import Phase, Walk
 from machines.data_preparation import MACHINE
@@ -29,6 +29,8 @@ from phases.data_preparation.processing import Rules, SourceFile
 from phases.data_preparation.tokens import COMMENTS
 
 INSIDE = "ProcessFiles"
+LINE_ENDS = "\u2028\u2029\u0085"
+"""What other readers than JSON's take for the end of a line."""
 
 ROW = np.dtype(
     [
@@ -161,22 +163,25 @@ def written(row: Mapping[str, Any]) -> tuple[bytes, int]:
 
     The characters that other readers take for line ends are escaped.
     """
-    turns = ", ".join(
-        f'{{"role": {_json(t["role"])}, "content": {_json(t["content"])}}}' for t in row["messages"]
+    turns = b", ".join(
+        b'{"role": %b, "content": %b}' % (_json(turn["role"]), _json(turn["content"]))
+        for turn in row["messages"]
     )
-    rest = ", ".join(f"{_json(key)}: {_json(value)}" for key, value in row.items() if key != "messages")
-    head = f'{{"messages": [{turns}]'.encode()
-    return head + f", {rest}}}\n".encode(), len(head)
+    rest = b", ".join(
+        b"%b: %b" % (_json(key), _json(value)) for key, value in row.items() if key != "messages"
+    )
+    head = b'{"messages": [%b]' % turns
+    return b"%b, %b}\n" % (head, rest), len(head)
 
 
-def _json(value: str | int) -> str:
-    """As json.dumps has it, without its ways for what a row does not hold."""
-    if not isinstance(value, str):
-        return str(value)
-    text = encode_basestring(value)
+def _json(value: str | int) -> bytes:
+    """As json.dumps has it without ensure_ascii, in half the time."""
+    text = to_json(value)
     if text.isascii():
         return text
-    return text.replace("\u2028", "\\u2028").replace("\u2029", "\\u2029").replace("\u0085", "\\u0085")
+    for sign in LINE_ENDS:
+        text = text.replace(sign.encode(), b"\\u%04x" % ord(sign))
+    return text
 
 
 def joined(done: list[Done]) -> Done:
