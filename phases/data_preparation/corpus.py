@@ -19,7 +19,6 @@ from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
-
 from pydantic_core import from_json
 
 from fsm.engine import Context

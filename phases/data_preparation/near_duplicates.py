@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
+from struct import Struct
 
 import numpy as np
 import numpy.typing as npt
@@ -28,10 +29,16 @@ SEED = 42
 BLOCK = 1 << 22  # bytes that are hashed at once
 NEIGHBOURS = 64  # in a band's bucket that a text is compared with; a larger bucket is of one family, and so chained together
 
+BITS = 48
+"""Of the hash of a 5-gram; what is left of 64 is for the number of its text."""
+MOST_TEXTS = 1 << (64 - BITS)
+
 Hashes = npt.NDArray[np.uint64]
 Numbers = npt.NDArray[np.int64]
 
 _BASE = 0x9E3779B97F4A7C15  # odd, so that it has an inverse modulo 2**64
+_PLACES = np.array([pow(_BASE, place, 1 << 64) for place in range(GRAM)], dtype=np.uint64)
+_DIGEST = Struct(f"<{BANDS * ROWS}I")  # a MinHash
 _SPACE, _WORD, _OTHER = range(3)
 _KINDS = np.full(256, _OTHER, dtype=np.uint8)
 _KINDS[[*range(48, 58), *range(65, 91), 95, *range(97, 123), *range(128, 256)]] = _WORD
@@ -40,7 +47,7 @@ _KINDS[[*range(9, 14), 32]] = _SPACE
 
 @dataclass(frozen=True)
 class Shingled:
-    """The 5-grams of several texts: hashes without repetition, sorted within each text; text `i` has those from `starts[i]` on."""
+    """The 5-grams of several texts: hashes of 48 bits without repetition, sorted within each text; text `i` has those from `starts[i]` on."""
 
     hashes: Hashes
     starts: Numbers
@@ -58,10 +65,17 @@ class Shingled:
 
 
 def shingles(texts: Sequence[bytes]) -> Shingled:
-    """The 5-grams of tokens of each text, as 64-bit hashes; a text of fewer tokens has one, of them all.
+    """The 5-grams of tokens of each text, as hashes of 48 bits; a text of fewer tokens has one, of them all.
 
     All texts at once, by arrays: a text of its own costs more than its tokens do.
     """
+    parts = [_shingles(texts[at : at + MOST_TEXTS]) for at in range(0, len(texts), MOST_TEXTS)]
+    sizes = np.concatenate([np.zeros(1, dtype=np.int64), *(part.sizes for part in parts)])
+    hashes = np.concatenate([np.zeros(0, dtype=np.uint64), *(part.hashes for part in parts)])
+    return Shingled(hashes, np.cumsum(sizes))
+
+
+def _shingles(texts: Sequence[bytes]) -> Shingled:
     ended = b"\n".join([*texts, b""])  # no word goes on from one text to the next
     content = np.frombuffer(ended, dtype=np.uint8)
     kinds = _KINDS[content]
@@ -71,14 +85,17 @@ def shingles(texts: Sequence[bytes]) -> Shingled:
     until = np.searchsorted(begins, np.cumsum([len(text) + 1 for text in texts], dtype=np.int64))
     counts = np.diff(until, prepend=0)  # of each text's tokens
     grams = _grams(_hashed(content, begins, ends), counts, until)
-    owner = np.repeat(np.arange(len(texts)), np.maximum(counts - GRAM + 1, 1))
-    order = np.argsort(grams)
-    order = order[np.argsort(owner[order], kind="stable")]
-    grams = grams[order]  # owners stay as they are: they are sorted, and each has as many
+    # A text's number stands before each of its hashes, so that a single sort, of numbers and not of places, brings the equal
+    # ones of a text together.
+    owner = np.repeat(np.arange(len(texts), dtype=np.uint64), np.maximum(counts - GRAM + 1, 1))
+    grams >>= np.uint64(64 - BITS)
+    grams |= owner << np.uint64(BITS)
+    grams.sort()
     fresh = np.ones(len(grams), dtype=bool)
-    fresh[1:] = (grams[1:] != grams[:-1]) | (owner[1:] != owner[:-1])
-    starts = np.searchsorted(owner[fresh], np.arange(len(texts) + 1))
-    return Shingled(grams[fresh], starts.astype(np.int64))
+    fresh[1:] = grams[1:] != grams[:-1]
+    grams = grams[fresh]
+    starts = np.searchsorted(grams, np.arange(len(texts) + 1, dtype=np.uint64) << np.uint64(BITS))
+    return Shingled(grams & np.uint64((1 << BITS) - 1), starts.astype(np.int64))
 
 
 def _hashed(content: npt.NDArray[np.uint8], begins: Numbers, ends: Numbers) -> Hashes:
@@ -108,24 +125,26 @@ def _powers(count: int) -> tuple[Hashes, Hashes]:
 def _grams(tokens: Hashes, counts: Numbers, until: Numbers) -> Hashes:
     """The 5-grams of each text's tokens, in their order, one for a text of fewer."""
     padded = np.concatenate([tokens, np.zeros(GRAM, dtype=np.uint64)])
-    firsts = [
-        np.arange(end - count, max(end - GRAM + 1, end - count + 1))
-        for count, end in zip(counts.tolist(), until.tolist(), strict=True)
-    ]
-    at = np.concatenate(firsts) if firsts else np.zeros(0, dtype=np.int64)
-    stop = np.repeat(until, np.maximum(counts - GRAM + 1, 1))
-    grams = np.zeros(len(at), dtype=np.uint64)
-    for place in range(GRAM):
-        here = np.where(at + place < stop, padded[np.minimum(at + place, len(padded) - 1)], np.uint64(place))
-        grams = _mixed(grams + here)
-    return grams
+    sums = np.zeros(len(tokens) + 1, dtype=np.uint64)
+    for place in range(GRAM):  # of all tokens, as if they were of one text: the next one's are passed over
+        sums += padded[place : len(sums) + place] * _PLACES[place]
+    sizes = np.maximum(counts - GRAM + 1, 1)
+    at = np.cumsum(sizes) - sizes  # where those of each text are
+    grams = sums[np.repeat(until - counts - at, sizes) + np.arange(sizes.sum())]
+    for number in np.flatnonzero(counts < GRAM).tolist():  # they have none of their own
+        own = tokens[until[number] - counts[number] : until[number]]
+        grams[at[number]] = (own * _PLACES[: len(own)]).sum() + np.uint64(len(own))
+    return _mixed(grams)
 
 
 def _mixed(value: Hashes) -> Hashes:
     """The finalizer of SplitMix64 (Steele et al. 2014)."""
-    value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    value = (value ^ (value >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return value ^ (value >> np.uint64(31))
+    value = value ^ (value >> np.uint64(30))
+    value *= np.uint64(0xBF58476D1CE4E5B9)
+    value ^= value >> np.uint64(27)
+    value *= np.uint64(0x94D049BB133111EB)
+    value ^= value >> np.uint64(31)
+    return value
 
 
 def bands(texts: Shingled) -> npt.NDArray[np.uint32]:
@@ -135,7 +154,8 @@ def bands(texts: Shingled) -> npt.NDArray[np.uint32]:
     matrix = rensa.RMinHash.digest_matrix_from_flat_token_hashes(
         texts.hashes, texts.starts.astype(np.uint64), BANDS * ROWS, SEED
     )
-    digests = np.array(matrix.to_rows(), dtype=np.uint64).reshape(len(texts), BANDS, ROWS)
+    packed = b"".join([_DIGEST.pack(*row) for row in matrix.to_rows()])
+    digests = np.frombuffer(packed, dtype="<u4").reshape(len(texts), BANDS, ROWS)
     mixed = np.zeros(digests.shape[:2], dtype=np.uint64)
     for row in range(ROWS):
         mixed = _mixed(mixed + digests[:, :, row])
