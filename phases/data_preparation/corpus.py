@@ -165,14 +165,15 @@ class _Texts:
             self._starts[part] = self._kept.seek(0, os.SEEK_END) // 8 + found.starts[:-1]
             self._counts[part] = found.sizes
             self._kept.write(found.hashes.tobytes())
+        self._kept.flush()
 
     def alike(self, one: int, other: int) -> bool:
         """Whether two texts are near-duplicates."""
         return near_duplicates.jaccard(self._hashes(one), self._hashes(other)) >= SIMILAR
 
     def _back(self, number: int) -> Hashes:
-        self._kept.seek(int(self._starts[number]) * 8)
-        return np.frombuffer(self._kept.read(int(self._counts[number]) * 8), dtype=np.uint64)
+        count, start = int(self._counts[number]), int(self._starts[number])
+        return np.frombuffer(os.pread(self._kept.fileno(), count * 8, start * 8), dtype=np.uint64)
 
 
 def _text(line: bytes, way: int) -> bytes:

@@ -174,8 +174,9 @@ def jaccard(one: Hashes, other: Hashes) -> float:
 
 def candidates(band: npt.NDArray[np.uint32], sizes: Numbers) -> Numbers:
     """The pairs [n, 2] that one band brings together, the smaller number first, without those too different in size."""
-    order = np.argsort(band, kind="stable")
-    keys = band[order]
+    both = (band.astype(np.uint64) << np.uint64(32)) | np.arange(len(band), dtype=np.uint64)
+    both.sort()  # numbers sort in a third of the time in which places do
+    keys, order = both >> np.uint64(32), (both & np.uint64(0xFFFFFFFF)).astype(np.int64)
     found = []
     for apart in range(1, NEIGHBOURS + 1):
         same = np.flatnonzero(keys[apart:] == keys[:-apart])
@@ -226,11 +227,17 @@ def digest(text: str) -> int:
 
 
 def fresh(pairs: Numbers, seen: Hashes) -> tuple[Numbers, Hashes]:
-    """The pairs that were not seen before, each once, and what has been seen with them."""
-    keys = np.unique((pairs[:, 0].astype(np.uint64) << np.uint64(32)) | pairs[:, 1].astype(np.uint64))
-    new = keys[~np.isin(keys, seen, assume_unique=True)]
+    """The pairs, which one band brings together once each, that were not seen before, and, sorted, all that has been seen."""
+    keys = (pairs[:, 0].astype(np.uint64) << np.uint64(32)) | pairs[:, 1].astype(np.uint64)
+    keys.sort()
+    at = np.searchsorted(seen, keys)
+    known = at < len(seen)
+    known[known] = seen[at[known]] == keys[known]
+    new = keys[~known]
     both = np.stack([new >> np.uint64(32), new & np.uint64(0xFFFFFFFF)], axis=1).astype(np.int64)
-    return both, np.union1d(seen, new)
+    seen = np.concatenate([seen, new])
+    seen.sort(kind="stable")  # which makes one of two that are sorted
+    return both, seen
 
 
 def chunked(numbers: Numbers, weights: Numbers, most: int) -> Iterator[Numbers]:
