@@ -8,7 +8,6 @@ import hashlib
 import json
 import os
 import re
-import shutil
 import stat
 import tempfile
 import time
@@ -427,39 +426,36 @@ class LocalRun:
         directory = self.directory / "artifacts"
         try:
             if isinstance(content, Path):
-                with content.open("rb") as f:
-                    digest = hashlib.file_digest(f, "sha256").hexdigest()
-                size = content.stat().st_size
-            else:
-                digest, size = hashlib.sha256(content).hexdigest(), len(content)
+                return Artifact(name, *self._copied(content, directory))
+            digest, size = hashlib.sha256(content).hexdigest(), len(content)
             target = directory / digest
-            if target.exists() and target.stat().st_size == size:
-                return Artifact(name, digest, size)
-            if isinstance(content, bytes):
+            if not (target.exists() and target.stat().st_size == size):
                 _write_whole(target, content, of_artifacts(self.access))
-            else:
-                self._copy(content, target, digest)
         except OSError as e:
             raise _store_error(f"Artifact {name} cannot be written to", directory, e) from e
         return Artifact(name, digest, size)
 
-    def _copy(self, source: Path, target: Path, digest: str) -> None:
-        fd, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name[:8]}.")
+    def _copied(self, source: Path, directory: Path) -> tuple[str, int]:
+        """(digest, size) of a file that is copied in: of the bytes that were written, whatever becomes of the file meanwhile."""
+        fd, temporary = tempfile.mkstemp(dir=directory, prefix=".copy.")
+        digest = hashlib.sha256()
         try:
             with os.fdopen(fd, "wb") as out, source.open("rb") as f:
-                shutil.copyfileobj(f, out, 1 << 20)
+                while piece := f.read(1 << 20):
+                    digest.update(piece)
+                    out.write(piece)
                 out.flush()
                 os.fchmod(out.fileno(), of_artifacts(self.access))
+                size = out.tell()
+                target = directory / digest.hexdigest()
+                if target.exists() and target.stat().st_size == size:
+                    return target.name, size
                 os.fsync(out.fileno())
-            with Path(temporary).open("rb") as f:
-                if hashlib.file_digest(f, "sha256").hexdigest() != digest:
-                    raise StoreError(
-                        f"{source} changed while it was being kept as an artifact. Write it whole before it is put."
-                    )
             Path(temporary).replace(target)
         finally:
             Path(temporary).unlink(missing_ok=True)
-        _sync_directory(target.parent)
+        _sync_directory(directory)
+        return target.name, size
 
     def artifact(self, sha256: str) -> Path:
         path = self.directory / "artifacts" / sha256

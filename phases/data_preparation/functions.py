@@ -34,7 +34,8 @@ _KEYWORDS = frozenset({
 class Function(NamedTuple):
     """One function definition.
 
-    `text` is its lines with the comment above it, `signature` its head on one line, `doc` what the comment says. `first` and
+    `text` is its lines with the comment above it, `signature` its head on one line, `doc` what the comment says, `told` whether that is
+    more than the name does. `first` and
     `last` are the lines of `text` in the file, `line` that of its name, all from 1. `callees` is what its body calls and
     `uses` the other names in it, both in the order of their first places, and empty where a comment tells more.
     """
@@ -43,6 +44,7 @@ class Function(NamedTuple):
     signature: str
     text: str
     doc: Doc = NOTHING_SAID
+    told: bool = False
     parameters: tuple[str, ...] = ()
     callees: tuple[str, ...] = ()
     uses: tuple[str, ...] = ()
@@ -107,12 +109,14 @@ def _function(text: str, at: Definition, written_in: Language, line: int) -> Fun
     if text[indent:begin].isspace():
         begin = indent  # whole lines, so that the first is indented like the others
     doc = read_comment(text[comment[0] : comment[1]]) if comment else NOTHING_SAID
-    calls, uses = _names(body, declarator) if not says_more(doc.summary, declarator.name) else ((), ())
+    told = says_more(doc.summary, declarator.name)
+    calls, uses = ((), ()) if told else _names(body, declarator)
     return Function(
         declarator.name,
         " ".join(at.head.split()),
         text[begin : at.last],
         doc,
+        told,
         declarator.parameters,
         calls,
         uses,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from phases.data_preparation.comments import says_more, words
+from phases.data_preparation.comments import words
 from phases.data_preparation.declarators import Language
 from phases.data_preparation.functions import Function
 
@@ -33,7 +33,7 @@ _MOST = 8  # names in a list: more are no description
 
 def prompt(function: Function, template: int, domain: str, language: Language) -> tuple[str, PromptFrom]:
     """(the prompt by a template's number, what it is made of)."""
-    if says_more(function.doc.summary, function.name):
+    if function.told:
         asked = TEMPLATES[template].format(
             language=language,
             domain=domain,

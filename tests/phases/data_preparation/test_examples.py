@@ -15,6 +15,7 @@ FUNCTION = Function(
     "bool gate_open(void)",
     "bool gate_open(void) { return true; }",
     Doc("Let frames pass."),
+    told=True,
     first=3,
     last=3,
 )
