@@ -26,7 +26,7 @@ from fsm.store.local_shelf import LocalShelf
 from fsm.store.shelf import shelf_name
 
 CHUNK = 1 << 16
-_TEMPORARY = re.compile(r"\.(?:run\.json|live\.json|[0-9a-f]{8}|[0-9a-f]{64})\.[a-z0-9_]{8}")
+_TEMPORARY = re.compile(r"\.(?:run\.json|live\.json|copy|[0-9a-f]{8}|[0-9a-f]{64})\.[a-z0-9_]{8}")
 LOCK_TRIES = 5
 LOCK_PAUSE = 0.01  # seconds between two of them
 
