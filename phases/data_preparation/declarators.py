@@ -49,8 +49,8 @@ _PLAIN = re.compile(
     r"\s*+(?:(?!operator\b)[A-Za-z_]\w*+[\s*]++(?!\())++(?P<name>[A-Za-z_]\w*+)\s*+\((?P<parameters>[\w\s*,\[\]]*+)\)\s*+$"
 )
 _PLAIN_PARAMETER = re.compile(
-    r"\s*+(?:(?:const|volatile|struct|union|enum|register)\s++)*+(?:[A-Za-z_]\w*+[\s*]++(?![,\[]|$))++"
-    r"(?P<name>[A-Za-z_]\w*+)\s*+(?:\[[^\]]*+\]\s*+)*+(?:,|$)"
+    r"(?:^|,)\s*+(?:(?:const|volatile|struct|union|enum|register)\s++)*+(?:[A-Za-z_]\w*+[\s*]++(?![,\[]|$))++"
+    r"(?P<name>[A-Za-z_]\w*+)\s*+(?:\[[^\]]*+\]\s*+)*+(?=,|$)"
 )
 _NO_PARAMETER = frozenset(
     {"bool", "char", "const", "double", "enum", "float", "int", "long", "register", "restrict"}
@@ -70,10 +70,10 @@ class Declarator(NamedTuple):
 
 def read_head(head: str, scope: Scope, language: Language) -> Declarator | None:
     """The declarator of a function's head (comments blanked), or None where it is none's."""
-    return _read_plain(head, scope) or _read_by_grammar(head, scope, language)
+    return read_plain(head, scope) or read_by_grammar(head, scope, language)
 
 
-def _read_plain(head: str, scope: Scope) -> Declarator | None:
+def read_plain(head: str, scope: Scope) -> Declarator | None:
     """The declarator of a plain head; None where it is not that plain. Other than the grammar it is not misled by a macro that
     it does not know: in `int __maybe_unused irq` the name is `irq`."""
     found = _PLAIN.match(head)
@@ -89,7 +89,8 @@ def _read_plain(head: str, scope: Scope) -> Declarator | None:
     return Declarator(name, found.start("name"), tuple(names))
 
 
-def _read_by_grammar(head: str, scope: Scope, language: Language) -> Declarator | None:
+def read_by_grammar(head: str, scope: Scope, language: Language) -> Declarator | None:
+    """The declarator of any head; None where neither the grammar nor its brackets say one."""
     text = _prepared(head)
     tree = parser(language).parse(text.encode("ascii", "replace") + b"{}").root_node
     node = tree.named_child(tree.named_child_count - 1) if tree.named_child_count else None

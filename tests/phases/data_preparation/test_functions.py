@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from phases.data_preparation.declarators import read_by_grammar, read_plain
 from phases.data_preparation.functions import EMPTY_BODY, NO_END, Function, find_functions
 
 BODY = "\n{\n\tint n = 0;\n\n\tn++;\n\treturn n;\n}\n"
@@ -321,3 +322,53 @@ def test_any_text_can_be_read(text: str, key: str) -> None:
         assert function.text in plain
         assert function.text in "\n".join(numbered[function.first - 1 : function.last])
         assert function.first <= function.line <= function.last
+
+
+TYPES = st.sampled_from(["int", "unsigned long", "struct port", "const char", "gboolean", "u32"])
+POINTERS = st.sampled_from([" ", " *", " **", "* "])
+WORDS_OF_CODE = st.from_regex(r"[a-z]{2,6}_[a-z0-9]{1,3}", fullmatch=True)
+PARAMETERS = st.lists(
+    st.tuples(TYPES, POINTERS, WORDS_OF_CODE, st.sampled_from(["", "[]", "[4]"])).map("".join), min_size=1, max_size=4
+)  # fmt: skip
+
+
+@given(
+    st.sampled_from(["", "static ", "static inline ", "extern "]),
+    st.tuples(TYPES, POINTERS).map("".join),
+    WORDS_OF_CODE,
+    st.one_of(st.just("void"), st.just(""), PARAMETERS.map(",\n\t".join)),
+)
+def test_a_plain_head_says_what_the_grammar_reads_in_it(storage: str, of: str, name: str, said: str) -> None:
+    head = f"{storage}{of}{name}({said})\n"
+    found = read_plain(head, ())
+    assert found is not None
+    assert found == read_by_grammar(head, (), "C")
+
+
+@pytest.mark.parametrize(
+    "head",
+    ["int f(int)", "int f(struct port)", "int f(const x)", "int f(unsigned)", "TEST(a b)", "A::A(int a)"],
+)
+def test_a_head_that_is_not_plain_is_the_grammars(head: str) -> None:
+    assert read_plain(head, ()) is None
+
+
+def test_a_macro_that_nobody_knows_is_no_parameters_name() -> None:
+    (found,) = functions(
+        "static int f(u32 __maybe_unused id, struct port __always_unused *p)\n{\n\treturn 1;\n}\n"
+    )
+    assert found.parameters == ("id", "p")
+
+
+PIECES = st.sampled_from(
+    ["{", "}", "{ a; }", '"}"', "'{'", "/* } */", "// {\n", "a / b;", "\n", '"\\"{"', "if (a) ", "x;"]
+)
+
+
+@given(st.lists(PIECES, max_size=12).map("".join))
+def test_a_body_ends_at_the_same_brace_with_a_directive_in_it_and_without(body: str) -> None:
+    plain, other = (
+        lines(f"int f(void)\n{{{line}\n\tx;\n{body}\n}}\n\nint g(void)\n{{\n\ty;\n}}\n")
+        for line in ("", "\n#pragma once")
+    )
+    assert [(name, first + (name == "g"), last + 1) for name, first, last in plain] == other
