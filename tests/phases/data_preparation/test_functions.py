@@ -360,12 +360,12 @@ def test_a_macro_that_nobody_knows_is_no_parameters_name() -> None:
     assert found.parameters == ("id", "p")
 
 
-PIECES = st.sampled_from(
+OF_A_BODY = st.sampled_from(
     ["{", "}", "{ a; }", '"}"', "'{'", "/* } */", "// {\n", "a / b;", "\n", '"\\"{"', "if (a) ", "x;"]
 )
 
 
-@given(st.lists(PIECES, max_size=12).map("".join))
+@given(st.lists(OF_A_BODY, max_size=12).map("".join))
 def test_a_body_ends_at_the_same_brace_with_a_directive_in_it_and_without(body: str) -> None:
     plain, other = (
         lines(f"int f(void)\n{{{line}\n\tx;\n{body}\n}}\n\nint g(void)\n{{\n\ty;\n}}\n")
