@@ -152,6 +152,15 @@ class Ledger:
         paid = (entry.paid for _, entry in self.all())
         return sum((p.dollars for p in paid if p is not None and p.run == run), Decimal(0))
 
+    def claim(self, names: Iterable[str]) -> set[str]:
+        """See Shelf.claim: those of the names that are this run's to ask."""
+        keys = {self.key(name): name for name in names}
+        return {keys[key] for key in self.shelf.claim(keys)} if keys else set()
+
+    def let_go(self, names: Iterable[str]) -> None:
+        """See Shelf.let_go."""
+        self.shelf.let_go(map(self.key, names))
+
     def held(self, name: str | None, stopping: Callable[[], bool]) -> AbstractContextManager[bool]:
         """See Shelf.held: while one run asks, another that would ask the same waits for its answer."""
         return nullcontext(False) if name is None else self.shelf.held(self.key(name), stopping)
