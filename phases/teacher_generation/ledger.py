@@ -77,7 +77,7 @@ class Entry:
             said["question"] = self.question
         if self.response is not None:
             said["response"] = _without_headers(self.response)
-        return json.dumps(said, sort_keys=True, default=_spelt).encode()
+        return _ENTRIES.encode(said).encode()
 
     @classmethod
     def from_json(cls, line: bytes) -> Entry:
@@ -105,7 +105,7 @@ class Ledger:
         not entered. `sample` tells apart several answers to one question, from 0."""
         if question is None:
             return None
-        said = json.dumps([question, sample] if sample else question, sort_keys=True)
+        said = _QUESTIONS.encode([question, sample] if sample else question)
         return hashlib.sha256(said.encode()).hexdigest()
 
     def key(self, name: str) -> str:
@@ -188,3 +188,7 @@ def _spelt(value: Any) -> Any:
     if isinstance(value, bytes):
         return base64.b64encode(value).decode()
     return str(value)
+
+
+_QUESTIONS = json.JSONEncoder(sort_keys=True)
+_ENTRIES = json.JSONEncoder(sort_keys=True, default=_spelt)
