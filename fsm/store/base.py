@@ -80,6 +80,9 @@ class Shelf(Protocol):
         `held` once, or let go; a process that dies lets go. Who needs them for long claims them again now and then: that
         costs nothing where it need not. Entries that others have put in the meantime are there to be read afterwards.
 
+        Who comes for keys in the order in which they were claimed, and claims more only when he has come for all, waits for
+        nobody who waits for him: of two, one claimed first what the other one is waiting for.
+
         Raises StoreError.
         """
         ...
