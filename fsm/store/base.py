@@ -75,11 +75,26 @@ class Shelf(Protocol):
         """
         ...
 
-    def held(self, key: str, stopping: Callable[[], bool]) -> AbstractContextManager[bool]:
-        """Wait until nobody else holds the key, or `stopping()`, and hold it; a process that dies lets go.
+    def claim(self, keys: Iterable[str]) -> set[str]:
+        """Have keys for oneself, many at the cost of one: those of them that nobody else has. They are ours until each was
+        `held` once, or let go; a process that dies lets go. Who needs them for long claims them again now and then: that
+        costs nothing where it need not. Entries that others have put in the meantime are there to be read afterwards.
 
-        Gives whether it is worth reading the key once more now. A store that cannot tell who else is at it lets everybody
-        in at once, and gives False.
+        Who comes for keys in the order in which they were claimed, and claims more only when he has come for all, waits for
+        nobody who waits for him: of two, one claimed first what the other one is waiting for.
+
+        Raises StoreError.
+        """
+        ...
+
+    def let_go(self, keys: Iterable[str]) -> None:
+        """Of what was claimed, leave this to others. Raises StoreError."""
+        ...
+
+    def held(self, key: str, stopping: Callable[[], bool]) -> AbstractContextManager[bool]:
+        """Hold a key that was claimed; of any other, wait until nobody else has it, or it has an entry, or `stopping()`.
+
+        Gives whether it is worth reading the key once more now. Where no entry came of it, the next one gets in.
         """
         ...
 

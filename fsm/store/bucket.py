@@ -117,10 +117,12 @@ class Unsure(Exception):
 
 @dataclass(frozen=True)
 class Got:
-    """An object as read. `age` is in seconds by the clock of the store, so nobody else's needs to be right."""
+    """An object as read. `age` is in seconds by the clock of the store, so nobody else's needs to be right; so is `modified`,
+    since 1970."""
 
     body: bytes
     age: float
+    modified: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -338,9 +340,9 @@ class Boto:
             body = answer["Body"].read()
         except Exception as e:  # the body comes after the answer, by its own reads
             raise Unsure(f"get_object: {e}") from e
-        now = answer["ResponseMetadata"]["HTTPHeaders"].get("date")
-        age = (parsedate_to_datetime(now) - answer["LastModified"]).total_seconds() if now else 0.0
-        return Got(body, age)
+        now, modified = answer["ResponseMetadata"]["HTTPHeaders"].get("date"), answer["LastModified"]
+        age = (parsedate_to_datetime(now) - modified).total_seconds() if now else 0.0
+        return Got(body, age, modified.timestamp())
 
     def size(self, key: str) -> int | None:
         try:

@@ -1,4 +1,4 @@
-"""A shelf in a directory: one append-only file, one fdatasync for the entries that come at once, a lock only around an append.
+"""A shelf in a directory: one append-only file, one fdatasync for the entries that come together, a lock only around an append.
 
 <store>/<shelf>/entries.jsonl    the entries, as they came       <store>/<shelf>/held.lock    a byte for each key that is held
 """
@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from fsm.errors import StoreError
@@ -21,6 +21,9 @@ from fsm.store import shelf
 from fsm.store.access import PRIVATE, make_directory, of_files
 
 LOOK_AGAIN = 0.1  # seconds between two looks at a key that another process holds
+TOGETHER = (
+    0.004  # seconds from one sync to the next, where others who hold a key may come by then: they share it
+)
 
 
 @dataclass
@@ -32,6 +35,14 @@ class _Waiting:
     line: bytes
     kept: bytes | None = None
     failure: BaseException | None = None
+
+
+@dataclass(eq=False)
+class _Claim:
+    """An open file with a lock for each of several keys, which is closed when none of them is held any more."""
+
+    fd: int
+    left: set[str] = field(default_factory=set)
 
 
 class LocalShelf:
@@ -50,6 +61,11 @@ class LocalShelf:
         self._lock = threading.Lock()
         self._arrived: list[_Waiting] = []
         self._arriving = threading.Lock()
+        self._syncing = threading.Lock()
+        self._synced = 0.0
+        self._claims: dict[str, _Claim] = {}  # of keys that are claimed, and that nobody has come for
+        self._claiming = threading.Lock()
+        self._inside = 0  # keys that are held
 
     @property
     def url(self) -> str:
@@ -94,25 +110,34 @@ class LocalShelf:
         """One file is as packed as it gets."""
 
     def put(self, key: str, entry: bytes) -> bytes:
-        """Threads that come while one syncs the file have theirs synced together, by the first of them."""
+        """Threads that come while one syncs the file, or soon after, have theirs synced together, by the first of them."""
         mine = _Waiting(key, entry, shelf.written(key, entry) + b"\n")
         with self._arriving:
             self._arrived.append(mine)
-        with self._lock:
+        with self._syncing:
             if mine.kept is None and mine.failure is None:
+                self._await_others()
                 with self._arriving:
                     together, self._arrived = self._arrived, []
                 try:
-                    self._put(together)
+                    with self._lock:
+                        self._put(together)
                 except BaseException as e:
                     for waiting in together:
                         waiting.failure = e
+                self._synced = time.monotonic()
         if isinstance(mine.failure, OSError):
             raise self._error("cannot be written", mine.failure) from mine.failure
         if mine.failure is not None:
             raise mine.failure
         assert mine.kept is not None
         return mine.kept
+
+    def _await_others(self) -> None:
+        """Under a storm of entries a sync a few milliseconds later is one for many; where nobody else can come, it is now."""
+        pause = self._synced + TOGETHER - time.monotonic()
+        if pause > 0 and len(self._arrived) < self._inside:
+            time.sleep(pause)
 
     def _put(self, together: list[_Waiting]) -> None:
         with self._opened() as fd:
@@ -133,26 +158,87 @@ class LocalShelf:
                 if waiting.kept is None:
                     waiting.kept = new[waiting.key].entry
 
+    def claim(self, keys: Iterable[str]) -> set[str]:
+        """By locks on bytes of one file, each key's own: they go with the process, and cost no file of their own."""
+        wanted, held = [], set()
+        with self._claiming:
+            for key in keys:
+                if key in self._claims:
+                    held.add(key)
+                else:
+                    wanted.append(key)
+        if not wanted:
+            return held
+        claim = _Claim(self._opened_locks())
+        try:
+            claim.left.update(key for key in wanted if _locked(claim.fd, key))
+        except OSError as e:
+            os.close(claim.fd)
+            raise self._error("cannot be written", e) from e
+        if not claim.left:
+            os.close(claim.fd)
+        held |= claim.left
+        with self._claiming:
+            self._claims.update(dict.fromkeys(claim.left, claim))
+        return held
+
+    def let_go(self, keys: Iterable[str]) -> None:
+        for key in keys:
+            with self._claiming:
+                claim = self._claims.pop(key, None)
+            if claim is not None:
+                self._leave(claim, key)
+
     @contextmanager
     def held(self, key: str, stopping: Callable[[], bool]) -> Iterator[bool]:
-        """By a lock on one byte of a file, the key's own: it goes with the process, and costs no file of its own."""
-        path, fd = self.directory / "held.lock", -1
+        with self._claiming:
+            claim = self._claims.pop(key, None)
+        claimed = claim is not None
+        if claim is None:
+            claim = self._waited_for(key, stopping)
+        with self._claiming:
+            self._inside += 1
         try:
-            try:
-                fd = os.open(path, os.O_RDWR)
-            except FileNotFoundError:  # the first one here
-                make_directory(self.directory, self.access)
-                fd = _made(path, os.O_RDWR)
-            while not _locked(fd, key) and not stopping():
+            yield not claimed
+        finally:
+            with self._claiming:
+                self._inside -= 1
+            self._leave(claim, key)
+
+    def _waited_for(self, key: str, stopping: Callable[[], bool]) -> _Claim:
+        """A claim of the key, as soon as nobody else holds it; one of nothing where there is an entry by then, or a stop."""
+        claim = _Claim(self._opened_locks(), {key})
+        try:
+            while not _locked(claim.fd, key) and not stopping() and not self.has([key]):
                 time.sleep(LOOK_AGAIN)
         except OSError as e:
-            if fd >= 0:
-                os.close(fd)
+            os.close(claim.fd)
             raise self._error("cannot be written", e) from e
+        except BaseException:
+            os.close(claim.fd)
+            raise
+        return claim
+
+    def _leave(self, claim: _Claim, key: str) -> None:
+        """The key is not held any more. The lock of one that has its entry may stay as long as others need the file: whoever
+        waits sees the entry."""
+        with self._claiming:
+            claim.left.discard(key)
+            if not claim.left:
+                os.close(claim.fd)
+            elif shelf.half(key) not in self._where:
+                _unlocked(claim.fd, key)
+
+    def _opened_locks(self) -> int:
+        path = self.directory / "held.lock"
         try:
-            yield True
-        finally:
-            os.close(fd)
+            try:
+                return os.open(path, os.O_RDWR)
+            except FileNotFoundError:  # the first one here
+                make_directory(self.directory, self.access)
+                return _made(path, os.O_RDWR)
+        except OSError as e:
+            raise self._error("cannot be written", e) from e
 
     # The file
 
@@ -237,12 +323,20 @@ _LOCK = getattr(fcntl, "F_OFD_SETLK", fcntl.F_SETLK)
 
 def _locked(fd: int, key: str) -> bool:
     """Lock the key's own byte of an open file, until that is closed; False while another one does."""
-    byte = int(key[:15], 16)
     try:
-        fcntl.fcntl(fd, _LOCK, struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, byte, 1, 0))
+        _lock(fd, key, fcntl.F_WRLCK)
     except (BlockingIOError, PermissionError):
         return False
     return True
+
+
+def _unlocked(fd: int, key: str) -> None:
+    _lock(fd, key, fcntl.F_UNLCK)
+
+
+def _lock(fd: int, key: str, kind: int) -> None:
+    byte = int(key[:15], 16)
+    fcntl.fcntl(fd, _LOCK, struct.pack("hhqqi4x", kind, os.SEEK_SET, byte, 1, 0))
 
 
 def _made(path: Path, flags: int) -> int:

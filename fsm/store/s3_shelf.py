@@ -1,7 +1,7 @@
 """A shelf in a bucket: an object an entry, put if absent; what is there is learned from one listing.
 
 <prefix><key>                  an entry                      <prefix>segments/<sha256>    many of them, one a line
-<prefix less its slash>-held/<key>.<n>    who asked first, then whoever took that over, ...
+<prefix less its slash>-held/<number>    who is about to put what (claims.py)
 
 An entry is an object of its own, for that is durable at once and the first one stays. Read one by one they cost a request
 each, so whoever has put or read many leaves them behind in segments. Nothing is ever deleted: running needs no right to.
@@ -10,7 +10,6 @@ each, so whoever has put or read many leaves them behind in segments. Nothing is
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import secrets
 import tempfile
@@ -22,14 +21,13 @@ from contextlib import contextmanager, suppress
 from typing import BinaryIO
 
 from fsm.faults import Patient
-from fsm.store import shelf
+from fsm.store import claims, shelf
 from fsm.store.bucket import MIB, Bucket, Exists, Missing
 
 LISTED = 1000  # keys in a page of a listing, S3's most
 MOST_PAGES = 1000  # of a listing; a longer shelf is asked key by key
 PACK_FROM = 50  # entries that are worth a segment
 SEGMENT = 8 * MIB  # bytes of one, about
-LEASE = 1800.0  # seconds after which who asked first is taken for dead, by the bucket's clock
 LOOK_AGAIN = 1.0  # between two looks at a key that another run holds
 
 
@@ -44,8 +42,13 @@ class S3Shelf:
         self.prefix = prefix
         self.ask = ask
         self.parallel = parallel
-        self.owner = owner or secrets.token_hex(8)
         self.damaged = 0
+        self._claims = claims.Claims(
+            bucket, f"{prefix.rstrip('/')}-held/", ask, parallel, owner or secrets.token_hex(8)
+        )
+        self._claimed: set[str] = set()  # that nobody has come for
+        self._inside: set[str] = set()  # that are held
+        self._renewed = 0.0  # when the oldest claim was made
         self._there: set[bytes] | None = None  # None where it is not known: not listed yet, or too long to
         self._listed = False
         self._packed = _Lines()  # of the segments
@@ -115,62 +118,73 @@ class S3Shelf:
             self._loose.add(key, shelf.written(key, entry))
             if self._there is not None:
                 self._there.add(shelf.half(key))
+        self._claims.forget(key)
         return entry
+
+    def claim(self, keys: Iterable[str]) -> set[str]:
+        """By one object for all of them. What others have put since the listing is learned on the way."""
+        wanted = set(keys)
+        with self._lock:
+            wanted -= self._inside  # of another thread
+            due = bool(self._claimed or self._inside) and time.monotonic() - self._renewed > claims.LEASE / 2
+            asked = wanted - self._claimed if not due else wanted | self._claimed | self._inside
+            if not asked:
+                return wanted
+            if due or not (self._claimed or self._inside):
+                self._renewed = time.monotonic()
+        ours, others = self._claims.claim(sorted(asked))
+        self._learn(sorted(others))
+        with self._lock:
+            self._claimed -= asked - ours  # whose lease was over
+            self._claimed |= wanted & ours
+            return wanted & self._claimed
+
+    def let_go(self, keys: Iterable[str]) -> None:
+        with self._lock:
+            gone = self._claimed & set(keys)
+            self._claimed -= gone
+        if without := [key for key in sorted(gone) if not self._here(key)]:
+            self._claims.free(without)
 
     @contextmanager
     def held(self, key: str, stopping: Callable[[], bool]) -> Iterator[bool]:
-        """By an object that one run alone can put. Who died holding is waited for until its lease is over."""
-        number = self._claim(key, stopping)
+        """Who died holding is waited for until its lease is over."""
+        ours = self._enter(key, stopping)
         try:
-            yield number != 0
+            yield self._here(key)
         finally:
-            if number is not None and not self._here(key):  # no answer came of it: whoever waits may ask
-                self._put_claim(key, number + 1, "")
-
-    def _claim(self, key: str, stopping: Callable[[], bool]) -> int | None:
-        """The number of our claim; 0 where nobody asked before. None where there is an entry by now, or a stop came first."""
-        number = 0
-        while not stopping():
-            if self._put_claim(key, number, self.owner):
-                return number
-            while self._claimed(key, number + 1) is not None:  # it was let go, or taken over, since
-                number += 1
-            holder, age = self._claimed(key, number) or ("", 0.0)
-            if holder in ("", self.owner) or age > LEASE:
-                number += 1
-            elif self._get(key) is not None:
+            if ours:
                 with self._lock:
-                    if self._there is not None:
-                        self._there.add(shelf.half(key))
-                return None
+                    self._inside.discard(key)
+                if not self._here(key):  # no answer came of it: whoever waits may ask
+                    self._claims.free([key])
+
+    def _enter(self, key: str, stopping: Callable[[], bool]) -> bool:
+        """Whether the key is ours from now on; not where it has an entry of somebody else's by now, or a stop came first."""
+        while not stopping():
+            if key in self.claim([key]):
+                with self._lock:
+                    if key in self._claimed:
+                        self._claimed.discard(key)
+                        self._inside.add(key)
+                        return True
+            elif self._here(key) or self._learn([key]):
+                break
             else:
                 time.sleep(LOOK_AGAIN)
-        return None
-
-    def _put_claim(self, key: str, number: int, owner: str) -> bool:
-        body = json.dumps({"owner": owner}).encode()
-        try:
-            self.ask(lambda: self.bucket.put(self._claim_name(key, number), body, absent=True))
-        except Exists:
-            return False
-        return True
-
-    def _claimed(self, key: str, number: int) -> tuple[str, float] | None:
-        """(who holds it, for how many seconds); nobody where it was let go. None where there is no such claim."""
-        try:
-            got = self.ask(lambda: self.bucket.get(self._claim_name(key, number)))
-            return str(json.loads(got.body)["owner"]), got.age
-        except Missing:
-            return None
-        except (ValueError, KeyError, TypeError):
-            return "", 0.0
-
-    def _claim_name(self, key: str, number: int) -> str:
-        return f"{self.prefix.rstrip('/')}-held/{key}.{number:04d}"
+        return False
 
     def _here(self, key: str) -> bool:
         with self._lock:
             return self._loose.get(key) is not None
+
+    def _learn(self, keys: list[str]) -> set[str]:
+        """Those of the keys that have an entry by now, whatever the listing said."""
+        found = {key for key, _ in self._gotten(keys)}
+        with self._lock:
+            if self._there is not None:
+                self._there.update(map(shelf.half, found))
+        return found
 
     def _gotten(self, keys: list[str]) -> Iterator[tuple[str, bytes]]:
         """The entries of those keys that are whole, each with a request of its own, several at once."""

@@ -143,24 +143,28 @@ class _Job:
         """Do it all; whether there may be more prompts than the job could have."""
         directory = self.ctx.workdir("batch")
         records, names = directory / "asked.jsonl", directory / "names.txt"
-        job = self._find()
-        if job is not None and self._fetch("names.txt", names):
-            self.ctx.log.info(f"the batch job {self.name} is there, and is followed")
-        else:
-            number, most = self._write(prompts, records, names)
-            least = self.service.minimum()
-            if number < least:
-                if number:
-                    self.ctx.log.info(
-                        f"{number} prompts are to be asked, and a batch job has {least} at least: they are asked one by one"
-                    )
-                return False
-            self._open(most)
-            self._send(records, names)
-            job = self._create()
-        found = self._wait(job)
-        answered, rejected = self._enter(found, names)
-        self._close()
+        try:
+            job = self._find()
+            if job is not None and self._fetch("names.txt", names):
+                self.ctx.log.info(f"the batch job {self.name} is there, and is followed")
+            else:
+                number, most = self._write(prompts, records, names)
+                least = self.service.minimum()
+                if number < least:
+                    if number:
+                        self.ctx.log.info(
+                            f"{number} prompts are to be asked, and a batch job has {least} at least: they are asked one by one"
+                        )
+                    return False
+                self._open(most)
+                self._send(records, names)
+                job = self._create()
+            found = self._wait(job, names)
+            answered, rejected = self._enter(found, names)
+            self._close()
+        finally:
+            if names.is_file():
+                self.ledger.let_go(_read(names))
         self.ctx.log.info(
             f"the batch job {self.name} has ended ({found['status']})", answered=answered, rejected=rejected
         )
@@ -193,15 +197,24 @@ class _Job:
                 questions = [self.teacher.question(prompt) for prompt in some]
                 price = price or self._price(questions[0])
                 of = [(q, str(self.ledger.name(q, n))) for q in questions for n in range(samples)]
-                there = self.ledger.has(name for _, name in of)
+                ours = self._claimed([name for _, name in of])
                 for question, name in of:
-                    if name not in there:
+                    if name in ours:
+                        ours.discard(name)  # two prompts may come to one question
                         record = {k: v for k, v in question.items() if k not in ("kind", "model")}
                         asked.write(json.dumps({"recordId": f"R{number:010d}", "modelInput": record}) + "\n")
                         named.write(name + "\n")
                         most += bound(price, question)
                         number += 1
         return number, most
+
+    def _claimed(self, names: list[str]) -> set[str]:
+        """Those without an entry that nobody else is at. What another run has under way the window waits for."""
+        there = self.ledger.has(names)
+        ours = self.ledger.claim(name for name in names if name not in there)
+        since = self.ledger.has(ours)  # of somebody who was at it until now
+        self.ledger.let_go(since)
+        return ours - since
 
     def _price(self, question: Mapping[str, Any]) -> Price:
         return (price_of(self.teacher, question, self.asking) or FREE).scaled(DISCOUNT)
@@ -274,9 +287,11 @@ class _Job:
 
     # Meanwhile, and after
 
-    def _wait(self, arn: str) -> dict[str, Any]:
+    def _wait(self, arn: str, names: Path) -> dict[str, Any]:
         """What the job is when it has ended. Raises AccessDenied where it has no answers."""
+        asked = _read(names)
         while True:
+            self.ledger.claim(asked)  # and go on having them
             found: dict[str, Any] = self._asked(
                 lambda: self.service.control.get_model_invocation_job(jobIdentifier=arn),
                 "looking at the batch job",
@@ -299,13 +314,13 @@ class _Job:
         """Enter the answers; (answers, records without one)."""
         bucket, prefix = self.place
         key = f"{prefix}/out/{job['jobArn'].rpartition('/')[2]}/asked.jsonl.out"
-        total = sum(1 for _ in names.open("rb"))
+        total = len(_read(names))
 
         def entered() -> int:
             answered = 0
             body = self.service.s3.get_object(Bucket=bucket, Key=key)["Body"]
-            with names.open(encoding="ascii") as named, ThreadPoolExecutor(self.asking.workers) as threads:
-                known = named.read().splitlines()
+            known = _read(names)
+            with ThreadPoolExecutor(self.asking.workers) as threads:
                 rows = (json.loads(line) for line in body.iter_lines() if line)
                 while some := list(itertools.islice(rows, AT_ONCE)):
                     answered += sum(threads.map(lambda row: self._one(row, known), some))
@@ -329,3 +344,8 @@ class _Job:
 
     def _asked(self, call: Any, doing: str) -> Any:
         return asked(self.service.patient, call, f"{doing} {self.name}")
+
+
+def _read(names: Path) -> list[str]:
+    """The names of the entries that a job is to fill, in the order of its records."""
+    return names.read_text("ascii").splitlines()

@@ -6,6 +6,7 @@ from the run what it paid for.
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 from collections.abc import Callable
@@ -19,13 +20,22 @@ from fsm.faults import Fault, Kind, fault
 from phases.errors import AccessDenied, ModelStreamError, NoCredentials
 from phases.services import entered
 from phases.teacher_generation.config import PROFILED, TeacherConfig
+from phases.teacher_generation.policy import named
 from phases.teacher_generation.takes import Takes, takes
-from phases.teacher_generation.teacher import Response
+from phases.teacher_generation.teacher import CODE_SCHEMA, Response
 from phases.turns import turns
 
 API_KEY_VARIABLE = "AWS_BEARER_TOKEN_BEDROCK"
 """Where Bedrock's documentation has API keys put, and boto3 looks for one by itself."""
 _BYTES_A_TOKEN = 3  # at least, of a text that is worth a cache
+_STRUCTURED = {
+    "outputConfig": {
+        "textFormat": {
+            "type": "json_schema",
+            "structure": {"jsonSchema": {"name": "answer", "schema": json.dumps(CODE_SCHEMA)}},
+        }
+    }
+}
 _LOST = frozenset(
     {"ReadTimeoutError", "IncompleteReadError", "ConnectionClosedError", "ResponseStreamingError"}
 )
@@ -68,7 +78,7 @@ class BedrockTeacher:
         """What Converse is asked. A prompt's own system turns stand in the place of the configured one."""
         said = turns(prompt)
         system = [t["content"] for t in said if t["role"] == "system"] or [self.settings.system]
-        return {
+        asked = {
             "system": [{"text": text} for text in system if text],
             "messages": [
                 {"role": t["role"], "content": [{"text": t["content"]}]}
@@ -77,6 +87,7 @@ class BedrockTeacher:
             ],
             "inferenceConfig": {"maxTokens": self.settings.max_tokens, **self._sampling()},
         }
+        return asked | _STRUCTURED if self.settings.structured else asked
 
     def _sampling(self) -> dict[str, float]:
         """Temperature and top_p, as far as the model takes them."""
@@ -104,6 +115,21 @@ class BedrockTeacher:
                     return asked  # to write a text to the cache that nobody reads costs more than to send it
         return asked | {"system": [*system, {"cachePoint": {"type": "default"}}]}
 
+    def count(self, prompt: str) -> int | None:
+        """By CountTokens, which knows models by their own ids; None where it does not say.
+
+        (https://docs.aws.amazon.com/bedrock/latest/userguide/count-tokens.html)
+        """
+        if self.settings.structured:
+            return None  # it takes no schema, which is charged too
+        asked = self.asked(prompt)
+        converse = {"system": asked["system"], "messages": asked["messages"]}
+        try:
+            found = self.client.count_tokens(modelId=_bare(self.name), input={"converse": converse})
+            return int(found["inputTokens"])
+        except Exception:  # it is not vital: the bound stands
+            return None
+
     def invoke(self, prompt: str) -> Response:
         """The Converse response to one prompt.
 
@@ -119,10 +145,10 @@ class BedrockTeacher:
         try:
             response: Response = self.client.converse(modelId=self.name, **asked)
         except Exception as error:
-            named = _named(error, self.settings)
-            if named is error:
+            own = named(error, lambda found, own: _said(found, own, self.settings))
+            if own is error:
                 raise
-            raise named from error
+            raise own from error
         return response
 
     def check(self, lasting: timedelta) -> list[str]:
@@ -166,6 +192,11 @@ class BedrockTeacher:
         ]
 
 
+def _bare(model: str) -> str:
+    """The foundation model's id in that of a profile or in an ARN."""
+    return PROFILED.sub("", model.rpartition("/")[2])
+
+
 def _long(lasting: timedelta) -> str:
     hours = lasting.total_seconds() / 3600
     return f"{hours / 24:.1f} days" if hours > 48 else f"{max(hours, 0.1):.1f} hours"
@@ -176,24 +207,11 @@ def _lifecycle(control: Any, model: str) -> dict[str, Any]:
     if "inference-profile/" in model:
         profile = control.get_inference_profile(inferenceProfileIdentifier=model)
         model = profile["models"][0]["modelArn"]
-    bare = PROFILED.sub("", model.rpartition("/")[2])
+    bare = _bare(model)
     found: dict[str, Any] = control.get_foundation_model(modelIdentifier=bare)["modelDetails"].get(
         "modelLifecycle", {}
     )
     return found
-
-
-def _named(error: Exception, settings: TeacherConfig) -> Exception:
-    """A failure as the error of the entry state of Diagram 8 that it belongs to, or itself where there is none."""
-    found = fault(error)
-    own = entered(found)
-    if own is None:
-        return error
-    if (
-        found.kind is Kind.EVERYBODY
-    ):  # the teacher has no bucket: whatever is not the caller's own is its access
-        own = own if own is NoCredentials else AccessDenied
-    return own(_said(found, own, settings))
 
 
 def _said(found: Fault, own: type[Exception], settings: TeacherConfig) -> str:
@@ -245,6 +263,8 @@ def runtime_client(settings: TeacherConfig, workers: int, key: str | None = None
             connect_timeout=settings.connect_timeout_s,
             read_timeout=settings.read_timeout_s,
             tcp_keepalive=True,  # an answer may take longer than a gateway keeps a silent connection
+            # a request is made of checked settings and checked turns: boto3's look at it costs 3% of a call for nothing
+            parameter_validation=False,
         ),
     )
     client.meta.events.register("before-parse.bedrock-runtime.Converse", _whole)

@@ -72,6 +72,8 @@ class TeacherConfig(BaseModel):
     temperature: float = Field(default=0.2, ge=0.0, le=2.0)
     """Not sent to a model that takes none. Where it takes one of temperature and top_p, a top_p alone goes first."""
     top_p: float | None = Field(default=None, gt=0.0, le=1.0)
+    structured: bool = False
+    """Have the answer as JSON of one field, `code`, where the model takes a schema: no words are paid for around the code."""
     takes: Takes = Takes()
     """What the model takes, where the table of its families (takes.py) does not know it, or it is otherwise."""
     batch: BatchConfig | None = None
@@ -105,6 +107,10 @@ class TeacherConfig(BaseModel):
             )
         if self.options and self.kind in BUILT_IN:
             raise ValueError(f"a teacher of kind {self.kind} has no options of its own")
+        if self.structured and not takes(self.model, self.takes).structured:
+            raise ValueError(
+                f"{self.model} is not known to take structured: leave it out, or say takes: {{structured: true}}"
+            )
         if {"temperature", "top_p"} <= said and takes(self.model, self.takes).sampling == "one":
             raise ValueError(f"{self.model} takes a temperature or a top_p, not both: leave one of them out")
         return self

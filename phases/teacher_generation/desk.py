@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
 from fsm.engine import Context
 from fsm.errors import StoreError
+from phases.errors import BudgetReached
 from phases.sagemaker_job.environment import launched_by
 from phases.teacher_generation.asking import Call, Stopping
 from phases.teacher_generation.checking import Checker
@@ -174,10 +175,17 @@ class Terms:
         assert self.desk.purse is not None
         most = bound(self.price, question)
         reserve = input_estimate(question) + output_bound(question)
-        with (
-            self.desk.purse.hold(most, self.ending) as hold,
-            self.desk.pace.turn(reserve, self.ending) as turn,
-        ):
+        with ExitStack() as held:
+            try:
+                hold = held.enter_context(self.desk.purse.hold(most, self.ending))
+            except BudgetReached:
+                # a bound on its tokens is some three times what they are: where that alone is too much, they are counted
+                count = getattr(teacher, "count", None)
+                if count is None or (tokens := count(call.prompt)) is None:
+                    raise
+                most = min(most, self.price.bound(tokens, output_bound(question)))
+                hold = held.enter_context(self.desk.purse.hold(most, self.ending))
+            turn = held.enter_context(self.desk.pace.turn(reserve, self.ending))
             return self._invoke(teacher, call, turn, hold, most, question)
 
     def _invoke(

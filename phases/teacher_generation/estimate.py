@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from fsm.engine import Context
 from fsm.errors import StoreError
@@ -19,7 +19,7 @@ from phases.errors import PipelineError
 from phases.teacher_generation.config import TeacherGenerationConfig
 from phases.teacher_generation.desk import model_of, price_of
 from phases.teacher_generation.ledger import SHELF, Ledger
-from phases.teacher_generation.loading import each
+from phases.teacher_generation.loading import each, fitting
 from phases.teacher_generation.prices import (
     ANSWER_TOKENS,
     DATED,
@@ -149,16 +149,20 @@ def foresee(config: TeacherGenerationConfig, program: Any, store: Callable[[], S
     try:
         shelf: Shelf | None = store().shelf(SHELF)
         with path.open("rb") as file:
-            asked = (prompt for _, prompt in each(lines(file, str(path)), str(path)))
+            asked = _asked(file, str(path), teacher)
             found = Estimate().of(teacher, config, itertools.islice(asked, config.limit), shelf)
     except (PipelineError, TextError, OSError) as error:
         return [f"{path} cannot be asked: {error}"]
     except StoreError as error:
         said = [f"The ledger cannot be read: {error.message}"]
         with path.open("rb") as file:
-            asked = (prompt for _, prompt in each(lines(file, str(path)), str(path)))
+            asked = _asked(file, str(path), teacher)
             found = Estimate().of(teacher, config, itertools.islice(asked, config.limit), None)
     return [found.said(teacher, config, question), *said]
+
+
+def _asked(file: BinaryIO, where: str, teacher: Teacher) -> Iterator[str]:
+    return (prompt for _, prompt in fitting(each(lines(file, where), where), teacher, where))
 
 
 def _unread(config: TeacherGenerationConfig, teacher: Teacher, question: Any) -> str:

@@ -28,7 +28,7 @@ from phases.teacher_generation import summary as tables
 from phases.teacher_generation.asking import Call, Result
 from phases.teacher_generation.config import FREE_KEYS, TeacherGenerationConfig
 from phases.teacher_generation.desk import desk, note, spends_for
-from phases.teacher_generation.loading import each, read_lines
+from phases.teacher_generation.loading import each, fitting, read_lines
 from phases.teacher_generation.offline import generate
 from phases.teacher_generation.summary import Summary
 from phases.teacher_generation.teacher import Teacher, digest
@@ -113,7 +113,8 @@ def validate_prompts(ctx: Context) -> str:
     """Check every row before the first prompt is paid for; the same prompt twice is asked once."""
     where = f"{ctx.config.prompts or 'the generated prompts'} (teacher/loaded.jsonl)"
     with ctx.open("teacher/loaded.jsonl").open("rb") as file:
-        _keep_prompts(ctx, (prompt for _, prompt in each(lines(file, where), where)), ctx.config.limit)
+        asked = fitting(each(lines(file, where), where), _teacher(ctx), where)
+        _keep_prompts(ctx, (prompt for _, prompt in asked), ctx.config.limit)
     return "Valid prompts"
 
 

@@ -77,7 +77,7 @@ class Entry:
             said["question"] = self.question
         if self.response is not None:
             said["response"] = _without_headers(self.response)
-        return json.dumps(said, sort_keys=True, default=_spelt).encode()
+        return _ENTRIES.encode(said).encode()
 
     @classmethod
     def from_json(cls, line: bytes) -> Entry:
@@ -105,7 +105,7 @@ class Ledger:
         not entered. `sample` tells apart several answers to one question, from 0."""
         if question is None:
             return None
-        said = json.dumps([question, sample] if sample else question, sort_keys=True)
+        said = _QUESTIONS.encode([question, sample] if sample else question)
         return hashlib.sha256(said.encode()).hexdigest()
 
     def key(self, name: str) -> str:
@@ -152,6 +152,15 @@ class Ledger:
         paid = (entry.paid for _, entry in self.all())
         return sum((p.dollars for p in paid if p is not None and p.run == run), Decimal(0))
 
+    def claim(self, names: Iterable[str]) -> set[str]:
+        """See Shelf.claim: those of the names that are this run's to ask."""
+        keys = {self.key(name): name for name in names}
+        return {keys[key] for key in self.shelf.claim(keys)} if keys else set()
+
+    def let_go(self, names: Iterable[str]) -> None:
+        """See Shelf.let_go."""
+        self.shelf.let_go(map(self.key, names))
+
     def held(self, name: str | None, stopping: Callable[[], bool]) -> AbstractContextManager[bool]:
         """See Shelf.held: while one run asks, another that would ask the same waits for its answer."""
         return nullcontext(False) if name is None else self.shelf.held(self.key(name), stopping)
@@ -179,3 +188,7 @@ def _spelt(value: Any) -> Any:
     if isinstance(value, bytes):
         return base64.b64encode(value).decode()
     return str(value)
+
+
+_QUESTIONS = json.JSONEncoder(sort_keys=True)
+_ENTRIES = json.JSONEncoder(sort_keys=True, default=_spelt)

@@ -10,6 +10,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from fsm.text import NotJsonText, blank, json_value, split_lines
 from phases.errors import EmptyDataset, InvalidStructure
+from phases.teacher_generation.prices import fits
+from phases.teacher_generation.teacher import Teacher
 from phases.turns import ROLES, spell
 
 SHOWN = 5
@@ -114,6 +116,24 @@ def each(lines: Iterable[tuple[int, str]], where: str) -> Iterator[tuple[int, st
     if not seen:
         raise EmptyDataset(
             f"{where} holds no prompt, so there is nothing to ask the teacher. Put one in each line."
+        )
+
+
+def fitting(prompts: Iterable[tuple[int, str]], teacher: Teacher, where: str) -> Iterator[tuple[int, str]]:
+    """The same (line, prompt) as they come. After the last one, raises InvalidStructure for those that, with the longest
+    answer, do not fit the context of the teacher's model."""
+    context = teacher.takes.context
+    wrong: list[str] = []
+    for number, prompt in prompts:
+        question = teacher.question(prompt)
+        if question is not None and not fits(question, context):
+            wrong.append(f"line {number}: {len(prompt.encode()):,} bytes")
+        yield number, prompt
+    if wrong:
+        shown = "; ".join(wrong[:SHOWN]) + (f"; and {len(wrong) - SHOWN} more" if len(wrong) > SHOWN else "")
+        raise InvalidStructure(
+            f"Of {where} {len(wrong):,} do not fit the context of {teacher.name}, {context:,} tokens with the answer: {shown}. "
+            "Shorten these prompts, lower teacher_generation.teacher.max_tokens, or take another model. Nothing was asked yet."
         )
 
 

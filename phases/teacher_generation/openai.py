@@ -17,8 +17,9 @@ from fsm.faults import Fault, Kind, fault
 from phases.errors import AccessDenied, NoCredentials
 from phases.services import entered
 from phases.teacher_generation.config import TeacherConfig
+from phases.teacher_generation.policy import named
 from phases.teacher_generation.takes import Takes, takes
-from phases.teacher_generation.teacher import Response
+from phases.teacher_generation.teacher import CODE_SCHEMA, Response
 from phases.turns import turns
 
 API_KEY_VARIABLE = "OPENAI_API_KEY"
@@ -31,6 +32,10 @@ _STOPS = {
     "length": "max_tokens",
     "content_filter": "content_filtered",
     "tool_calls": "tool_use",
+}
+_STRUCTURED = {
+    "type": "json_schema",
+    "json_schema": {"name": "answer", "strict": True, "schema": CODE_SCHEMA},
 }
 
 
@@ -81,7 +86,17 @@ class OpenAITeacher:
             sampling["top_p"] = self.settings.top_p
         if self.takes.sampling == "none":
             sampling = {}
-        return {"model": self.name, "messages": said, most: self.settings.max_tokens, **sampling}
+        structured = {"response_format": _STRUCTURED} if self.settings.structured else {}
+        return {
+            "model": self.name,
+            "messages": said,
+            most: self.settings.max_tokens,
+            **sampling,
+            **structured,
+        }
+
+    def count(self, prompt: str) -> None:
+        """The protocol has no such call."""
 
     def invoke(self, prompt: str) -> Response:
         """The completion of one prompt, in the form of a Converse response.
@@ -93,10 +108,10 @@ class OpenAITeacher:
         try:
             completion = self.client.chat.completions.create(**self.asked(prompt))
         except Exception as error:
-            named = _named(error, self)
-            if named is error:
+            own = named(error, lambda found, own: _said(found, self))
+            if own is error:
                 raise
-            raise named from error
+            raise own from error
         return as_converse(completion)
 
     def check(self, lasting: timedelta) -> list[str]:
@@ -152,17 +167,6 @@ def _usage(usage: Any) -> dict[str, int]:
         "totalTokens": usage.total_tokens,
     }
     return said | ({"cacheReadInputTokens": cached} if cached else {})
-
-
-def _named(error: Exception, teacher: OpenAITeacher) -> Exception:
-    """A failure as the error of the entry state of Diagram 8 that it belongs to, or itself where there is none."""
-    found = fault(error)
-    own = entered(found)
-    if own is None:
-        return error
-    if found.kind is Kind.EVERYBODY:
-        own = own if own is NoCredentials else AccessDenied
-    return own(_said(found, teacher))
 
 
 def _said(found: Fault, teacher: OpenAITeacher) -> str:

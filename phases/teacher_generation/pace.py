@@ -23,6 +23,7 @@ SOON = (
 )  # of a minute in which the rate doubles until the second decrease: the first estimate is a careful one
 FEWER = 0.7  # what a decrease leaves of the calls at once
 BURST = 1 / 15  # of a minute that may be saved up
+MOMENT = 0.05  # seconds that calls are counted together for
 ROW = 10  # throttles in a row that are not the rest of a minute
 LOOK = 0.1  # seconds between two looks whether to stop
 
@@ -93,9 +94,7 @@ class Rates:
             self._fill(now)
             self._level -= tokens
         if self.counted:
-            self._lately.append((now, tokens))
-            while self._lately[0][0] < now - MINUTE:
-                self._lately.popleft()
+            self._taken(now, tokens)
         return Turn(now, tokens)
 
     def end(self, now: float, turn: Turn) -> None:
@@ -111,12 +110,22 @@ class Rates:
         if not self.counted:
             self.at_once = min(float(self.most), self.at_once + 0.5 / self.at_once)
             return
-        self._lately.append((now, turn.used - turn.reserved))  # given back by the service as well
+        self._taken(now, turn.used - turn.reserved)  # given back by the service as well
         if self.rate is not None:
             self._level += turn.reserved - turn.used
             self.rate *= 1 + MORE * (1 + self._since / 200)
             if self.known is not None:
                 self.rate = min(self.rate, self.known)
+
+    def _taken(self, now: float, tokens: float) -> None:
+        """Note what was taken, or given back, for a minute: calls of one moment together, however many there are."""
+        if self._lately and now - self._lately[-1][0] < MOMENT:
+            then, before = self._lately.pop()
+            self._lately.append((then, before + tokens))
+        else:
+            self._lately.append((now, tokens))
+        while self._lately[0][0] < now - MINUTE:
+            self._lately.popleft()
 
     def _throttled(self, now: float, turn: Turn) -> None:
         self.throttles += 1
@@ -124,7 +133,7 @@ class Rates:
             self._row += 1
             self._row_at = now
         if self.counted:
-            self._lately.append((now, -turn.reserved))  # nothing was taken
+            self._taken(now, -turn.reserved)  # nothing was taken
             self._level += turn.reserved
         # what began before the last decrease tells of what was before it; and of a service that has nothing left for the
         # rest of its minute each of a row of throttles tells the same

@@ -44,6 +44,18 @@ def judged(error: BaseException) -> Fault:
     return Fault(kind, type(error).__name__, cause, "", str(error))
 
 
+def named(error: Exception, said: Callable[[Fault, type[PipelineError]], str]) -> Exception:
+    """A failure of a call as the error of the entry state of Diagram 8 that it belongs to, in the words that `said` has for
+    it; itself where there is none. A teacher has no bucket: whatever is everybody's, and not the caller's own, is its access."""
+    found = fault(error)
+    own = entered(found)
+    if own is None:
+        return error
+    if found.kind is Kind.EVERYBODY and own is not NoCredentials:
+        own = AccessDenied
+    return own(said(found, own))
+
+
 def stopping(found: Fault, teacher: str, why: str = "") -> PipelineError:
     """The error that stops a run, by the entry state of Diagram 8 that fits: one paragraph."""
     cls: type[PipelineError] = AccessDenied

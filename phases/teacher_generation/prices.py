@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Mapping
 from decimal import Decimal
+from functools import cached_property
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -23,7 +24,9 @@ its prices on any day, and the configuration's go first."""
 MILLION = 1_000_000
 ROUND_A_TURN = 16  # tokens that a service may put around a turn: its role, its beginning and its end
 ROUND_A_CALL = 64  # and around the whole
+ROUND_A_SCHEMA = 512  # and the words by which it tells a model of a schema
 BYTES_A_TOKEN = 3.5  # of English and C, as a rule
+BYTES_A_TOKEN_AT_MOST = 8  # of a whole prompt, however well it can be put into tokens
 ANSWER_TOKENS = 400  # of one C function with its comments, as a rule; where the run knows better, it says so
 
 
@@ -41,21 +44,25 @@ class Price(BaseModel):
 
     def of(self, input_tokens: int, output_tokens: int, read: int = 0, written: int = 0) -> Decimal:
         """Dollars for so many tokens; `read` from a cache and `written` to one are counted apart from the input."""
+        of_input, of_output, reading, writing = self._rates
+        return (
+            input_tokens * of_input + output_tokens * of_output + read * reading + written * writing
+        ) / MILLION
+
+    def bound(self, input_tokens: int, output_tokens: int) -> Decimal:
+        """Dollars for so many at most, whatever a cache does with the prompt."""
+        of_input, of_output, _, writing = self._rates
+        return (input_tokens * max(of_input, writing) + output_tokens * of_output) / MILLION
+
+    @cached_property
+    def _rates(self) -> tuple[Decimal, Decimal, Decimal, Decimal]:
+        """Of input, of output, of what is read from a cache, of what is written to one."""
         reading = self.input / 10 if self.cache_read is None else self.cache_read
         writing = self.input * 5 / 4 if self.cache_write is None else self.cache_write
-        pairs = (
-            (input_tokens, self.input),
-            (output_tokens, self.output),
-            (read, reading),
-            (written, writing),
+        of_input, of_output, read, written = (
+            Decimal(str(rate)) for rate in (self.input, self.output, reading, writing)
         )
-        return sum((Decimal(n) * Decimal(str(p)) for n, p in pairs), Decimal(0)) / MILLION
-
-    @property
-    def dearest_input(self) -> float:
-        """What a token of a prompt costs at most, whatever a cache does with it."""
-        writing = self.input * 5 / 4 if self.cache_write is None else self.cache_write
-        return max(self.input, writing)
+        return of_input, of_output, read, written
 
     def scaled(self, by: float) -> Price:
         """The same at a discount: a batch costs half."""
@@ -103,7 +110,14 @@ def require(model: str, named: Mapping[str, Price] | None, why: str) -> Price:
 def input_bound(question: Mapping[str, Any]) -> int:
     """The most tokens that a question (`Teacher.question`) can be counted as."""
     turns = len(question.get("messages", ())) + len(question.get("system", ()))
-    return _bytes(question) + ROUND_A_TURN * max(1, turns) + ROUND_A_CALL
+    schema = [question[k] for k in ("outputConfig", "response_format") if k in question]
+    around = ROUND_A_SCHEMA + _length(schema) if schema else 0
+    return _bytes(question) + around + ROUND_A_TURN * max(1, turns) + ROUND_A_CALL
+
+
+def fits(question: Mapping[str, Any], context: int | None) -> bool:
+    """Whether a question and the longest answer to it may fit a model's context; only what certainly does not, does not."""
+    return context is None or _bytes(question) / BYTES_A_TOKEN_AT_MOST + output_bound(question) <= context
 
 
 def output_bound(question: Mapping[str, Any]) -> int:
@@ -116,8 +130,7 @@ def output_bound(question: Mapping[str, Any]) -> int:
 
 def bound(price: Price, question: Mapping[str, Any]) -> Decimal:
     """The most dollars that one call can cost."""
-    dearest = Decimal(input_bound(question)) * Decimal(str(price.dearest_input))
-    return (dearest + Decimal(output_bound(question)) * Decimal(str(price.output))) / MILLION
+    return price.bound(input_bound(question), output_bound(question))
 
 
 def usage(response: Mapping[str, Any]) -> tuple[int, int, int, int] | None:
@@ -139,15 +152,15 @@ def input_estimate(question: Mapping[str, Any]) -> int:
 
 def _bytes(question: Mapping[str, Any]) -> int:
     """Bytes of all its texts; what JSON adds around them a service does not count."""
-    said = {k: v for k, v in question.items() if k in ("system", "messages", "prompt")} or question
-    return sum(len(text.encode("utf-8", "surrogatepass")) for text in _texts(said))
+    said = [question[k] for k in ("system", "messages", "prompt") if k in question]
+    return _length(said or question)
 
 
-def _texts(value: Any) -> list[str]:
+def _length(value: Any) -> int:
     if isinstance(value, str):
-        return [value]
-    if isinstance(value, Mapping):
-        return [t for v in value.values() for t in _texts(v)]
+        return len(value) if value.isascii() else len(value.encode("utf-8", "surrogatepass"))
     if isinstance(value, (list, tuple)):
-        return [t for v in value for t in _texts(v)]
-    return [json.dumps(value)]
+        return sum(map(_length, value))
+    if isinstance(value, (dict, Mapping)):
+        return sum(map(_length, value.values()))
+    return len(json.dumps(value))

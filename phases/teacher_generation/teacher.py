@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,15 @@ from phases.teacher_generation.takes import Takes
 
 Response = Mapping[str, Any]
 """What a model returns for a prompt, in the form of Bedrock's Converse API."""
+
+
+CODE_SCHEMA: Mapping[str, Any] = {
+    "type": "object",
+    "properties": {"code": {"type": "string", "description": "The C code, and nothing else."}},
+    "required": ["code"],
+    "additionalProperties": False,
+}
+"""Of a structured answer."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +59,10 @@ class Teacher(Protocol):
 
         None where an answer costs nothing and is always the same.
         """
+
+    def count(self, prompt: str) -> int | None:
+        """The tokens that a prompt will be charged as input, by the service's own word, which costs nothing; None where it
+        has none. It is asked where a bound on them would stop the run."""
 
     def invoke(self, prompt: str) -> Response:
         """The response to one prompt (`phases.turns` spells it), tried once.
@@ -122,7 +136,20 @@ def parse_response(response: Response) -> Answer:
     if _DECLINED.match(text) and not any(mark in text for mark in ("{", "```")):
         raise NoText(f"the teacher declines: {' '.join(text.split())[:120]}", "refused")
     usage = response.get("usage") or {}
+    text = _code_in(text)
     return Answer(text, _count(usage, "inputTokens"), _count(usage, "outputTokens"))
+
+
+def _code_in(text: str) -> str:
+    """The code of a structured answer; any other text as it is, for no C is JSON."""
+    if not text.lstrip().startswith("{"):
+        return text
+    try:
+        said = json.loads(text)
+    except ValueError:
+        return text
+    code = said.get("code") if isinstance(said, dict) and said.keys() == {"code"} else None
+    return code if isinstance(code, str) and code.strip() and not unspelt(code) else text
 
 
 def is_response(response: Any) -> bool:

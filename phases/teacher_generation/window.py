@@ -10,11 +10,13 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
 from fsm.drawing import Edge
+from fsm.errors import StoreError
 from phases.teacher_generation.asking import Call, Result, Stopping, best
 from phases.teacher_generation.config import AskingConfig
 from phases.teacher_generation.desk import Desk, Terms, note
@@ -139,6 +141,8 @@ class Window:
         if self._started:
             for thread in self._threads:
                 thread.join()
+        self._leave(name for asked in self._read for name in asked.names)
+        self._read.clear()
 
     @property
     def done(self) -> int:
@@ -210,23 +214,42 @@ class Window:
             self._terms = Terms.of(self._teacher, questions[0], self._asking, self._desk, self._ending)
         samples = self._asking.best_of if questions[0] is not None else 1
         names = [tuple(self._ledger.name(q, n) for n in range(samples)) for q in questions]
-        there = self._ledger.find(name for several in names for name in several if name)
+        there = self._found([name for several in names for name in several if name])
         for prompt, question, several in zip(prompts, questions, names, strict=True):
             entries = tuple(there.get(name or "") for name in several)
             self._read.append(Asked(self._next, prompt, question, several, entries))
             self._next += 1
 
+    def _found(self, names: list[str]) -> dict[str, Entry]:
+        """The entries there are. What has none is ours to ask from now on, where nobody else is at it: see `_walked`."""
+        found = self._ledger.find(names)
+        if missing := [name for name in names if name not in found]:
+            self._ledger.claim(missing)
+            since = self._ledger.find(missing)  # of somebody who was at it until now
+            self._ledger.let_go(since)
+            found |= since
+        return found
+
     def _one(self, asked: Asked) -> Done:
         calls: list[Call] = []
         way: Way = ()
-        for name, entry in zip(asked.names, asked.entries, strict=True):
-            call, taken = self._walked(asked, name, entry)
-            calls.append(call)
-            way += taken
+        try:
+            for name, entry in zip(asked.names, asked.entries, strict=True):
+                call, taken = self._walked(asked, name, entry)
+                calls.append(call)
+                way += taken
+        except BaseException:
+            self._leave(asked.names)
+            raise
         result = best(calls)
         size = len(result.prompt) + len(result.text) + len(result.reason) + OF_A_RESULT
         self._desk.tally.add(result)
         return Done(result, self._ways.setdefault(way, way), size)
+
+    def _leave(self, names: Iterable[str | None]) -> None:
+        """What nobody comes for any more is others' to ask."""
+        with suppress(StoreError):  # they wait until it is clear that nobody asks
+            self._ledger.let_go(name for name in names if name)
 
     def _walked(self, asked: Asked, name: str | None, entry: Entry | None) -> tuple[Call, Way]:
         """One call, or what the ledger has of it, and the edges it took. Raises Stopping."""

@@ -132,7 +132,17 @@ def history(run: RunStore) -> History:
 
 
 def in_child(work: Callable[[], int], log: Path) -> int:
-    """Fork, work, and say how it ended: the exit code, or minus the signal."""
+    """Fork, work, and say how it ended."""
+    return ended(forked(work, log))
+
+
+def ended(pid: int) -> int:
+    """Wait for a child: the exit code, or minus the signal."""
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def forked(work: Callable[[], int], log: Path) -> int:
+    """A child that works, and says to a file what goes wrong; its id."""
     sys.stdout.flush()
     pid = os.fork()
     if pid == 0:
@@ -147,7 +157,7 @@ def in_child(work: Callable[[], int], log: Path) -> int:
                 traceback.print_exc(file=f)
         finally:
             os._exit(code)
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    return pid
 
 
 def warm(config: Config, modules: Sequence[str] = ()) -> None:

@@ -80,18 +80,12 @@ def entered(config: Config) -> frozenset[str]:
 
 def begun(config: Config, log: Path) -> int:
     """A session of the run in a process of its own; its id."""
-    pid = os.fork()
-    if pid == 0:
-        code = 70
-        try:
-            with log.open("a") as file:
-                os.dup2(file.fileno(), 1)
-                os.dup2(file.fileno(), 2)
-            silent = structlog.wrap_logger(structlog.PrintLogger(sys.stdout))
-            code = session.run(config, logger=silent).exit_code
-        finally:
-            os._exit(code)
-    return pid
+
+    def work() -> int:
+        silent = structlog.wrap_logger(structlog.PrintLogger(sys.stdout))
+        return session.run(config, logger=silent).exit_code
+
+    return harness.forked(work, log)
 
 
 def killed(config: Config, server: Told, seconds: float, log: Path) -> None:
@@ -102,7 +96,7 @@ def killed(config: Config, server: Told, seconds: float, log: Path) -> None:
         time.sleep(0.002)
     time.sleep(seconds)
     os.kill(pid, signal.SIGKILL)
-    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGKILL, log.read_text()[-2000:]
+    assert harness.ended(pid) == -signal.SIGKILL, log.read_text()[-2000:]
 
 
 @pytest.mark.parametrize("kind", ["work deleted", "s3"])
@@ -119,7 +113,7 @@ def kill_and_resume(kind: str, server: Told, tmp_path: Path, request: pytest.Fix
     chance, log = random.Random(kind), tmp_path / "log"
     alone = configured(tmp_path / "alone", server.url, str(tmp_path / "alone" / "store"), {})
     harness.warm(alone, ["boto3", "phases.teacher_generation.bedrock", "phases.quality_scoring"])
-    assert os.waitstatus_to_exitcode(os.waitpid(begun(alone, log), 0)[1]) == 0, log.read_text()[-2000:]
+    assert harness.ended(begun(alone, log)) == 0, log.read_text()[-2000:]
     reference = harness.history(open_store(alone.engine.store).run("asked"))
 
     url, options = str(tmp_path / "run" / "store"), {}
@@ -142,7 +136,7 @@ def kill_and_resume(kind: str, server: Told, tmp_path: Path, request: pytest.Fix
     known = entered(config)
     assert 0 < len(known) < PROMPTS
     server.told.clear()
-    assert os.waitstatus_to_exitcode(os.waitpid(begun(config, log), 0)[1]) == 0, log.read_text()[-2000:]
+    assert harness.ended(begun(config, log)) == 0, log.read_text()[-2000:]
     assert not known & set(server.told)
     paid.update(server.told)
     assert paid.total() - PROMPTS <= kills * WORKERS  # those that were under way, and no others

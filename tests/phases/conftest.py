@@ -15,7 +15,7 @@ from hypothesis import settings
 
 from fsm.engine import Nobody, Outcome, Program, Runner, Stop
 from fsm.journal import Fold, Journal
-from fsm.store import RunStore, open_store
+from fsm.store import RunStore, Store, open_store
 
 # how long an example takes is the machine's affair, not the test's
 settings.register_profile("phases", deadline=None)
@@ -68,11 +68,16 @@ def finish(tmp_path: Path) -> Callable[..., Finished]:
     """
 
     def go(
-        machine: str, section: Mapping[str, Any], name: str = "run", seed: int = 7, stop: Stop | None = None
+        machine: str,
+        section: Mapping[str, Any],
+        name: str = "run",
+        seed: int = 7,
+        stop: Stop | None = None,
+        store: Store | None = None,
     ) -> Finished:
         drawn = importlib.import_module(f"machines.{machine}").MACHINE
         phase = importlib.import_module(f"phases.{machine}").PHASE
-        run = open_store(str(tmp_path / "store")).run(name)
+        run = (store or open_store(str(tmp_path / "store"))).run(name)
         if run.read_header() is None:
             run.write_header(b"{}")
         program = Program(
@@ -80,9 +85,8 @@ def finish(tmp_path: Path) -> Callable[..., Finished]:
         )
         journal, counting = Journal(run), _Counting()
         fold = journal.open()
-        runner = Runner(
-            program, run, journal, fold, seed=seed, work=tmp_path / "work", observer=counting, stop=stop
-        )
+        work = tmp_path / "work" / name
+        runner = Runner(program, run, journal, fold, seed=seed, work=work, observer=counting, stop=stop)
         try:
             outcome = runner.drive()
         finally:

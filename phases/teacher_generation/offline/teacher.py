@@ -49,6 +49,9 @@ class OfflineTeacher:
     def question(self, prompt: str) -> None:
         """Nothing is paid for an answer, and none differs from the one before."""
 
+    def count(self, prompt: str) -> None:
+        """There are no tokens."""
+
     def invoke(self, prompt: str) -> dict[str, Any]:
         """The function, in the form of a Converse response, so that one reader serves all teachers."""
         text = write_function(words_of(prompt))

@@ -11,19 +11,17 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fsm.errors import StoreError
-from fsm.faults import Patient
-from fsm.store import Store, shelf
-from fsm.store.bucket import Exists, Got, Missing, Page
+from fsm.store import Store, claims, shelf
 from fsm.store.local import LocalStore
 from fsm.store.local_shelf import LocalShelf
 from fsm.store.s3_shelf import S3Shelf
+from tests.fsm.store.counted import Counted
 from tests.servers.fixtures import S3
 
 
@@ -232,39 +230,6 @@ def test_a_process_that_dies_lets_go_and_a_stop_ends_the_wait(tmp_path: Path) ->
         pass
 
 
-class Counted:
-    """A bucket in memory that counts what it is asked."""
-
-    name = "bucket"
-
-    def __init__(self, objects: dict[str, bytes]) -> None:
-        self.objects = objects
-        self.asked: list[str] = []
-
-    def put(self, name: str, body: bytes, *, absent: bool) -> None:
-        self.asked.append("put")
-        if absent and name in self.objects:
-            raise Exists(name)
-        self.objects[name] = body
-
-    def get(self, name: str) -> Got:
-        self.asked.append("get")
-        if name not in self.objects:
-            raise Missing(name)
-        return Got(self.objects[name], 0.0)
-
-    def list(self, prefix: str, *, after: str = "", limit: int = 1000, folders: bool = False) -> Page:
-        self.asked.append("list")
-        names = sorted(n for n in self.objects if n.startswith(prefix) and n > after)
-        return Page(tuple((n, len(self.objects[n])) for n in names[:limit]), (), len(names) > limit)
-
-    def __getattr__(self, name: str) -> Any:
-        raise AssertionError(f"{name} is not needed")
-
-    def shelf(self, owner: str = "") -> S3Shelf:
-        return S3Shelf(self, "p/teacher/", Patient("bucket", 1.0), 4, owner)
-
-
 def test_a_bucket_is_listed_once_and_only_what_is_there_is_fetched() -> None:
     there = {f"p/teacher/{key(n)}": shelf.written(key(n), entry(n)) for n in range(1500)}
     bucket = Counted(there | {"p/runs/r/run.json": b"{}"})
@@ -400,13 +365,159 @@ def test_what_a_killed_process_held_its_own_run_has_at_once_and_another_when_its
 ) -> None:
     monkeypatch.setattr("fsm.store.s3_shelf.LOOK_AGAIN", 0.01)
     bucket = Counted({})
-    bucket.shelf("run")._claim(key(1), never)
-    bucket.shelf("run")._claim(key(2), never)
-    with bucket.shelf("run").held(key(1), never) as look_again:
-        assert look_again
+    bucket.shelf("run").claim([key(1), key(2)])
+    with bucket.shelf("run").held(key(1), never):
+        pass
     looks = iter([False] * 5 + [True] * 9)
     with bucket.shelf("other").held(key(2), lambda: next(looks)):
         assert next(looks)  # left for the stop
-    monkeypatch.setattr("fsm.store.s3_shelf.LEASE", -1.0)
+    bucket.now += claims.LEASE + 1
     with bucket.shelf("other").held(key(2), never):
+        assert bucket.shelf("run").claim([key(2)]) == set()
+
+
+# Many keys at once
+
+
+def test_many_keys_are_claimed_at_the_cost_of_one_and_an_answer_costs_one_put() -> None:
+    bucket = Counted({})
+    of = bucket.shelf("run")
+    names = [key(n) for n in range(64)]
+    assert of.read(names) == {}
+    assert of.claim(names) == set(names)
+    for name in names:
+        with of.held(name, never) as look_again:
+            assert not look_again
+            of.put(name, entry(name))
+    assert bucket.asked.count("put") == 64 + 1
+    assert bucket.asked.count("get") == 1  # where the log of claims ends
+
+
+def test_what_another_has_claimed_is_not_ours_and_what_it_has_put_since_is_learned(store: Store) -> None:
+    first, second = (store.run(name).shelf("teacher") for name in ("one", "other"))
+    assert second.read(map(key, range(4))) == {}
+    assert first.claim(map(key, range(3))) == {key(0), key(1), key(2)}
+    with first.held(key(0), never):
+        first.put(key(0), entry(0))
+    assert second.claim(map(key, range(4))) - {key(0)} == {key(3)}
+    assert second.read(map(key, range(4))) == {key(0): entry(0)}
+    first.let_go([key(1)])
+    assert second.claim(map(key, (1, 2))) == {key(1)}
+
+
+def test_who_failed_lets_the_next_one_ask_though_others_of_its_claim_are_under_way(store: Store) -> None:
+    first, second = (store.run(name).shelf("teacher") for name in ("one", "other"))
+    first.claim([key(1), key(2)])
+    with first.held(key(1), never):
         pass
+    assert second.claim([key(1), key(2)]) == {key(1)}
+
+
+def test_of_one_process_two_threads_do_not_ask_the_same(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fsm.store.s3_shelf.LOOK_AGAIN", 0.01)
+    of = store.run("one").shelf("teacher")
+    of.claim([key(1), key(2)])
+    found: list[object] = []
+
+    def ask() -> None:
+        with of.held(key(1), never) as look_again:
+            found.append(look_again and of.read([key(1)]))
+
+    thread = threading.Thread(target=ask)
+    with of.held(key(1), never):
+        thread.start()
+        thread.join(0.2)
+        assert found == []
+        of.put(key(1), entry(1))
+    thread.join(5)
+    assert found == [{key(1): entry(1)}]
+
+
+def test_of_two_that_claim_at_the_same_moment_both_know_who_was_first() -> None:
+    bucket = Counted({})
+    one, other = bucket.shelf("one"), bucket.shelf("other")
+    had: list[set[str]] = []
+    bucket.before_put = lambda: had.append(other.claim([key(2), key(3)]))
+    assert one.claim([key(1), key(2)]) == {key(1)}
+    assert had == [{key(2), key(3)}]
+    assert other.claim([key(1)]) == set()
+
+
+def test_who_goes_on_for_long_claims_again_in_time_and_a_sleeper_loses_what_was_taken(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bucket, now = Counted({}), 0.0
+
+    def passes(seconds: float) -> None:
+        nonlocal now
+        now += seconds
+        bucket.now += seconds
+
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    one, other = bucket.shelf("one"), bucket.shelf("other")
+    names = {key(1), key(2)}
+    assert one.claim(names) == names
+    before = len(bucket.objects)
+    assert one.claim(names) == names
+    assert len(bucket.objects) == before  # there is time yet
+    for _ in range(4):
+        passes(0.6 * claims.LEASE)
+        assert one.claim(names) == names
+        assert other.claim(names) == set()
+    assert len(bucket.objects) == before + 4
+    passes(1.1 * claims.LEASE)
+    assert other.claim([key(1)]) == {key(1)}
+    assert one.claim(names) == {key(2)}
+
+
+def test_only_what_can_matter_yet_is_read_of_a_long_log() -> None:
+    bucket = Counted({})
+    old = bucket.shelf("old")
+    for n in range(60):
+        old.claim([key(n)])
+    bucket.now += claims.LEASE + 100
+    bucket.shelf("one").claim([key("one")])
+    bucket.asked.clear()
+    assert bucket.shelf("other").claim([key("one"), key(3)]) == {key(3)}
+    assert bucket.asked.count("get") < 10
+
+
+WHO = st.integers(0, 2)
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("claim"), WHO, st.sets(st.integers(0, 4), min_size=1)),
+        st.tuples(st.just("let go"), WHO, st.sets(st.integers(0, 4))),
+        st.tuples(st.just("ask"), WHO, st.sets(st.integers(0, 4), min_size=1)),
+        st.tuples(st.just("die"), WHO, st.just(set())),
+    ),
+    max_size=25,
+)
+
+
+@given(STEPS)
+def test_whatever_runs_claim_put_and_let_go_nothing_is_asked_twice(
+    steps: list[tuple[str, int, set[int]]],
+) -> None:
+    """Three runs over one bucket, their processes dying now and then: no key is held by two, none is put twice."""
+    bucket = Counted({})
+    runs = [bucket.shelf(f"run {n}") for n in range(3)]
+    held: list[set[str]] = [set(), set(), set()]
+    for what, who, numbers in steps:
+        names = {key(n) for n in numbers}
+        of = runs[who]
+        if what == "claim":
+            missing = names - of.read(names).keys()
+            held[who] |= of.claim(missing) - of.read(missing).keys()
+        elif what == "let go":
+            of.let_go(names)
+            held[who] -= names
+        elif what == "die":
+            runs[who] = bucket.shelf(f"run {who}")
+        for name in sorted(names & held[who]) if what == "ask" and of is runs[who] else ():
+            if name in of.claim([name]) and not of.read([name]):
+                with of.held(name, never):
+                    assert of.put(name, entry(who)) == entry(who)
+            held[who].discard(name)
+        assert not held[0] & held[1] | held[0] & held[2] | held[1] & held[2]

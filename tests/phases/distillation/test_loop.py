@@ -314,6 +314,9 @@ class _Stumbling:
         self.asked: list[str] = []
         self.well = False
 
+    def count(self, prompt: str) -> None:
+        """No service counts for it."""
+
     def question(self, prompt: str) -> dict[str, Any]:
         return {"kind": "stumbling", "prompt": prompt}
 

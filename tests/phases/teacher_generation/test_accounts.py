@@ -13,6 +13,7 @@ from fsm.cli import main
 from fsm.journal import Journal
 from fsm.store import open_store
 from phases.rehearsal.bedrock import Model
+from phases.teacher_generation.bedrock import BedrockTeacher
 
 CONFIG = """
 machine: teacher_generation
@@ -149,6 +150,23 @@ def test_a_budget_stops_a_run_and_a_larger_one_goes_on_with_it_and_pays_for_noth
     assert run(server, max_cost_usd=1) == 0
     assert sorted(server.prompts) == sorted(set(server.prompts))
     assert len(server.prompts) == 30
+
+
+def test_where_the_bound_on_a_long_prompt_is_over_the_budget_its_tokens_are_counted(
+    server: Any, replies: Any, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A token a byte is four times what it is: by the bound alone not one of these prompts could be asked."""
+    texts = [f"Write {n}: " + "words that are long enough " * 100 for n in range(3)]
+    (here / "prompts.jsonl").write_text("".join(json.dumps({"prompt": text}) + "\n" for text in texts))
+    server.reply = lambda prompt, attempt: replies.converse("int x;")
+    settings = {"max_cost_usd": 0.012, "teacher": ", max_tokens: 16"}
+    with monkeypatch.context() as patch:
+        patch.setattr(BedrockTeacher, "count", lambda self, prompt: None)
+        assert run(server, **settings) == 3
+    assert server.prompts == []
+    assert run(server, **settings) == 0
+    assert len(server.prompts) == 3
+    assert server.bill.dollars <= Decimal("0.012")
 
 
 def test_a_teacher_that_answers_prose_stops_the_run_and_what_it_said_is_kept(

@@ -56,6 +56,9 @@ class Scripted:
     takes: Takes = field(default_factory=Takes)
     credentials: Literal["none"] = "none"
 
+    def count(self, prompt: str) -> None:
+        """No service counts for it."""
+
     def question(self, prompt: str) -> dict[str, Any]:
         return {"name": self.name, "prompt": prompt}
 

@@ -21,6 +21,7 @@ from phases.rehearsal.wire import Reply, refusal
 from phases.teacher_generation.asking import Call
 from phases.teacher_generation.bedrock import BedrockTeacher, api_key, runtime_client
 from phases.teacher_generation.config import AskingConfig, TeacherConfig
+from phases.teacher_generation.prices import input_bound
 from phases.teacher_generation.takes import Takes
 from phases.teacher_generation.teacher import parse_response
 from phases.turns import spell
@@ -49,6 +50,31 @@ def at_first(trouble: Said | Reply, times: int = 1) -> Callable[[Asked], Said | 
 
 
 # What is sent
+
+
+def test_a_structured_answer_is_its_code_and_a_question_of_its_own(bedrock: ServedBedrock) -> None:
+    bedrock.answer = lambda asked: json.dumps({"code": "int f(void);"})
+    asked = teacher(bedrock.url, structured=True)
+    assert parse_response(asked.invoke("gate?")).text == "int f(void);"
+    form = bedrock.asked[0].body["outputConfig"]["textFormat"]
+    assert json.loads(form["structure"]["jsonSchema"]["schema"])["required"] == ["code"]
+    assert asked.question("gate?") != teacher(bedrock.url).question("gate?")
+    assert input_bound(asked.question("gate?")) > input_bound(teacher(bedrock.url).question("gate?"))
+
+
+@pytest.mark.parametrize("text", ['{"code": 1}', '{"code": "x", "more": 1}', "{ int x; }", '{"code": " "}'])
+def test_what_is_no_structured_answer_is_read_as_it_stands(text: str, bedrock: ServedBedrock) -> None:
+    bedrock.answer = lambda asked: text
+    assert parse_response(teacher(bedrock.url).invoke("gate?")).text == text
+
+
+def test_tokens_are_counted_by_the_models_own_name_at_no_cost(bedrock: ServedBedrock) -> None:
+    asked = teacher(bedrock.url)
+    assert (
+        asked.count("gate?") == bedrock.bill.input_tokens + parse_response(asked.invoke("gate?")).input_tokens
+    )
+    assert bedrock.bill.calls == 1
+    assert teacher(bedrock.url, model_id="who.knows").count("gate?") is None
 
 
 def test_a_prompt_is_sent_as_converse_wants_it_and_the_answer_read(bedrock: ServedBedrock) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from datetime import timedelta
 from typing import Any
@@ -17,6 +18,7 @@ from phases.rehearsal.wire import Reply
 from phases.teacher_generation.asking import Call
 from phases.teacher_generation.config import AskingConfig, TeacherConfig
 from phases.teacher_generation.openai import OpenAITeacher, client
+from phases.teacher_generation.takes import Takes
 from phases.teacher_generation.teacher import parse_response
 from phases.turns import spell
 from tests.phases.teacher_generation.future import walk
@@ -55,6 +57,13 @@ def test_all_turns_are_sent_with_the_key_and_the_answer_is_read_as_any_other(cha
     own = [{"role": "system", "content": "C99."}, {"role": "user", "content": "A ring."}]
     asked.invoke(spell(own))
     assert chat.asked[-1].body["messages"] == own
+
+
+def test_a_structured_answer_is_its_code(chat: ServedOpenAI) -> None:
+    chat.answer = lambda asked: json.dumps({"code": "int f(void);"})
+    asked = teacher(chat.url, structured=True, takes=Takes(structured=True))
+    assert parse_response(asked.invoke("gate?")).text == "int f(void);"
+    assert chat.asked[0].body["response_format"]["json_schema"]["schema"]["required"] == ["code"]
 
 
 def test_a_question_names_the_server_for_two_of_them_may_call_other_models_by_one_name() -> None:

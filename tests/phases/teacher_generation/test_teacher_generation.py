@@ -181,6 +181,24 @@ def test_a_bad_prompt_file_stops_before_anything_is_asked(
     assert server.prompts == []
 
 
+def test_a_prompt_that_cannot_fit_the_models_context_is_refused_by_its_line_before_any_is_asked(
+    finish: Finish, server: Any, replies: Any, tmp_path: Path
+) -> None:
+    server.reply = lambda prompt, attempt: replies.converse("int x;")
+    path = tmp_path / "long.jsonl"
+    path.write_text(
+        "".join(json.dumps({"prompt": text}) + "\n" for text in ("Write f.", "word " * 2000, "g."))
+    )
+    section = bedrock(server, str(path))
+    section["teacher"] = section["teacher"] | {"max_tokens": 1000, "takes": {"context": 2000}}
+    stopped = finish("teacher_generation", section).outcome
+    assert stopped.outcome == "stopped"
+    assert "line 2: 10,000 bytes" in stopped.message
+    assert server.prompts == []
+    section["teacher"]["takes"]["context"] = 200_000
+    assert finish("teacher_generation", section).outcome.outcome == "done"
+
+
 def test_a_prompt_file_that_is_not_there_says_where_it_comes_from(finish: Finish) -> None:
     stopped = finish("teacher_generation", OFFLINE).outcome
     assert "data_preparation makes" in stopped.message

@@ -94,6 +94,7 @@ def test_a_kind_that_nobody_brings_is_refused_with_those_there_are(installed: No
     [
         ({"options": {"word": "x"}}, "no options"),
         ({"kind": "bedrock-batch"}, "place: s3://bucket/prefix"),
+        ({"model_id": "anthropic.claude-3-haiku-20240307-v1:0", "structured": True}, "not known to take"),
         ({"kind": "bedrock-batch", "batch": {"place": "/tmp", "role": "arn:x"}}, "should match pattern"),
     ],
 )

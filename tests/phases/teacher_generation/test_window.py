@@ -305,6 +305,9 @@ def test_what_answers_need_is_reserved_where_that_is_wanted_and_what_is_cut_off_
         name: str = "scripted"
         note: str = ""
 
+        def count(self, prompt: str) -> None:
+            """No service counts for it."""
+
         def question(self, prompt: str) -> dict[str, Any]:
             return {"prompt": prompt, "max_tokens": self.settings.max_tokens}
 

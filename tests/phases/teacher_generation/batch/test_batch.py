@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
@@ -15,6 +16,7 @@ from phases.rehearsal.model import Asked
 from phases.rehearsal.wire import Reply, refusal
 from phases.teacher_generation import batch
 from phases.teacher_generation.ledger import Ledger
+from phases.teacher_generation.window import Window
 from tests.servers.fixtures import S3
 from tests.servers.rehearsed import ServedBedrock
 
@@ -166,3 +168,43 @@ def test_the_least_number_of_records_is_that_of_the_models_own_quota(model: str,
         {"QuotaName": f"{kind} Claude 3 Haiku", "Value": 30.0},
     ]
     assert batch.least_of(quotas, model) == least
+
+
+@pytest.mark.parametrize("store", ["local", "s3"])
+def test_of_two_runs_that_batch_the_same_prompts_at_once_one_pays(
+    store: str,
+    finish: Finish,
+    bedrock: ServedBedrock,
+    section: dict[str, Any],
+    s3: S3,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The second begins while the first one's job is at work: it sends none of its own, and waits for those answers."""
+    monkeypatch.setattr("fsm.store.s3_shelf.LOOK_AGAIN", 0.02)
+    where = {"store": s3.store()} if store == "s3" else {}
+    found: dict[str, Any] = {}
+
+    def second() -> None:
+        found["second"] = finish("teacher_generation", section, name="second", **where)
+
+    waits = threading.Event()
+    real = Window.take
+
+    def take(window: Window, *rest: Any) -> Any:
+        if threading.current_thread() is thread:
+            waits.set()
+        return real(window, *rest)
+
+    def poll(seconds: float) -> None:
+        if not thread.ident:
+            thread.start()
+            assert waits.wait(20)
+
+    thread = threading.Thread(target=second)
+    monkeypatch.setattr(Window, "take", take)
+    monkeypatch.setattr("phases.teacher_generation.batch.time.sleep", poll)
+    first = finish("teacher_generation", section, name="first", **where)
+    thread.join(30)
+    assert first.outcome.outcome == found["second"].outcome.outcome == "done"
+    assert first.rows("teacher/outputs.jsonl") == found["second"].rows("teacher/outputs.jsonl")
+    assert (len(bedrock.batches.jobs), bedrock.bill.paid.total(), operations(bedrock)) == (1, NUMBER, [])
