@@ -71,7 +71,9 @@ def main(argv: list[str] | None = None) -> int:
 
     one = commands.add_parser("render", help="draw a diagram, or a run on its diagrams")
     one.add_argument(
-        "what", metavar="DIAGRAM|RUN", help="a .mmd file, the name of a machine, or the name of a run"
+        "what",
+        metavar="DIAGRAM|RUN",
+        help="a .mmd, .mermaid or .md file, page.md#name, the name of a machine, or the name of a run",
     )
     one.add_argument(
         "--machine", metavar="NAME", help="of a run: draw this machine (default: the innermost in progress)"
@@ -93,13 +95,18 @@ def main(argv: list[str] | None = None) -> int:
     one.set_defaults(do=render)
 
     one = commands.add_parser("check", help="prove what can be proved before anything runs")
-    one.add_argument("config", type=Path, metavar="CONFIG")
+    one.add_argument(
+        "what",
+        metavar="CONFIG|DRAWING",
+        nargs="+",
+        help="a configuration; or drawings alone: .mmd, .mermaid and .md files, page.md#name, directories of them",
+    )
     one.add_argument("--json", action="store_true", help="one JSON line a finding")
     _phase_checks(one, argv if argv is not None else sys.argv[1:])
     one.set_defaults(do=check)
 
     one = commands.add_parser("parse", help="what the Mermaid reader sees")
-    one.add_argument("files", type=Path, nargs="+", metavar="FILE")
+    one.add_argument("files", nargs="+", metavar="FILE", help="or page.md#name, or a directory of drawings")
     one.add_argument("--json", action="store_true", help="one JSON line a file")
     one.set_defaults(do=parse)
 
@@ -196,7 +203,33 @@ def audit(args: argparse.Namespace) -> int:
 
 
 def check(args: argparse.Namespace) -> int:
-    """What can be proved of a configuration before anything runs."""
+    """What can be proved of configurations, and of drawings alone, before anything runs: the worst of their exit codes."""
+    from fsm import mermaid
+
+    def one(what: str) -> int:
+        alone = mermaid.drawn_in(what) or Path(what).is_dir()
+        return (_check_drawings if alone else _check_config)(args, what)
+
+    return max(one(what) for what in args.what)
+
+
+def _check_drawings(args: argparse.Namespace, where: str) -> int:
+    """What can be proved of drawings that no machine says anything of yet."""
+    from fsm.check import alone
+    from fsm.drawing import texts_at
+
+    wrong = False
+    for source in texts_at(where):
+        findings = alone(source)
+        for finding in findings:
+            out(json.dumps(finding.as_json()) if args.json else finding)
+        wrong |= any(f.severity == "error" for f in findings)
+        if not findings and not args.json:
+            out(f"{source.where}: a drawing that can be run, nothing to complain of")
+    return 2 if wrong else 0
+
+
+def _check_config(args: argparse.Namespace, file: str) -> int:
     from fsm import check as checks
     from fsm import config as configs
     from fsm import session
@@ -204,7 +237,7 @@ def check(args: argparse.Namespace) -> int:
 
     foreseen: list[str] = []
     try:
-        config = configs.load(args.config)
+        config = configs.load(Path(file))
     except ConfigError as e:
         if not e.mistakes:
             raise
@@ -218,7 +251,7 @@ def check(args: argparse.Namespace) -> int:
     for finding in findings:
         out(json.dumps(finding.as_json()) if args.json else finding)
     if not findings and not args.json:  # so there is a program
-        out(f"{args.config}: {len(config.program.machines)} machines, nothing to complain of")
+        out(f"{file}: {len(config.program.machines)} machines, nothing to complain of")
     for said in foreseen:
         out(json.dumps({"severity": "info", "message": said}) if args.json else said)
     if any(f.severity == "error" for f in findings):
@@ -244,17 +277,17 @@ def parse(args: argparse.Namespace) -> int:
             continue
         for diagram in diagrams:
             if args.json:
-                out(json.dumps({"file": str(path), **mermaid.dump(diagram)}, ensure_ascii=False))
+                out(json.dumps({"file": diagram.file, **mermaid.dump(diagram)}, ensure_ascii=False))
                 continue
             for said in diagram.diagnostics:
-                out(f"{path}:{said.line}:{said.column}: {said.severity}: {said.message}")
-            out(f"{path}: {type(diagram).__name__} read")
+                out(f"{diagram.file}:{said.line}:{said.column}: {said.severity}: {said.message}")
+            out(f"{diagram.file}: {type(diagram).__name__} read")
     return 2 if refused else 0
 
 
-def _refused(args: argparse.Namespace, path: Path, message: str, line: int, column: int) -> None:
+def _refused(args: argparse.Namespace, path: str, message: str, line: int, column: int) -> None:
     if args.json:
-        out(json.dumps({"file": str(path), "error": message, "line": line, "column": column}))
+        out(json.dumps({"file": path, "error": message, "line": line, "column": column}))
     else:
         spoken(sys.stderr, visible(message if line else f"{path}: {message}") + "\n")
 

@@ -337,6 +337,8 @@ def begin(
         "diagrams": config.program.digests,
         "given": dict(given or {}),
     }
+    if config.engine.plug.drawing or config.engine.plug.handlers:  # where who looks on finds the drawing
+        header["beside"] = str(Path(config.file).parent.absolute())
     try:
         found = journal.header()
     except NoSuchRun:

@@ -22,6 +22,7 @@ from fsm.check.finding import Finding, error, warning
 from fsm.check.refine import refine
 from fsm.drawing import END, ROOT, Arc, Edge, Flow, ancestors, join, leave_by
 from fsm.engine import COUNTED, Detail, Inside, Machine, Phase, Program, Registered, Verdict, callee, nearest
+from fsm.engine.skeleton import skeleton, whole
 from fsm.errors import CheckFailed, DiagramError
 
 SHOWN = 5  # findings in the message of a refusal; `fsm check` shows them all
@@ -314,7 +315,8 @@ def _handlers(machine: Machine, phase: Phase | None) -> Iterator[Finding]:
             "C204",
             file,
             None,
-            f"machine {machine.name} has no phase. Name one of that name in the package's NAMES.",
+            f"machine {machine.name} has no phase. Name one of that name in the package's NAMES, or give `plug.handlers` a file that "
+            f"begins so:\n\n{whole(machine)}",
         )
         return
     needed = set(machine.states)
@@ -335,16 +337,16 @@ def _handlers(machine: Machine, phase: Phase | None) -> Iterator[Finding]:
 
 def _without_handler(machine: Machine, path: str) -> Finding:
     state = machine.chart.states[path]
-    register = f"Register one with @PHASE.state({path!r}) in phases/{machine.name}"
+    register = f"Paste this into the file of its phase:\n\n{skeleton(machine, path)}"
     if state.composite and path not in machine.opaque:
         labels = ", ".join(repr(e.label) for e in machine.chart.moves(path))
         return error(
             "C106",
             machine.chart.file,
             state,
-            f"by which of {labels} {path} is left is not decided. {register}, or say in `exits` which end fits which edge.",
+            f"by which of {labels} {path} is left is not decided. Say in `exits` which end fits which edge. Or {register[0].lower()}{register[1:]}",
         )
-    return error("C201", machine.chart.file, state, f"{path} has no handler. {register}.")
+    return error("C201", machine.chart.file, state, f"{path} has no handler. {register}")
 
 
 def _without_state(

@@ -94,6 +94,11 @@ def code(config_text: str, machine: str, packages: Iterable[str], requirements: 
     """
     said = read_values(config_text, "the configuration")
     plug = Plug.model_validate(said.get("plug") or {})
+    if plug.drawing or plug.handlers:
+        raise JobRefused(
+            "A job gets packages, and this configuration plugs in files beside it (`plug.drawing`, `plug.handlers`). Make a package of "
+            "them, with a NAMES mapping each for machines and phases, and name those."
+        )
     modules = [*OWN, *packages, plug.machines, plug.phases]
     for package in (plug.machines, plug.phases):
         modules += [where.partition(":")[0] for where in importlib.import_module(package).NAMES.values()]

@@ -318,7 +318,7 @@ def test_read_takes_one_diagram_plain_or_fenced(tmp_path: Path) -> None:
     assert read(path).file == str(path)
     document = tmp_path / "two.md"
     document.write_text("```mermaid\ngraph TD;A-->B\n```\n" * 2)
-    with pytest.raises(MermaidError, match="holds 2 diagrams"):
+    with pytest.raises(MermaidError, match="holds 2 drawings"):
         read(document)
 
 
