@@ -327,7 +327,7 @@ def test_read_takes_one_diagram_plain_or_fenced(tmp_path: Path) -> None:
     [
         (b"stateDiagram-v2\n\xff", r":2:1: error: the file is not UTF-8 text \(byte 0xff"),
         (b"text\n```mermaid\ngraph TD;A-->B\n", "the fence is never closed"),
-        (b"# no diagram\n", "no diagram"),
+        (b"# no diagram\n", "no drawing is in this page"),
     ],
 )
 def test_a_file_without_a_whole_diagram_is_refused(tmp_path: Path, content: bytes, what: str) -> None:
