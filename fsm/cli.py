@@ -1,4 +1,4 @@
-"""`fsm`: run, status, history, runs, clean, watch, render, check, parse, audit, and the commands that phases bring."""
+"""`fsm`: run, status, history, runs, clean, watch, render, check, prove, parse, audit, and the commands that phases bring."""
 
 from __future__ import annotations
 
@@ -104,6 +104,16 @@ def main(argv: list[str] | None = None) -> int:
     one.add_argument("--json", action="store_true", help="one JSON line a finding")
     _phase_checks(one, argv if argv is not None else sys.argv[1:])
     one.set_defaults(do=check)
+
+    one = commands.add_parser("prove", help="kill a pipeline everywhere, go on with it, and compare")
+    one.add_argument("config", type=Path, metavar="CONFIG")
+    one.add_argument("--machine", metavar="NAME", help="prove this machine instead: a phase alone")
+    one.add_argument("--sample", type=int, metavar="N", help="N kills only, spread over the states")
+    one.add_argument(
+        "--import", dest="modules", metavar="MODULES", default="", help="import these first, once: a,b,c"
+    )
+    one.add_argument("--json", action="store_true", help="one JSON line a state")
+    one.set_defaults(do=prove)
 
     one = commands.add_parser("parse", help="what the Mermaid reader sees")
     one.add_argument("files", nargs="+", metavar="FILE", help="or page.md#name, or a directory of drawings")
@@ -257,6 +267,13 @@ def _check_config(args: argparse.Namespace, file: str) -> int:
     if any(f.severity == "error" for f in findings):
         return 2
     return max((ask(config, args.json) for ask in args.further or ()), default=0)
+
+
+def prove(args: argparse.Namespace) -> int:
+    """A pipeline killed at every moment; 1 where a state is unsafe."""
+    from fsm.prove import command
+
+    return command.prove(args.config, args.machine, args.sample, args.modules, args.json)
 
 
 def parse(args: argparse.Namespace) -> int:

@@ -21,8 +21,20 @@ from collections.abc import Iterator
 from fsm.check.finding import Finding, error, warning
 from fsm.check.refine import refine
 from fsm.drawing import END, ROOT, Arc, Edge, Flow, ancestors, join, leave_by
-from fsm.engine import COUNTED, Detail, Inside, Machine, Phase, Program, Registered, Verdict, callee, nearest
-from fsm.engine.skeleton import skeleton, whole
+from fsm.engine import (
+    COUNTED,
+    Detail,
+    Inside,
+    Machine,
+    Phase,
+    Program,
+    Registered,
+    Verdict,
+    callee,
+    nearest,
+    skeleton,
+    whole,
+)
 from fsm.errors import CheckFailed, DiagramError
 
 SHOWN = 5  # findings in the message of a refusal; `fsm check` shows them all
