@@ -1,4 +1,4 @@
-"""`fsm`: run, status, history, runs, clean, watch, render, check, prove, parse, audit, and the commands that phases bring."""
+"""`fsm`: run, status, history, runs, clean, watch, render, check, new, prove, parse, audit, and the commands that phases bring."""
 
 from __future__ import annotations
 
@@ -104,6 +104,10 @@ def main(argv: list[str] | None = None) -> int:
     one.add_argument("--json", action="store_true", help="one JSON line a finding")
     _phase_checks(one, argv if argv is not None else sys.argv[1:])
     one.set_defaults(do=check)
+
+    one = commands.add_parser("new", help="begin a pipeline of your own")
+    one.add_argument("name", metavar="NAME")
+    one.set_defaults(do=new)
 
     one = commands.add_parser("prove", help="kill a pipeline everywhere, go on with it, and compare")
     one.add_argument("config", type=Path, metavar="CONFIG")
@@ -267,6 +271,19 @@ def _check_config(args: argparse.Namespace, file: str) -> int:
     if any(f.severity == "error" for f in findings):
         return 2
     return max((ask(config, args.json) for ask in args.further or ()), default=0)
+
+
+def new(args: argparse.Namespace) -> int:
+    """A pipeline to begin with: a drawing, its handlers, a configuration and a test."""
+    from fsm.new import make
+
+    for path in make(args.name):
+        out(path)
+    config = f"{args.name}/{args.name}.yaml"
+    out(
+        f"\nfsm run {config}      run it, kill it, and give the same command again\nfsm prove {config}    have it killed everywhere"
+    )
+    return 0
 
 
 def prove(args: argparse.Namespace) -> int:
