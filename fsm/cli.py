@@ -102,8 +102,15 @@ def main(argv: list[str] | None = None) -> int:
         help="a configuration; or drawings alone: .mmd, .mermaid and .md files, page.md#name, directories of them",
     )
     one.add_argument("--json", action="store_true", help="one JSON line a finding")
+    one.add_argument(
+        "--format",
+        choices=("text", "json", "sarif"),
+        default="text",
+        help="sarif: what code hosts show beside a change",
+    )
+    one.add_argument("--watch", action="store_true", help="check again whenever a file is saved")
     _phase_checks(one, argv if argv is not None else sys.argv[1:])
-    one.set_defaults(do=check)
+    one.set_defaults(do=check, words=argv if argv is not None else sys.argv[1:])
 
     one = commands.add_parser("new", help="begin a pipeline of your own")
     one.add_argument("name", metavar="NAME")
@@ -217,60 +224,13 @@ def audit(args: argparse.Namespace) -> int:
 
 
 def check(args: argparse.Namespace) -> int:
-    """What can be proved of configurations, and of drawings alone, before anything runs: the worst of their exit codes."""
-    from fsm import mermaid
+    """What can be proved of configurations, and of drawings alone, before anything runs."""
+    from fsm import checking
 
-    def one(what: str) -> int:
-        alone = mermaid.drawn_in(what) or Path(what).is_dir()
-        return (_check_drawings if alone else _check_config)(args, what)
-
-    return max(one(what) for what in args.what)
-
-
-def _check_drawings(args: argparse.Namespace, where: str) -> int:
-    """What can be proved of drawings that no machine says anything of yet."""
-    from fsm.check import alone
-    from fsm.drawing import texts_at
-
-    wrong = False
-    for source in texts_at(where):
-        findings = alone(source)
-        for finding in findings:
-            out(json.dumps(finding.as_json()) if args.json else finding)
-        wrong |= any(f.severity == "error" for f in findings)
-        if not findings and not args.json:
-            out(f"{source.where}: a drawing that can be run, nothing to complain of")
-    return 2 if wrong else 0
-
-
-def _check_config(args: argparse.Namespace, file: str) -> int:
-    from fsm import check as checks
-    from fsm import config as configs
-    from fsm import session
-    from fsm.errors import ConfigError
-
-    foreseen: list[str] = []
-    try:
-        config = configs.load(Path(file))
-    except ConfigError as e:
-        if not e.mistakes:
-            raise
-        findings = [
-            checks.Finding("error", e.code, mistake.file, mistake.line, mistake.column, mistake.message)
-            for mistake in e.mistakes
-        ]
-    else:
-        findings = checks.check(config.program)
-        foreseen = session.outlook(config)
-    for finding in findings:
-        out(json.dumps(finding.as_json()) if args.json else finding)
-    if not findings and not args.json:  # so there is a program
-        out(f"{file}: {len(config.program.machines)} machines, nothing to complain of")
-    for said in foreseen:
-        out(json.dumps({"severity": "info", "message": said}) if args.json else said)
-    if any(f.severity == "error" for f in findings):
-        return 2
-    return max((ask(config, args.json) for ask in args.further or ()), default=0)
+    form = checking.JSON if args.json else args.format
+    if not args.watch:
+        return checking.run(args.what, form, args.further or ())
+    return checking.watch(args.what, [w for w in args.words[1:] if w != "--watch"])
 
 
 def new(args: argparse.Namespace) -> int:

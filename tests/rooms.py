@@ -15,6 +15,7 @@ ENGINE: Sequence[tuple[str, str]] = (
     ("run", "begin a run, or go on with it"),
     ("command", "what commands share"),
     ("view", "how a run is shown: one projection, its faces"),
+    ("checking", "the command that checks"),
     ("new", "a pipeline to begin with"),
     ("prove", "a run killed everywhere, and compared with one left alone"),
     ("session", "one run of one configuration"),

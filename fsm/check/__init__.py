@@ -4,5 +4,6 @@ from fsm.check.alone import alone
 from fsm.check.finding import Finding
 from fsm.check.program import check, refuse
 from fsm.check.refine import refine
+from fsm.check.sarif import sarif
 
-__all__ = ["Finding", "alone", "check", "refine", "refuse"]
+__all__ = ["Finding", "alone", "check", "refine", "refuse", "sarif"]

@@ -25,11 +25,12 @@ from fsm.mermaid.model import (
     Subgraph,
     Transition,
 )
-from fsm.mermaid.pages import Source, drawn_in, find, find_all
+from fsm.mermaid.pages import SUFFIXES, Source, drawn_in, find, find_all
 from fsm.mermaid.reader import parse, read, read_all
 
 __all__ = [
     "ROOT",
+    "SUFFIXES",
     "ClassApplication",
     "ClassDef",
     "Click",

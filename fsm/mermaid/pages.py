@@ -22,6 +22,7 @@ from fsm.text import NotUtf8, decode
 
 PLAIN = (".mmd", ".mermaid")
 PAGES = (".md", ".markdown")
+SUFFIXES = (*PLAIN, *PAGES)
 
 _FENCE = re.compile(r"^( {0,3})(`{3,}|~{3,})[ \t]*([^\n`]*)$")
 _HEADING = re.compile(r"^ {0,3}#{1,6}[ \t]+(.*?)[ \t]*#*$")
@@ -49,7 +50,7 @@ class Source:
 
 def drawn_in(where: str | Path) -> bool:
     """Whether a name is one of a file or a page that holds drawings, by its ending."""
-    return _split(str(where))[0].suffix.lower() in (*PLAIN, *PAGES)
+    return _split(str(where))[0].suffix.lower() in SUFFIXES
 
 
 def find_all(where: str | Path) -> list[Source]:
@@ -101,7 +102,7 @@ def _below(directory: Path) -> list[Source]:
     found: list[Source] = []
     for path in sorted(directory.rglob("*")):
         hidden = any(part.startswith(".") for part in path.relative_to(directory).parts)
-        if not hidden and path.suffix.lower() in (*PLAIN, *PAGES) and path.is_file():
+        if not hidden and path.suffix.lower() in SUFFIXES and path.is_file():
             found += _of_file(path)
     if not found:
         raise MermaidError(

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 from fsm.mermaid import pages
 from fsm.mermaid.error import OtherKind
 from fsm.mermaid.flow_parser import read_flowchart
 from fsm.mermaid.javascript import S
-from fsm.mermaid.model import Diagram
+from fsm.mermaid.model import Diagnostic, Diagram
 from fsm.mermaid.source import prepare
 from fsm.mermaid.state_diagram import read_state_diagram
+
+MOST_TEXT = 50_000
+"""Beyond which Mermaid refuses to draw, by default: `maxTextSize` of its configuration."""
 
 # What may stand before the keyword: white space and comment lines (those that `prepare` leaves).
 _HEAD = re.compile(rf"(?:[{S}]|%%(?!\{{)[^\n]*\n)*")
@@ -23,6 +27,17 @@ def parse(text: str, file: str = "<text>", first_line: int = 1) -> Diagram:
 
     Raises MermaidError, and nothing else, for every text that is none.
     """
+    diagram = _parse(text, file, first_line)
+    if len(text) <= MOST_TEXT:
+        return diagram
+    said = (
+        f"Mermaid draws no text of more than {MOST_TEXT} characters, and this one has {len(text)}, unless `maxTextSize` is raised where "
+        "it is drawn"
+    )
+    return replace(diagram, diagnostics=(*diagram.diagnostics, Diagnostic("warning", said, first_line, 1)))
+
+
+def _parse(text: str, file: str, first_line: int) -> Diagram:
     prepared = prepare(text, file, first_line)
     edited = prepared.text.text
     head = _HEAD.match(edited)

@@ -66,7 +66,7 @@ LACKING = (
 )
 """What the project needs and the image lacks, or may lack. pip leaves torch, transformers and numpy as the image has
 them: `python -m tests.versions` holds it to that."""
-LOOKING_ON = ("mermaidx", "starlette", "uvicorn")
+LOOKING_ON = ("mermaidx", "starlette", "uvicorn", "watchfiles")
 """What draws and shows for whoever looks on; a job does neither."""
 WHERE_WANTED = ("openai", "ray", "trustme", "wasmtime", "ziglang")
 """What an extra brings for those who want it: a teacher behind OpenAI's protocol, preparation past one machine, a rehearsal by https,

@@ -3,6 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -84,3 +91,58 @@ def test_check_takes_drawings_pages_and_directories(
     assert (json.loads(said)["file"], json.loads(said)["line"]) == ("page.md", 14)
     assert main(["check", "gone.mermaid"]) == 2
     assert "gone.mermaid: the diagram cannot be read (No such file or directory)" in capsys.readouterr().err
+
+
+def test_sarif_names_each_finding_with_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("x.mmd").write_text(f"{SOUND}Lost --> A\nEnd --> Lost\n")
+    assert main(["check", "x.mmd", "--format", "sarif"]) == 2
+    said = json.loads(capsys.readouterr().out)
+    (run,) = said["runs"]
+    assert said["version"] == "2.1.0"
+    assert [rule["id"] for rule in run["tool"]["driver"]["rules"]] == ["C101"]
+    first = run["results"][0]
+    assert (first["ruleId"], first["ruleIndex"], first["level"]) == ("C101", 0, "error")
+    place = first["locations"][0]["physicalLocation"]
+    assert place == {"artifactLocation": {"uri": "x.mmd"}, "region": {"startLine": 5, "startColumn": 1}}
+
+
+def test_it_is_checked_again_whenever_it_is_saved(tmp_path: Path) -> None:
+    drawing = tmp_path / "x.mmd"
+    drawing.write_text(SOUND)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "fsm.cli", "check", "x.mmd", "--watch"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[3]), "PYTHONUNBUFFERED": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    try:
+        assert process.stdout is not None
+        lines = iter(process.stdout.readline, "")
+        assert next(lines) == "x.mmd: a drawing that can be run, nothing to complain of\n"
+        assert next(lines) == "fsm: watching; Ctrl-C ends it\n"
+        saved = time.monotonic()
+        found = queue.Queue[str]()
+
+        def read() -> None:
+            for line in lines:
+                found.put(line)
+
+        threading.Thread(target=read, daemon=True).start()
+        while (
+            found.empty() and time.monotonic() - saved < 60
+        ):  # the watch begins at some moment after its words
+            drawing.write_text(f"{SOUND}Lost --> A\n")
+            time.sleep(0.5)
+        assert found.get(timeout=60) == "fsm: x.mmd was saved\n"
+        assert found.get(timeout=60).startswith("x.mmd:5:1: error[C101]: Lost cannot be reached.")
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=60) == 0
+    finally:
+        process.kill()
+        process.wait()

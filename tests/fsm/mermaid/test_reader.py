@@ -335,3 +335,9 @@ def test_a_file_without_a_whole_diagram_is_refused(tmp_path: Path, content: byte
     path.write_bytes(content)
     with pytest.raises(MermaidError, match=what):
         read_all(path)
+
+
+def test_what_mermaid_would_not_draw_for_its_size_is_read_and_said() -> None:
+    (text,) = parse("stateDiagram-v2\n    [*] --> A : " + "long " * 10_000, first_line=7).diagnostics
+    assert (text.severity, text.line) == ("warning", 7)
+    assert "more than 50000 characters, and this one has 500" in text.message
