@@ -8,7 +8,7 @@ drawings  C101 unreachable state            C102 trap: no edge leads on        C
           C110 exit that is never taken (warning)
           C111 what Mermaid reads or draws otherwise than it is meant (warning)
 phases    C201 state without a handler      C202 handler without a state       C203 handler never called (warning)
-          C204 machine without a phase
+          C204 machine without a phase       C205 a label that is no edge's   C206 edge that no handler takes (warning)
 programs  C301 called machine missing       C302 machines call in a ring       C303 on_error names what is not there
           C304 recovery machine undecided
 details   C401 to C408: see fsm.refine
@@ -19,6 +19,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from fsm.check.finding import Finding, error, warning
+from fsm.check.labels import returned
 from fsm.check.refine import refine
 from fsm.drawing import END, ROOT, Arc, Edge, Flow, ancestors, join, leave_by
 from fsm.engine import (
@@ -345,6 +346,8 @@ def _handlers(machine: Machine, phase: Phase | None) -> Iterator[Finding]:
             yield _without_handler(machine, path)
     for path, registered in phase.handlers.items():
         yield from _without_state(machine, phase, path, registered, needed)
+        if path in needed:
+            yield from _labels_of(machine, path, registered)
 
 
 def _without_handler(machine: Machine, path: str) -> Finding:
@@ -386,6 +389,42 @@ def _without_state(
             1,
             f"{name} is never called: the engine does not stand in {path} of {machine.name}.",
         )
+
+
+def _labels_of(machine: Machine, path: str, registered: Registered) -> Iterator[Finding]:
+    """What a handler's own words say of the edges that it takes."""
+    said = returned(registered.handle)
+    if said is None or path in machine.forks:
+        return
+    edges = {edge.label: edge for edge in machine.chart.moves(path)}
+    named = [(label, line) for label, line in said.labels if label is not None]
+    for label, line in named:
+        if label not in edges:
+            known = nearest(label, [str(e) for e in edges])
+            has = ", ".join(repr(e) for e in edges) or "none"
+            yield Finding(
+                "error",
+                "C205",
+                said.file,
+                line,
+                1,
+                f"the handler of {path} returns {label!r}, and no edge of that label leaves {path} in {machine.name}{known or '.'} "
+                f"It has: {has}.",
+            )
+    if said.all_of_them and named and len(edges) > 1:
+        taken = {label for label, _ in said.labels} | _by_recovery(machine, path)
+        for edge in (edge for label, edge in edges.items() if label not in taken):
+            yield warning(
+                "C206",
+                machine.chart.file,
+                edge,
+                f"{edge.id} is never taken: the handler of {path} returns other labels only.",
+            )
+
+
+def _by_recovery(machine: Machine, path: str) -> set[str | None]:
+    """The edges of a state that are taken for it where it fails."""
+    return {label for (state, _), label in machine.on_error.items() if state == path}
 
 
 def _inside_elsewhere(machine: Machine, path: str) -> bool:
