@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import ast
 import inspect
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+NEAR = 1 << 22  # bytes of source that are looked through for a word; a package that has more is left alone
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
@@ -43,6 +45,33 @@ def returned(handle: Callable[..., Any]) -> Returned | None:
     if _falls_through(function.body):
         labels.append((None, function.body[-1].lineno))
     return Returned(code.co_filename, tuple(labels), known)
+
+
+def stands_near(handle: Callable[..., Any], label: str) -> bool:
+    """Whether a label stands anywhere in the Python files beside a handler's and below, or all of its words do, for it may be made of
+    them; True where the files are not at hand.
+    """
+    code = getattr(inspect.unwrap(handle), "__code__", None)
+    text = _sources(str(Path(code.co_filename).parent)) if code else None
+    return (
+        text is None
+        or label in text
+        or all(re.search(rf"\b{re.escape(w)}\b", text) for w in re.findall(r"\w+", label))
+    )
+
+
+@lru_cache(maxsize=64)
+def _sources(directory: str) -> str | None:
+    texts, size = [], 0
+    for path in sorted(Path(directory).rglob("*.py")):
+        try:
+            size += path.stat().st_size
+            texts.append(path.read_text("utf-8", errors="replace"))
+        except OSError:
+            return None
+        if size > NEAR:
+            return None
+    return "\n".join(texts) if texts else None
 
 
 @lru_cache(maxsize=256)
