@@ -1,4 +1,4 @@
-"""`fsm`: run, status, history, runs, clean, watch, render, check, parse, audit, and the commands that phases bring."""
+"""`fsm`: run, status, history, runs, clean, watch, render, check, new, prove, parse, audit, and the commands that phases bring."""
 
 from __future__ import annotations
 
@@ -71,7 +71,9 @@ def main(argv: list[str] | None = None) -> int:
 
     one = commands.add_parser("render", help="draw a diagram, or a run on its diagrams")
     one.add_argument(
-        "what", metavar="DIAGRAM|RUN", help="a .mmd file, the name of a machine, or the name of a run"
+        "what",
+        metavar="DIAGRAM|RUN",
+        help="a .mmd, .mermaid or .md file, page.md#name, the name of a machine, or the name of a run",
     )
     one.add_argument(
         "--machine", metavar="NAME", help="of a run: draw this machine (default: the innermost in progress)"
@@ -93,13 +95,39 @@ def main(argv: list[str] | None = None) -> int:
     one.set_defaults(do=render)
 
     one = commands.add_parser("check", help="prove what can be proved before anything runs")
-    one.add_argument("config", type=Path, metavar="CONFIG")
+    one.add_argument(
+        "what",
+        metavar="CONFIG|DRAWING",
+        nargs="+",
+        help="a configuration; or drawings alone: .mmd, .mermaid and .md files, page.md#name, directories of them",
+    )
     one.add_argument("--json", action="store_true", help="one JSON line a finding")
+    one.add_argument(
+        "--format",
+        choices=("text", "json", "sarif"),
+        default="text",
+        help="sarif: what code hosts show beside a change",
+    )
+    one.add_argument("--watch", action="store_true", help="check again whenever a file is saved")
     _phase_checks(one, argv if argv is not None else sys.argv[1:])
-    one.set_defaults(do=check)
+    one.set_defaults(do=check, words=argv if argv is not None else sys.argv[1:])
+
+    one = commands.add_parser("new", help="begin a pipeline of your own")
+    one.add_argument("name", metavar="NAME")
+    one.set_defaults(do=new)
+
+    one = commands.add_parser("prove", help="kill a pipeline everywhere, go on with it, and compare")
+    one.add_argument("config", type=Path, metavar="CONFIG")
+    one.add_argument("--machine", metavar="NAME", help="prove this machine instead: a phase alone")
+    one.add_argument("--sample", type=int, metavar="N", help="N kills only, spread over the states")
+    one.add_argument(
+        "--import", dest="modules", metavar="MODULES", default="", help="import these first, once: a,b,c"
+    )
+    one.add_argument("--json", action="store_true", help="one JSON line a state")
+    one.set_defaults(do=prove)
 
     one = commands.add_parser("parse", help="what the Mermaid reader sees")
-    one.add_argument("files", type=Path, nargs="+", metavar="FILE")
+    one.add_argument("files", nargs="+", metavar="FILE", help="or page.md#name, or a directory of drawings")
     one.add_argument("--json", action="store_true", help="one JSON line a file")
     one.set_defaults(do=parse)
 
@@ -196,34 +224,33 @@ def audit(args: argparse.Namespace) -> int:
 
 
 def check(args: argparse.Namespace) -> int:
-    """What can be proved of a configuration before anything runs."""
-    from fsm import check as checks
-    from fsm import config as configs
-    from fsm import session
-    from fsm.errors import ConfigError
+    """What can be proved of configurations, and of drawings alone, before anything runs."""
+    from fsm import checking
 
-    foreseen: list[str] = []
-    try:
-        config = configs.load(args.config)
-    except ConfigError as e:
-        if not e.mistakes:
-            raise
-        findings = [
-            checks.Finding("error", e.code, mistake.file, mistake.line, mistake.column, mistake.message)
-            for mistake in e.mistakes
-        ]
-    else:
-        findings = checks.check(config.program)
-        foreseen = session.outlook(config)
-    for finding in findings:
-        out(json.dumps(finding.as_json()) if args.json else finding)
-    if not findings and not args.json:  # so there is a program
-        out(f"{args.config}: {len(config.program.machines)} machines, nothing to complain of")
-    for said in foreseen:
-        out(json.dumps({"severity": "info", "message": said}) if args.json else said)
-    if any(f.severity == "error" for f in findings):
-        return 2
-    return max((ask(config, args.json) for ask in args.further or ()), default=0)
+    form = checking.JSON if args.json else args.format
+    if not args.watch:
+        return checking.run(args.what, form, args.further or ())
+    return checking.watch(args.what, [w for w in args.words[1:] if w != "--watch"])
+
+
+def new(args: argparse.Namespace) -> int:
+    """A pipeline to begin with: a drawing, its handlers, a configuration and a test."""
+    from fsm.new import make
+
+    for path in make(args.name):
+        out(path)
+    config = f"{args.name}/{args.name}.yaml"
+    out(
+        f"\nfsm run {config}      run it, kill it, and give the same command again\nfsm prove {config}    have it killed everywhere"
+    )
+    return 0
+
+
+def prove(args: argparse.Namespace) -> int:
+    """A pipeline killed at every moment; 1 where a state is unsafe."""
+    from fsm.prove import command
+
+    return command.prove(args.config, args.machine, args.sample, args.modules, args.json)
 
 
 def parse(args: argparse.Namespace) -> int:
@@ -244,17 +271,17 @@ def parse(args: argparse.Namespace) -> int:
             continue
         for diagram in diagrams:
             if args.json:
-                out(json.dumps({"file": str(path), **mermaid.dump(diagram)}, ensure_ascii=False))
+                out(json.dumps({"file": diagram.file, **mermaid.dump(diagram)}, ensure_ascii=False))
                 continue
             for said in diagram.diagnostics:
-                out(f"{path}:{said.line}:{said.column}: {said.severity}: {said.message}")
-            out(f"{path}: {type(diagram).__name__} read")
+                out(f"{diagram.file}:{said.line}:{said.column}: {said.severity}: {said.message}")
+            out(f"{diagram.file}: {type(diagram).__name__} read")
     return 2 if refused else 0
 
 
-def _refused(args: argparse.Namespace, path: Path, message: str, line: int, column: int) -> None:
+def _refused(args: argparse.Namespace, path: str, message: str, line: int, column: int) -> None:
     if args.json:
-        out(json.dumps({"file": str(path), "error": message, "line": line, "column": column}))
+        out(json.dumps({"file": path, "error": message, "line": line, "column": column}))
     else:
         spoken(sys.stderr, visible(message if line else f"{path}: {message}") + "\n")
 

@@ -14,7 +14,14 @@ exit codes: 0 done; 1 the run ended in a failure edge; 2 bad input; 3 stopped an
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `fsm run`, which are those of `python -m fsm.run`."""
-    parser.add_argument("config", type=Path, metavar="CONFIG", help="a YAML file, such as configs/local.yaml")
+    parser.add_argument(
+        "config", type=Path, metavar="CONFIG", nargs="?", help="a YAML file, such as configs/local.yaml"
+    )
+    parser.add_argument(
+        "--example",
+        metavar="NAME",
+        help="a pipeline that an installed package brings, such as local: its files are laid out here, where there are none yet",
+    )
     parser.add_argument(
         "--run", metavar="NAME", help="the run's name in the store (default: run.name of the configuration)"
     )
@@ -73,6 +80,40 @@ def main(argv: list[str] | None = None) -> int:
     return guarded(run, args)
 
 
+def _chosen(args: argparse.Namespace) -> Path:
+    """The configuration to run: the one that is given, or an example's, laid out in this directory."""
+    from fsm.errors import ConfigError
+
+    if (args.config is None) == (args.example is None):
+        raise ConfigError("Give the path of a configuration, or --example NAME, and not both.")
+    if args.config is not None:
+        return Path(args.config)
+    from importlib.metadata import entry_points
+
+    from fsm.engine import nearest
+    from fsm.speech import say
+
+    known = {entry.name: entry for entry in entry_points(group="fsm.examples")}
+    if args.example not in known:
+        there = f"There are: {', '.join(sorted(known))}." if known else "No installed package brings one."
+        raise ConfigError(
+            f"--example: there is none {args.example!r}{nearest(args.example, sorted(known)) or '.'} {there}"
+        )
+    files: dict[str, Path] = known[args.example].load()()
+    laid = 0
+    for name, source in files.items():
+        if not Path(name).exists():
+            Path(name).parent.mkdir(parents=True, exist_ok=True)
+            Path(name).write_bytes(source.read_bytes())
+            laid += 1
+    config = next(iter(files))
+    if laid:
+        say(
+            f"the example {args.example} is laid out here: {config} and {laid - 1} files that it names, yours to change."
+        )
+    return Path(config)
+
+
 def run(args: argparse.Namespace) -> int:
     """What `fsm run` does."""
     import json
@@ -96,7 +137,7 @@ def run(args: argparse.Namespace) -> int:
         overrides["notify"] = None
     if args.machine and not args.run:
         overrides["run.name"] = args.machine
-    config = configs.load(args.config, overrides)
+    config = configs.load(_chosen(args), overrides)
     refuse(config.program)
     name = config.engine.run.name
     for sentence in session.outlook(config):

@@ -146,16 +146,17 @@ def run(
     observer: Observer | None = None,
     logger: Any = None,
     stop: Stop | None = None,
+    store: Store | None = None,
 ) -> Outcome:
     """Run a configuration: begin the run, or go on with the one of its name where it stands.
 
     `fresh` begins it anew in any case, `retry` where it has ended and failed, or ended with items given up. `takeover` replaces a runner that seems alive, in a
-    store that has no locks. A run that has ended is only read.
+    store that has no locks. A run that has ended is only read. `store` is the configuration's, opened already.
 
     Raises every FsmError; StopRequested where a signal stopped it.
     """
     engine = config.engine
-    store = open_store(engine.store, **engine.store_options)
+    store = store or open_store(engine.store, **engine.store_options)
     run = store.run(engine.run.name)
     secrets = config.secrets | environment_secrets()
     redact = redactor(secrets) if secrets else None
@@ -337,6 +338,8 @@ def begin(
         "diagrams": config.program.digests,
         "given": dict(given or {}),
     }
+    if config.engine.plug.drawing or config.engine.plug.handlers:  # where who looks on finds the drawing
+        header["beside"] = str(Path(config.file).parent.absolute())
     try:
         found = journal.header()
     except NoSuchRun:

@@ -21,6 +21,11 @@ NAMES = {
 }
 
 
+_INSIDE = Path(__file__).with_name("diagrams")
+DIAGRAMS = _INSIDE if _INSIDE.is_dir() else Path(__file__).parents[1] / "diagrams"
+"""Where the drawings are: inside this package where it was installed from a wheel, beside it in a checkout."""
+
+
 def diagram(name: str) -> Path:
     """The drawing of that name."""
-    return Path(__file__).parents[1] / "diagrams" / f"{name}.mmd"
+    return DIAGRAMS / f"{name}.mmd"

@@ -26,6 +26,9 @@ WORDS = {
     "clean RUN": [
         "distillation-local-e231c2dc"
     ],  # its job's, so that the scratch of `local` stays: the job's log is in it
+    "CONFIG|DRAWING": ["configs/local.yaml", "diagrams/pipeline.mmd"],
+    "prove CONFIG": ["configs/local.yaml --machine data_preparation --sample 2"],
+    "new NAME": ["first"],
     "X": [PROMPT],
     "parse FILE...": ["diagrams/pipeline.mmd diagrams/data_flow.mmd"],
     "score FILE...": ["configs/corpus/tsn_data/gate.c configs/corpus/avb_data/srp.c"],

@@ -8,12 +8,14 @@ from typing import Any, Literal
 
 from fsm.drawing import Edge, State
 
+Severity = Literal["error", "warning"]
+
 
 @dataclass(frozen=True)
 class Finding:
     """One thing found. `line` and `column` count from 1; `code` is stable and may be searched for."""
 
-    severity: Literal["error", "warning"]
+    severity: Severity
     code: str
     file: str
     line: int

@@ -8,7 +8,7 @@ drawings  C101 unreachable state            C102 trap: no edge leads on        C
           C110 exit that is never taken (warning)
           C111 what Mermaid reads or draws otherwise than it is meant (warning)
 phases    C201 state without a handler      C202 handler without a state       C203 handler never called (warning)
-          C204 machine without a phase
+          C204 machine without a phase       C205 a label that is no edge's   C206 edge that no handler takes (warning)
 programs  C301 called machine missing       C302 machines call in a ring       C303 on_error names what is not there
           C304 recovery machine undecided
 details   C401 to C408: see fsm.refine
@@ -16,12 +16,26 @@ details   C401 to C408: see fsm.refine
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from fsm.check.finding import Finding, error, warning
+from fsm.check.labels import returned, stands_near
 from fsm.check.refine import refine
 from fsm.drawing import END, ROOT, Arc, Edge, Flow, ancestors, join, leave_by
-from fsm.engine import COUNTED, Detail, Inside, Machine, Phase, Program, Registered, Verdict, callee, nearest
+from fsm.engine import (
+    COUNTED,
+    Detail,
+    Inside,
+    Machine,
+    Phase,
+    Program,
+    Registered,
+    Verdict,
+    callee,
+    nearest,
+    skeleton,
+    whole,
+)
 from fsm.errors import CheckFailed, DiagramError
 
 SHOWN = 5  # findings in the message of a refusal; `fsm check` shows them all
@@ -42,7 +56,7 @@ def check(program: Program, *, phases: bool = True) -> list[Finding]:
             read.add(machine.chart.file)
             here += _remarks(machine)
         if phases:
-            here += _handlers(machine, program.phases.get(name))
+            here += _handlers(program, machine, program.phases.get(name))
         for composite, how in machine.inside.items():
             if isinstance(how, Detail) and how.machine in program.machines:
                 here += refine(machine, composite, how, program.machines[how.machine])
@@ -307,14 +321,15 @@ class _Drawing:
         )
 
 
-def _handlers(machine: Machine, phase: Phase | None) -> Iterator[Finding]:
+def _handlers(program: Program, machine: Machine, phase: Phase | None) -> Iterator[Finding]:
     file = machine.chart.file
     if phase is None:
         yield error(
             "C204",
             file,
             None,
-            f"machine {machine.name} has no phase. Name one of that name in the package's NAMES.",
+            f"machine {machine.name} has no phase. Name one of that name in the package's NAMES, or give `plug.handlers` a file that "
+            f"begins so:\n\n{whole(machine)}",
         )
         return
     needed = set(machine.states)
@@ -326,25 +341,29 @@ def _handlers(machine: Machine, phase: Phase | None) -> Iterator[Finding]:
                 continue  # an edge across its border, which is told of the drawing
             # without any handler the walk is driven from outside, by the handler of the composite
             needed |= walked if walked & phase.handlers.keys() else set()
+            if not walked & phase.handlers.keys() and composite in phase.handlers:
+                yield from _labels_inside(machine, walked, phase.handlers[composite])
     for path in machine.chart.states:
         if path in needed and path not in phase.handlers:
             yield _without_handler(machine, path)
     for path, registered in phase.handlers.items():
         yield from _without_state(machine, phase, path, registered, needed)
+        if path in needed:
+            yield from _labels_of(program, machine, path, registered)
 
 
 def _without_handler(machine: Machine, path: str) -> Finding:
     state = machine.chart.states[path]
-    register = f"Register one with @PHASE.state({path!r}) in phases/{machine.name}"
+    register = f"Paste this into the file of its phase:\n\n{skeleton(machine, path)}"
     if state.composite and path not in machine.opaque:
         labels = ", ".join(repr(e.label) for e in machine.chart.moves(path))
         return error(
             "C106",
             machine.chart.file,
             state,
-            f"by which of {labels} {path} is left is not decided. {register}, or say in `exits` which end fits which edge.",
+            f"by which of {labels} {path} is left is not decided. Say in `exits` which end fits which edge. Or {register[0].lower()}{register[1:]}",
         )
-    return error("C201", machine.chart.file, state, f"{path} has no handler. {register}.")
+    return error("C201", machine.chart.file, state, f"{path} has no handler. {register}")
 
 
 def _without_state(
@@ -372,6 +391,64 @@ def _without_state(
             1,
             f"{name} is never called: the engine does not stand in {path} of {machine.name}.",
         )
+
+
+def _labels_of(program: Program, machine: Machine, path: str, registered: Registered) -> Iterator[Finding]:
+    """What a handler's own words say of the edges that it takes."""
+    said = returned(registered.handle)
+    if said is None or path in machine.forks:
+        return
+    edges = {edge.label: edge for edge in machine.chart.moves(path)}
+    named = [(label, line) for label, line in said.labels if label is not None]
+    for one, line in named:
+        if one not in edges:
+            known = nearest(one, [str(e) for e in edges])
+            has = ", ".join(repr(e) for e in edges) or "none"
+            yield Finding(
+                "error",
+                "C205",
+                said.file,
+                line,
+                1,
+                f"the handler of {path} returns {one!r}, and no edge of that label leaves {path} in {machine.name}{known or '.'} "
+                f"It has: {has}.",
+            )
+    if len(edges) < 2:
+        return
+    taken = {label for label, _ in said.labels} | _by_recovery(machine, path)
+    for edge in edges.values():
+        label = edge.label
+        if label is None or label in taken:
+            continue
+        if said.all_of_them and named:
+            why = f"the handler of {path} returns other labels only"
+        elif not stands_near(registered.handle, label) and label not in _words_below(program, machine):
+            why = f"{label!r} stands nowhere in the files of its handler"
+        else:
+            continue
+        yield warning("C206", machine.chart.file, edge, f"{edge.id} is never taken: {why}.")
+
+
+def _labels_inside(machine: Machine, walked: Iterable[str], driver: Registered) -> Iterator[Finding]:
+    """The labels of a counted inside that the composite's own handler walks: each has to stand somewhere in its files."""
+    for path in machine.chart.states:
+        edges = machine.chart.moves(path) if path in walked else ()
+        for edge in edges if len(edges) > 1 and path not in machine.forks else ():
+            if edge.label is not None and not stands_near(driver.handle, edge.label):
+                why = f"{edge.label!r} stands nowhere in the files of the handler that walks it"
+                yield warning("C206", machine.chart.file, edge, f"{edge.id} is never taken: {why}.")
+
+
+def _words_below(program: Program, machine: Machine) -> set[str | None]:
+    """The labels and states of the machines that this one may call, by which its handlers may go on."""
+    names = {callee(call)[0] for calls in machine.calls.values() for call in calls}
+    charts = [program.machines[name].chart for name in names if name in program.machines]
+    return {e.label for c in charts for e in c.edges} | {s.name for c in charts for s in c.states.values()}
+
+
+def _by_recovery(machine: Machine, path: str) -> set[str | None]:
+    """The edges of a state that are taken for it where it fails."""
+    return {label for (state, _), label in machine.on_error.items() if state == path}
 
 
 def _inside_elsewhere(machine: Machine, path: str) -> bool:
@@ -434,6 +511,15 @@ def _recovery(program: Program) -> Iterator[Finding]:
     if recovery is None:
         return
     entries = {p.rpartition(".")[2] for p in recovery.entered_at}
+    for path in recovery.entered_at:
+        scope = recovery.chart.states.get(recovery.chart.states[path].parent)
+        if scope and scope.initial and path not in scope.initial:
+            yield error(
+                "C107",
+                recovery.chart.file,
+                recovery.chart.states[path],
+                f"errors enter {path}, says `entered_at`, and the drawing does not show it. Draw [*] --> {path} beside the other starts.",
+            )
     for path, verdict in recovery.ends.items():
         if not isinstance(verdict, Verdict):
             yield error(

@@ -1,7 +1,7 @@
 """The configuration: YAML to pydantic, unknown keys refused with the nearest known name, all that is wrong at once.
 
     machine: pipeline                  # what to run
-    plug: {machines: machines, phases: phases}
+    plug: {machines: machines, phases: phases}    # packages; or files beside this one: {drawing: x.mmd, handlers: x.py}
     recovery: error_recovery           # where exceptions go; leave out for none
     run: {name: local, seed: 42}
     store: .                           # a directory, or s3://bucket/prefix
@@ -14,6 +14,7 @@ What the variable holds is used, and kept out of the journal and the logs wherev
 that is one.
 """
 
+from fsm.config.beside import Beside
 from fsm.config.environment import SECRET_NAME, VARIABLE, environment_secrets
 from fsm.config.load import load, read_values
 from fsm.config.model import Config, Engine, Notify, Plug, Run
@@ -21,6 +22,7 @@ from fsm.config.model import Config, Engine, Notify, Plug, Run
 __all__ = [
     "SECRET_NAME",
     "VARIABLE",
+    "Beside",
     "Config",
     "Engine",
     "Notify",

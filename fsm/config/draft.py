@@ -71,6 +71,10 @@ class Draft:
         line, column = (entry.key if at_key else entry.value) if entry else (1, 1)
         self._mistakes.append(Mistake(self.file, line, column, message))
 
+    def let_be(self, path: Steps) -> None:
+        """Judge the value at a path no further: what is wrong with it follows from a mistake already noted."""
+        self._wrong.add(path)
+
     def wrong(self, path: Steps) -> bool:
         """Whether something is known to be wrong with the value at a path, or with what it stands in."""
         return any(path[:n] in self._wrong for n in range(len(path) + 1))

@@ -10,11 +10,13 @@ from typing import Any
 from pydantic import BaseModel
 
 from fsm.config import document, environment
+from fsm.config.beside import Beside, HandlersError, findable
 from fsm.config.draft import Draft
 from fsm.config.explain import section, unknown
 from fsm.config.model import Config, Engine, Plug
 from fsm.engine import Machine, Phase, Program, Registry, closure, nearest
-from fsm.errors import ConfigError, Mistake
+from fsm.errors import ConfigError, FsmError, Mistake
+from fsm.mermaid import MermaidError
 from fsm.store import run_name
 from fsm.text import NotUtf8, decode
 
@@ -31,11 +33,12 @@ def load(path: Path, overrides: Mapping[str, Any] | None = None) -> Config:
     draft = Draft(document.read(text, str(path)), overrides or {})
     environment.fill(draft)
     own = {k: v for k, v in draft.values.items() if k in Engine.model_fields}
+    beside = _beside(draft, own, path.parent)
     engine = section(draft, (), own, Engine, Engine.model_validate)
     _name_of_run(draft, own)
     plug = engine.plug if engine is not None else _plug(own.get("plug"))
-    machines = _registry(draft, "machines", plug.machines, Machine) if plug else None
-    phases = _registry(draft, "phases", plug.phases, Phase) if plug else None
+    machines = _registry(draft, "machines", plug.machines, Machine, beside.machines) if plug else None
+    phases = _registry(draft, "phases", plug.phases, Phase, beside.phases) if plug else None
     sections: dict[str, Any] = {}
     if phases is not None:
         sections = _sections(draft, phases, [k for k in draft.values if k not in own])
@@ -105,11 +108,33 @@ def _plug(value: Any) -> Plug | None:
         return None
 
 
-def _registry(draft: Draft, key: str, package: str, kind: type[Any]) -> Registry | None:
+def _beside(draft: Draft, own: dict[str, Any], directory: Path) -> Beside:
+    """What is plugged in from files; one machine there need not be named as the one to run."""
+    findable(directory)
+    plug = _plug(own.get("plug"))
+    if plug is None:
+        return Beside()
+    try:
+        found = Beside.of(plug, directory)
+    except (FsmError, MermaidError) as e:
+        key = "handlers" if isinstance(e, HandlersError) else "drawing"
+        draft.mistake(("plug", key), f"plug.{key}: {e.message if isinstance(e, FsmError) else e}")
+        if "machine" not in own:  # it would have been found there
+            own["machine"] = ""
+            draft.let_be(("machine",))
+        return Beside()
+    if len(found.machines) == 1:
+        own.setdefault("machine", *found.machines)
+    return found
+
+
+def _registry(
+    draft: Draft, key: str, package: str, kind: type[Any], own: Mapping[str, Any]
+) -> Registry | None:
     if draft.wrong(("plug", key)):
         return None
     try:
-        return Registry(package, kind)
+        return Registry(package, kind, own)
     except ConfigError as e:
         draft.mistake(("plug", key), e.message)
         return None

@@ -26,10 +26,16 @@ class _Model(BaseModel):
 
 
 class Plug(_Model):
-    """The packages that hold machines and phases, each with a NAMES mapping."""
+    """The packages that hold machines and phases, each with a NAMES mapping, and files beside the configuration.
+
+    `drawing` is a drawing (`coffee.mmd`, `page.md#coffee`); `handlers` is a file of Python with the `Phase` of its states, and with
+    its `Machine` where there is more to say of it than the drawing does. What is in files goes before what is in packages.
+    """
 
     machines: str = "machines"
     phases: str = "phases"
+    drawing: str | None = None
+    handlers: str | None = None
 
 
 class Run(_Model):

@@ -1,6 +1,19 @@
 """The drawing as a statechart: what was read, as states, moves, composites and the walks through them."""
 
-from fsm.drawing.chart import END, ROOT, Chart, Edge, State, ancestors, join, load, parent_of
+from fsm.drawing.chart import (
+    END,
+    ROOT,
+    Chart,
+    Edge,
+    State,
+    ancestors,
+    join,
+    load,
+    of_source,
+    parent_of,
+    text_at,
+    texts_at,
+)
 from fsm.drawing.flow import Arc, Flow, is_end, leave_by
 from fsm.drawing.meeting import Meetings
 
@@ -18,5 +31,8 @@ __all__ = [
     "join",
     "leave_by",
     "load",
+    "of_source",
     "parent_of",
+    "text_at",
+    "texts_at",
 ]

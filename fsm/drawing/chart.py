@@ -10,16 +10,17 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
+from typing import TypeVar
 
 from fsm import mermaid
 from fsm.errors import DiagramError
-from fsm.mermaid import Flowchart, StateDecl, StateDiagram
-from fsm.text import NotUtf8, decode
+from fsm.mermaid import Flowchart, Source, StateDecl, StateDiagram
 
+T = TypeVar("T")
 END = "[*]"
 ROOT = ""
 DEEPEST = 50  # composites in composites
@@ -92,7 +93,10 @@ class Edge:
 
 @dataclass(frozen=True)
 class Chart:
-    """A drawing, settled. `states` is in the order of the drawing; `initial` are the root's entries."""
+    """A drawing, settled. `states` is in the order of the drawing; `initial` are the root's entries.
+
+    `fence` names it in a page that holds it; empty where the file is the drawing.
+    """
 
     name: str
     file: str
@@ -102,6 +106,12 @@ class Chart:
     initial: tuple[str, ...]
     out: Mapping[str, tuple[Edge, ...]] = field(repr=False, compare=False)
     remarks: tuple[mermaid.Diagnostic, ...] = field(default=(), repr=False, compare=False)  # of the reader
+    fence: str = field(default="", compare=False)
+
+    @property
+    def where(self) -> str:
+        """How the drawing is found again: its file, with `#fence` in a page."""
+        return f"{self.file}#{self.fence}" if self.fence else self.file
 
     def moves(self, path: str) -> tuple[Edge, ...]:
         """The edges that leave a state, those only drawn a second time from outside left out."""
@@ -151,7 +161,7 @@ class Chart:
         digest = hashlib.sha256(f"{self.digest}/{path}".encode()).hexdigest()
         initial = tuple(map(strip, self.states[path].initial))
         part = _chart(name, self.file, digest, states, edges, initial)
-        return replace(part, remarks=self.remarks)
+        return replace(part, remarks=self.remarks, fence=self.fence)
 
 
 def _chart(
@@ -170,26 +180,43 @@ def _chart(
     return Chart(name, file, digest, MappingProxyType(states), edges, initial, frozen)
 
 
-def load(path: Path, name: str | None = None) -> Chart:
-    """Read a `.mmd` file as a chart.
+def load(where: str | Path, name: str | None = None) -> Chart:
+    """Read the drawing of a file, or of a page's fence (`page.md#name`), as a chart.
 
     Raises mermaid.MermaidError where Mermaid's grammar does not fit, DiagramError where it does but the drawing
     cannot be run, and DiagramError where the file cannot be read.
     """
+    return of_source(text_at(where), name)
+
+
+def text_at(where: str | Path) -> Source:
+    """The text of the one drawing at a place. Raises MermaidError, and DiagramError where the file cannot be read."""
+    return _found(mermaid.find, where)
+
+
+def texts_at(where: str | Path) -> list[Source]:
+    """The texts of all drawings at a place. Raises as `text_at` does."""
+    return _found(mermaid.find_all, where)
+
+
+def _found(find: Callable[[str | Path], T], where: str | Path) -> T:
     try:
-        text = decode(path.read_bytes(), str(path))
+        return find(where)
     except OSError as e:
         raise DiagramError(
-            f"{path}: the diagram cannot be read ({e.strerror}). Give the path of a .mmd file."
+            f"{where}: the diagram cannot be read ({e.strerror}). Give the path of a .mmd file, or of a page with one in a fence."
         ) from e
-    except NotUtf8 as e:
-        raise DiagramError(f"{path}:{e.line}: the diagram {e.why}. Save it as UTF-8.") from e
-    return parse(text, name or path.stem, str(path))
 
 
-def parse(text: str, name: str, file: str = "<text>") -> Chart:
+def of_source(source: Source, name: str | None = None) -> Chart:
+    """A drawing that was found, as a chart. Raises as `load` does."""
+    chart = parse(source.text, name or source.name, str(source.file), source.line)
+    return replace(chart, fence=source.fence)
+
+
+def parse(text: str, name: str, file: str = "<text>", first_line: int = 1) -> Chart:
     """Read the text of a drawing as a chart. Raises as `load` does."""
-    diagram = mermaid.parse(text, file)
+    diagram = mermaid.parse(text, file, first_line)
     digest = hashlib.sha256(text.encode()).hexdigest()
     build = from_states if isinstance(diagram, StateDiagram) else from_flowchart
     chart = build(diagram, name, digest)  # type: ignore[arg-type]

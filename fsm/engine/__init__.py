@@ -7,6 +7,7 @@ from fsm.engine.observer import Nobody, Observer
 from fsm.engine.phase import Phase, Registered
 from fsm.engine.program import Program, Registry, closure, nearest
 from fsm.engine.runner import Outcome, Runner
+from fsm.engine.skeleton import skeleton, whole
 from fsm.engine.stop import Stop, StopRequested
 from fsm.engine.walk import Walk
 
@@ -36,4 +37,6 @@ __all__ = [
     "callee",
     "closure",
     "nearest",
+    "skeleton",
+    "whole",
 ]

@@ -23,15 +23,19 @@ def nearest(name: str, known: list[str]) -> str:
 class Registry:
     """Machines or phases by name, imported when first asked for.
 
-    `package` is the dotted name of a module with a `NAMES` mapping: name -> "module:attribute".
+    `package` is the dotted name of a module with a `NAMES` mapping: name -> "module:attribute". `own` are there already, and
+    go before those of the package.
     """
 
-    def __init__(self, package: str, kind: type[Any]) -> None:
+    def __init__(self, package: str, kind: type[Any], own: Mapping[str, Any] | None = None) -> None:
         self.package = package
         self.kind = kind
-        self._found: dict[str, Any] = {}
+        self._found = dict(own or {})
         try:
-            self.names: Mapping[str, str] = importlib.import_module(package).NAMES
+            self.names: Mapping[str, str] = {
+                **dict.fromkeys(self._found, ""),
+                **importlib.import_module(package).NAMES,
+            }
         except (ImportError, AttributeError) as e:
             raise ConfigError(
                 f"plug: {package!r} cannot be used: {e}. Name a package that has a NAMES mapping, name -> 'module:attribute'."

@@ -6,7 +6,7 @@
 """
 
 from fsm.mermaid.dump import dump
-from fsm.mermaid.error import MermaidError
+from fsm.mermaid.error import MermaidError, OtherKind
 from fsm.mermaid.model import (
     ROOT,
     ClassApplication,
@@ -25,10 +25,12 @@ from fsm.mermaid.model import (
     Subgraph,
     Transition,
 )
+from fsm.mermaid.pages import SUFFIXES, Source, drawn_in, find, find_all
 from fsm.mermaid.reader import parse, read, read_all
 
 __all__ = [
     "ROOT",
+    "SUFFIXES",
     "ClassApplication",
     "ClassDef",
     "Click",
@@ -40,12 +42,17 @@ __all__ = [
     "MermaidError",
     "Node",
     "Note",
+    "OtherKind",
+    "Source",
     "StateDecl",
     "StateDiagram",
     "StyleStatement",
     "Subgraph",
     "Transition",
+    "drawn_in",
     "dump",
+    "find",
+    "find_all",
     "parse",
     "read",
     "read_all",

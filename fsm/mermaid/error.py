@@ -1,4 +1,4 @@
-"""The one exception of the reader."""
+"""The exception of the reader."""
 
 from __future__ import annotations
 
@@ -35,6 +35,10 @@ class MermaidError(Exception):
             return head
         shown, caret = _window(self.source_line, self.column)
         return f"{head}\n    {shown}\n    {caret}"
+
+
+class OtherKind(MermaidError):
+    """A diagram of a kind that is not read here: a sequence diagram, a class diagram."""
 
 
 def _window(line: str, column: int, width: int = 100) -> tuple[str, str]:

@@ -101,10 +101,12 @@ class Places:
         end = self._line_starts[number] if number < len(self._line_starts) else len(self.source)
         return self.source[start:end].rstrip("\r\n")
 
-    def error(self, offset: int, message: str, *expected: str) -> MermaidError:
+    def error(
+        self, offset: int, message: str, *expected: str, of: type[MermaidError] = MermaidError
+    ) -> MermaidError:
         """A MermaidError at an offset of the author's text."""
         line, column = self.of(offset)
-        return MermaidError(
+        return of(
             message, file=self.file, line=line, column=column, expected=expected, source_line=self.line(line)
         )
 
@@ -124,9 +126,11 @@ class Prepared:
         """The author's (line, column) of an offset in the edited text."""
         return self.places.of(self.text.origin(offset))
 
-    def error(self, offset: int, message: str, *expected: str) -> MermaidError:
+    def error(
+        self, offset: int, message: str, *expected: str, of: type[MermaidError] = MermaidError
+    ) -> MermaidError:
         """A MermaidError at an offset of the edited text."""
-        return self.places.error(self.text.origin(offset), message, *expected)
+        return self.places.error(self.text.origin(offset), message, *expected, of=of)
 
 
 def prepare(source: str, file: str, first_line: int = 1) -> Prepared:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from bisect import bisect_left
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import escape
@@ -17,9 +17,8 @@ from xml.sax.saxutils import escape
 from fsm import drawing, mermaid
 from fsm.drawing import Chart, Edge
 from fsm.engine import Machine
-from fsm.errors import DiagramError
-from fsm.mermaid import StateDiagram
-from fsm.text import NotUtf8, decode, split_lines
+from fsm.mermaid import Source, StateDiagram
+from fsm.text import split_lines
 from fsm.view.durations import duration
 from fsm.view.palette import LOOKS, TAKEN
 from fsm.view.projection import Projection, StateView
@@ -40,20 +39,20 @@ class Marked:
     remarks: tuple[mermaid.Diagnostic, ...] = ()
 
 
-def plain(path: Path) -> Marked:
-    """A drawing as its file has it. Raises MermaidError, DiagramError."""
-    text = text_of(path)
-    read = mermaid.parse(text, str(path))
+def plain(where: str | Path) -> Marked:
+    """A drawing as it lies there. Raises MermaidError, DiagramError."""
+    source = source_at(where)
+    read = mermaid.parse(source.text, str(source.file), source.line)
     said = tuple(one for one in read.diagnostics if one.severity == "warning")
-    return Marked(path.stem, text, remarks=said)
+    return Marked(source.name, source.text, remarks=said)
 
 
 def marked(machine: Machine, projection: Projection) -> Marked:
     """A machine's drawing with what a run did on it."""
-    path = Path(machine.chart.file)
-    text = text_of(path)
-    diagram = mermaid.parse(text, str(path))
-    whole = drawing.load(path)
+    source = source_at(machine.chart.where)
+    text = source.text
+    diagram = mermaid.parse(text, str(source.file), source.line)
+    whole = drawing.of_source(source)
     prefix = prefix_of(machine.chart, whole)
     views = {prefix + p: v for p, v in projection.states(machine.name).items() if p in machine.chart.states}
     taken = _taken(machine, projection, whole, prefix)
@@ -71,15 +70,10 @@ def marked(machine: Machine, projection: Projection) -> Marked:
     return Marked(machine.name, body, views, edges)
 
 
-def text_of(path: Path) -> str:
-    try:
-        return "\n".join(split_lines(decode(path.read_bytes(), str(path))))
-    except OSError as e:
-        raise DiagramError(
-            f"{path}: the diagram cannot be read ({e.strerror}). Give the path of a .mmd file."
-        ) from e
-    except NotUtf8 as e:
-        raise DiagramError(f"{path}:{e.line}: the diagram {e.why}. Save it as UTF-8.") from e
+def source_at(where: str | Path) -> Source:
+    """The drawing at a place, its lines ended as Mermaid's own engine wants them. Raises MermaidError, DiagramError."""
+    source = drawing.text_at(where)
+    return replace(source, text="\n".join(split_lines(source.text)))
 
 
 def prefix_of(part: Chart, whole: Chart) -> str:

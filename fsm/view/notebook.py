@@ -13,7 +13,6 @@ import os
 import threading
 import time
 import uuid
-from pathlib import Path
 from typing import Any
 
 from fsm.config import environment_secrets
@@ -46,7 +45,7 @@ def run(name: str, store: str | os.PathLike[str] | None = None, machine: str | N
 
 
 def diagram(what: str | os.PathLike[str]) -> DiagramView:
-    """A drawing: of the machine of that name, or of a .mmd file.
+    """A drawing: of the machine of that name, or of a file or a page's fence (`page.md#name`).
 
     Raises NoSuchRun where there is neither, ConfigError, DiagramError, DrawingError, MermaidError.
     """
@@ -58,7 +57,7 @@ class DiagramView:
 
     def __init__(self, what: str) -> None:
         found = render.of_drawing(what)
-        self.file = Path(found.file)
+        self.where = found.where
         self.text = found.drawn.text
         self.svg = render.picture_of(found)
 

@@ -29,7 +29,7 @@ from fsm import drawing, mermaid
 from fsm.drawing import Chart
 from fsm.engine import Machine
 from fsm.errors import FsmError
-from fsm.mermaid import Flowchart, StateDiagram
+from fsm.mermaid import Flowchart, Source, StateDiagram
 from fsm.speech import say
 from fsm.view import marking, mermaid_draw, palette
 from fsm.view import svg as pictures
@@ -105,8 +105,8 @@ def base(machine: Machine) -> Picture:
 
     A part of a drawing run alone is drawn on the whole. Raises MermaidError, DiagramError, DrawingError.
     """
-    path = Path(machine.chart.file)
-    found, whole = of_file(path), drawing.load(path)
+    where = machine.chart.where
+    found, whole = of_file(where), drawing.load(where)
     prefix = marking.prefix_of(machine.chart, whole)
     if not prefix:
         return found
@@ -132,10 +132,10 @@ def base(machine: Machine) -> Picture:
     )
 
 
-def of_file(path: Path) -> Picture:
+def of_file(where: str | Path) -> Picture:
     """The picture of a drawing, by the paths and ids of the whole of it. Raises as `base` does."""
-    text = marking.text_of(path)
-    return _read(_svg(path, text), text, path)
+    source = marking.source_at(where)
+    return _read(_svg(source), source)
 
 
 def drawn(text: str, name: str, file: str = "<text>") -> str:
@@ -180,9 +180,9 @@ def source_digest(text: str) -> str:
 
 
 @lru_cache(maxsize=64)
-def _svg(path: Path, text: str) -> str:
-    name = path.stem
-    beside = path.parent / "pictures" / f"{name}.svg"
+def _svg(source: Source) -> str:
+    name, text = source.name, source.text
+    beside = source.file.parent / "pictures" / f"{name}.svg"
     kept = _cache() / f"{pictures.identifier(name)[:80]}-{digest(text)[:32]}.svg"
     for place in (beside, kept):
         with contextlib.suppress(OSError, UnicodeDecodeError, pictures.NoPicture):
@@ -191,7 +191,7 @@ def _svg(path: Path, text: str) -> str:
             # without the package any of its versions will do: there is nobody to draw it better
             if signed and signed == (source_digest(text), package() or signed[1], EDITION):
                 return pictures.sieved(svg, name)
-    svg = drawn(text, name, str(path))
+    svg = drawn(text, name, source.where)
     with contextlib.suppress(
         OSError
     ):  # a cache that cannot be written costs the time of drawing, and no more
@@ -250,15 +250,15 @@ def _ends(diagram: StateDiagram | Flowchart) -> Iterable[tuple[str, str, str]]:
 # What is where
 
 
-def _read(svg: str, text: str, path: Path) -> Picture:
-    whole = _chart(path)
+def _read(svg: str, source: Source) -> Picture:
+    whole = _chart(source)
     root = ET.fromstring(svg)
     seen = scene(root)
     composites = {c.name: c.element.get("id", "") for c in seen.clusters}
     ids = {n.name: n.element.get("id", "") for n in seen.nodes if n.name} | composites
     paths = {p: p.rpartition(".")[2] for p in (whole.states if whole else ())}
     states = {p: ids[name] for p, name in paths.items() if name in ids}
-    read = mermaid.parse(text, str(path))
+    read = mermaid.parse(source.text, str(source.file), source.line)
     edges, entries = _arrows(read, whole, paths)
     counts = {}
     for data, line in seen.lines.items():
@@ -266,7 +266,7 @@ def _read(svg: str, text: str, path: Path) -> Picture:
             counts[int(data[4:])] = _beside(line, seen.labels.get(data))
     spots = {m[1]: _spot(svg, m) for m in GROUP.finditer(svg)}
     return Picture(
-        name=path.stem,
+        name=source.name,
         svg=svg,
         states=states,
         edges=edges,
@@ -275,7 +275,7 @@ def _read(svg: str, text: str, path: Path) -> Picture:
         counts=counts,
         composites=frozenset(p for p, name in paths.items() if name in composites),
         view=_measures(seen.size),
-        digest=digest(text),
+        digest=digest(source.text),
         _groups={p: spots[id_] for p, id_ in states.items() if id_ in spots},
         _lines={int(m[1]): _spot(svg, m) for m in LINE.finditer(svg)},
     )
@@ -293,10 +293,10 @@ def _beside(line: Line, label: Label | None) -> tuple[float, float]:
     return round(x, 1), round(y, 1)
 
 
-def _chart(path: Path) -> Chart | None:
+def _chart(source: Source) -> Chart | None:
     """The drawing as a statechart, by which its parts are known; None for one that is a picture only."""
     try:
-        return drawing.load(path)
+        return drawing.of_source(source)
     except FsmError:
         return None
 

@@ -11,6 +11,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fsm import mermaid
 from fsm.config import Plug
 from fsm.engine import Machine, Registry, nearest
 from fsm.errors import ConfigError, FsmError, NoSuchRun
@@ -53,7 +54,7 @@ class Found:
     """
 
     drawn: Marked
-    file: Path
+    where: str
     machine: str | None = None
     reading: Reading | None = None
     changed: str = ""
@@ -65,7 +66,7 @@ class Found:
     def said(self) -> str:
         """What the drawing shows, in a sentence."""
         if self.reading is None:
-            return str(self.file)
+            return self.where
         p = self.reading.projection
         where = f"stands in {p.place}" if p.place else f"ended after {(p.ended or {}).get('last')}"
         when = self.reading.status if self.at is None else f"record {self.at}, {moment(p.latest)}"
@@ -75,9 +76,9 @@ class Found:
 def render(
     what: str, store: str, machine: str | None, output: Path | None, as_json: bool, at: int | None = None
 ) -> int:
-    """Draw a `.mmd` file, a machine's diagram, or a run on the diagram of one of its machines.
+    """Draw a file, a page's fence, a machine's diagram, or a run on the diagram of one of its machines.
 
-    `what` is a file where it ends in .mmd; otherwise the run of that name in the store, or else the machine. `at` is the
+    `what` is a file where it ends as one of a drawing; otherwise the run of that name in the store, or else the machine. `at` is the
     number of the record up to which a run is shown. Without `output` the Mermaid text goes to standard output. As JSON
     one object: what, machine, run, at, diagram (the file), changed (why the drawing may not fit the run, or null), foreign
     (why the run is not the one it stands as, or null), output, and of a run states {path: {class, active, visits,
@@ -96,8 +97,8 @@ def render(
         )
     if found.changed:
         say(found.changed)
-    for remark in marking.plain(found.file).remarks:
-        spoken(sys.stderr, visible(f"{found.file}:{remark}") + "\n")
+    for remark in marking.plain(found.where).remarks:
+        spoken(sys.stderr, visible(f"{found.where}:{remark}") + "\n")
     if output is not None:
         _write(found, output)
     foreign = found.reading.foreign if found.reading else None
@@ -109,7 +110,7 @@ def render(
             "machine": found.machine,
             "run": found.reading.name if found.reading else None,
             "at": found.at,
-            "diagram": str(found.file),
+            "diagram": found.where,
             "changed": found.changed or None,
             "foreign": foreign,
             "output": str(output) if output else None,
@@ -124,7 +125,7 @@ def render(
 
 
 def _find(what: str, store: str, machine: str | None, at: int | None) -> Found:
-    if what.lower().endswith(".mmd"):
+    if mermaid.drawn_in(what):
         return of_drawing(what)
     opened = open_store(store)
     if RUN_NAME.fullmatch(what) and opened.run(what).read_header() is not None:
@@ -133,28 +134,27 @@ def _find(what: str, store: str, machine: str | None, at: int | None) -> Found:
 
 
 def of_drawing(what: str, store: Store | None = None) -> Found:
-    """A drawing without a run: a .mmd file, or the name of a machine. `store` is where `what` was no run either.
+    """A drawing without a run: a file or a page's fence, or the name of a machine. `store` is where `what` was no run either.
 
     Raises NoSuchRun where there is none, ConfigError, DiagramError, MermaidError.
     """
-    if what.lower().endswith(".mmd"):
-        return Found(marking.plain(Path(what)), Path(what))
+    if mermaid.drawn_in(what):
+        return Found(marking.plain(what), what)
     machines, names = _installed()
     if what in names and machines is not None:
         found: Machine = machines[what]
-        path = Path(found.chart.file)
-        return Found(replace(marking.plain(path), name=what), path, what)
+        return Found(replace(marking.plain(found.chart.where), name=what), found.chart.where, what)
     beside = Path("diagrams") / f"{what}.mmd"
     if beside.is_file():
-        return Found(marking.plain(beside), beside)
+        return Found(marking.plain(beside), str(beside))
     if Path(what).is_file():
         raise ConfigError(
-            f"{what} is a file that does not end in .mmd. A drawing to render is a file of its own: save it as one that does."
+            f"{what} is a file that ends in neither .mmd, .mermaid nor .md. Save a drawing that is to be rendered as one of them."
         )
     known = [*(store.runs() if store else ()), *names]
     neither = f"no run at {store.url}, and no machine" if store else "no machine"
     raise NoSuchRun(
-        f"{what!r} is {neither}{nearest(what, known) or '.'} Give the path of a .mmd file, the name of a "
+        f"{what!r} is {neither}{nearest(what, known) or '.'} Give the path of a .mmd file or page.md#name, the name of a "
         f"machine ({', '.join(names) or 'none is installed here'}){', or a run that `fsm runs` lists' if store else ''}."
     )
 
@@ -182,7 +182,7 @@ def of_reading(reading: Reading, store: Store, machine: str | None, at: int | No
     if machine in flows and machine not in p.machines:
         flow: Flow = flows[machine].load()(store, name, at)
         drawn = replace(marking.plain(flow.file), text=flow.text, edges=dict(flow.counts))
-        return Found(drawn, flow.file, machine, reading, at=at, flow=flow)
+        return Found(drawn, str(flow.file), machine, reading, at=at, flow=flow)
     if not p.machines:
         raise ConfigError(
             f"Run {name} was begun with machines that are not installed here, so its drawing is not at hand. Give the command "
@@ -202,7 +202,7 @@ def of_reading(reading: Reading, store: Store, machine: str | None, at: int | No
             f"{found.chart.file} was changed since run {name} was begun: what the run did is drawn on the file as it is now, and "
             "states or edges that are no longer in it are not shown."
         )
-    return Found(marking.marked(found, p), Path(found.chart.file), chosen, reading, changed, at, store=store)
+    return Found(marking.marked(found, p), found.chart.where, chosen, reading, changed, at, store=store)
 
 
 def _past(store: Store, name: str, at: int) -> Reading:
@@ -290,7 +290,7 @@ def picture_of(found: Found) -> str:
     """The picture of it, as SVG. Raises DiagramError, DrawingError, MermaidError."""
     from fsm.view import picture
 
-    base = picture.of_file(found.file)
+    base = picture.of_file(found.where)
     if found.flow is not None:
         return picture.mark_flow(base, found.flow.said, found.flow.nothing, found.said)
     if found.reading is not None:

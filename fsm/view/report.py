@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -9,10 +10,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
 
-from fsm.config import Plug
+from fsm.config import Beside, Plug
 from fsm.engine import Machine, Registry, closure
 from fsm.errors import FsmError, StoreError
 from fsm.journal import Journal
+from fsm.mermaid import MermaidError
 from fsm.session import HEARTBEAT
 from fsm.store import RunStore, Scratch, Store
 from fsm.view.projection import Level, Projection, moment
@@ -91,12 +93,17 @@ def read(store: Store, name: str, depth: int = 0) -> Reading:
 
 def drawings(header: Mapping[str, Any]) -> dict[str, Machine]:
     """The machines that a run was begun with, by its header; none where they are not installed here."""
-    plug = header.get("config", {}).get("plug", {})
     try:
-        machines = Registry(str(plug.get("machines", Plug().machines)), Machine)
+        machines = _machines(header.get("config", {}).get("plug", {}), header.get("beside"))
         return closure(str(header["machine"]), header.get("config", {}).get("recovery"), machines)
-    except FsmError:
+    except (FsmError, MermaidError):
         return {}
+
+
+def _machines(plug: Mapping[str, Any], beside: str | None) -> Registry:
+    said = {k: v for k, v in plug.items() if k in Plug.model_fields and isinstance(v, str)}
+    files = Beside.of(Plug(**said), Path(beside)) if beside else Beside()
+    return Registry(Plug(**said).machines, Machine, files.machines)
 
 
 def is_alive(run: RunStore, live: Mapping[str, Any] | None) -> bool:
@@ -269,8 +276,8 @@ def summary(store: Store, name: str, now: float) -> dict[str, Any]:
 
 def _progress(header: Mapping[str, Any], root: Mapping[str, Any] | None) -> list[int] | None:
     """How many of the outermost states were left, of how many; None where the machine is not installed here."""
-    plug = header.get("config", {}).get("plug", {})
-    states = _outermost(str(header["machine"]), str(plug.get("machines", Plug().machines)))
+    plug = json.dumps(header.get("config", {}).get("plug", {}))
+    states = _outermost(str(header["machine"]), plug, header.get("beside"))
     if not states:
         return None
     left = {path.partition(".")[0] for path in (root["visits"] if root else ())}
@@ -278,15 +285,13 @@ def _progress(header: Mapping[str, Any], root: Mapping[str, Any] | None) -> list
 
 
 @lru_cache(maxsize=64)
-def _outermost(machine: str, package: str) -> frozenset[str]:
+def _outermost(machine: str, plug: str, beside: str | None) -> frozenset[str]:
     try:
-        chart = Registry(package, Machine)[machine].chart
-    except FsmError:
+        chart = _machines(json.loads(plug), beside)[machine].chart
+    except (FsmError, MermaidError):
         return frozenset()
     return frozenset(path for path in chart.states if "." not in path)
 
 
 def _time_of(line: bytes) -> float:
-    import json
-
     return float(json.loads(line)["time"])

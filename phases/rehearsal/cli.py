@@ -13,10 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from fsm.speech import emit, out, say
+from phases import CONFIGS
 
-SHIPPED = (
-    Path(__file__).parents[2] / "configs" / "pipeline.yaml"
-)  # whose services are served where none is named
+SHIPPED = CONFIGS / "pipeline.yaml"  # whose services are served where none is named
 STOPPED = 3  # the exit code of a run that can go on
 
 

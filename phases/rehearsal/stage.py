@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from fsm import config as configs
+from phases import CONFIGS
 from phases.rehearsal import ministack
 from phases.rehearsal.account import Account, Role
 from phases.rehearsal.bedrock import Bedrock
@@ -158,7 +159,7 @@ class Stage:
         for bucket in sorted({v for k, v in words.items() if k.endswith("Bucket")} - there):
             s3.create_bucket(Bucket=bucket)
         if (source := words.get("SourceBucket")) and source not in there:
-            corpus = ROOT / "configs" / "corpus"
+            corpus = CONFIGS / "corpus"
             for path in sorted(p for p in corpus.rglob("*") if p.is_file()):
                 s3.upload_file(
                     str(path), source, f"{words.get('SourcePrefix', '')}{path.relative_to(corpus)}"
@@ -171,7 +172,7 @@ class Stage:
             given = dict.fromkeys(("StoreBucket", "JobsBucket", "StagingBucket"), BUCKET) | dict(words)
             cloud.create_stack(
                 StackName=STACK,
-                TemplateBody=(ROOT / TEMPLATE).read_text("utf-8"),
+                TemplateBody=(CONFIGS.parent / TEMPLATE).read_text("utf-8"),
                 Capabilities=["CAPABILITY_IAM"],
                 Parameters=[{"ParameterKey": k, "ParameterValue": v} for k, v in given.items()],
             )

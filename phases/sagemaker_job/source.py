@@ -66,7 +66,7 @@ LACKING = (
 )
 """What the project needs and the image lacks, or may lack. pip leaves torch, transformers and numpy as the image has
 them: `python -m tests.versions` holds it to that."""
-LOOKING_ON = ("mermaidx", "starlette", "uvicorn")
+LOOKING_ON = ("mermaidx", "starlette", "uvicorn", "watchfiles")
 """What draws and shows for whoever looks on; a job does neither."""
 WHERE_WANTED = ("openai", "ray", "trustme", "wasmtime", "ziglang")
 """What an extra brings for those who want it: a teacher behind OpenAI's protocol, preparation past one machine, a rehearsal by https,
@@ -94,6 +94,11 @@ def code(config_text: str, machine: str, packages: Iterable[str], requirements: 
     """
     said = read_values(config_text, "the configuration")
     plug = Plug.model_validate(said.get("plug") or {})
+    if plug.drawing or plug.handlers:
+        raise JobRefused(
+            "A job gets packages, and this configuration plugs in files beside it (`plug.drawing`, `plug.handlers`). Make a package of "
+            "them, with a NAMES mapping each for machines and phases, and name those."
+        )
     modules = [*OWN, *packages, plug.machines, plug.phases]
     for package in (plug.machines, plug.phases):
         modules += [where.partition(":")[0] for where in importlib.import_module(package).NAMES.values()]

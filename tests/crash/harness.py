@@ -12,9 +12,7 @@ import signal
 import sys
 import threading
 import time
-import traceback
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +21,7 @@ from fsm import session
 from fsm.config import Config
 from fsm.engine import Nobody
 from fsm.journal import Journal, audit, essence
+from fsm.prove.trial import in_child
 from fsm.store import RunStore, Store
 
 BEFORE, AFTER, MIDDLE = "before", "after", "middle"
@@ -129,35 +128,6 @@ def history(run: RunStore) -> History:
         tuple(r["seq"] for r in records),
         tuple(r.get("took", 0.0) for r in records),
     )
-
-
-def in_child(work: Callable[[], int], log: Path) -> int:
-    """Fork, work, and say how it ended."""
-    return ended(forked(work, log))
-
-
-def ended(pid: int) -> int:
-    """Wait for a child: the exit code, or minus the signal."""
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-
-
-def forked(work: Callable[[], int], log: Path) -> int:
-    """A child that works, and says to a file what goes wrong; its id."""
-    sys.stdout.flush()
-    pid = os.fork()
-    if pid == 0:
-        code = 70
-        try:
-            with log.open("a") as f:
-                os.dup2(f.fileno(), 1)
-                os.dup2(f.fileno(), 2)
-            code = work()
-        except BaseException:
-            with suppress(Exception), log.open("a") as f:
-                traceback.print_exc(file=f)
-        finally:
-            os._exit(code)
-    return pid
 
 
 def warm(config: Config, modules: Sequence[str] = ()) -> None:

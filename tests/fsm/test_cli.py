@@ -166,3 +166,23 @@ class Entry:
 
     def load(self) -> Any:
         return self.load_
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["run"], "Give the path of a configuration, or --example NAME, and not both."),
+        (["run", "x.yaml", "--example", "local"], "and not both."),
+        (["run", "--example", "lokal"], "there is none 'lokal'; did you mean 'local'? There are: local."),
+    ],
+)
+def test_what_is_to_be_run_is_said_once(
+    words: list[str],
+    said: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(words) == 2
+    assert said in capsys.readouterr().err

@@ -11,6 +11,7 @@ from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, packages_distributions, version
 from pathlib import Path
 
+from machines import DIAGRAMS
 from phases.pipeline.validation.finding import Finding, failed, good, unknown
 from phases.pipeline.validation.needs import Needs
 from phases.pipeline.validation.rental import rental
@@ -82,7 +83,7 @@ def shipped(needs: Needs) -> dict[str, Path | bytes]:
 
 def local_files(needs: Needs) -> Iterator[Finding]:
     """Whether the files that the run reads from this machine are there."""
-    expected = [ROOT / "diagrams", ROOT / "machines", ROOT / "phases"]
+    expected = [DIAGRAMS, ROOT / "machines", ROOT / "phases"]
     if missing := [str(p) for p in expected if not p.is_dir()]:
         yield failed(f"{', '.join(missing)} is missing; install the project whole, from its checkout")
         return
@@ -93,7 +94,7 @@ def local_files(needs: Needs) -> Iterator[Finding]:
         return
     here = needs.data is not None and not needs.data.source.startswith("s3://")
     files = sum(p.is_file() for p in Path(needs.data.source).rglob("*")) if here else 0
-    yield good(f"{len(list((ROOT / 'diagrams').glob('*.mmd')))} diagrams and {files} source files are there")
+    yield good(f"{len(list(DIAGRAMS.glob('*.mmd')))} diagrams and {files} source files are there")
 
 
 def script_syntax(needs: Needs) -> Iterator[Finding]:

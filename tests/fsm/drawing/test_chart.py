@@ -143,7 +143,9 @@ def test_a_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
     with pytest.raises(DiagramError, match="cannot be read"):
         chart.load(tmp_path / "none.mmd")
     (tmp_path / "latin.mmd").write_bytes(b"stateDiagram-v2\n[*] --> \xe4\n")
-    with pytest.raises(DiagramError, match=r"latin.mmd:2: the diagram is not UTF-8 text \(byte 0xe4"):
+    with pytest.raises(
+        mermaid.MermaidError, match=r"latin.mmd:2:1: error: the file is not UTF-8 text \(byte 0xe4"
+    ):
         chart.load(tmp_path / "latin.mmd")
     (tmp_path / "wrong.mmd").write_text("stateDiagram-v2\n[*] -> A\n")
     with pytest.raises(mermaid.MermaidError):

@@ -318,7 +318,7 @@ def test_read_takes_one_diagram_plain_or_fenced(tmp_path: Path) -> None:
     assert read(path).file == str(path)
     document = tmp_path / "two.md"
     document.write_text("```mermaid\ngraph TD;A-->B\n```\n" * 2)
-    with pytest.raises(MermaidError, match="holds 2 diagrams"):
+    with pytest.raises(MermaidError, match="holds 2 drawings"):
         read(document)
 
 
@@ -327,7 +327,7 @@ def test_read_takes_one_diagram_plain_or_fenced(tmp_path: Path) -> None:
     [
         (b"stateDiagram-v2\n\xff", r":2:1: error: the file is not UTF-8 text \(byte 0xff"),
         (b"text\n```mermaid\ngraph TD;A-->B\n", "the fence is never closed"),
-        (b"# no diagram\n", "no diagram"),
+        (b"# no diagram\n", "no drawing is in this page"),
     ],
 )
 def test_a_file_without_a_whole_diagram_is_refused(tmp_path: Path, content: bytes, what: str) -> None:
@@ -335,3 +335,9 @@ def test_a_file_without_a_whole_diagram_is_refused(tmp_path: Path, content: byte
     path.write_bytes(content)
     with pytest.raises(MermaidError, match=what):
         read_all(path)
+
+
+def test_what_mermaid_would_not_draw_for_its_size_is_read_and_said() -> None:
+    (text,) = parse("stateDiagram-v2\n    [*] --> A : " + "long " * 10_000, first_line=7).diagnostics
+    assert (text.severity, text.line) == ("warning", 7)
+    assert "more than 50000 characters, and this one has 500" in text.message

@@ -282,7 +282,10 @@ def test_a_drawing_is_known_by_its_ending_and_has_no_machines(render: Any, tmp_p
     assert "is no run, and has one drawing only" in render(str(large), "--machine", "oven", code=2).err
     document = tmp_path / "oven.md"
     document.write_text(f"```mermaid\n{large.read_text()}```\n")
-    assert "is a file that does not end in .mmd" in render(str(document), code=2).err
+    assert render(f"{document}#1").out == render(str(document)).out == large.read_text()
+    text = tmp_path / "oven.txt"
+    text.write_text(large.read_text())
+    assert "ends in neither .mmd, .mermaid nor .md" in render(str(text), code=2).err
 
 
 def test_a_machine_that_the_run_does_not_have_is_bad_input(bakery: Any, render: Any, quiet: Any) -> None:
