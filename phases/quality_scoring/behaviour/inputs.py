@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from typing import Any
@@ -18,6 +18,8 @@ from phases.quality_scoring.behaviour.signature import Array, Number, Pointer, S
 Value = Any
 Named = Sequence[tuple[str, Shape]]
 """Parameters, or the members of a structure."""
+Path = tuple[str | int, ...]
+"""Where something is within the arguments: names of parameters and members, places in arrays and behind pointers."""
 
 _LENGTH = re.compile(
     r"(?:^|_)(?:n|num|len|length|size|sz|count|cnt|cap|capacity|entries|bytes|samples|elements|items)(?:_|$|\d)",
@@ -29,6 +31,9 @@ _SINGLE = 64  # elements behind a pointer that comes without a length
 _MOST_BYTES = 16_384  # of one buffer
 _NULL = 0.04  # of the pointers
 _ROUNDS = 2  # times that each argument is at each of its corners
+_MOST_BYTES_A_CALL = 1 << 17  # in all that is pointed to
+_MOST_LEAVES = 16  # numbers within structures that have corners of their own
+_DEEPEST = 4  # structures in structures in which they are looked for
 _LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 _-.,:/"
 
 
@@ -53,27 +58,48 @@ class Maker:
     corner: bool = False
 
     def call(self, parameters: Named) -> dict[str, Value]:
-        """The arguments of one call: as they come, or one of them at a corner (`corner`), until each has been at its own."""
+        """The arguments of one call: as they come, or one thing in them at a corner (`corner`), until each has been at its own.
+
+        A number that a structure holds has corners where the code names it.
+        """
         self.seen: list[int] = []
-        corners = list(self._corners(parameters))
-        self.corner = bool(self.calls % 2 and self.calls // 2 < len(corners) * _ROUNDS)
+        self.left = _MOST_BYTES_A_CALL
+        if not self.calls:
+            self.corners = list(self._corners(parameters))
+            self.rng.shuffle(self.corners)
+        at_corner = self.calls // 2
+        self.corner = bool(self.calls % 2 and at_corner < len(self.corners) * _ROUNDS)
         values = self._together(parameters, 0)
         if self.corner:
-            name, value = corners[self.calls // 2 % len(corners)]
-            values[name] = value
+            path, value = self.corners[at_corner % len(self.corners)]
+            _put(values, path, value)
         self.calls += 1
         return values
 
-    def _corners(self, parameters: Named) -> Iterator[tuple[str, Value]]:
+    def _corners(self, parameters: Named) -> Iterator[tuple[Path, Value]]:
         lengths = paired(parameters)
         for name, shape in parameters:
             if isinstance(shape, Pointer) and self.null:
-                yield name, None
-            elif isinstance(shape, Number) and not (shape.real and not shape.boolean):
-                yield name, 0
-                if name not in lengths:
-                    yield name, high(shape)
-                    yield from [(name, low(shape))] if shape.signed else []
+                yield (name,), None
+            elif isinstance(shape, Number):
+                yield from ((((name,), value) for value in self._edges(shape, name in lengths)))
+        leaves = list(_leaves(parameters, (), self.hints.members, 0))
+        for path, number in self.rng.sample(leaves, min(len(leaves), _MOST_LEAVES)):
+            yield from ((path, value) for value in self._edges(number, False))
+
+    def _edges(self, shape: Number, is_length: bool) -> Iterator[int]:
+        """The least, the greatest, and one that the code names or one beside it."""
+        if shape.real and not shape.boolean:
+            return
+        yield 0
+        if is_length:
+            return
+        yield high(shape)
+        if shape.signed:
+            yield low(shape)
+        near = [n for n in self.hints.numbers if n <= high(shape)]
+        if near and not shape.boolean:
+            yield _within(self.rng.choice(near) + self.rng.choice((-1, 0, 0, 1)), shape)
 
     def _together(self, members: Named, depth: int) -> dict[str, Value]:
         """Values of what stands side by side: a buffer and its length fit."""
@@ -146,7 +172,11 @@ class Maker:
             return None
         if shape.text:
             return self._text(count)
-        return self._several(shape.to, min(count, _most(shape)), depth + 1)
+        count = min(count, _most(shape), max(1, self.left // max(1, shape.size)))
+        if depth and shape.size * count > self.left:
+            return None
+        self.left -= shape.size * count
+        return self._several(shape.to, count, depth + 1)
 
     def _several(self, shape: Shape, count: int, depth: int) -> list[Value]:
         if isinstance(shape, Number) and not shape.real and count > 1:
@@ -252,6 +282,32 @@ def paired(members: Named) -> Mapping[str, list[str]]:
             ):
                 found[name] = [members[at + 1][0]]
     return found
+
+
+def _leaves(members: Named, before: Path, named: Collection[str], depth: int) -> Iterator[tuple[Path, Number]]:
+    """The whole numbers in structures, of arrays the first, whose names the code uses."""
+    for name, shape in members:
+        path: Path = (*before, name)
+        while isinstance(shape, (Pointer, Array)) and shape is not None:
+            inner = shape.to if isinstance(shape, Pointer) else shape.of
+            if inner is None:
+                break
+            shape, path = inner, (*path, 0)
+        if isinstance(shape, Structure) and depth < _DEEPEST and (not before or name in named):
+            yield from _leaves([(n, inner) for n, _, inner in shape.fields], path, named, depth + 1)
+        elif isinstance(shape, Number) and before and name in named and not shape.real:
+            yield path, shape
+
+
+def _put(values: dict[str, Value], path: Path, value: Value) -> None:
+    """Set what is there, if there is something on the way to it."""
+    into: Any = values
+    for step in path[:-1]:
+        into = into.get(step) if isinstance(into, dict) else into[step] if into and len(into) > step else None  # type: ignore[operator]
+        if not into:
+            return
+    if isinstance(into, dict) or len(into) > path[-1]:  # type: ignore[operator]
+        into[path[-1]] = value
 
 
 def narrowed(one: Number, other: Number) -> Number:

@@ -45,11 +45,15 @@ class Stretch:
     things: list[Thing] = field(default_factory=list)
     taken: list[tuple[int, int]] = field(default_factory=list)
 
-    def room(self, size: int) -> int:
-        """Take so many bytes; where they begin in the content, aligned."""
+    def room(self, size: int, *, given: bool = True) -> int:
+        """Take so many bytes; where they begin in the content, aligned.
+
+        What is given holds zeros where no value is made for it (bit-fields, other members of a union): its caller wrote all of it.
+        """
         self.content += bytes([self.fill]) * MARGIN
         at = len(self.content)
-        self.content += bytes([self.fill]) * (size + (-size) % 16)
+        self.content += bytes(size) if given else bytes([self.fill]) * size
+        self.content += bytes([self.fill]) * (-size % 16)
         self.taken.append((at, at + size))
         return at
 

@@ -6,7 +6,7 @@ offsets, the values of enumerators) it names by its place in a table of C expres
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tree_sitter import Node
@@ -21,7 +21,8 @@ from phases.quality_scoring.behaviour.declarations import (
 )
 
 _DEEPEST = 3  # pointers behind pointers; what is behind those is null
-_MOST_NUMBERS = 4000  # in the table; a structure of more is nobody's parameter
+_MOST_NUMBERS = 1500  # in the table; where structures have more, less of what they point to is made
+_MOST_NAMED = 60
 
 
 class NotCallable(Exception):
@@ -89,6 +90,7 @@ class Signature:
 
     arguments, result_of  what the C text of the caller names; see `compile`
     state                 whether the text keeps anything from one call to the next
+    named                 the enumerators that the function names, and those it calls: places in the table
     """
 
     name: str
@@ -99,6 +101,7 @@ class Signature:
     size: int = 0
     table: list[str] = field(default_factory=list)
     state: bool = False
+    named: tuple[int, ...] = ()
 
 
 def resolved(shape: Shape, table: Sequence[int]) -> Shape:
@@ -131,6 +134,15 @@ def signature(declared: Declarations, name: str, arguments: str, result: str) ->
     `arguments` and `result` are C expressions of the structures that a call's arguments and its result lie in.
     Raises NotCallable.
     """
+    for depth in range(_DEEPEST, 0, -1):
+        try:
+            return _signature(declared, name, arguments, result, depth)
+        except _TooMuch:
+            continue
+    raise NotCallable("its parameters hold thousands of members")
+
+
+def _signature(declared: Declarations, name: str, arguments: str, result: str, deepest: int) -> Signature:
     definition = declared.functions[name]
     outer = definition.child_by_field_name("declarator")
     specifier = definition.child_by_field_name("type")
@@ -138,8 +150,8 @@ def signature(declared: Declarations, name: str, arguments: str, result: str) ->
     function = function_of(outer)
     if function is None or specifier is None:
         raise NotCallable("it is declared in a way that cannot be read")
-    found = Signature(name, state=declared.state)
-    shapes = _Shapes(declared, definition, found.table)
+    found = Signature(name)
+    shapes = _Shapes(declared, definition, found.table, deepest)
     parameters = []
     listed = function.child_by_field_name("parameters")
     for node in listed.named_children if listed is not None else ():
@@ -166,15 +178,31 @@ def signature(declared: Declarations, name: str, arguments: str, result: str) ->
     if parameters:
         found.size = shapes.number(f"sizeof({arguments})")
     if len(found.table) > _MOST_NUMBERS:
-        raise NotCallable("its parameters hold thousands of members")
+        raise _TooMuch
+    words = _words(declared, name)
+    found.named = tuple(
+        shapes.number(w) for w in [w for w in words if w in declared.enumerators][:_MOST_NAMED]
+    )
+    found.state = declared.state or "errno" in words
     return found
+
+
+def _words(declared: Declarations, name: str) -> Mapping[str, None]:
+    """The identifiers of the function and of those that it comes to, the nearest first."""
+    return {
+        declared.text(node): None
+        for near in declared.nearest(name)
+        if near in declared.functions
+        for node in inside(declared.functions[near])
+        if node.type == "identifier"
+    }
 
 
 class _Shapes:
     """Makes shapes, and the table they point into."""
 
-    def __init__(self, declared: Declarations, definition: Node, table: list[str]) -> None:
-        self.declared, self.table, self.why = declared, table, ""
+    def __init__(self, declared: Declarations, definition: Node, table: list[str], deepest: int) -> None:
+        self.declared, self.table, self.deepest, self.why = declared, table, deepest, ""
         self.indexed = frozenset(_indexed(declared, definition))
 
     def number(self, expression: str) -> int:
@@ -201,7 +229,7 @@ class _Shapes:
     def _layered(self, specifier: Node, around: list[Node], lvalue: str, depth: int, name: str = "") -> Shape:
         """`around` are the declarators around the name, the outermost of the text first: the last is nearest the name."""
         if len(self.table) > _MOST_NUMBERS:
-            raise NotCallable("its parameters hold thousands of members")
+            raise _TooMuch
         if around:
             nearest, rest = around[-1], around[:-1]
             if nearest.type.endswith("pointer_declarator"):
@@ -286,7 +314,7 @@ class _Shapes:
         if any(layer.type.endswith("function_declarator") for layer in rest):
             self.why = "it points to a function"
             return Pointer(None, 0)
-        if depth >= _DEEPEST:
+        if depth >= self.deepest:
             self.why = "it is too many pointers deep"
             return Pointer(None, 0)
         if not rest and spelled == "void":  # bytes
@@ -307,6 +335,10 @@ class _Shapes:
     def _nothing(self, why: str) -> Shape:
         self.why = why
         raise _Nothing(why)
+
+
+class _TooMuch(Exception):
+    """Of more than can be made; with fewer pointers followed it may be less."""
 
 
 class _Nothing(NotCallable):
