@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 import random
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -74,7 +74,8 @@ def compare(answer: Program, reference: Program, config: BehaviourConfig) -> Beh
     theirs, ours = _layout(answer, config), _layout(reference, config)
     matched = match(theirs, ours)
     visible = any(_holds_pointer(shape) for _, shape in matched.parameters)
-    if ours.result is None and not visible and not reference.standing:
+    kept = ours.globals.keys() & theirs.globals.keys()
+    if ours.result is None and not visible and not reference.standing and not kept:
         raise NotComparable("it returns nothing and is given no pointer, so there is nothing to look at")
     hints = Hints(
         _mixed([*reference.hints.numbers, *ours.named], [*answer.hints.numbers, *theirs.named]),
@@ -82,7 +83,13 @@ def compare(answer: Program, reference: Program, config: BehaviourConfig) -> Beh
         reference.hints.members | answer.hints.members,
     )
     maker = Maker(random.Random(f"behaviour {config.seed}"), hints)
-    pair = _Pair(answer, reference, matched, config)
+    names = {name: name for name, _ in matched.parameters}
+    pair = _Pair(
+        _Side(answer, theirs, matched.theirs, config.fuel * _TEN_TIMES, config, kept),
+        _Side(reference, ours, names, config.fuel, config, kept),
+        matched,
+        config,
+    )
     return pair.judge(maker)
 
 
@@ -174,7 +181,9 @@ def _layout(program: Program, config: BehaviourConfig) -> Layout:
 def identity(program: Program, config: BehaviourConfig) -> tuple[_Side, tuple[tuple[str, Shape], ...]]:
     """A program to call by itself, and its parameters. Raises Unrunnable."""
     layout = _layout(program, config)
-    side = _Side(program, {name: name for name in layout.parameters}, config.fuel * _TEN_TIMES, config)
+    side = _Side(
+        program, layout, {name: name for name in layout.parameters}, config.fuel * _TEN_TIMES, config
+    )
     return side, tuple((name, shape) for name, (_, shape) in layout.parameters.items())
 
 
@@ -191,12 +200,18 @@ class _Side:
     """One of two functions, as it is called: once with each fill, and begun anew when something went wrong."""
 
     def __init__(
-        self, program: Program, names: Mapping[str, str], fuel: int, config: BehaviourConfig
+        self,
+        program: Program,
+        layout: Layout,
+        names: Mapping[str, str],
+        fuel: int,
+        config: BehaviourConfig,
+        kept: Collection[str] = (),
     ) -> None:
         self.program, self.names, self.fuel, self.config = program, names, fuel, config
         self.instances: list[Instance] = []
         self.labels = {theirs: ours for ours, theirs in names.items()}
-        self.layout = _layout(program, config)
+        self.layout = replace(layout, globals={n: of for n, of in layout.globals.items() if n in kept})
         parameters = [(self.labels[n], at, shape) for n, (at, shape) in self.layout.parameters.items()]
         self.key = repr((parameters, self.layout.size, self.layout.result_size))
 
@@ -231,15 +246,10 @@ class _Side:
 
 
 class _Pair:
-    def __init__(
-        self, answer: Program, reference: Program, matched: _Matched, config: BehaviourConfig
-    ) -> None:
-        self.matched, self.config = matched, config
-        self.state = answer.signature.state or reference.signature.state
-        self.name = reference.signature.name
-        own = {name: name for name, _ in matched.parameters}
-        self.reference = _Side(reference, own, config.fuel, config)
-        self.answer = _Side(answer, matched.theirs, config.fuel * _TEN_TIMES, config)
+    def __init__(self, answer: _Side, reference: _Side, matched: _Matched, config: BehaviourConfig) -> None:
+        self.answer, self.reference, self.matched, self.config = answer, reference, matched, config
+        self.state = answer.program.signature.state or reference.program.signature.state
+        self.name = reference.program.signature.name
 
     def judge(self, maker: Maker) -> Behaviour:
         """Go through the inputs until all are done, or the answer fails where the reference does not."""
@@ -346,7 +356,9 @@ def _said(outcome: Outcome, beside: Outcome | None = None) -> str:
     left, others = outcome.left or {}, (beside.left if beside else None) or {}
     parts += [f"{path} = {_told(value)}" for path, value in left.items()]
     parts += [f"{path} as it was" for path in others if path not in left]
-    parts += [f"{name}({', '.join(map(_told, given))})" for name, all_ in outcome.calls.items() for given in all_]
+    parts += [
+        f"{name}({', '.join(map(_told, given))})" for name, all_ in outcome.calls.items() for given in all_
+    ]
     return "; ".join(parts)
 
 

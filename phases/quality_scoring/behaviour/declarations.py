@@ -26,6 +26,7 @@ class Declarations:
         self.functions: dict[str, Node] = {}
         self.prototypes: dict[str, Node] = {}
         self.enumerators: set[str] = set()
+        self.variables: dict[str, tuple[Node, Node]] = {}
         self.state = False
         for node in outermost(self.root):
             self._take(node)
@@ -105,6 +106,13 @@ class Declarations:
             for declarator in declared:
                 if (called := function_of(declarator)) is not None and (name := name_of(called)):
                     self.prototypes.setdefault(self.text(name), node)
+                elif (
+                    called is None
+                    and specifier is not None
+                    and self._keeps(node)
+                    and (name := name_of(declarator))
+                ):
+                    self.variables[self.text(name)] = (specifier, _declared(declarator))
             if any(function_of(d) is None for d in declared):
                 self.state = self.state or self._keeps(node)
 
@@ -157,6 +165,12 @@ def _static(definition: Node) -> Iterator[Node]:
             c.type == "storage_class_specifier" and c.text == b"static" for c in node.children
         ):
             yield node
+
+
+def _declared(declarator: Node) -> Node:
+    """The declarator of one that has a value."""
+    inner = declarator.child_by_field_name("declarator") if declarator.type == "init_declarator" else None
+    return inner if inner is not None else declarator
 
 
 def _inner(declarator: Node) -> Node | None:

@@ -31,7 +31,9 @@ _SINGLE = 64  # elements behind a pointer that comes without a length
 _MOST_BYTES = 16_384  # of one buffer
 _NULL = 0.04  # of the pointers
 _ROUNDS = 2  # times that each argument is at each of its corners
-_MOST_BYTES_A_CALL = 1 << 17  # in all that is pointed to
+_MOST_BYTES_A_CALL = 1 << 15  # in all that is pointed to
+_FEW = 3  # structures behind a pointer in a structure
+_MOST_WORDS = 24  # corners that are numbers of the text, shared by the parameters
 _MOST_LEAVES = 16  # numbers within structures that have corners of their own
 _DEEPEST = 4  # structures in structures in which they are looked for
 _LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 _-.,:/"
@@ -78,11 +80,15 @@ class Maker:
 
     def _corners(self, parameters: Named) -> Iterator[tuple[Path, Value]]:
         lengths = paired(parameters)
+        words: list[tuple[Path, Value]] = []
         for name, shape in parameters:
             if isinstance(shape, Pointer) and self.null:
                 yield (name,), None
             elif isinstance(shape, Number):
-                yield from ((((name,), value) for value in self._edges(shape, name in lengths)))
+                yield from (((name,), value) for value in self._edges(shape, name in lengths))
+                if name not in lengths and not shape.real:
+                    words += [((name,), n) for n in self.hints.numbers[:_MOST_WORDS] if n <= high(shape)]
+        yield from self.rng.sample(words, min(len(words), _MOST_WORDS))
         leaves = list(_leaves(parameters, (), self.hints.members, 0))
         for path, number in self.rng.sample(leaves, min(len(leaves), _MOST_LEAVES)):
             yield from ((path, value) for value in self._edges(number, False))
@@ -172,7 +178,8 @@ class Maker:
             return None
         if shape.text:
             return self._text(count)
-        count = min(count, _most(shape), max(1, self.left // max(1, shape.size)))
+        most = _FEW if depth and not isinstance(shape.to, Number) else _most(shape)
+        count = min(count, most, max(1, self.left // max(1, shape.size)))
         if depth and shape.size * count > self.left:
             return None
         self.left -= shape.size * count
@@ -284,7 +291,9 @@ def paired(members: Named) -> Mapping[str, list[str]]:
     return found
 
 
-def _leaves(members: Named, before: Path, named: Collection[str], depth: int) -> Iterator[tuple[Path, Number]]:
+def _leaves(
+    members: Named, before: Path, named: Collection[str], depth: int
+) -> Iterator[tuple[Path, Number]]:
     """The whole numbers in structures, of arrays the first, whose names the code uses."""
     for name, shape in members:
         path: Path = (*before, name)

@@ -7,6 +7,7 @@ what is written into a margin was written outside of what the function was given
 from __future__ import annotations
 
 import struct
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -90,6 +91,11 @@ class Stretch:
         for i, value in enumerate(values):
             self.write(at + i * size, shape, value, f"{path}[{i}]")
 
+    def thing(self, offset: int) -> Thing | None:
+        """The thing that is there, or that ends there; they lie in the order in which they were made."""
+        at = bisect_right(self.things, offset, key=lambda t: t.at) - 1
+        return self.things[at] if at >= 0 and offset <= self.things[at].end else None
+
     def trespassed(self, after: bytes) -> bool:
         """Whether anything was written between the things."""
         at, blank = 0, self.fill
@@ -142,9 +148,8 @@ class Look:
         if address == 0:
             return None
         offset = address - self.stretch.base
-        for thing in self.stretch.things:
-            if thing.at <= offset <= thing.end:
-                return f"&{thing.path}" + (f" + {offset - thing.at}" if offset > thing.at else "")
+        if thing := self.stretch.thing(offset):
+            return f"&{thing.path}" + (f" + {offset - thing.at}" if offset > thing.at else "")
         if not 0 <= address - self.origin < len(self.memory):
             return "wild"
         if shape.to is None or depth >= _DEEPEST:

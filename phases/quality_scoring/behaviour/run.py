@@ -18,7 +18,7 @@ from phases.quality_scoring.behaviour import stand_ins
 from phases.quality_scoring.behaviour.compile import STACK, Program
 from phases.quality_scoring.behaviour.inputs import Value
 from phases.quality_scoring.behaviour.memory import Look, Stretch
-from phases.quality_scoring.behaviour.signature import Shape, resolved
+from phases.quality_scoring.behaviour.signature import Number, Shape, resolved
 
 FILLS = (0xA5, 0x3C)
 _ARENA = 1 << 19  # bytes between the module's own data and what malloc takes from
@@ -34,7 +34,7 @@ class Unrunnable(Exception):
 @dataclass(frozen=True)
 class Layout:
     """A signature with its numbers: the parameters by name (offset, shape), the result, the size of the arguments, the values
-    of the enumerators that the function names.
+    of the enumerators that the function names, the variables outside of functions that it names (address, shape).
     """
 
     parameters: Mapping[str, tuple[int, Shape]]
@@ -42,13 +42,15 @@ class Layout:
     size: int
     result_size: int
     named: tuple[int, ...] = ()
+    globals: Mapping[str, tuple[int, Shape]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Outcome:
     """What came of a call: `failure` is empty, or says how it ended; else what it gave and what it left behind.
 
-    left   what is now in the things that were given by pointer and are no longer as they were, by their path
+    left   what is now in the things that were given by pointer, and in variables outside of functions, and is no longer as it
+           was, by its path
     calls  of each function that a stand-in is for, what it was given
     """
 
@@ -125,7 +127,7 @@ class Instance:
         if self.base + 2 * _ARENA > self._size:
             raise Unrunnable("its own data fill the memory")
         ctypes.memset(self._address() + self.base, fill, _ARENA)
-        places = ("sandbox_heap", "sandbox_heap_end", "sandbox_fill", "sandbox_given", program.table)
+        places: tuple[str, ...] = ("sandbox_heap", "sandbox_heap_end", "sandbox_fill", "sandbox_given", program.table)
         if program.standing:
             places += (stand_ins.NOTES, stand_ins.NOTED)
             self._begin = exports[stand_ins.BEGIN]
@@ -144,6 +146,9 @@ class Instance:
     def _address(self) -> int:
         return ctypes.addressof(self._memory.data_ptr(self.store).contents)
 
+    def _view(self) -> memoryview:
+        return memoryview((ctypes.c_ubyte * self._size).from_address(self._address())).cast("B")
+
     def layout(self) -> Layout:
         """The signature with the numbers that the compiler filled in."""
         found = self.program.signature
@@ -154,7 +159,8 @@ class Instance:
         result = None if found.result is None else resolved(found.result, numbers)
         size = numbers[found.size] if found.parameters else 1
         named = tuple(numbers[i] for i in found.named)
-        return Layout(parameters, result, size, numbers[found.result_size] if result else 1, named)
+        kept = {name: (numbers[at], resolved(shape, numbers)) for name, at, shape in found.globals}
+        return Layout(parameters, result, size, numbers[found.result_size] if result else 1, named, kept)
 
     def stretch(self, layout: Layout, values: Mapping[str, Value], labels: Mapping[str, str]) -> Stretch:
         """The values, by the names of the parameters, as they lie in memory; first the arguments, then room for the result.
@@ -181,6 +187,8 @@ class Instance:
         ctypes.memset(memory + STACK - _FRESH, self.fill, _FRESH)
         ctypes.memmove(memory + self.base, before, len(before))
         self._put("sandbox_given", struct.pack("<QQ", self.base + at, self.base + gives))
+        view = self._view()
+        kept = {name: Look(view, stretch).value(at, shape) for name, (at, shape) in layout.globals.items()}
         self.store.set_fuel(fuel)
         try:
             if self.program.standing:
@@ -188,21 +196,33 @@ class Instance:
             self._call(self.store)
         except self._traps as e:
             return self._ended(e)
-        whole = (ctypes.c_ubyte * self._size).from_address(self._address())
-        view = memoryview(whole).cast("B")
+        view = self._view()
         after = bytes(view[self.base : self.base + len(before)])
         if stretch.trespassed(after):
             return Outcome(failure="it writes outside of what it was given")
         look = Look(view, stretch)
         result = None if layout.result is None else look.value(self.base + gives, layout.result)
-        given = Look(memoryview(before), stretch, self.base)
-        left = {}
-        for t in stretch.things:
-            if after[t.at : t.end] != before[t.at : t.end]:
-                now, was = (at.several(self.base + t.at, t.shape, t.size, t.count) for at in (look, given))
-                if now != was:  # and not only in what lies between members
-                    left[t.path] = now
+        left = self._left(look, Look(memoryview(before), stretch, self.base), before, after)
+        for name, (address, shape) in layout.globals.items():
+            if (now := look.value(address, shape)) != kept[name]:
+                left[name] = now
         return Outcome(result=result, left=left, calls=self._calls(view))
+
+    def _left(self, now: Look, given: Look, before: bytes, after: bytes) -> dict[str, Value]:
+        """What has changed in the things that were given, and not only in what lies between members."""
+        left: dict[str, Value] = {}
+        for t in now.stretch.things:
+            if after[t.at : t.end] == before[t.at : t.end]:
+                continue
+            if isinstance(t.shape, Number):
+                left[t.path] = now.several(self.base + t.at, t.shape, t.size, t.count)
+                continue
+            for i, at in enumerate(range(t.at, t.end, t.size)):
+                if after[at : at + t.size] != before[at : at + t.size]:
+                    is_, was = (look.value(self.base + at, t.shape) for look in (now, given))
+                    if is_ != was:
+                        left[f"{t.path}[{i}]" if t.count > 1 else t.path] = is_
+        return left
 
     def _calls(self, view: memoryview) -> Mapping[str, Value]:
         if not self.program.standing:

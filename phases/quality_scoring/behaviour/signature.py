@@ -91,6 +91,7 @@ class Signature:
     arguments, result_of  what the C text of the caller names; see `compile`
     state                 whether the text keeps anything from one call to the next
     named                 the enumerators that the function names, and those it calls: places in the table
+    globals               the variables outside of functions that they name: (name, address, shape); those that hold numbers
     """
 
     name: str
@@ -102,6 +103,7 @@ class Signature:
     table: list[str] = field(default_factory=list)
     state: bool = False
     named: tuple[int, ...] = ()
+    globals: tuple[tuple[str, int, Shape], ...] = ()
 
 
 def resolved(shape: Shape, table: Sequence[int]) -> Shape:
@@ -184,6 +186,7 @@ def _signature(declared: Declarations, name: str, arguments: str, result: str, d
         shapes.number(w) for w in [w for w in words if w in declared.enumerators][:_MOST_NAMED]
     )
     found.state = declared.state or "errno" in words
+    found.globals = tuple(shapes.variables([w for w in words if w in declared.variables]))
     return found
 
 
@@ -208,6 +211,19 @@ class _Shapes:
     def number(self, expression: str) -> int:
         self.table.append(expression)
         return len(self.table) - 1
+
+    def variables(self, names: Sequence[str]) -> Iterator[tuple[str, int, Shape]]:
+        """Variables that hold numbers, and not too many of them: (name, place of the address, shape)."""
+        for name in names:
+            before, (kind, declarator) = len(self.table), self.declared.variables[name]
+            try:
+                shape = self.of(kind, declarator, name)
+            except (_Nothing, _TooMuch):
+                shape = None
+            if shape is not None and _plain(shape) and len(self.table) < _MOST_NUMBERS:
+                yield name, self.number(f"&{name}"), shape
+            else:
+                del self.table[before:]
 
     def of(
         self,
@@ -335,6 +351,17 @@ class _Shapes:
     def _nothing(self, why: str) -> Shape:
         self.why = why
         raise _Nothing(why)
+
+
+def _plain(shape: Shape) -> bool:
+    """Whether it holds no pointer."""
+    match shape:
+        case Structure():
+            return all(_plain(inner) for _, _, inner in shape.fields)
+        case Array():
+            return _plain(shape.of)
+        case _:
+            return isinstance(shape, Number)
 
 
 class _TooMuch(Exception):

@@ -31,7 +31,9 @@ void sandbox_gives(int, int, int, void *, unsigned long, void *);
 """
 
 
-def stand_ins(declared: Declarations, name: str, there: Collection[str], allowed: Collection[str] | None) -> dict[str, str]:
+def stand_ins(
+    declared: Declarations, name: str, there: Collection[str], allowed: Collection[str] | None
+) -> dict[str, str]:
     """C definitions by name, of what a call of the function can come to and nothing defines.
 
     `there` are the names of the library; `allowed`, if given, those that may be stood in for: an answer's are the reference's.
@@ -118,9 +120,7 @@ def _written(declared: Declarations, name: str) -> str | None:
     if not (kind is not None and declared.text(kind) == "void" and function == outer):
         room = "static __attribute__((aligned(16))) unsigned char room_[1024];"
         call = f"{name}({', '.join(names)})"
-        lines.append(
-            f"{room} static __typeof__({call}) r_; GIVES_(r_, &r_, room_) return r_;"
-        )
+        lines.append(f"{room} static __typeof__({call}) r_; GIVES_(r_, &r_, room_) return r_;")
     given = ", ".join(parameters) or "void"
     return f"{head_text}({given}){tail_text} {{ {' '.join(lines)} }}"
 
