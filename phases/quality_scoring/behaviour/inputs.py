@@ -9,7 +9,7 @@ import random
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from phases.quality_scoring.behaviour.compile import Hints
@@ -30,6 +30,9 @@ _LARGE = (16, 33, 64)  # at a corner of another argument, so that it comes to ma
 _SINGLE = 64  # elements behind a pointer that comes without a length
 _MOST_BYTES = 16_384  # of one buffer
 _NULL = 0.04  # of the pointers
+_ZERO = 0.25  # of the numbers in structures, for many of them say whether something is so
+_AGAIN = 0.15  # of the structures, where there is another of the kind
+_MOST_KEPT = 8  # of one kind in a call
 _ROUNDS = 2  # times that each argument is at each of its corners
 _MOST_BYTES_A_CALL = 1 << 15  # in all that is pointed to
 _FEW = 3  # structures behind a pointer in a structure
@@ -58,6 +61,8 @@ class Maker:
     null: float = _NULL
     calls: int = 0
     corner: bool = False
+    kinds: dict[int, int] = field(default_factory=dict)
+    pool: dict[int, list[Value]] = field(default_factory=dict)
 
     def call(self, parameters: Named) -> dict[str, Value]:
         """The arguments of one call: as they come, or one thing in them at a corner (`corner`), until each has been at its own.
@@ -66,6 +71,7 @@ class Maker:
         """
         self.seen: list[int] = []
         self.left = _MOST_BYTES_A_CALL
+        self.pool.clear()
         if not self.calls:
             self.corners = list(self._corners(parameters))
             self.rng.shuffle(self.corners)
@@ -74,6 +80,8 @@ class Maker:
         values = self._together(parameters, 0)
         if self.corner:
             path, value = self.corners[at_corner % len(self.corners)]
+            if self.rng.random() < 0.5:  # a case that only matters where something else is as it should be
+                _put(values, *self.rng.choice(self.corners))
             _put(values, path, value)
         self.calls += 1
         return values
@@ -123,6 +131,8 @@ class Maker:
                 made[name] = sizes[name]
             elif name in owner and isinstance(shape, Pointer):
                 made[name] = self._like(shape, alike) or self._pointer(shape, depth, sizes[owner[name]])
+            elif depth and isinstance(shape, Number) and self.rng.random() < _ZERO:
+                made[name] = 0.0 if shape.real and not shape.boolean else 0
             else:
                 made[name] = self._like(shape, alike) or self.value(shape, depth)
             if isinstance(shape, (Pointer, Array, Structure)) and made[name]:
@@ -163,7 +173,7 @@ class Maker:
             case Number():
                 return self._real() if shape.real and not shape.boolean else self._whole(shape)
             case Structure():
-                return self._together([(name, inner) for name, _, inner in shape.fields], depth)
+                return self._structure(shape, depth)
             case Array():
                 return (
                     self._text(shape.count)
@@ -172,6 +182,17 @@ class Maker:
                 )
             case Pointer():
                 return self._pointer(shape, depth, _SINGLE if shape.many else 1)
+
+    def _structure(self, shape: Structure, depth: int) -> Value:
+        """One like another of its kind somewhere in the call, now and then: keys, addresses and names are looked for."""
+        kind = self.kinds.setdefault(id(shape), hash(shape))
+        others = self.pool.setdefault(kind, [])
+        if others and self.rng.random() < _AGAIN:
+            return deepcopy(self.rng.choice(others))
+        made = self._together([(name, inner) for name, _, inner in shape.fields], depth)
+        if len(others) < _MOST_KEPT:
+            others.append(made)
+        return made
 
     def _pointer(self, shape: Pointer, depth: int, count: int) -> list[Value] | None:
         if shape.to is None or (self.rng.random() < self.null * (4 if depth else 1)):

@@ -127,7 +127,13 @@ class Instance:
         if self.base + 2 * _ARENA > self._size:
             raise Unrunnable("its own data fill the memory")
         ctypes.memset(self._address() + self.base, fill, _ARENA)
-        places: tuple[str, ...] = ("sandbox_heap", "sandbox_heap_end", "sandbox_fill", "sandbox_given", program.table)
+        places: tuple[str, ...] = (
+            "sandbox_heap",
+            "sandbox_heap_end",
+            "sandbox_fill",
+            "sandbox_given",
+            program.table,
+        )
         if program.standing:
             places += (stand_ins.NOTES, stand_ins.NOTED)
             self._begin = exports[stand_ins.BEGIN]

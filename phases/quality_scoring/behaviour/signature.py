@@ -6,8 +6,9 @@ offsets, the values of enumerators) it names by its place in a table of C expres
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NoReturn
 
 from tree_sitter import Node
 
@@ -136,15 +137,23 @@ def signature(declared: Declarations, name: str, arguments: str, result: str) ->
     `arguments` and `result` are C expressions of the structures that a call's arguments and its result lie in.
     Raises NotCallable.
     """
-    for depth in range(_DEEPEST, 0, -1):
+    every, used = None, _words(declared, name, "field_identifier")
+    for depth, members in ((_DEEPEST, every), (_DEEPEST, used), (2, used), (1, used)):
         try:
-            return _signature(declared, name, arguments, result, depth)
+            return _signature(declared, name, arguments, result, depth, members)
         except _TooMuch:
             continue
     raise NotCallable("its parameters hold thousands of members")
 
 
-def _signature(declared: Declarations, name: str, arguments: str, result: str, deepest: int) -> Signature:
+def _signature(
+    declared: Declarations,
+    name: str,
+    arguments: str,
+    result: str,
+    deepest: int,
+    members: Collection[str] | None,
+) -> Signature:
     definition = declared.functions[name]
     outer = definition.child_by_field_name("declarator")
     specifier = definition.child_by_field_name("type")
@@ -153,7 +162,7 @@ def _signature(declared: Declarations, name: str, arguments: str, result: str, d
     if function is None or specifier is None:
         raise NotCallable("it is declared in a way that cannot be read")
     found = Signature(name)
-    shapes = _Shapes(declared, definition, found.table, deepest)
+    shapes = _Shapes(declared, definition, found.table, deepest, members)
     parameters = []
     listed = function.child_by_field_name("parameters")
     for node in listed.named_children if listed is not None else ():
@@ -190,22 +199,31 @@ def _signature(declared: Declarations, name: str, arguments: str, result: str, d
     return found
 
 
-def _words(declared: Declarations, name: str) -> Mapping[str, None]:
-    """The identifiers of the function and of those that it comes to, the nearest first."""
+def _words(declared: Declarations, name: str, kind: str = "identifier") -> Mapping[str, None]:
+    """The identifiers, or those of members, in the function and in those that it comes to, the nearest first."""
     return {
         declared.text(node): None
         for near in declared.nearest(name)
         if near in declared.functions
         for node in inside(declared.functions[near])
-        if node.type == "identifier"
+        if node.type == kind
     }
 
 
 class _Shapes:
     """Makes shapes, and the table they point into."""
 
-    def __init__(self, declared: Declarations, definition: Node, table: list[str], deepest: int) -> None:
+    def __init__(
+        self,
+        declared: Declarations,
+        definition: Node,
+        table: list[str],
+        deepest: int,
+        members: Collection[str] | None,
+    ) -> None:
+        """`members` are those of structures that values are made for: None for all; the rest of a structure is zero."""
         self.declared, self.table, self.deepest, self.why = declared, table, deepest, ""
+        self.members = members
         self.indexed = frozenset(_indexed(declared, definition))
 
     def number(self, expression: str) -> int:
@@ -281,23 +299,28 @@ class _Shapes:
             character,
         )
 
-    def _structure(self, specifier: Node, lvalue: str, depth: int) -> Shape:
+    def _structure(self, specifier: Node, lvalue: str, depth: int) -> Structure:
         full = self._defined(specifier)
         body = full.child_by_field_name("body") if full is not None else None
         if body is None:
             return self._nothing(f"`{self.declared.text(specifier).strip()}` is declared nowhere")
         fields: list[tuple[str, int, Shape]] = []
+        wanted = self._wanted(body)
         for member in body.named_children:
             if member.type != "field_declaration" or any(
                 c.type == "bitfield_clause" for c in member.children
             ):
                 continue
             kind = member.child_by_field_name("type")
+            if kind is not None and member.child_by_field_name("declarator") is None:
+                fields += self._nameless(kind, lvalue, depth)
             for declarator in member.children_by_field_name("declarator"):
                 name = name_of(declarator)
                 if name is None or kind is None or flexible(declarator):
                     continue
                 own = self.declared.text(name)
+                if wanted and own not in wanted:
+                    continue  # of a union the first that is named, then
                 shape = self.of(kind, declarator, f"{lvalue}.{own}", depth, member=own)
                 fields.append((own, self.number(f"__builtin_offsetof(__typeof__({lvalue}), {own})"), shape))
                 if specifier.type == "union_specifier":
@@ -307,6 +330,23 @@ class _Shapes:
                 f"`{self.declared.text(specifier).split('{')[0].strip()}` has no member to fill in"
             )
         return Structure(tuple(fields))
+
+    def _nameless(self, specifier: Node, lvalue: str, depth: int) -> Sequence[tuple[str, int, Shape]]:
+        """The members of a structure that has no name in another: they count as that one's."""
+        if specifier.type not in ("struct_specifier", "union_specifier"):
+            return ()
+        try:
+            return self._structure(specifier, lvalue, depth).fields
+        except _Nothing:
+            return ()
+
+    def _wanted(self, body: Node) -> frozenset[str]:
+        """The members that values are made for; none for all: where the code names none of them it may copy or compare them all."""
+        if self.members is None:
+            return frozenset()
+        declarators = (d for m in body.named_children for d in m.children_by_field_name("declarator"))
+        own = {self.declared.text(name) for d in declarators if (name := name_of(d)) is not None}
+        return frozenset(own & set(self.members))
 
     def _defined(self, specifier: Node) -> Node | None:
         if specifier.child_by_field_name("body") is not None:
@@ -348,7 +388,7 @@ class _Shapes:
     def _bytes(self) -> tuple[int, int, int, int]:
         return self.number("1"), self.number("0"), self.number("0"), self.number("0")
 
-    def _nothing(self, why: str) -> Shape:
+    def _nothing(self, why: str) -> NoReturn:
         self.why = why
         raise _Nothing(why)
 
