@@ -50,8 +50,11 @@ def local_mode(ctx: Context) -> None:
 
 @PHASE.state("Setup.CreateDirs")
 def create_dirs(ctx: Context) -> None:
-    """Make the directories, and see before anything is loaded that the checkpoints will fit."""
+    """Make the directories, and see before anything is loaded that the checkpoints will fit, and who is to be told."""
+    from phases.distillation import report_to
     from phases.student import preflight
+
+    report_to.needed(ctx.config.report_to)
 
     preflight.disk(jobs.checkpoints(ctx, "distillation"), student.training(ctx).min_free_gb)
     if ctx.data["mode"] == "sagemaker":
@@ -321,6 +324,20 @@ def converged(ctx: Context) -> None:
 @PHASE.state("EpochN.CheckConvergence.Continue")
 def go_on(ctx: Context) -> None:
     ctx.log.info("epoch complete", epoch=ctx.data["epoch"], **ctx.data["average"])
+    _pass_on(ctx)
+
+
+def _pass_on(ctx: Context) -> None:
+    """To `report_to`, when the epoch is decided and can no longer come out otherwise; the run goes on without it."""
+    from phases.distillation import report_to
+
+    if (name := ctx.config.report_to) is None:
+        return
+    run, epochs = ctx.run_identity.replace("/", "-"), _epochs(ctx, ctx.data["epoch"])
+    try:
+        report_to.pass_on(name, ctx.config.log_dir, run, epochs)
+    except report_to.NotPassedOn as e:
+        ctx.log.warning(f"{e}. They go along with the next epoch's.")
 
 
 def _report(ctx: Context, settings: Any) -> None:
@@ -452,6 +469,7 @@ def save_model(ctx: Context) -> None:
 @PHASE.state("SaveMetrics")
 def save_metrics(ctx: Context) -> None:
     """All epochs, and how it ended: converged and by which rule, or at max epochs."""
+    _pass_on(ctx)
     epochs = _epochs(ctx, ctx.data["epoch"])
     last = epochs[-1]
     ctx.data["result"] = {
