@@ -21,6 +21,7 @@ _TEN_TIMES = 10
 _LONGEST = 300  # characters of what is told of an input
 _SHARE = 6  # inputs of one result that are never too many
 _HOPELESS = 40  # inputs of which the reference bore none
+_MANY_CORNERS = 2  # times the inputs, where the arguments have many corners
 _TRIES = 3  # inputs made for one that the reference bears
 
 
@@ -74,7 +75,7 @@ def compare(answer: Program, reference: Program, config: BehaviourConfig) -> Beh
     theirs, ours = _layout(answer, config), _layout(reference, config)
     matched = match(theirs, ours)
     visible = any(_holds_pointer(shape) for _, shape in matched.parameters)
-    kept = ours.globals.keys() & theirs.globals.keys()
+    kept = ours.globals.keys() & theirs.globals.keys() & reference.signature.touched
     if ours.result is None and not visible and not reference.standing and not kept:
         raise NotComparable("it returns nothing and is given no pointer, so there is nothing to look at")
     hints = Hints(
@@ -280,7 +281,9 @@ class _Pair:
 
         None of its results takes up more than its share, or what returns it always would be nearly right.
         """
+        parameters = self.matched.parameters
         asked, done, endless = self.config.inputs, 0, 0
+        asked = min(asked * _MANY_CORNERS, max(asked, maker.cornered(parameters) * 2))
         seen: Counter[str] = Counter()
         for n in range(asked * _TRIES):
             if done >= asked or endless > asked // 8 or (n >= _HOPELESS and not done):
@@ -288,7 +291,7 @@ class _Pair:
             if n % self.config.calls == 0 or (self.state and not self.reference.instances):
                 self.reference.anew()
                 self.answer.anew()
-            values = maker.call(self.matched.parameters)
+            values = maker.call(parameters)
             written: _Written = {}
             expected = self.reference.call(values, n, written)
             if expected.failure and self.state:

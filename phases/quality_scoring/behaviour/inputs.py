@@ -33,7 +33,7 @@ _NULL = 0.04  # of the pointers
 _ZERO = 0.25  # of the numbers in structures, for many of them say whether something is so
 _AGAIN = 0.15  # of the structures, where there is another of the kind
 _MOST_KEPT = 8  # of one kind in a call
-_ROUNDS = 2  # times that each argument is at each of its corners
+_ROUNDS = 3  # times that each argument is at each of its corners, the second with another one
 _MOST_BYTES_A_CALL = 1 << 15  # in all that is pointed to
 _FEW = 3  # structures behind a pointer in a structure
 _MOST_WORDS = 24  # corners that are numbers of the text, shared by the parameters
@@ -61,6 +61,7 @@ class Maker:
     null: float = _NULL
     calls: int = 0
     corner: bool = False
+    corners: list[tuple[Path, Value]] = field(default_factory=list)
     kinds: dict[int, int] = field(default_factory=dict)
     pool: dict[int, list[Value]] = field(default_factory=dict)
 
@@ -73,18 +74,26 @@ class Maker:
         self.left = _MOST_BYTES_A_CALL
         self.pool.clear()
         if not self.calls:
-            self.corners = list(self._corners(parameters))
-            self.rng.shuffle(self.corners)
+            self.cornered(parameters)
         at_corner = self.calls // 2
         self.corner = bool(self.calls % 2 and at_corner < len(self.corners) * _ROUNDS)
         values = self._together(parameters, 0)
         if self.corner:
             path, value = self.corners[at_corner % len(self.corners)]
-            if self.rng.random() < 0.5:  # a case that only matters where something else is as it should be
+            if (
+                at_corner // len(self.corners) == 1
+            ):  # one may matter only where another thing is as it should be
                 _put(values, *self.rng.choice(self.corners))
             _put(values, path, value)
         self.calls += 1
         return values
+
+    def cornered(self, parameters: Named) -> int:
+        """How many corners the arguments have; before the first call."""
+        if not self.corners:
+            self.corners = list(self._corners(parameters))
+            self.rng.shuffle(self.corners)
+        return len(self.corners)
 
     def _corners(self, parameters: Named) -> Iterator[tuple[Path, Value]]:
         lengths = paired(parameters)
@@ -102,12 +111,13 @@ class Maker:
             yield from ((path, value) for value in self._edges(number, False))
 
     def _edges(self, shape: Number, is_length: bool) -> Iterator[int]:
-        """The least, the greatest, and one that the code names or one beside it."""
+        """Nothing, one, the greatest, the least, and one that the code names or one beside it."""
         if shape.real and not shape.boolean:
             return
         yield 0
         if is_length:
             return
+        yield 1
         yield high(shape)
         if shape.signed:
             yield low(shape)

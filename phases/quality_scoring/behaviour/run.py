@@ -34,7 +34,7 @@ class Unrunnable(Exception):
 @dataclass(frozen=True)
 class Layout:
     """A signature with its numbers: the parameters by name (offset, shape), the result, the size of the arguments, the values
-    of the enumerators that the function names, the variables outside of functions that it names (address, shape).
+    of the enumerators that the function names, the variables outside of functions (address, shape).
     """
 
     parameters: Mapping[str, tuple[int, Shape]]

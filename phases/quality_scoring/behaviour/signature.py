@@ -92,7 +92,8 @@ class Signature:
     arguments, result_of  what the C text of the caller names; see `compile`
     state                 whether the text keeps anything from one call to the next
     named                 the enumerators that the function names, and those it calls: places in the table
-    globals               the variables outside of functions that they name: (name, address, shape); those that hold numbers
+    globals               the variables outside of functions: (name, address, shape); those that hold numbers
+    touched               the identifiers in them
     """
 
     name: str
@@ -105,6 +106,7 @@ class Signature:
     state: bool = False
     named: tuple[int, ...] = ()
     globals: tuple[tuple[str, int, Shape], ...] = ()
+    touched: frozenset[str] = frozenset()
 
 
 def resolved(shape: Shape, table: Sequence[int]) -> Shape:
@@ -195,7 +197,8 @@ def _signature(
         shapes.number(w) for w in [w for w in words if w in declared.enumerators][:_MOST_NAMED]
     )
     found.state = declared.state or "errno" in words
-    found.globals = tuple(shapes.variables([w for w in words if w in declared.variables]))
+    found.globals = tuple(shapes.variables(sorted(declared.variables, key=lambda v: v not in words)))
+    found.touched = frozenset(words)
     return found
 
 
