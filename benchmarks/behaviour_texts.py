@@ -193,6 +193,7 @@ def _changes(node: Node) -> Iterator[tuple[str, int, int, str]]:
     elif (
         node.type == "number_literal"
         and node.text
+        and not _is_null(node)
         and (match := re.fullmatch(r"(0[xX][0-9a-fA-F]+|\d+)([uUlL]*)", node.text.decode()))
     ):
         digits = match[1]
@@ -207,6 +208,13 @@ def _changes(node: Node) -> Iterator[tuple[str, int, int, str]]:
                 condition.end_byte,
                 f"(!({condition.text.decode('utf-8', 'replace')}))",
             )
+
+
+def _is_null(literal: Node) -> bool:
+    """Whether it is the 0 of a null pointer, preprocessed: in `((T *)0)->member` of a `typeof` it is no number at all."""
+    cast = literal.parent
+    kind = cast.child_by_field_name("type") if cast is not None and cast.type == "cast_expression" else None
+    return kind is not None and b"*" in (kind.text or b"")
 
 
 def _named(definition: Node) -> str:
