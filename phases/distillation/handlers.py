@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from fsm.engine import Context
-from phases.distillation import behaving, loading, report, student
+from phases.distillation import behaving, loading, report, report_to, student
 from phases.distillation.phase import PHASE
 from phases.qlora_training import job as jobs
 from phases.turns import words
@@ -51,7 +51,6 @@ def local_mode(ctx: Context) -> None:
 @PHASE.state("Setup.CreateDirs")
 def create_dirs(ctx: Context) -> None:
     """Make the directories, and see before anything is loaded that the checkpoints will fit, and who is to be told."""
-    from phases.distillation import report_to
     from phases.student import preflight
 
     report_to.needed(ctx.config.report_to)
@@ -324,20 +323,7 @@ def converged(ctx: Context) -> None:
 @PHASE.state("EpochN.CheckConvergence.Continue")
 def go_on(ctx: Context) -> None:
     ctx.log.info("epoch complete", epoch=ctx.data["epoch"], **ctx.data["average"])
-    _pass_on(ctx)
-
-
-def _pass_on(ctx: Context) -> None:
-    """To `report_to`, when the epoch is decided and can no longer come out otherwise; the run goes on without it."""
-    from phases.distillation import report_to
-
-    if (name := ctx.config.report_to) is None:
-        return
-    run, epochs = ctx.run_identity.replace("/", "-"), _epochs(ctx, ctx.data["epoch"])
-    try:
-        report_to.pass_on(name, ctx.config.log_dir, run, epochs)
-    except report_to.NotPassedOn as e:
-        ctx.log.warning(f"{e}. They go along with the next epoch's.")
+    report_to.tell(ctx, _epochs(ctx, ctx.data["epoch"]))
 
 
 def _report(ctx: Context, settings: Any) -> None:
@@ -353,7 +339,7 @@ def _report(ctx: Context, settings: Any) -> None:
         },
         **_behaviour(ctx, bootstrap),
         "failures": _failures(ctx),
-        "learned": report.learned(_trained_on(ctx)),
+        "learned_from": report.learned_from(_learned(ctx)),
         "copied": _copied(ctx),
         "poor": data["poor"],
         "correction_rate": data["correction_rate"],
@@ -407,7 +393,7 @@ def _answered(ctx: Context, epoch: int) -> list[dict[str, Any]]:
     ]
 
 
-def _trained_on(ctx: Context) -> list[Any]:
+def _learned(ctx: Context) -> list[Any]:
     """What the epoch was trained on: the set without what it has gained since."""
     rows: list[Any] = loading.read(ctx, ctx.data["dataset"])[: ctx.data["training"]["before"]]
     return rows
@@ -417,7 +403,7 @@ def _copied(ctx: Context) -> dict[str, int]:
     """How many answers of each set stand word for word in what was trained on; the score does not see that."""
     from phases.distillation import corrections
 
-    learned = _trained_on(ctx)
+    learned = _learned(ctx)
     where = student.prefix(ctx.data["epoch"])
     return {
         name: corrections.copied([r["text"] for r in loading.read(ctx, f"{where}/{outputs}.jsonl")], learned)
@@ -469,8 +455,8 @@ def save_model(ctx: Context) -> None:
 @PHASE.state("SaveMetrics")
 def save_metrics(ctx: Context) -> None:
     """All epochs, and how it ended: converged and by which rule, or at max epochs."""
-    _pass_on(ctx)
     epochs = _epochs(ctx, ctx.data["epoch"])
+    report_to.tell(ctx, epochs)
     last = epochs[-1]
     ctx.data["result"] = {
         "outcome": ctx.data["outcome"],

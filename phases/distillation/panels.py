@@ -101,10 +101,11 @@ def curves(epochs: Sequence[Mapping[str, Any]], goal: float) -> list[Json]:
             for name, words in SETS.items()
         ]
         found.append(plot("behaviour", "Behaviour", lines, to=10, note=BEHAVES))
-    sources = dict.fromkeys(name for e in epochs for name in e.get("learned", ()))
+    sources = dict.fromkeys(name for e in epochs for name in e.get("learned_from", ()))
     if sources:
         rows = [
-            line(f"from {name}", lambda e, name=name: e.get("learned", {}).get(name, 0)) for name in sources
+            line(f"from {name}", lambda e, name=name: e.get("learned_from", {}).get(name, 0))
+            for name in sources
         ]
         found.append(plot("learned", "Rows learned from", rows, **{"from": 0}))
     return [

@@ -93,7 +93,7 @@ def _failure(score: Mapping[str, Any], behaved: Mapping[str, Any], poor_below: f
     return "poor form" if score["overall"] < poor_below else "none"
 
 
-def learned(rows: Iterable[Mapping[str, Any]]) -> dict[str, int]:
+def learned_from(rows: Iterable[Mapping[str, Any]]) -> dict[str, int]:
     """How many rows of a training set are learned from whom: SOURCES first, then what else the rows name, sorted."""
     found = Counter(source(row) for row in rows)
     order = [*SOURCES, *sorted(found.keys() - set(SOURCES))]
@@ -146,7 +146,7 @@ def markdown(epochs: Sequence[Mapping[str, Any]], beside: Sequence[Mapping[str, 
         all_ = sum(of[key].values()) or 1
         lines.append(f"| {name} | {' | '.join(f'{of[key][k] / all_:.0%}' for k in FAILURES)} |")
     corrections, (read, written) = last["corrections"], last["corrections"]["tokens"]
-    rows = ", ".join(f"{n} from {name}" for name, n in last["learned"].items())
+    rows = ", ".join(f"{n} from {name}" for name, n in last["learned_from"].items())
     lines += [
         "",
         f"Learned in this epoch: {rows}. The teacher was asked {corrections['asked']} times for ${last['dollars']:.2f} "

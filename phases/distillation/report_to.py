@@ -18,6 +18,7 @@ from importlib import util
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+from fsm.engine import Context
 from fsm.errors import ConfigError
 
 Name = Literal["tensorboard", "mlflow", "wandb", "trackio"]
@@ -55,6 +56,16 @@ def needed(name: Name | None) -> None:
         raise TrackerMissing(
             f"distillation.report_to is {name}, which is not installed: pip install 'fsm-pipelines[{name}]', or report to nobody."
         )
+
+
+def tell(ctx: Context, reports: Sequence[Json]) -> None:
+    """Pass a run's epochs on to where its configuration says, when they can no longer come out otherwise."""
+    if (name := ctx.config.report_to) is None:
+        return
+    try:
+        pass_on(name, ctx.config.log_dir, ctx.run_identity.replace("/", "-"), reports)
+    except NotPassedOn as e:
+        ctx.log.warning(f"{e}. They go along with the next epoch's.")
 
 
 def pass_on(name: Name, log_dir: str | None, run: str, reports: Sequence[Json]) -> int:
@@ -101,7 +112,7 @@ def _numbers(report: Json) -> Iterator[tuple[str, float | None]]:
     yield "teacher/dollars", report["dollars"]
     yield "teacher/tokens_in", report["corrections"]["tokens"][0]
     yield "teacher/tokens_out", report["corrections"]["tokens"][1]
-    for source, rows in report.get("learned", {}).items():
+    for source, rows in report.get("learned_from", {}).items():
         yield f"learned/{source}", rows
     yield "training/loss", report["training"]["loss"]
     yield "training/eval_loss", report["training"].get("eval_loss")

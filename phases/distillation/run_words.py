@@ -115,13 +115,13 @@ def failures(epochs: Sequence[Json]) -> Table:
 
 def learned(epochs: Sequence[Json]) -> Table:
     """What each epoch learned from whom, in rows of its training set, and what the teacher was asked and paid after it."""
-    told = [e for e in epochs if e.get("learned")]
-    sources = list(dict.fromkeys([*SOURCES, *(name for e in told for name in e["learned"])]))
-    shown = [name for name in sources if any(e["learned"].get(name) for e in told)]
+    told = [e for e in epochs if e.get("learned_from")]
+    sources = list(dict.fromkeys([*SOURCES, *(name for e in told for name in e["learned_from"])]))
+    shown = [name for name in sources if any(e["learned_from"].get(name) for e in told)]
     rows: list[list[Any]] = [
         [
             str(e["epoch"]),
-            *(f"{e['learned'].get(name, 0):,}" for name in shown),
+            *(f"{e['learned_from'].get(name, 0):,}" for name in shown),
             f"{e['corrections']['asked']:,}",
             f"{e['tokens']['teacher_input']:,}",
             f"{e['tokens']['teacher_output']:,}",

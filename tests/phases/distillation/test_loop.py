@@ -145,7 +145,7 @@ def test_two_epochs_leave_what_they_came_to(sections: dict[str, Any], tmp_path: 
         "held_out": 3,
     }
     assert report["failures"]["drawn"]["none"] == 0
-    assert report["learned"] == {"raw": len(loop.rows("distillation/train.jsonl")), "correction": 3}
+    assert report["learned_from"] == {"raw": len(loop.rows("distillation/train.jsonl")), "correction": 3}
     page = loop.text("distillation/epoch-2/report.md")
     assert page.count("\nEpoch 1, ") == page.count("\nEpoch 2, ") == 3
     # the worst three were corrected, and what was corrected is learned from in the epoch after

@@ -108,7 +108,7 @@ def test_rows_are_counted_by_whom_they_are_learned_from() -> None:
         {"learned_from": "self"},
         {"learned_from": "a friend"},
     ]
-    assert report.learned(rows) == {"raw": 1, "teacher": 2, "correction": 1, "self": 1, "a friend": 1}
+    assert report.learned_from(rows) == {"raw": 1, "teacher": 2, "correction": 1, "self": 1, "a friend": 1}
 
 
 def test_answers_stand_beside_those_of_the_epoch_before() -> None:
@@ -123,7 +123,7 @@ def test_answers_stand_beside_those_of_the_epoch_before() -> None:
     kinds = dict.fromkeys(report.FAILURES, 0) | {"none": 1, "warnings": 3}
     last = epoch(2) | {
         "failures": {"drawn": kinds, "held_out": kinds},
-        "learned": {"teacher": 54, "self": 2},
+        "learned_from": {"teacher": 54, "self": 2},
         "corrections": {"accepted": 3, "refused": 1, "asked": 4, "tokens": [100, 20]},
         "dollars": 1.5,
     }

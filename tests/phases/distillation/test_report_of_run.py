@@ -176,7 +176,7 @@ def measured(said: dict[str, Any]) -> dict[str, Any]:
     for epoch in said["epochs"]:
         epoch["behaviour"] = {"drawn": behaved, "held_out": behaved | {"compared": 0}}
         epoch["failures"] = {"drawn": kinds, "held_out": kinds}
-        epoch["learned"] = {"teacher": 1054, "correction": 9, "self": epoch["epoch"] - 1}
+        epoch["learned_from"] = {"teacher": 1054, "correction": 9, "self": epoch["epoch"] - 1}
     return said
 
 

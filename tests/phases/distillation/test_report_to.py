@@ -147,7 +147,7 @@ def test_the_numbers_are_those_of_the_report_and_what_was_not_measured_is_none()
             },
         },
         "failures": {"drawn": {"does not compile": 1, "none": 3}, "held_out": {}},
-        "learned": {"teacher": 54, "self": 2},
+        "learned_from": {"teacher": 54, "self": 2},
     }
     found = report_to.numbers(report)
     assert found["frozen/overall"] == report["held_out"]["overall"]["mean"]
