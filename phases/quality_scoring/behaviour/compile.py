@@ -52,6 +52,7 @@ _NUMBER = re.compile(r"(?<![\w.])(0[xX][0-9a-fA-F]{1,16}|0[0-7]*|[1-9][0-9]{0,18
 _CHARACTER = re.compile(r"'([ -&(-\[\]-~])'")
 _STRING = re.compile(r'"([^"\\\n%]{1,40})"')
 _WORD = re.compile(r"\w+")
+_SHIFT = re.compile(r"\b1[uUlL]*\s*<<\s*(\d{1,2})\b")
 _MEMBER = re.compile(r"(?:->|\.)\s*([A-Za-z_]\w*)")
 _ENOUGH_NUMBERS, _MOST_NUMBERS = 12, 100  # of the nearest texts; the next is looked at while there are fewer
 _ENOUGH_STRINGS, _MOST_STRINGS = 4, 50
@@ -175,6 +176,7 @@ def _hints(declared: Declarations, name: str) -> Hints:
         for n in _NUMBER.findall(text) if len(numbers) < _ENOUGH_NUMBERS else ():
             numbers[int(n, 8 if n[:1] == "0" and n.isdigit() else 0)] = None
         if len(numbers) < _ENOUGH_NUMBERS:
+            numbers |= dict.fromkeys(1 << int(by) for by in _SHIFT.findall(text) if int(by) < 64)
             numbers |= dict.fromkeys(ord(c) for c in _CHARACTER.findall(text))
         if len(strings) < _ENOUGH_STRINGS:
             strings |= dict.fromkeys(_STRING.findall(text))

@@ -30,6 +30,10 @@ _LARGE = (16, 33, 64)  # at a corner of another argument, so that it comes to ma
 _SINGLE = 64  # elements behind a pointer that comes without a length
 _MOST_BYTES = 16_384  # of one buffer
 _NULL = 0.04  # of the pointers
+_ROOMY, _ROOM = (
+    0.2,
+    4,
+)  # of the calls the buffers are so many times as long: what is counted may be larger than their elements
 _ZERO = 0.25  # of the numbers in structures, for many of them say whether something is so
 _AGAIN = 0.15  # of the structures, where there is another of the kind
 _MOST_KEPT = 8  # of one kind in a call
@@ -135,12 +139,14 @@ class Maker:
             shape = dict(members)[buffers_of]
             assert isinstance(shape, Number)
             sizes[buffers_of] = self._size(shape, [dict(members)[b] for b in buffers])
+        roomy = self.rng.random() < _ROOMY
         owner = {buffer: length for length, buffers in lengths.items() for buffer in buffers}
         for name, shape in members:
             if name in sizes:
                 made[name] = sizes[name]
             elif name in owner and isinstance(shape, Pointer):
-                made[name] = self._like(shape, alike) or self._pointer(shape, depth, sizes[owner[name]])
+                room = sizes[owner[name]] * (_ROOM if roomy else 1)
+                made[name] = self._like(shape, alike) or self._pointer(shape, depth, room)
             elif depth and isinstance(shape, Number) and self.rng.random() < _ZERO:
                 made[name] = 0.0 if shape.real and not shape.boolean else 0
             else:

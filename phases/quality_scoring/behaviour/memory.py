@@ -144,12 +144,18 @@ class Look:
             return list(struct.unpack_from(f"<{count}{code}", self.memory, at - self.origin))
         return [self.value(at + i * size, shape, depth) for i in range(count)]
 
-    def _pointed(self, address: int, shape: Pointer, depth: int) -> Value:
+    def where(self, address: int) -> str | None:
+        """Where an address points: to a thing, by its path, or somewhere."""
         if address == 0:
             return None
         offset = address - self.stretch.base
         if thing := self.stretch.thing(offset):
             return f"&{thing.path}" + (f" + {offset - thing.at}" if offset > thing.at else "")
+        return "&"
+
+    def _pointed(self, address: int, shape: Pointer, depth: int) -> Value:
+        if (named := self.where(address)) != "&":
+            return named
         if not 0 <= address - self.origin < len(self.memory):
             return "wild"
         if shape.to is None or depth >= _DEEPEST:

@@ -212,7 +212,7 @@ class Instance:
         for name, (address, shape) in layout.globals.items():
             if (now := look.value(address, shape)) != kept[name]:
                 left[name] = now
-        return Outcome(result=result, left=left, calls=self._calls(view))
+        return Outcome(result=result, left=left, calls=self._calls(look))
 
     def _left(self, now: Look, given: Look, before: bytes, after: bytes) -> dict[str, Value]:
         """What has changed in the things that were given, and not only in what lies between members."""
@@ -230,12 +230,13 @@ class Instance:
                         left[f"{t.path}[{i}]" if t.count > 1 else t.path] = is_
         return left
 
-    def _calls(self, view: memoryview) -> Mapping[str, Value]:
+    def _calls(self, look: Look) -> Mapping[str, Value]:
         if not self.program.standing:
             return {}
         notes, noted = self._places[stand_ins.NOTES], self._places[stand_ins.NOTED]
+        view = look.memory
         count = min(int.from_bytes(view[noted : noted + 8], "little"), stand_ins.MOST)
-        return stand_ins.told(bytes(view[notes : notes + 16 * count]), self.program.standing)
+        return stand_ins.told(bytes(view[notes : notes + 16 * count]), self.program.standing, look.where)
 
     def _ended(self, error: Exception) -> Outcome:
         import wasmtime

@@ -9,7 +9,7 @@ function leaves behind. Those with `...` print, mostly: their calls are not comp
 from __future__ import annotations
 
 import struct
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 from zlib import crc32
 
@@ -52,8 +52,11 @@ def text_of(found: Mapping[str, str]) -> str:
     return _SHARED + "\n".join(found.values()) + "\n" if found else ""
 
 
-def told(notes: bytes, names: Sequence[str]) -> dict[str, list[list[Any]]]:
-    """The calls of a call: of each stand-in what it was given, each different once, in their order."""
+def told(notes: bytes, names: Sequence[str], where: Callable[[int], Any]) -> dict[str, list[list[Any]]]:
+    """The calls of a call: of each stand-in what it was given, each different once, in their order.
+
+    `where` says of an address what is there, in words that are the same in both programs.
+    """
     known = {crc32(n.encode()): n for n in names}
     calls: dict[str, list[list[Any]]] = {}
     current: list[Any] = []
@@ -65,7 +68,7 @@ def told(notes: bytes, names: Sequence[str]) -> dict[str, list[list[Any]]]:
         elif kind == _REAL:
             current.append(struct.unpack("<d", value.to_bytes(8, "little"))[0])
         elif kind == _POINTER:
-            current.append("&" if value else None)
+            current.append(where(value))
         else:
             current.append(value - (1 << 64) if value >> 63 else value)
     for name, given in all_calls:
