@@ -21,6 +21,9 @@ _TEN_TIMES = 10
 _LONGEST = 300  # characters of what is told of an input
 _SHARE = 6  # inputs of one result that are never too many
 _HOPELESS = 40  # inputs of which the reference bore none
+_MOST_THINGS = (
+    60_000  # that pointers point to, in all inputs: seconds of work, which lists of lists would make minutes
+)
 _MANY_CORNERS = 2  # times the inputs, where the arguments have many corners
 _TRIES = 3  # inputs made for one that the reference bears
 
@@ -282,11 +285,16 @@ class _Pair:
         None of its results takes up more than its share, or what returns it always would be nearly right.
         """
         parameters = self.matched.parameters
-        asked, done, endless = self.config.inputs, 0, 0
+        asked, done, endless, things = self.config.inputs, 0, 0, 0
         asked = min(asked * _MANY_CORNERS, max(asked, maker.cornered(parameters) * 2))
         seen: Counter[str] = Counter()
         for n in range(asked * _TRIES):
-            if done >= asked or endless > asked // 8 or (n >= _HOPELESS and not done):
+            if (
+                done >= asked
+                or endless > asked // 8
+                or (n >= _HOPELESS and not done)
+                or things > _MOST_THINGS
+            ):
                 return
             if n % self.config.calls == 0 or (self.state and not self.reference.instances):
                 self.reference.anew()
@@ -297,6 +305,7 @@ class _Pair:
             if expected.failure and self.state:
                 self.answer.anew()
             endless += expected.endless
+            things += sum(len(stretch.things) for stretch in written.values())
             if not expected.failure:
                 result = expected.key
                 if not (self.state or maker.corner) and seen[result] >= max(

@@ -39,6 +39,7 @@ _AGAIN = 0.15  # of the structures, where there is another of the kind
 _MOST_KEPT = 8  # of one kind in a call
 _ROUNDS = 3  # times that each argument is at each of its corners, the second with another one
 _MOST_BYTES_A_CALL = 1 << 15  # in all that is pointed to
+_FEW_MORE = 8  # pointers behind one
 _FEW = 3  # structures behind a pointer in a structure
 _MOST_WORDS = 24  # corners that are numbers of the text, shared by the parameters
 _MOST_LEAVES = 16  # numbers within structures that have corners of their own
@@ -197,7 +198,8 @@ class Maker:
                     else self._several(shape.of, shape.count, depth)
                 )
             case Pointer():
-                return self._pointer(shape, depth, _SINGLE if shape.many else 1)
+                several = _FEW_MORE if isinstance(shape.to, Pointer) else _SINGLE
+                return self._pointer(shape, depth, several if shape.many else 1)
 
     def _structure(self, shape: Structure, depth: int) -> Value:
         """One like another of its kind somewhere in the call, now and then: keys, addresses and names are looked for."""
