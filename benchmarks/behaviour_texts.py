@@ -16,7 +16,7 @@ from tree_sitter import Language, Node, Parser
 from benchmarks.common import BUILD, ROOT
 from benchmarks.quality_scoring_texts import fetch
 from benchmarks.trees import archive
-from phases.quality_scoring.behaviour.declarations import inside
+from phases.quality_scoring.behaviour.declarations import inside, name_of
 from phases.quality_scoring.structure import Structure
 
 _C = Language(tree_sitter_c.language())
@@ -77,8 +77,59 @@ def linuxptp() -> Iterator[Function]:
         made = subprocess.run(command, capture_output=True, text=True, check=False)
         if made.returncode == 0:
             own = [f.name for f in Structure(path.read_text("utf-8", "replace")).functions]
+            needs = Needs(_plain(made.stdout))
             for name in own:
-                yield Function(f"linuxptp/{path.name}", name, _plain(made.stdout))
+                yield Function(f"linuxptp/{path.name}", name, needs.of(name))
+
+
+class Needs:
+    """What of a preprocessed text a function needs: its declarations, each with the names in it."""
+
+    def __init__(self, text: str) -> None:
+        source = text.encode()
+        self.parts: list[bytes] = []
+        self.uses: list[frozenset[str]] = []
+        self.where: dict[str, list[int]] = {}
+        for at, node in enumerate(Parser(_C).parse(source).root_node.named_children):
+            self.parts.append(source[node.start_byte : node.end_byte])
+            kinds = ("identifier", "type_identifier")
+            words = [n.text.decode() for n in inside(node) if n.type in kinds and n.text]
+            self.uses.append(frozenset(words))
+            for name in _declares(node):
+                self.where.setdefault(name, []).append(at)
+
+    def of(self, name: str) -> str:
+        """The text of the function and of all that it needs, in the order in which they stand."""
+        kept: set[int] = set()
+        todo = {name}
+        seen: set[str] = set()
+        while todo:
+            seen.add(one := todo.pop())
+            for at in self.where.get(one, ()):
+                if at not in kept:
+                    kept.add(at)
+                    todo |= self.uses[at] - seen
+        ends = (b"\n" if part.endswith((b";", b"}")) and not part.startswith((b"struct", b"union", b"enum")) else b";\n"
+                for part in (self.parts[at] for at in sorted(kept)))  # fmt: skip
+        return b"".join(self.parts[at] + end for at, end in zip(sorted(kept), ends, strict=True)).decode(
+            "utf-8", "replace"
+        )
+
+
+def _declares(node: Node) -> Iterator[str]:
+    """The names that a declaration at the top of a text declares: its own, and those of the types and constants in it."""
+    for inner in inside(node) if node.type != "function_definition" else ():
+        if inner.type in ("struct_specifier", "union_specifier", "enum_specifier", "enumerator"):
+            name, body = inner.child_by_field_name("name"), inner.child_by_field_name("body")
+            if (
+                name is not None
+                and name.text
+                and (body is not None or inner.type == "enumerator" or inner == node)
+            ):
+                yield name.text.decode()
+    for declarator in node.children_by_field_name("declarator"):
+        if (name := name_of(declarator)) is not None and name.text:
+            yield name.text.decode()
 
 
 def _plain(text: str) -> str:
@@ -142,6 +193,7 @@ def _changes(node: Node) -> Iterator[tuple[str, int, int, str]]:
     elif (
         node.type == "number_literal"
         and node.text
+        and not _is_null(node)
         and (match := re.fullmatch(r"(0[xX][0-9a-fA-F]+|\d+)([uUlL]*)", node.text.decode()))
     ):
         digits = match[1]
@@ -156,6 +208,13 @@ def _changes(node: Node) -> Iterator[tuple[str, int, int, str]]:
                 condition.end_byte,
                 f"(!({condition.text.decode('utf-8', 'replace')}))",
             )
+
+
+def _is_null(literal: Node) -> bool:
+    """Whether it is the 0 of a null pointer, preprocessed: in `((T *)0)->member` of a `typeof` it is no number at all."""
+    cast = literal.parent
+    kind = cast.child_by_field_name("type") if cast is not None and cast.type == "cast_expression" else None
+    return kind is not None and b"*" in (kind.text or b"")
 
 
 def _named(definition: Node) -> str:

@@ -140,6 +140,7 @@ def _show_report(said: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from phases.distillation import run_words
     from phases.distillation.report import DIMENSIONS
     from phases.distillation.run_words import SETS, caption, cells, domains, headings, score, teaching
 
@@ -160,6 +161,17 @@ def _show_report(said: dict[str, Any]) -> None:
         table.add_row(*(c if isinstance(c, str) else score(c) for c in cells(epoch)))
     console.print()
     console.print(table)
+    for heads, rows in (
+        of(said["epochs"]) for of in (run_words.behaviour, run_words.failures, run_words.learned)
+    ):
+        if rows:
+            table = Table(box=None, pad_edge=False)
+            for heading in heads:
+                table.add_column(heading, justify="left" if heading == "set" else "right")
+            for row in rows:
+                table.add_row(*(c if isinstance(c, str) else score(c) for c in row))
+            console.print()
+            console.print(table)
     found = domains(said["epochs"])
     table = Table(box=None, pad_edge=False)
     for heading in ("epoch", "set", *DIMENSIONS, *found):

@@ -72,5 +72,13 @@ class DistillationConfig(BaseModel):
         default=None, description="JSONL rows with `prompt` or `messages`, instead."
     )
     held_out_file: str | None = None
+    report_to: Literal["tensorboard", "mlflow", "wandb", "trackio"] | None = Field(
+        default=None,
+        description="Where each epoch's numbers are passed on to, besides its report; takes the extra of that name.",
+    )
+    log_dir: str | None = Field(
+        default=None,
+        description="Of report_to: a directory; for MLflow a tracking server's address as well. Null for the tracker's own default.",
+    )
     sampling: SamplingConfig = SamplingConfig()
     corrections: CorrectionsConfig = CorrectionsConfig()

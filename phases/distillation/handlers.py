@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from fsm.engine import Context
-from phases.distillation import behaving, loading, report, student
+from phases.distillation import behaving, loading, report, report_to, student
 from phases.distillation.phase import PHASE
 from phases.qlora_training import job as jobs
 from phases.turns import words
@@ -50,8 +50,10 @@ def local_mode(ctx: Context) -> None:
 
 @PHASE.state("Setup.CreateDirs")
 def create_dirs(ctx: Context) -> None:
-    """Make the directories, and see before anything is loaded that the checkpoints will fit."""
+    """Make the directories, and see before anything is loaded that the checkpoints will fit, and who is to be told."""
     from phases.student import preflight
+
+    report_to.needed(ctx.config.report_to)
 
     preflight.disk(jobs.checkpoints(ctx, "distillation"), student.training(ctx).min_free_gb)
     if ctx.data["mode"] == "sagemaker":
@@ -321,6 +323,7 @@ def converged(ctx: Context) -> None:
 @PHASE.state("EpochN.CheckConvergence.Continue")
 def go_on(ctx: Context) -> None:
     ctx.log.info("epoch complete", epoch=ctx.data["epoch"], **ctx.data["average"])
+    report_to.tell(ctx, _epochs(ctx, ctx.data["epoch"]))
 
 
 def _report(ctx: Context, settings: Any) -> None:
@@ -335,6 +338,8 @@ def _report(ctx: Context, settings: Any) -> None:
             for name, (_, _, scores) in SETS.items()
         },
         **_behaviour(ctx, bootstrap),
+        "failures": _failures(ctx),
+        "learned_from": report.learned_from(_learned(ctx)),
         "copied": _copied(ctx),
         "poor": data["poor"],
         "correction_rate": data["correction_rate"],
@@ -351,7 +356,8 @@ def _report(ctx: Context, settings: Any) -> None:
     }
     epochs = [*_epochs(ctx, epoch - 1), said]
     ctx.put(f"{where}/report.json", _json(said))
-    ctx.put(f"{where}/report.md", report.table(epochs))
+    beside = report.side_by_side(_answered(ctx, epoch - 1), _answered(ctx, epoch)) if epoch > 1 else []
+    ctx.put(f"{where}/report.md", report.markdown(epochs, beside))
     ctx.put(f"{where}/report.svg", report.picture(epochs, settings.avg_score))
 
 
@@ -363,13 +369,41 @@ def _behaviour(ctx: Context, seed: int) -> dict[str, Any]:
     return {"behaviour": {name: behaving.summary(rows, seed) for name, rows in found.items()}}
 
 
+def _failures(ctx: Context) -> dict[str, dict[str, int]]:
+    """Of each set how many answers are of which kind of failure."""
+    where = student.prefix(ctx.data["epoch"])
+    found = {}
+    for name, (_, _, scores) in SETS.items():
+        behaved = f"{where}/{behaving.FILES[name]}.jsonl"
+        rows = loading.read(ctx, behaved) if ctx.has(behaved) else None
+        found[name] = report.failures(
+            loading.read(ctx, f"{where}/{scores}.jsonl"), rows, ctx.config.poor_below
+        )
+    return found
+
+
+def _answered(ctx: Context, epoch: int) -> list[dict[str, Any]]:
+    """An epoch's answers to the frozen set, with their scores."""
+    said, scored = (
+        loading.read(ctx, f"{student.prefix(epoch)}/{file}.jsonl") for file in SETS["held_out"][1:]
+    )
+    return [
+        {"prompt": o["prompt"], "text": o["text"], "overall": s["overall"]}
+        for o, s in zip(said, scored, strict=True)
+    ]
+
+
+def _learned(ctx: Context) -> list[Any]:
+    """What the epoch was trained on: the set without what it has gained since."""
+    rows: list[Any] = loading.read(ctx, ctx.data["dataset"])[: ctx.data["training"]["before"]]
+    return rows
+
+
 def _copied(ctx: Context) -> dict[str, int]:
     """How many answers of each set stand word for word in what was trained on; the score does not see that."""
     from phases.distillation import corrections
 
-    learned = loading.read(ctx, ctx.data["dataset"])[
-        : ctx.data["training"]["before"]
-    ]  # a set only ever grows
+    learned = _learned(ctx)
     where = student.prefix(ctx.data["epoch"])
     return {
         name: corrections.copied([r["text"] for r in loading.read(ctx, f"{where}/{outputs}.jsonl")], learned)
@@ -422,6 +456,7 @@ def save_model(ctx: Context) -> None:
 def save_metrics(ctx: Context) -> None:
     """All epochs, and how it ended: converged and by which rule, or at max epochs."""
     epochs = _epochs(ctx, ctx.data["epoch"])
+    report_to.tell(ctx, epochs)
     last = epochs[-1]
     ctx.data["result"] = {
         "outcome": ctx.data["outcome"],

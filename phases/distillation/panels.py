@@ -20,6 +20,9 @@ Json = dict[str, Any]
 SETS = {"drawn": "drawn set", "held_out": "frozen set"}
 ANSWERS = {"drawn": ("outputs", "scores"), "held_out": ("held_out_outputs", "held_out_scores")}
 DIMENSIONS = ("syntax", "protocol", "safety", "style")
+BEHAVES = (
+    "The share of inputs on which an answer does what a right one does, of 10, with 95% bootstrap intervals."
+)
 REPORT = re.compile(r"distillation/epoch-(\d+)/report\.json")
 SCORES = re.compile(r"distillation/epoch-(\d+)/scores\.jsonl")
 
@@ -91,8 +94,22 @@ def curves(epochs: Sequence[Mapping[str, Any]], goal: float) -> list[Json]:
         "Averages of 10, with 95% bootstrap intervals. Prompts of the drawn set enter the training set with their "
         "corrections, so it flatters; those of the frozen set never do."
     )
+    found = [plot("score", "Score", score, to=10, note=note)]
+    if behaved := [e for e in epochs if "behaviour" in e]:
+        lines = [
+            {"name": words, "points": [[e["epoch"], *_behaved(e, name)] for e in behaved]}
+            for name, words in SETS.items()
+        ]
+        found.append(plot("behaviour", "Behaviour", lines, to=10, note=BEHAVES))
+    sources = dict.fromkeys(name for e in epochs for name in e.get("learned_from", ()))
+    if sources:
+        rows = [
+            line(f"from {name}", lambda e, name=name: e.get("learned_from", {}).get(name, 0))
+            for name in sources
+        ]
+        found.append(plot("learned", "Rows learned from", rows, **{"from": 0}))
     return [
-        plot("score", "Score", score, to=10, note=note),
+        *found,
         plot("loss", "Loss", loss),
         plot(
             "corrections",
@@ -103,6 +120,11 @@ def curves(epochs: Sequence[Mapping[str, Any]], goal: float) -> list[Json]:
         plot("tokens", "Tokens", tokens, **{"from": 0}),
         plot("dollars", "Dollars", [line("teacher", lambda e: e["dollars"])], **{"from": 0}),
     ]
+
+
+def _behaved(epoch: Mapping[str, Any], name: str) -> list[float | None]:
+    of = epoch["behaviour"][name]
+    return _values(of["behaviour"] if of["compared"] else None)
 
 
 def _values(value: Any) -> list[float | None]:

@@ -7,12 +7,24 @@ from __future__ import annotations
 
 import io
 import random
-from collections.abc import Mapping, Sequence
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 DIMENSIONS = ("overall", "syntax", "protocol", "safety", "style")
 RESAMPLES = 1000
 CONFIDENCE = 0.95
+RIGHT = 9.99  # a behaviour from which an answer does all that the reference does
+SHOWN = 3  # answers of an epoch beside those of the epoch before
+
+FAILURES = (
+    "no code", "another question", "does not compile", "does not run", "wrong results", "warnings", "poor form", "none",
+)  # fmt: skip
+"""Kinds of failure, the gravest first: an answer is of the first that applies."""
+
+SOURCES = ("raw", "teacher", "correction", "self")
+"""Whom rows are learned from; what a row itself says it is learned from may be another."""
 
 
 def summary(scores: Sequence[Mapping[str, Any]], seed: int) -> dict[str, Any]:
@@ -44,6 +56,116 @@ def interval(values: Sequence[float], seed: int) -> dict[str, float]:
         "low": round(means[tail], 4),
         "high": round(means[-1 - tail], 4),
     }
+
+
+def failures(
+    scored: Sequence[Mapping[str, Any]], behaved: Sequence[Mapping[str, Any]] | None, poor_below: float
+) -> dict[str, int]:
+    """How many answers are of each of the FAILURES.
+
+    Rows of `scored` have overall, syntax and reasons; those of `behaved`, where behaviour was measured, behaviour and reason.
+    """
+    found = dict.fromkeys(FAILURES, 0)
+    for i, score in enumerate(scored):
+        found[_failure(score, behaved[i] if behaved else {}, poor_below)] += 1
+    return found
+
+
+def _failure(score: Mapping[str, Any], behaved: Mapping[str, Any], poor_below: float) -> str:
+    said = {
+        r["rule"].rpartition(".")[2]: r["note"]
+        for r in score.get("reasons", ())
+        if r["rule"].startswith("SyntaxCheck")
+    }
+    if (why := said.get("Score0")) is not None:
+        astray = why.startswith("another question")
+        return (
+            "another question" if astray else "no code" if why.startswith("nothing") else "does not compile"
+        )
+    if "Score5to6" in said:
+        return "does not compile"
+    does = behaved.get("behaviour")
+    if does is not None and does < RIGHT:
+        # of an answer that ends as it should it is told on how many inputs it differs
+        return "wrong results" if behaved.get("reason", "").startswith("it differs") else "does not run"
+    if "Score7to9" in said:
+        return "warnings"
+    return "poor form" if score["overall"] < poor_below else "none"
+
+
+def learned_from(rows: Iterable[Mapping[str, Any]]) -> dict[str, int]:
+    """How many rows of a training set are learned from whom: SOURCES first, then what else the rows name, sorted."""
+    found = Counter(source(row) for row in rows)
+    order = [*SOURCES, *sorted(found.keys() - set(SOURCES))]
+    return {name: found[name] for name in order if found[name]}
+
+
+def source(row: Mapping[str, Any]) -> str:
+    """Whom a row is learned from: what it says itself (`learned_from`), else by what it bears."""
+    if "learned_from" in row:
+        return str(row["learned_from"])
+    if "correction_of_epoch" in row:
+        return "correction"
+    return "teacher" if "teacher" in row else "raw"
+
+
+def side_by_side(
+    one: Sequence[Mapping[str, Any]], other: Sequence[Mapping[str, Any]]
+) -> list[dict[str, Any]]:
+    """Of two epochs' answers to the same prompts those that gained most, gained in the middle, and gained least.
+
+    Rows have prompt, text and overall; {"prompt", "gained", "before": {text, overall}, "after": {text, overall}}.
+    """
+    pairs = sorted(
+        zip(one, other, strict=True), key=lambda p: (p[0]["overall"] - p[1]["overall"], p[0]["prompt"])
+    )
+    places = dict.fromkeys((0, len(pairs) // 2, len(pairs) - 1)) if pairs else {}
+    return [
+        {
+            "prompt": before["prompt"],
+            "gained": round(after["overall"] - before["overall"], 4),
+            "before": {k: before[k] for k in ("text", "overall")},
+            "after": {k: after[k] for k in ("text", "overall")},
+        }
+        for before, after in (pairs[place] for place in places)
+    ]
+
+
+def markdown(epochs: Sequence[Mapping[str, Any]], beside: Sequence[Mapping[str, Any]]) -> str:
+    """The report of the last epoch: the epochs so far, then its failures, what it learned from whom and for how much, and
+    answers `beside` those of the epoch before.
+    """
+    last = epochs[-1]
+    of = last["failures"]
+    names = {"drawn": "drawn set", "held_out": "frozen set"}
+    lines = [
+        f"| answers of epoch {last['epoch']} | {' | '.join(FAILURES)} |",
+        "|---" * (len(FAILURES) + 1) + "|",
+    ]
+    for key, name in names.items():
+        all_ = sum(of[key].values()) or 1
+        lines.append(f"| {name} | {' | '.join(f'{of[key][k] / all_:.0%}' for k in FAILURES)} |")
+    corrections, (read, written) = last["corrections"], last["corrections"]["tokens"]
+    rows = ", ".join(f"{n} from {name}" for name, n in last["learned_from"].items())
+    lines += [
+        "",
+        f"Learned in this epoch: {rows}. The teacher was asked {corrections['asked']} times for ${last['dollars']:.2f} "
+        f"({read} tokens in, {written} out).",
+    ]
+    for pair in beside:
+        lines += ["", f"> {' '.join(pair['prompt'].split())}"]
+        for when, number in (("before", last["epoch"] - 1), ("after", last["epoch"])):
+            text = pair[when]["text"]
+            fence = "`" * max(3, *(len(run) + 1 for run in re.findall("`+", text)), 0)
+            lines += [
+                "",
+                f"Epoch {number}, {pair[when]['overall']:.2f}:",
+                "",
+                fence + "c",
+                text.rstrip("\n"),
+                fence,
+            ]
+    return table(epochs) + "\n" + "\n".join(lines) + "\n"
 
 
 def table(epochs: Sequence[Mapping[str, Any]]) -> str:

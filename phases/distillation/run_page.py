@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
-from phases.distillation import report
+from phases.distillation import report, run_words
 from phases.distillation.run_words import SETS, caption, cells, domains, headings, score, teaching
 
 Json = Mapping[str, Any]
@@ -32,8 +32,17 @@ figure { margin: .8rem 0; } img { max-width: 100%; background: #fff; border: 1px
 .pair { display: grid; grid-template-columns: repeat(2, minmax(0, 1fr)); gap: 1rem; margin: .4rem 0 1.6rem; }
 @media (max-width: 50rem) { .pair { grid-template-columns: minmax(0, 1fr); } }
 pre { background: var(--shade); padding: .7rem; overflow-x: auto; font-size: .8rem; line-height: 1.4; margin: .2rem 0; }
+summary { cursor: pointer; padding: .2rem 0; } summary:focus-visible { outline: 2px solid var(--drawn); }
 blockquote { margin: .6rem 0; padding-left: .8rem; border-left: 3px solid var(--line); }
 """
+
+
+BEHAVES = (
+    "Each answer is run beside a right one, on inputs made from its signature; behaviour is the share of inputs on which both "
+    "agree, of 10. Right is who agrees on all; a test is weak where the right answer itself always gives the same."
+)
+FAILS = "An answer counts once, by the gravest that it has; what is not measured is no failure."
+LEARNED = "Rows of the training set by whom they are learned from, and what the teacher was asked, and paid, in that epoch."
 
 
 def page(said: Json) -> str:
@@ -52,10 +61,12 @@ def page(said: Json) -> str:
         '<span class="drawn">drawn set</span> enter the training set with their corrections; those of the '
         '<span class="frozen">frozen set</span> never do.</p>',
         *_scores(epochs),
-        _figure(
-            dimensions(epochs), "The four dimensions of both sets by epoch, with 95% bootstrap intervals."
-        ),
+        _figure(dimensions(epochs), "The dimensions of both sets by epoch, with 95% bootstrap intervals."),
+        *_section("What the answers do", BEHAVES, run_words.behaviour(epochs)),
+        *_section("Answers by kind of failure", FAILS, run_words.failures(epochs)),
+        *_section("What was learned, and from whom", LEARNED, run_words.learned(epochs)),
         *_answers(said["answers"]),
+        *_beside(epochs),
         *(
             ["<h2>Teacher generation</h2>", _table(["", ""], [list(row) for row in prepared])]
             if prepared
@@ -72,18 +83,22 @@ def page(said: Json) -> str:
 
 
 def dimensions(epochs: Sequence[Json]) -> bytes:
-    """Syntax, protocol, safety and style of both sets by epoch, as an SVG that is the same every time."""
+    """Syntax, protocol, safety and style of both sets by epoch, and behaviour where every epoch has it, as an SVG that is the
+    same every time.
+    """
     import matplotlib
 
     matplotlib.use("Agg")
     matplotlib.rcParams["svg.hashsalt"] = "distillation"
     from matplotlib import pyplot as plt
 
-    figure, axes = plt.subplots(1, 4, figsize=(10.5, 2.5), sharey=True, layout="constrained")
+    behaved = all(e.get("behaviour", {}).get(key, {}).get("compared") for e in epochs for key in SETS)
+    panels = [*report.DIMENSIONS[1:], *(["behaviour"] if behaved else [])]
+    figure, axes = plt.subplots(1, len(panels), figsize=(10.5, 2.5), sharey=True, layout="constrained")
     numbers = [e["epoch"] for e in epochs]
-    for panel, dimension in zip(axes, report.DIMENSIONS[1:], strict=True):
+    for panel, dimension in zip(axes, panels, strict=True):
         for key, (name, colour) in SETS.items():
-            found = [e[key][dimension] for e in epochs]
+            found = [(e[dimension][key] if dimension == "behaviour" else e[key])[dimension] for e in epochs]
             panel.plot(numbers, [f["mean"] for f in found], marker="o", ms=3, color=colour, label=name)
             low, high = [f["low"] for f in found], [f["high"] for f in found]
             panel.fill_between(numbers, low, high, color=colour, alpha=0.15, linewidth=0)
@@ -123,12 +138,46 @@ def _answers(answers: Sequence[Json]) -> list[str]:
         "one that gained least.</p>",
     ]
     for one in answers:
-        halves = "".join(
-            f"<div><b>epoch {of['epoch']}: {of['overall']:.2f}</b><pre>{escape(of['text'])}</pre></div>"
-            for of in (one["first"], one["last"])
-        )
-        parts.append(f'<blockquote>{escape(one["prompt"])}</blockquote><div class="pair">{halves}</div>')
+        parts.append(f"<blockquote>{escape(one['prompt'])}</blockquote>")
+        parts.append(_pair(*((f"epoch {of['epoch']}", of) for of in (one["first"], one["last"]))))
     return parts
+
+
+def _beside(epochs: Sequence[Json]) -> list[str]:
+    """Of each epoch three answers beside those of the epoch before, folded up."""
+    told = [e for e in epochs if e.get("beside")]
+    if not told:
+        return []
+    parts = [
+        "<h2>Answers beside those of the epoch before</h2>",
+        '<p class="quiet">Of each epoch the answer to a frozen prompt that gained most, one in the middle, and the one that '
+        "gained least.</p>",
+    ]
+    for e in told:
+        pairs = "".join(
+            f"<blockquote>{escape(one['prompt'])}</blockquote>"
+            + _pair((f"epoch {e['epoch'] - 1}", one["before"]), (f"epoch {e['epoch']}", one["after"]))
+            for one in e["beside"]
+        )
+        gained = ", ".join(f"{one['gained']:+.2f}" for one in e["beside"])
+        parts.append(f"<details><summary>Epoch {e['epoch']}: {gained}</summary>{pairs}</details>")
+    return parts
+
+
+def _pair(*halves: tuple[str, Json]) -> str:
+    told = "".join(
+        f"<div><b>{escape(name)}: {of['overall']:.2f}</b><pre>{escape(of['text'])}</pre></div>"
+        for name, of in halves
+    )
+    return f'<div class="pair">{told}</div>'
+
+
+def _section(title: str, note: str, table: run_words.Table) -> list[str]:
+    """A table under its title; nothing where it has no rows."""
+    heads, rows = table
+    if not rows:
+        return []
+    return [f"<h2>{escape(title)}</h2>", f'<p class="quiet">{escape(note)}</p>', _table(heads, rows)]
 
 
 def _figure(svg: bytes, text: str) -> str:

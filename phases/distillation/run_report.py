@@ -7,9 +7,11 @@ time between its records, less what passed between a stop and the next attempt.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 from fsm.journal import stack_of
+from phases.distillation import report as epoch_report
 from phases.distillation import student
 from phases.distillation.stored import Stored
 
@@ -49,16 +51,19 @@ def report(found: Stored) -> Json:
         model, teacher, restart, seed, settings (of convergence)
         teaching          the summary of the run's teacher generation, or null
         epochs            one object an epoch: its report.json, with seconds {train, generate, evaluate, correct,
-                          decide, total} and tokens {dataset (of one pass over it), generated,
-                          teacher_input, teacher_output}
+                          decide, total}, tokens {dataset (of one pass over it), generated,
+                          teacher_input, teacher_output} and beside: three of its answers to frozen prompts with those of
+                          the epoch before, {prompt, gained, before, after: {text, overall}}
         totals            epochs, seconds {setup, epochs, saving, total}, tokens, dollars, corrections
         answers           of the frozen set, first finished epoch against the last: the prompts that gained most, gained
                           in the middle, and gained least: {prompt, gained, first, last: {epoch, text, overall}}
     """
     last = found.require_epoch()
     times = seconds(found.records)
+    pairs = beside(found, last)
     epochs = [
         _epoch(found.json(f"{student.prefix(n)}/report.json"), times["epochs"][n - 1])
+        | {"beside": pairs[n - 1]}
         for n in range(1, last + 1)
     ]
     settings = found.section("convergence")
@@ -135,19 +140,21 @@ def answers(found: Stored, last: int) -> list[Json]:
     """Three answers to frozen prompts, of the first epoch and of the last; none where there is but one epoch."""
     if last < 2:
         return []
-    first = _answered(found, 1)
-    pairs = list(zip(first, _answered(found, last), strict=True))
-    pairs.sort(key=lambda p: (p[0]["overall"] - p[1]["overall"], p[0]["prompt"]))
-    places = dict.fromkeys((0, len(pairs) // 2, len(pairs) - 1))
     return [
         {
-            "prompt": one["prompt"],
-            "gained": round(other["overall"] - one["overall"], 4),
-            "first": {"epoch": 1, "text": one["text"], "overall": one["overall"]},
-            "last": {"epoch": last, "text": other["text"], "overall": other["overall"]},
+            "prompt": pair["prompt"],
+            "gained": pair["gained"],
+            "first": {"epoch": 1} | pair["before"],
+            "last": {"epoch": last} | pair["after"],
         }
-        for one, other in (pairs[place] for place in places)
+        for pair in epoch_report.side_by_side(_answered(found, 1), _answered(found, last))
     ]
+
+
+def beside(found: Stored, last: int) -> list[list[Json]]:
+    """Of each epoch three answers to frozen prompts beside those of the epoch before; of the first none."""
+    said = [_answered(found, n) for n in range(1, last + 1)]
+    return [[], *(epoch_report.side_by_side(one, other) for one, other in pairwise(said))]
 
 
 def _answered(found: Stored, epoch: int) -> list[Json]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from fsm.view import duration
+from phases.distillation.report import FAILURES, SOURCES
 
 Json = Mapping[str, Any]
 
@@ -81,6 +82,54 @@ def cells(epoch: Json) -> list[Any]:
         f"{epoch['dollars']:.2f}",
         f"{epoch['examples']['before']} to {epoch['examples']['after']}",
     ]
+
+
+Table = tuple[list[str], list[list[Any]]]
+"""Headings and rows; a cell is a text or an interval. No rows where nothing is known."""
+
+
+def behaviour(epochs: Sequence[Json]) -> Table:
+    """What the answers of each set do: behaviour with its interval, and how many are right of those that were compared."""
+    rows: list[list[Any]] = []
+    for e in epochs:
+        for key, (name, _) in SETS.items():
+            if (of := e.get("behaviour", {}).get(key)) is not None:
+                shown = of["behaviour"] if of["compared"] else "not compared"
+                counts = [str(of[k]) for k in ("right", "compared", "outputs", "weak")]
+                rows.append([str(e["epoch"]), name, shown, *counts])
+    return ["epoch", "set", "behaviour", "right", "compared", "answers", "weak tests"], rows
+
+
+def failures(epochs: Sequence[Json]) -> Table:
+    """The share of each set's answers by kind of failure."""
+    rows: list[list[Any]] = []
+    for e in epochs:
+        for key, (name, _) in SETS.items():
+            if of := e.get("failures", {}).get(key):
+                shares = [
+                    f"{of[kind] / (sum(of.values()) or 1):.0%}" if of[kind] else "" for kind in FAILURES
+                ]
+                rows.append([str(e["epoch"]), name, *shares])
+    return ["epoch", "set", *FAILURES], rows
+
+
+def learned(epochs: Sequence[Json]) -> Table:
+    """What each epoch learned from whom, in rows of its training set, and what the teacher was asked and paid after it."""
+    told = [e for e in epochs if e.get("learned_from")]
+    sources = list(dict.fromkeys([*SOURCES, *(name for e in told for name in e["learned_from"])]))
+    shown = [name for name in sources if any(e["learned_from"].get(name) for e in told)]
+    rows: list[list[Any]] = [
+        [
+            str(e["epoch"]),
+            *(f"{e['learned_from'].get(name, 0):,}" for name in shown),
+            f"{e['corrections']['asked']:,}",
+            f"{e['tokens']['teacher_input']:,}",
+            f"{e['tokens']['teacher_output']:,}",
+            f"{e['dollars']:.2f}",
+        ]
+        for e in told
+    ]
+    return ["epoch", *(f"from {name}" for name in shown), "asked", "tokens in", "tokens out", "dollars"], rows
 
 
 def domains(epochs: Sequence[Json]) -> list[str]:

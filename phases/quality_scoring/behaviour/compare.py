@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 import random
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from typing import Any
 
 from phases.quality_scoring.behaviour.compile import Hints, Program
 from phases.quality_scoring.behaviour.inputs import Maker, Value, narrowed
+from phases.quality_scoring.behaviour.memory import Stretch
 from phases.quality_scoring.behaviour.run import FILLS, Instance, Layout, Outcome
 from phases.quality_scoring.behaviour.signature import Array, Number, Pointer, Shape, Structure
 from phases.quality_scoring.config import BehaviourConfig
@@ -20,6 +21,10 @@ _TEN_TIMES = 10
 _LONGEST = 300  # characters of what is told of an input
 _SHARE = 6  # inputs of one result that are never too many
 _HOPELESS = 40  # inputs of which the reference bore none
+_MOST_THINGS = (
+    60_000  # that pointers point to, in all inputs: seconds of work, which lists of lists would make minutes
+)
+_MANY_CORNERS = 2  # times the inputs, where the arguments have many corners
 _TRIES = 3  # inputs made for one that the reference bears
 
 
@@ -72,14 +77,23 @@ def compare(answer: Program, reference: Program, config: BehaviourConfig) -> Beh
     """Call both with the same inputs. Raises NotComparable and Unrunnable."""
     theirs, ours = _layout(answer, config), _layout(reference, config)
     matched = match(theirs, ours)
-    if ours.result is None and not any(_holds_pointer(shape) for _, shape in matched.parameters):
+    visible = any(_holds_pointer(shape) for _, shape in matched.parameters)
+    kept = ours.globals.keys() & theirs.globals.keys() & reference.signature.touched
+    if ours.result is None and not visible and not reference.standing and not kept:
         raise NotComparable("it returns nothing and is given no pointer, so there is nothing to look at")
     hints = Hints(
-        _mixed(reference.hints.numbers, answer.hints.numbers),
+        _mixed([*reference.hints.numbers, *ours.named], [*answer.hints.numbers, *theirs.named]),
         _mixed(reference.hints.strings, answer.hints.strings),
+        reference.hints.members | answer.hints.members,
     )
     maker = Maker(random.Random(f"behaviour {config.seed}"), hints)
-    pair = _Pair(answer, reference, matched, config)
+    names = {name: name for name, _ in matched.parameters}
+    pair = _Pair(
+        _Side(answer, theirs, matched.theirs, config.fuel * _TEN_TIMES, config, kept),
+        _Side(reference, ours, names, config.fuel, config, kept),
+        matched,
+        config,
+    )
     return pair.judge(maker)
 
 
@@ -171,7 +185,9 @@ def _layout(program: Program, config: BehaviourConfig) -> Layout:
 def identity(program: Program, config: BehaviourConfig) -> tuple[_Side, tuple[tuple[str, Shape], ...]]:
     """A program to call by itself, and its parameters. Raises Unrunnable."""
     layout = _layout(program, config)
-    side = _Side(program, {name: name for name in layout.parameters}, config.fuel * _TEN_TIMES, config)
+    side = _Side(
+        program, layout, {name: name for name in layout.parameters}, config.fuel * _TEN_TIMES, config
+    )
     return side, tuple((name, shape) for name, (_, shape) in layout.parameters.items())
 
 
@@ -180,27 +196,41 @@ def call_of(name: str, values: Mapping[str, Value]) -> str:
     return _short(f"{name}({', '.join(f'{n} = {_told(v)}' for n, v in values.items())})")
 
 
+_Written = dict[tuple[int, int, str], Stretch]
+"""One call's memory, by what it depends on: mostly the two functions are given the same."""
+
+
 class _Side:
     """One of two functions, as it is called: once with each fill, and begun anew when something went wrong."""
 
     def __init__(
-        self, program: Program, names: Mapping[str, str], fuel: int, config: BehaviourConfig
+        self,
+        program: Program,
+        layout: Layout,
+        names: Mapping[str, str],
+        fuel: int,
+        config: BehaviourConfig,
+        kept: Collection[str] = (),
     ) -> None:
         self.program, self.names, self.fuel, self.config = program, names, fuel, config
         self.instances: list[Instance] = []
         self.labels = {theirs: ours for ours, theirs in names.items()}
-        self.layout = _layout(program, config)
+        self.layout = replace(layout, globals={n: of for n, of in layout.globals.items() if n in kept})
+        parameters = [(self.labels[n], at, shape) for n, (at, shape) in self.layout.parameters.items()]
+        self.key = repr((parameters, self.layout.size, self.layout.result_size))
 
     def anew(self) -> None:
-        """Begin again: nothing is kept of the calls before."""
-        self.instances = []
+        """Begin again: nothing is kept of the calls before. What keeps nothing itself need not be made again for that."""
+        if self.program.signature.state:
+            self.instances = []
+        for instance in self.instances:
+            instance.rewind()
 
-    def call(self, values: Mapping[str, Value]) -> Outcome:
-        """What comes of it, whatever lies in the memory that nobody wrote."""
+    def call(self, values: Mapping[str, Value], seed: int, written: _Written) -> Outcome:
+        """What comes of it, whatever lies in the memory that nobody wrote. `seed` is another one for each call."""
         if not self.instances:
             self.instances = [Instance(self.program, fill, self.config.memory_mb) for fill in FILLS]
-        given = {self.names[name]: value for name, value in values.items()}
-        first, second = (i.call(self.layout, given, self.labels, self.fuel) for i in self.instances)
+        first, second = (self._call(i, values, seed, written) for i in self.instances)
         if not (first.failure or second.failure) and not _same(first, second, 0.0, self.layout.result):
             first = Outcome(
                 failure="it reads what nobody wrote: its result depends on what memory held before"
@@ -208,20 +238,22 @@ class _Side:
         elif second.failure and not first.failure:
             first = second
         if first.failure:
-            self.anew()
+            self.instances = []
         return first
+
+    def _call(self, instance: Instance, values: Mapping[str, Value], seed: int, written: _Written) -> Outcome:
+        key = (instance.base, instance.fill, self.key)
+        if key not in written:
+            given = {self.names[name]: value for name, value in values.items()}
+            written[key] = instance.stretch(self.layout, given, self.labels)
+        return instance.call(self.layout, written[key], self.fuel, seed)
 
 
 class _Pair:
-    def __init__(
-        self, answer: Program, reference: Program, matched: _Matched, config: BehaviourConfig
-    ) -> None:
-        self.matched, self.config = matched, config
-        self.state = answer.signature.state or reference.signature.state
-        self.name = reference.signature.name
-        own = {name: name for name, _ in matched.parameters}
-        self.reference = _Side(reference, own, config.fuel, config)
-        self.answer = _Side(answer, matched.theirs, config.fuel * _TEN_TIMES, config)
+    def __init__(self, answer: _Side, reference: _Side, matched: _Matched, config: BehaviourConfig) -> None:
+        self.answer, self.reference, self.matched, self.config = answer, reference, matched, config
+        self.state = answer.program.signature.state or reference.program.signature.state
+        self.name = reference.program.signature.name
 
     def judge(self, maker: Maker) -> Behaviour:
         """Go through the inputs until all are done, or the answer fails where the reference does not."""
@@ -229,13 +261,13 @@ class _Pair:
         results: set[str] = set()
         borne_not = ""
         first: Difference | None = None
-        for values, expected in self._borne(maker):
+        for seed, values, written, expected in self._borne(maker):
             if expected.failure:
                 borne_not = borne_not or expected.failure
                 continue
             inputs += 1
             results.add(expected.key)
-            got = self.answer.call(values)
+            got = self.answer.call(values, seed, written)
             if got.failure:
                 first = self._difference(values, expected, got)
                 return self._result(inputs, agreeing, results, first, got.failure)
@@ -247,24 +279,33 @@ class _Pair:
             raise NotComparable(f"the reference bears only {inputs} of the inputs: {borne_not}")
         return self._result(inputs, agreeing, results, first)
 
-    def _borne(self, maker: Maker) -> Iterator[tuple[dict[str, Value], Outcome]]:
-        """Inputs with what the reference makes of them; those it does not bear too, up to a number of tries.
+    def _borne(self, maker: Maker) -> Iterator[tuple[int, dict[str, Value], _Written, Outcome]]:
+        """(seed, inputs, those in memory, what the reference makes of them); those it does not bear too, up to a number of tries.
 
         None of its results takes up more than its share, or what returns it always would be nearly right.
         """
-        asked, done, endless = self.config.inputs, 0, 0
+        parameters = self.matched.parameters
+        asked, done, endless, things = self.config.inputs, 0, 0, 0
+        asked = min(asked * _MANY_CORNERS, max(asked, maker.cornered(parameters) * 2))
         seen: Counter[str] = Counter()
         for n in range(asked * _TRIES):
-            if done >= asked or endless > asked // 8 or (n >= _HOPELESS and not done):
+            if (
+                done >= asked
+                or endless > asked // 8
+                or (n >= _HOPELESS and not done)
+                or things > _MOST_THINGS
+            ):
                 return
             if n % self.config.calls == 0 or (self.state and not self.reference.instances):
                 self.reference.anew()
                 self.answer.anew()
-            values = maker.call(self.matched.parameters)
-            expected = self.reference.call(values)
+            values = maker.call(parameters)
+            written: _Written = {}
+            expected = self.reference.call(values, n, written)
             if expected.failure and self.state:
                 self.answer.anew()
             endless += expected.endless
+            things += sum(len(stretch.things) for stretch in written.values())
             if not expected.failure:
                 result = expected.key
                 if not (self.state or maker.corner) and seen[result] >= max(
@@ -273,7 +314,7 @@ class _Pair:
                     continue
                 seen[result] += 1
                 done += 1
-            yield values, expected
+            yield n, values, written, expected
 
     def _difference(self, values: Mapping[str, Value], expected: Outcome, got: Outcome) -> Difference:
         return Difference(call_of(self.name, values), _short(_said(expected)), _short(_said(got, expected)))
@@ -300,8 +341,10 @@ def _mapped(share: float, levels: Sequence[tuple[float, float]]) -> float:
 
 def _same(one: Outcome, other: Outcome, tolerance: float, result: Shape | None) -> bool:
     if isinstance(result, Number) and result.boolean:
-        return bool(one.result) == bool(other.result) and _alike(one.left, other.left, tolerance)
-    return _alike(one.result, other.result, tolerance) and _alike(one.left, other.left, tolerance)
+        same = bool(one.result) == bool(other.result)
+    else:
+        same = _alike(one.result, other.result, tolerance)
+    return same and _alike(one.left, other.left, tolerance) and _alike(one.calls, other.calls, tolerance)
 
 
 def _alike(one: Value, other: Value, tolerance: float) -> bool:
@@ -325,6 +368,9 @@ def _said(outcome: Outcome, beside: Outcome | None = None) -> str:
     left, others = outcome.left or {}, (beside.left if beside else None) or {}
     parts += [f"{path} = {_told(value)}" for path, value in left.items()]
     parts += [f"{path} as it was" for path in others if path not in left]
+    parts += [
+        f"{name}({', '.join(map(_told, given))})" for name, all_ in outcome.calls.items() for given in all_
+    ]
     return "; ".join(parts)
 
 

@@ -5,7 +5,7 @@ A declarator stands inside out: what is nearest the name comes first (`*a[3]` is
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import tree_sitter_c
 from tree_sitter import Language, Node, Parser
@@ -24,6 +24,9 @@ class Declarations:
         self.typedefs: dict[str, tuple[Node, Node]] = {}
         self.records: dict[str, Node] = {}
         self.functions: dict[str, Node] = {}
+        self.prototypes: dict[str, Node] = {}
+        self.enumerators: set[str] = set()
+        self.variables: dict[str, tuple[Node, Node]] = {}
         self.state = False
         for node in outermost(self.root):
             self._take(node)
@@ -54,6 +57,25 @@ class Declarations:
                     frozenset(names | set(self._enumerators(kind))),
                 )
 
+    def signatures(self, wanted: Collection[str]) -> Iterator[str]:
+        """The declarations of those functions that are declared and not defined, in the order of the text."""
+        for name, node in self.prototypes.items():
+            if name in wanted and name not in self.functions:
+                yield self.text(node)
+
+    def nearest(self, name: str) -> tuple[str, ...]:
+        """The functions, defined or declared, that a call of one can come to: itself first, then what it calls, and so on."""
+        found = {name: None}
+        todo = [name]
+        while todo:
+            definition = self.functions.get(todo.pop(0))
+            for node in inside(definition) if definition is not None else ():
+                other = self.text(node) if node.type == "identifier" else name
+                if other not in found and (other in self.functions or other in self.prototypes):
+                    found[other] = None
+                    todo.append(other)
+        return tuple(found)
+
     def type_names(self) -> frozenset[str]:
         """All that `types` declare."""
         return frozenset[str]().union(*(names for _, names in self.types()))
@@ -81,6 +103,16 @@ class Declarations:
                 self.state = self.state or any(self._keeps(d) for d in _static(node))
         elif node.type == "declaration":
             declared = node.children_by_field_name("declarator")
+            for declarator in declared:
+                if (called := function_of(declarator)) is not None and (name := name_of(called)):
+                    self.prototypes.setdefault(self.text(name), node)
+                elif (
+                    called is None
+                    and specifier is not None
+                    and self._keeps(node)
+                    and (name := name_of(declarator))
+                ):
+                    self.variables[self.text(name)] = (specifier, _declared(declarator))
             if any(function_of(d) is None for d in declared):
                 self.state = self.state or self._keeps(node)
 
@@ -96,6 +128,7 @@ class Declarations:
         name, body = specifier.child_by_field_name("name"), specifier.child_by_field_name("body")
         if body is None:
             return
+        self.enumerators.update(self._enumerators(specifier))
         if name is not None:
             self.records[f"{specifier.type} {self.text(name)}"] = specifier
         for member in body.named_children:
@@ -132,6 +165,12 @@ def _static(definition: Node) -> Iterator[Node]:
             c.type == "storage_class_specifier" and c.text == b"static" for c in node.children
         ):
             yield node
+
+
+def _declared(declarator: Node) -> Node:
+    """The declarator of one that has a value."""
+    inner = declarator.child_by_field_name("declarator") if declarator.type == "init_declarator" else None
+    return inner if inner is not None else declarator
 
 
 def _inner(declarator: Node) -> Node | None:

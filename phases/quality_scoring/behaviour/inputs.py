@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from phases.quality_scoring.behaviour.compile import Hints
@@ -18,6 +18,8 @@ from phases.quality_scoring.behaviour.signature import Array, Number, Pointer, S
 Value = Any
 Named = Sequence[tuple[str, Shape]]
 """Parameters, or the members of a structure."""
+Path = tuple[str | int, ...]
+"""Where something is within the arguments: names of parameters and members, places in arrays and behind pointers."""
 
 _LENGTH = re.compile(
     r"(?:^|_)(?:n|num|len|length|size|sz|count|cnt|cap|capacity|entries|bytes|samples|elements|items)(?:_|$|\d)",
@@ -28,7 +30,20 @@ _LARGE = (16, 33, 64)  # at a corner of another argument, so that it comes to ma
 _SINGLE = 64  # elements behind a pointer that comes without a length
 _MOST_BYTES = 16_384  # of one buffer
 _NULL = 0.04  # of the pointers
-_ROUNDS = 2  # times that each argument is at each of its corners
+_ROOMY, _ROOM = (
+    0.2,
+    4,
+)  # of the calls the buffers are so many times as long: what is counted may be larger than their elements
+_ZERO = 0.25  # of the numbers in structures, for many of them say whether something is so
+_AGAIN = 0.15  # of the structures, where there is another of the kind
+_MOST_KEPT = 8  # of one kind in a call
+_ROUNDS = 3  # times that each argument is at each of its corners, the second with another one
+_MOST_BYTES_A_CALL = 1 << 15  # in all that is pointed to
+_FEW_MORE = 8  # pointers behind one
+_FEW = 3  # structures behind a pointer in a structure
+_MOST_WORDS = 24  # corners that are numbers of the text, shared by the parameters
+_MOST_LEAVES = 16  # numbers within structures that have corners of their own
+_DEEPEST = 4  # structures in structures in which they are looked for
 _LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 _-.,:/"
 
 
@@ -51,29 +66,69 @@ class Maker:
     null: float = _NULL
     calls: int = 0
     corner: bool = False
+    corners: list[tuple[Path, Value]] = field(default_factory=list)
+    kinds: dict[int, int] = field(default_factory=dict)
+    pool: dict[int, list[Value]] = field(default_factory=dict)
 
     def call(self, parameters: Named) -> dict[str, Value]:
-        """The arguments of one call: as they come, or one of them at a corner (`corner`), until each has been at its own."""
+        """The arguments of one call: as they come, or one thing in them at a corner (`corner`), until each has been at its own.
+
+        A number that a structure holds has corners where the code names it.
+        """
         self.seen: list[int] = []
-        corners = list(self._corners(parameters))
-        self.corner = bool(self.calls % 2 and self.calls // 2 < len(corners) * _ROUNDS)
+        self.left = _MOST_BYTES_A_CALL
+        self.pool.clear()
+        if not self.calls:
+            self.cornered(parameters)
+        at_corner = self.calls // 2
+        self.corner = bool(self.calls % 2 and at_corner < len(self.corners) * _ROUNDS)
         values = self._together(parameters, 0)
         if self.corner:
-            name, value = corners[self.calls // 2 % len(corners)]
-            values[name] = value
+            path, value = self.corners[at_corner % len(self.corners)]
+            if (
+                at_corner // len(self.corners) == 1
+            ):  # one may matter only where another thing is as it should be
+                _put(values, *self.rng.choice(self.corners))
+            _put(values, path, value)
         self.calls += 1
         return values
 
-    def _corners(self, parameters: Named) -> Iterator[tuple[str, Value]]:
+    def cornered(self, parameters: Named) -> int:
+        """How many corners the arguments have; before the first call."""
+        if not self.corners:
+            self.corners = list(self._corners(parameters))
+            self.rng.shuffle(self.corners)
+        return len(self.corners)
+
+    def _corners(self, parameters: Named) -> Iterator[tuple[Path, Value]]:
         lengths = paired(parameters)
+        words: list[tuple[Path, Value]] = []
         for name, shape in parameters:
             if isinstance(shape, Pointer) and self.null:
-                yield name, None
-            elif isinstance(shape, Number) and not (shape.real and not shape.boolean):
-                yield name, 0
-                if name not in lengths:
-                    yield name, high(shape)
-                    yield from [(name, low(shape))] if shape.signed else []
+                yield (name,), None
+            elif isinstance(shape, Number):
+                yield from (((name,), value) for value in self._edges(shape, name in lengths))
+                if name not in lengths and not shape.real:
+                    words += [((name,), n) for n in self.hints.numbers[:_MOST_WORDS] if n <= high(shape)]
+        yield from self.rng.sample(words, min(len(words), _MOST_WORDS))
+        leaves = list(_leaves(parameters, (), self.hints.members, 0))
+        for path, number in self.rng.sample(leaves, min(len(leaves), _MOST_LEAVES)):
+            yield from ((path, value) for value in self._edges(number, False))
+
+    def _edges(self, shape: Number, is_length: bool) -> Iterator[int]:
+        """Nothing, one, the greatest, the least, and one that the code names or one beside it."""
+        if shape.real and not shape.boolean:
+            return
+        yield 0
+        if is_length:
+            return
+        yield 1
+        yield high(shape)
+        if shape.signed:
+            yield low(shape)
+        near = [n for n in self.hints.numbers if n <= high(shape)]
+        if near and not shape.boolean:
+            yield _within(self.rng.choice(near) + self.rng.choice((-1, 0, 0, 1)), shape)
 
     def _together(self, members: Named, depth: int) -> dict[str, Value]:
         """Values of what stands side by side: a buffer and its length fit."""
@@ -85,12 +140,16 @@ class Maker:
             shape = dict(members)[buffers_of]
             assert isinstance(shape, Number)
             sizes[buffers_of] = self._size(shape, [dict(members)[b] for b in buffers])
+        roomy = self.rng.random() < _ROOMY
         owner = {buffer: length for length, buffers in lengths.items() for buffer in buffers}
         for name, shape in members:
             if name in sizes:
                 made[name] = sizes[name]
             elif name in owner and isinstance(shape, Pointer):
-                made[name] = self._like(shape, alike) or self._pointer(shape, depth, sizes[owner[name]])
+                room = sizes[owner[name]] * (_ROOM if roomy else 1)
+                made[name] = self._like(shape, alike) or self._pointer(shape, depth, room)
+            elif depth and isinstance(shape, Number) and self.rng.random() < _ZERO:
+                made[name] = 0.0 if shape.real and not shape.boolean else 0
             else:
                 made[name] = self._like(shape, alike) or self.value(shape, depth)
             if isinstance(shape, (Pointer, Array, Structure)) and made[name]:
@@ -131,7 +190,7 @@ class Maker:
             case Number():
                 return self._real() if shape.real and not shape.boolean else self._whole(shape)
             case Structure():
-                return self._together([(name, inner) for name, _, inner in shape.fields], depth)
+                return self._structure(shape, depth)
             case Array():
                 return (
                     self._text(shape.count)
@@ -139,14 +198,31 @@ class Maker:
                     else self._several(shape.of, shape.count, depth)
                 )
             case Pointer():
-                return self._pointer(shape, depth, _SINGLE if shape.many else 1)
+                several = _FEW_MORE if isinstance(shape.to, Pointer) else _SINGLE
+                return self._pointer(shape, depth, several if shape.many else 1)
+
+    def _structure(self, shape: Structure, depth: int) -> Value:
+        """One like another of its kind somewhere in the call, now and then: keys, addresses and names are looked for."""
+        kind = self.kinds.setdefault(id(shape), hash(shape))
+        others = self.pool.setdefault(kind, [])
+        if others and self.rng.random() < _AGAIN:
+            return deepcopy(self.rng.choice(others))
+        made = self._together([(name, inner) for name, _, inner in shape.fields], depth)
+        if len(others) < _MOST_KEPT:
+            others.append(made)
+        return made
 
     def _pointer(self, shape: Pointer, depth: int, count: int) -> list[Value] | None:
         if shape.to is None or (self.rng.random() < self.null * (4 if depth else 1)):
             return None
         if shape.text:
             return self._text(count)
-        return self._several(shape.to, min(count, _most(shape)), depth + 1)
+        most = _FEW if depth and not isinstance(shape.to, Number) else _most(shape)
+        count = min(count, most, max(1, self.left // max(1, shape.size)))
+        if depth and shape.size * count > self.left:
+            return None
+        self.left -= shape.size * count
+        return self._several(shape.to, count, depth + 1)
 
     def _several(self, shape: Shape, count: int, depth: int) -> list[Value]:
         if isinstance(shape, Number) and not shape.real and count > 1:
@@ -252,6 +328,34 @@ def paired(members: Named) -> Mapping[str, list[str]]:
             ):
                 found[name] = [members[at + 1][0]]
     return found
+
+
+def _leaves(
+    members: Named, before: Path, named: Collection[str], depth: int
+) -> Iterator[tuple[Path, Number]]:
+    """The whole numbers in structures, of arrays the first, whose names the code uses."""
+    for name, shape in members:
+        path: Path = (*before, name)
+        while isinstance(shape, (Pointer, Array)) and shape is not None:
+            inner = shape.to if isinstance(shape, Pointer) else shape.of
+            if inner is None:
+                break
+            shape, path = inner, (*path, 0)
+        if isinstance(shape, Structure) and depth < _DEEPEST and (not before or name in named):
+            yield from _leaves([(n, inner) for n, _, inner in shape.fields], path, named, depth + 1)
+        elif isinstance(shape, Number) and before and name in named and not shape.real:
+            yield path, shape
+
+
+def _put(values: dict[str, Value], path: Path, value: Value) -> None:
+    """Set what is there, if there is something on the way to it."""
+    into: Any = values
+    for step in path[:-1]:
+        into = into.get(step) if isinstance(into, dict) else into[step] if into and len(into) > step else None  # type: ignore[operator]
+        if not into:
+            return
+    if isinstance(into, dict) or len(into) > path[-1]:  # type: ignore[operator]
+        into[path[-1]] = value
 
 
 def narrowed(one: Number, other: Number) -> Number:

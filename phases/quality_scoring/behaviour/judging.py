@@ -69,20 +69,27 @@ def asked_function(code: str, prompt: str, like: str = "") -> str | None:
 
 
 def programs(
-    answer: str, reference: str, prompt: str, config: BehaviourConfig
+    answer: str, reference: str, prompt: str, config: BehaviourConfig, *, stand_ins: bool = True
 ) -> tuple[Program | Refusal, Program | Refusal]:
-    """(the answer's program, the reference's): of the function that the prompt asks for, from code as `extract` leaves it."""
+    """(the answer's program, the reference's): of the function that the prompt asks for, from code as `extract` leaves it.
+
+    `stand_ins`: what the reference calls and is nowhere is stood in for, on both sides. Not where the reference is itself in
+    doubt, or a function that somebody made up would be as good as one that is there.
+    """
     name = asked_function(reference, prompt)
     if name is None:
         refusal = Refusal("the reference defines no function that is asked for", fault=False)
         return refusal, refusal
-    ours = compiled(reference, name, config)
+    ours = compiled(reference, name, config, standing=None if stand_ins else ())
     theirs = asked_function(answer, prompt, name)
     if theirs is None:
         return Refusal(f"it does not define `{name}`", fault=True), ours
-    found = compiled(answer, theirs, config)
-    if isinstance(found, Refusal) and found.fault:  # what the prompt gives need not stand in the answer again
-        found = compiled(answer, theirs, config, lent=_types(reference, answer))
+    standing = ours.standing if isinstance(ours, Program) else ()
+    found = compiled(answer, theirs, config, standing=standing)
+    lacks = found.fault if isinstance(found, Refusal) else bool(set(found.lacking) & set(standing))
+    if lacks:  # what the prompt gives need not stand in the answer again
+        lent = _lent(reference, answer, standing)
+        found = compiled(answer, theirs, config, lent=lent, standing=standing)
     return found, ours
 
 
@@ -96,8 +103,10 @@ def beside(answer: str, reference: str, prompt: str, config: BehaviourConfig) ->
 
 
 @lru_cache(maxsize=_KEPT)
-def _beside(answer: str, reference: str, prompt: str, config: BehaviourConfig) -> Behaviour:
-    theirs, ours = programs(answer, reference, prompt, config)
+def _beside(
+    answer: str, reference: str, prompt: str, config: BehaviourConfig, stand_ins: bool = True
+) -> Behaviour:
+    theirs, ours = programs(answer, reference, prompt, config, stand_ins=stand_ins)
     if isinstance(ours, Refusal):
         return Behaviour(None, f"not comparable: the reference: {ours.why}")
     if isinstance(theirs, Refusal):
@@ -144,7 +153,7 @@ def alone(program: Program, config: BehaviourConfig) -> Behaviour:
             side.anew()
         values = maker.call(parameters)
         inputs += 1
-        got = side.call(values)
+        got = side.call(values, n, {})
         if got.failure:
             findings.setdefault(got.failure, f"{got.failure}, on {call_of(program.signature.name, values)}")
     told = tuple((None, note) for note in findings.values())
@@ -164,16 +173,18 @@ def consensus(answers: Sequence[str], prompt: str, config: BehaviourConfig) -> l
         scores = [
             score
             for j, other in enumerate(codes)
-            if j != i and (score := _beside(code, other, prompt, config).score) is not None
+            if j != i and (score := _beside(code, other, prompt, config, False).score) is not None
         ]
         found.append(round(sum(scores) / len(scores), 4) if scores else None)
     return found
 
 
-def _types(reference: str, answer: str) -> str:
-    """The types and macros of the reference that the answer does not have itself."""
-    own = Declarations(answer)
-    return "\n".join(text for text, names in Declarations(reference).types() if not names & own.type_names())
+def _lent(reference: str, answer: str, standing: Sequence[str]) -> str:
+    """Of the reference the types and macros, and the functions that are stood in for, that the answer does not have itself."""
+    own, others = Declarations(answer), Declarations(reference)
+    types = [text for text, names in others.types() if not names & own.type_names()]
+    wanted = [name for name in standing if name not in own.functions and name not in own.prototypes]
+    return "\n".join([*types, *others.signatures(wanted)])
 
 
 __all__ = [

@@ -11,6 +11,7 @@ __attribute__((weak)) int errno;
 byte *sandbox_heap; /* set by the host: where malloc takes from */
 byte *sandbox_heap_end;
 byte sandbox_fill; /* what lies in memory that nobody has written */
+void *sandbox_given[2]; /* set by the host: the arguments of a call, and where its result goes */
 
 #define TRAP_UNLESS(truth) do { if (!(truth)) __builtin_trap(); } while (0)
 #define TRAP_IF_NULL(p) TRAP_UNLESS((p) != 0)
@@ -108,6 +109,7 @@ char *strstr(const char *in, const char *text)
 }
 size_t strspn(const char *text, const char *of) { size_t n = 0; while (text[n] && strchr(of, text[n])) n++; return n; }
 size_t strcspn(const char *text, const char *of) { size_t n = 0; while (text[n] && !strchr(of, text[n])) n++; return n; }
+int *__errno_location(void) { return &errno; }
 char *strerror(int number) { return number ? "an error" : "no error"; }
 
 void *malloc(size_t n)
@@ -433,6 +435,7 @@ double log(double x)
     for (int i = 1; i < 40; i += 2) { sum += power / i; power *= z * z; }
     return 2 * sum + n * LN2;
 }
+double modf(double x, double *whole) { TRAP_IF_NULL(whole); *whole = trunc(x); return x - *whole; }
 double pow(double a, double b)
 {
     if (b == 0 || a == 1) return 1;
@@ -469,6 +472,26 @@ double atan2(double y, double x)
     if (x < 0) return y < 0 ? atan(y / x) - PI : atan(y / x) + PI;
     return y > 0 ? PI / 2 : y < 0 ? -PI / 2 : 0;
 }
+double strtod(const char *text, char **end)
+{
+    const char *t = text;
+    double value = 0, scale = 1;
+    int negative, none = 1, power = 0;
+    TRAP_IF_NULL(text);
+    while (isspace(*t)) t++;
+    negative = *t == '-';
+    if (*t == '-' || *t == '+') t++;
+    for (; isdigit(*t); t++, none = 0) value = value * 10 + (*t - '0');
+    if (*t == '.') for (t++; isdigit(*t); t++, none = 0) value += (*t - '0') * (scale /= 10);
+    if (!none && (*t | 32) == 'e' && (isdigit(t[1]) || ((t[1] == '-' || t[1] == '+') && isdigit(t[2])))) {
+        int less = t[1] == '-';
+        for (t += isdigit(t[1]) ? 1 : 2; isdigit(*t); t++) if (power < 1000) power = power * 10 + (*t - '0');
+        value *= pow(10, less ? -power : power);
+    }
+    if (end) *end = (char *)(none ? text : t);
+    return negative ? -value : value;
+}
+double atof(const char *text) { return strtod(text, 0); }
 double hypot(double a, double b) { return sqrt(a * a + b * b); }
 BOTH(sqrt) BOTH(fabs) BOTH(floor) BOTH(ceil) BOTH(round) BOTH(exp) BOTH(log) BOTH(sin) BOTH(cos) BOTH(tan)
 BOTH2(fmin) BOTH2(fmax) BOTH2(fmod) BOTH2(pow) BOTH2(atan2) BOTH2(hypot)

@@ -31,6 +31,9 @@ void qsort(void *at, size_t count, size_t size, int (*compare)(const void *, con
 void *bsearch(const void *key, const void *at, size_t count, size_t size, int (*compare)(const void *, const void *));
 unsigned long long strtoull(const char *restrict text, char **restrict end, int base);
 long long strtoll(const char *restrict text, char **restrict end, int base);
+double strtod(const char *restrict text, char **restrict end);
+double atof(const char *text);
+double modf(double x, double *whole);
 long labs(long value);
 long long llabs(long long value);
 int isdigit(int c);

@@ -7,6 +7,7 @@ what is written into a margin was written outside of what the function was given
 from __future__ import annotations
 
 import struct
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -45,11 +46,15 @@ class Stretch:
     things: list[Thing] = field(default_factory=list)
     taken: list[tuple[int, int]] = field(default_factory=list)
 
-    def room(self, size: int) -> int:
-        """Take so many bytes; where they begin in the content, aligned."""
+    def room(self, size: int, *, given: bool = True) -> int:
+        """Take so many bytes; where they begin in the content, aligned.
+
+        What is given holds zeros where no value is made for it (bit-fields, other members of a union): its caller wrote all of it.
+        """
         self.content += bytes([self.fill]) * MARGIN
         at = len(self.content)
-        self.content += bytes([self.fill]) * (size + (-size) % 16)
+        self.content += bytes(size) if given else bytes([self.fill]) * size
+        self.content += bytes([self.fill]) * (-size % 16)
         self.taken.append((at, at + size))
         return at
 
@@ -85,6 +90,11 @@ class Stretch:
             return
         for i, value in enumerate(values):
             self.write(at + i * size, shape, value, f"{path}[{i}]")
+
+    def thing(self, offset: int) -> Thing | None:
+        """The thing that is there, or that ends there; they lie in the order in which they were made."""
+        at = bisect_right(self.things, offset, key=lambda t: t.at) - 1
+        return self.things[at] if at >= 0 and offset <= self.things[at].end else None
 
     def trespassed(self, after: bytes) -> bool:
         """Whether anything was written between the things."""
@@ -134,13 +144,18 @@ class Look:
             return list(struct.unpack_from(f"<{count}{code}", self.memory, at - self.origin))
         return [self.value(at + i * size, shape, depth) for i in range(count)]
 
-    def _pointed(self, address: int, shape: Pointer, depth: int) -> Value:
+    def where(self, address: int) -> str | None:
+        """Where an address points: to a thing, by its path, or somewhere."""
         if address == 0:
             return None
         offset = address - self.stretch.base
-        for thing in self.stretch.things:
-            if thing.at <= offset <= thing.end:
-                return f"&{thing.path}" + (f" + {offset - thing.at}" if offset > thing.at else "")
+        if thing := self.stretch.thing(offset):
+            return f"&{thing.path}" + (f" + {offset - thing.at}" if offset > thing.at else "")
+        return "&"
+
+    def _pointed(self, address: int, shape: Pointer, depth: int) -> Value:
+        if (named := self.where(address)) != "&":
+            return named
         if not 0 <= address - self.origin < len(self.memory):
             return "wild"
         if shape.to is None or depth >= _DEEPEST:

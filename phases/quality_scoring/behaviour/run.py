@@ -10,18 +10,20 @@ import atexit
 import ctypes
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
+from phases.quality_scoring.behaviour import stand_ins
 from phases.quality_scoring.behaviour.compile import STACK, Program
 from phases.quality_scoring.behaviour.inputs import Value
 from phases.quality_scoring.behaviour.memory import Look, Stretch
-from phases.quality_scoring.behaviour.signature import Shape, resolved
+from phases.quality_scoring.behaviour.signature import Number, Shape, resolved
 
 FILLS = (0xA5, 0x3C)
-_ARENA = 1 << 18  # bytes between the module's own data and what malloc takes from
+_ARENA = 1 << 19  # bytes between the module's own data and what malloc takes from
 _PAGE = 65536
+_STEP = 1 << 18  # the arena begins at a multiple of it: mostly at the same place in the two programs
 _FRESH = 1 << 16  # bytes of the stack, from its beginning, that are filled before each call
 
 
@@ -31,30 +33,37 @@ class Unrunnable(Exception):
 
 @dataclass(frozen=True)
 class Layout:
-    """A signature with its numbers: the parameters by name (offset, shape), the result, the size of the arguments."""
+    """A signature with its numbers: the parameters by name (offset, shape), the result, the size of the arguments, the values
+    of the enumerators that the function names, the variables outside of functions (address, shape).
+    """
 
     parameters: Mapping[str, tuple[int, Shape]]
     result: Shape | None
     size: int
     result_size: int
+    named: tuple[int, ...] = ()
+    globals: Mapping[str, tuple[int, Shape]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Outcome:
     """What came of a call: `failure` is empty, or says how it ended; else what it gave and what it left behind.
 
-    left  what is now in the things that were given by pointer and are no longer as they were, by their path
+    left   what is now in the things that were given by pointer, and in variables outside of functions, and is no longer as it
+           was, by its path
+    calls  of each function that a stand-in is for, what it was given
     """
 
     failure: str = ""
     endless: bool = False
     result: Value = None
     left: Mapping[str, Value] | None = None
+    calls: Mapping[str, Value] = field(default_factory=dict)
 
     @property
     def key(self) -> str:
         """The same for outcomes that are the same."""
-        return repr((self.result, self.left))
+        return repr((self.result, self.left, self.calls))
 
 
 @lru_cache(maxsize=1)
@@ -113,41 +122,68 @@ class Instance:
             self._memory.grow(self.store, more)
         except (KeyError, AttributeError, *self._traps) as e:
             raise Unrunnable(f"it does not begin: {str(e).splitlines()[0]}") from None
-        self.base = (heap + 15) & ~15
+        self.base = -(-heap // _STEP) * _STEP
         self._size, self._used = self._memory.data_len(self.store), 0
         if self.base + 2 * _ARENA > self._size:
             raise Unrunnable("its own data fill the memory")
         ctypes.memset(self._address() + self.base, fill, _ARENA)
-        begins = self.base + _ARENA
-        for name, value in (("sandbox_heap", begins), ("sandbox_heap_end", self._size - _PAGE)):
-            self._memory.write(self.store, value.to_bytes(8, "little"), exports[name].value(self.store))
-        self._memory.write(self.store, bytes([fill]), exports["sandbox_fill"].value(self.store))
-        self._table = exports[program.table].value(self.store)
+        places: tuple[str, ...] = (
+            "sandbox_heap",
+            "sandbox_heap_end",
+            "sandbox_fill",
+            "sandbox_given",
+            program.table,
+        )
+        if program.standing:
+            places += (stand_ins.NOTES, stand_ins.NOTED)
+            self._begin = exports[stand_ins.BEGIN]
+        self._places = {name: exports[name].value(self.store) for name in places}
+        self._put("sandbox_heap_end", (self._size - _PAGE).to_bytes(8, "little"))
+        self._put("sandbox_fill", bytes([fill]))
+        self.rewind()
+
+    def rewind(self) -> None:
+        """Take back what malloc gave. What the module itself keeps stays."""
+        self._put("sandbox_heap", (self.base + _ARENA).to_bytes(8, "little"))
+
+    def _put(self, name: str, content: bytes) -> None:
+        ctypes.memmove(self._address() + self._places[name], content, len(content))
 
     def _address(self) -> int:
         return ctypes.addressof(self._memory.data_ptr(self.store).contents)
+
+    def _view(self) -> memoryview:
+        return memoryview((ctypes.c_ubyte * self._size).from_address(self._address())).cast("B")
 
     def layout(self) -> Layout:
         """The signature with the numbers that the compiler filled in."""
         found = self.program.signature
         count = len(found.table)
-        numbers = struct.unpack(
-            f"<{count}q", self._memory.read(self.store, self._table, self._table + 8 * count)
-        )
+        table = self._places[self.program.table]
+        numbers = struct.unpack(f"<{count}q", self._memory.read(self.store, table, table + 8 * count))
         parameters = {p.name: (numbers[p.offset], resolved(p.shape, numbers)) for p in found.parameters}
         result = None if found.result is None else resolved(found.result, numbers)
         size = numbers[found.size] if found.parameters else 1
-        return Layout(parameters, result, size, numbers[found.result_size] if result else 1)
+        named = tuple(numbers[i] for i in found.named)
+        kept = {name: (numbers[at], resolved(shape, numbers)) for name, at, shape in found.globals}
+        return Layout(parameters, result, size, numbers[found.result_size] if result else 1, named, kept)
 
-    def call(
-        self, layout: Layout, values: Mapping[str, Value], labels: Mapping[str, str], fuel: int
-    ) -> Outcome:
-        """Call with the values, by the names of the parameters. `labels` are what things are called in the outcome."""
+    def stretch(self, layout: Layout, values: Mapping[str, Value], labels: Mapping[str, str]) -> Stretch:
+        """The values, by the names of the parameters, as they lie in memory; first the arguments, then room for the result.
+
+        `labels` are what things are called in the outcome.
+        """
         stretch = Stretch(self.base, self.fill)
-        at, gives = stretch.room(layout.size), stretch.room(layout.result_size)
+        at = stretch.room(layout.size)
+        stretch.room(layout.result_size, given=False)
         for name, (offset, shape) in layout.parameters.items():
             stretch.write(at + offset, shape, values[name], labels[name])
         stretch.end()
+        return stretch
+
+    def call(self, layout: Layout, stretch: Stretch, fuel: int, seed: int) -> Outcome:
+        """Call with what `stretch` made. `seed` is what stand-ins make their answers from."""
+        (at, _), (gives, _) = stretch.taken[:2]
         if len(stretch.content) > _ARENA:
             return Outcome(failure="its arguments are too large")
         before = bytes(stretch.content)
@@ -156,26 +192,51 @@ class Instance:
         self._used = len(before)
         ctypes.memset(memory + STACK - _FRESH, self.fill, _FRESH)
         ctypes.memmove(memory + self.base, before, len(before))
+        self._put("sandbox_given", struct.pack("<QQ", self.base + at, self.base + gives))
+        view = self._view()
+        kept = {name: Look(view, stretch).value(at, shape) for name, (at, shape) in layout.globals.items()}
         self.store.set_fuel(fuel)
         try:
-            self._call(self.store, self.base + at, self.base + gives)
+            if self.program.standing:
+                self._begin(self.store, seed)
+            self._call(self.store)
         except self._traps as e:
             return self._ended(e)
-        whole = (ctypes.c_ubyte * self._size).from_address(self._address())
-        view = memoryview(whole).cast("B")
+        view = self._view()
         after = bytes(view[self.base : self.base + len(before)])
         if stretch.trespassed(after):
             return Outcome(failure="it writes outside of what it was given")
         look = Look(view, stretch)
         result = None if layout.result is None else look.value(self.base + gives, layout.result)
-        given = Look(memoryview(before), stretch, self.base)
-        left = {}
-        for t in stretch.things:
-            if after[t.at : t.end] != before[t.at : t.end]:
-                now, was = (at.several(self.base + t.at, t.shape, t.size, t.count) for at in (look, given))
-                if now != was:  # and not only in what lies between members
-                    left[t.path] = now
-        return Outcome(result=result, left=left)
+        left = self._left(look, Look(memoryview(before), stretch, self.base), before, after)
+        for name, (address, shape) in layout.globals.items():
+            if (now := look.value(address, shape)) != kept[name]:
+                left[name] = now
+        return Outcome(result=result, left=left, calls=self._calls(look))
+
+    def _left(self, now: Look, given: Look, before: bytes, after: bytes) -> dict[str, Value]:
+        """What has changed in the things that were given, and not only in what lies between members."""
+        left: dict[str, Value] = {}
+        for t in now.stretch.things:
+            if after[t.at : t.end] == before[t.at : t.end]:
+                continue
+            if isinstance(t.shape, Number):
+                left[t.path] = now.several(self.base + t.at, t.shape, t.size, t.count)
+                continue
+            for i, at in enumerate(range(t.at, t.end, t.size)):
+                if after[at : at + t.size] != before[at : at + t.size]:
+                    is_, was = (look.value(self.base + at, t.shape) for look in (now, given))
+                    if is_ != was:
+                        left[f"{t.path}[{i}]" if t.count > 1 else t.path] = is_
+        return left
+
+    def _calls(self, look: Look) -> Mapping[str, Value]:
+        if not self.program.standing:
+            return {}
+        notes, noted = self._places[stand_ins.NOTES], self._places[stand_ins.NOTED]
+        view = look.memory
+        count = min(int.from_bytes(view[noted : noted + 8], "little"), stand_ins.MOST)
+        return stand_ins.told(bytes(view[notes : notes + 16 * count]), self.program.standing, look.where)
 
     def _ended(self, error: Exception) -> Outcome:
         import wasmtime

@@ -6,8 +6,9 @@ offsets, the values of enumerators) it names by its place in a table of C expres
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NoReturn
 
 from tree_sitter import Node
 
@@ -21,7 +22,8 @@ from phases.quality_scoring.behaviour.declarations import (
 )
 
 _DEEPEST = 3  # pointers behind pointers; what is behind those is null
-_MOST_NUMBERS = 4000  # in the table; a structure of more is nobody's parameter
+_MOST_NUMBERS = 1500  # in the table; where structures have more, less of what they point to is made
+_MOST_NAMED = 60
 
 
 class NotCallable(Exception):
@@ -89,6 +91,9 @@ class Signature:
 
     arguments, result_of  what the C text of the caller names; see `compile`
     state                 whether the text keeps anything from one call to the next
+    named                 the enumerators that the function names, and those it calls: places in the table
+    globals               the variables outside of functions: (name, address, shape); those that hold numbers
+    touched               the identifiers in them
     """
 
     name: str
@@ -99,6 +104,9 @@ class Signature:
     size: int = 0
     table: list[str] = field(default_factory=list)
     state: bool = False
+    named: tuple[int, ...] = ()
+    globals: tuple[tuple[str, int, Shape], ...] = ()
+    touched: frozenset[str] = frozenset()
 
 
 def resolved(shape: Shape, table: Sequence[int]) -> Shape:
@@ -131,6 +139,23 @@ def signature(declared: Declarations, name: str, arguments: str, result: str) ->
     `arguments` and `result` are C expressions of the structures that a call's arguments and its result lie in.
     Raises NotCallable.
     """
+    every, used = None, _words(declared, name, "field_identifier")
+    for depth, members in ((_DEEPEST, every), (_DEEPEST, used), (2, used), (1, used)):
+        try:
+            return _signature(declared, name, arguments, result, depth, members)
+        except _TooMuch:
+            continue
+    raise NotCallable("its parameters hold thousands of members")
+
+
+def _signature(
+    declared: Declarations,
+    name: str,
+    arguments: str,
+    result: str,
+    deepest: int,
+    members: Collection[str] | None,
+) -> Signature:
     definition = declared.functions[name]
     outer = definition.child_by_field_name("declarator")
     specifier = definition.child_by_field_name("type")
@@ -138,8 +163,8 @@ def signature(declared: Declarations, name: str, arguments: str, result: str) ->
     function = function_of(outer)
     if function is None or specifier is None:
         raise NotCallable("it is declared in a way that cannot be read")
-    found = Signature(name, state=declared.state)
-    shapes = _Shapes(declared, definition, found.table)
+    found = Signature(name)
+    shapes = _Shapes(declared, definition, found.table, deepest, members)
     parameters = []
     listed = function.child_by_field_name("parameters")
     for node in listed.named_children if listed is not None else ():
@@ -166,20 +191,60 @@ def signature(declared: Declarations, name: str, arguments: str, result: str) ->
     if parameters:
         found.size = shapes.number(f"sizeof({arguments})")
     if len(found.table) > _MOST_NUMBERS:
-        raise NotCallable("its parameters hold thousands of members")
+        raise _TooMuch
+    words = _words(declared, name)
+    found.named = tuple(
+        shapes.number(w) for w in [w for w in words if w in declared.enumerators][:_MOST_NAMED]
+    )
+    found.state = declared.state or "errno" in words
+    found.globals = tuple(shapes.variables(sorted(declared.variables, key=lambda v: v not in words)))
+    found.touched = frozenset(words)
     return found
+
+
+def _words(declared: Declarations, name: str, kind: str = "identifier") -> Mapping[str, None]:
+    """The identifiers, or those of members, in the function and in those that it comes to, the nearest first."""
+    return {
+        declared.text(node): None
+        for near in declared.nearest(name)
+        if near in declared.functions
+        for node in inside(declared.functions[near])
+        if node.type == kind
+    }
 
 
 class _Shapes:
     """Makes shapes, and the table they point into."""
 
-    def __init__(self, declared: Declarations, definition: Node, table: list[str]) -> None:
-        self.declared, self.table, self.why = declared, table, ""
+    def __init__(
+        self,
+        declared: Declarations,
+        definition: Node,
+        table: list[str],
+        deepest: int,
+        members: Collection[str] | None,
+    ) -> None:
+        """`members` are those of structures that values are made for: None for all; the rest of a structure is zero."""
+        self.declared, self.table, self.deepest, self.why = declared, table, deepest, ""
+        self.members = members
         self.indexed = frozenset(_indexed(declared, definition))
 
     def number(self, expression: str) -> int:
         self.table.append(expression)
         return len(self.table) - 1
+
+    def variables(self, names: Sequence[str]) -> Iterator[tuple[str, int, Shape]]:
+        """Variables that hold numbers, and not too many of them: (name, place of the address, shape)."""
+        for name in names:
+            before, (kind, declarator) = len(self.table), self.declared.variables[name]
+            try:
+                shape = self.of(kind, declarator, name)
+            except (_Nothing, _TooMuch):
+                shape = None
+            if shape is not None and _plain(shape) and len(self.table) < _MOST_NUMBERS:
+                yield name, self.number(f"&{name}"), shape
+            else:
+                del self.table[before:]
 
     def of(
         self,
@@ -201,7 +266,7 @@ class _Shapes:
     def _layered(self, specifier: Node, around: list[Node], lvalue: str, depth: int, name: str = "") -> Shape:
         """`around` are the declarators around the name, the outermost of the text first: the last is nearest the name."""
         if len(self.table) > _MOST_NUMBERS:
-            raise NotCallable("its parameters hold thousands of members")
+            raise _TooMuch
         if around:
             nearest, rest = around[-1], around[:-1]
             if nearest.type.endswith("pointer_declarator"):
@@ -237,23 +302,28 @@ class _Shapes:
             character,
         )
 
-    def _structure(self, specifier: Node, lvalue: str, depth: int) -> Shape:
+    def _structure(self, specifier: Node, lvalue: str, depth: int) -> Structure:
         full = self._defined(specifier)
         body = full.child_by_field_name("body") if full is not None else None
         if body is None:
             return self._nothing(f"`{self.declared.text(specifier).strip()}` is declared nowhere")
         fields: list[tuple[str, int, Shape]] = []
+        wanted = self._wanted(body)
         for member in body.named_children:
             if member.type != "field_declaration" or any(
                 c.type == "bitfield_clause" for c in member.children
             ):
                 continue
             kind = member.child_by_field_name("type")
+            if kind is not None and member.child_by_field_name("declarator") is None:
+                fields += self._nameless(kind, lvalue, depth)
             for declarator in member.children_by_field_name("declarator"):
                 name = name_of(declarator)
                 if name is None or kind is None or flexible(declarator):
                     continue
                 own = self.declared.text(name)
+                if wanted and own not in wanted:
+                    continue  # of a union the first that is named, then
                 shape = self.of(kind, declarator, f"{lvalue}.{own}", depth, member=own)
                 fields.append((own, self.number(f"__builtin_offsetof(__typeof__({lvalue}), {own})"), shape))
                 if specifier.type == "union_specifier":
@@ -263,6 +333,23 @@ class _Shapes:
                 f"`{self.declared.text(specifier).split('{')[0].strip()}` has no member to fill in"
             )
         return Structure(tuple(fields))
+
+    def _nameless(self, specifier: Node, lvalue: str, depth: int) -> Sequence[tuple[str, int, Shape]]:
+        """The members of a structure that has no name in another: they count as that one's."""
+        if specifier.type not in ("struct_specifier", "union_specifier"):
+            return ()
+        try:
+            return self._structure(specifier, lvalue, depth).fields
+        except _Nothing:
+            return ()
+
+    def _wanted(self, body: Node) -> frozenset[str]:
+        """The members that values are made for; none for all: where the code names none of them it may copy or compare them all."""
+        if self.members is None:
+            return frozenset()
+        declarators = (d for m in body.named_children for d in m.children_by_field_name("declarator"))
+        own = {self.declared.text(name) for d in declarators if (name := name_of(d)) is not None}
+        return frozenset(own & set(self.members))
 
     def _defined(self, specifier: Node) -> Node | None:
         if specifier.child_by_field_name("body") is not None:
@@ -286,7 +373,7 @@ class _Shapes:
         if any(layer.type.endswith("function_declarator") for layer in rest):
             self.why = "it points to a function"
             return Pointer(None, 0)
-        if depth >= _DEEPEST:
+        if depth >= self.deepest:
             self.why = "it is too many pointers deep"
             return Pointer(None, 0)
         if not rest and spelled == "void":  # bytes
@@ -304,9 +391,24 @@ class _Shapes:
     def _bytes(self) -> tuple[int, int, int, int]:
         return self.number("1"), self.number("0"), self.number("0"), self.number("0")
 
-    def _nothing(self, why: str) -> Shape:
+    def _nothing(self, why: str) -> NoReturn:
         self.why = why
         raise _Nothing(why)
+
+
+def _plain(shape: Shape) -> bool:
+    """Whether it holds no pointer."""
+    match shape:
+        case Structure():
+            return all(_plain(inner) for _, _, inner in shape.fields)
+        case Array():
+            return _plain(shape.of)
+        case _:
+            return isinstance(shape, Number)
+
+
+class _TooMuch(Exception):
+    """Of more than can be made; with fewer pointers followed it may be less."""
 
 
 class _Nothing(NotCallable):

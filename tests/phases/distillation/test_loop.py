@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from fsm.engine import Nobody, Outcome, Program, Runner, Stop, StopRequested
 from fsm.journal import Journal
@@ -138,6 +139,15 @@ def test_two_epochs_leave_what_they_came_to(sections: dict[str, Any], tmp_path: 
     assert (report["poor"], report["correction_rate"]) == (5, 1.0)
     assert report["drawn"]["outputs"] == 5
     assert report["held_out"]["outputs"] == 3
+    # what failed, what was learned from whom, and the answers beside those before
+    assert {name: sum(kinds.values()) for name, kinds in report["failures"].items()} == {
+        "drawn": 5,
+        "held_out": 3,
+    }
+    assert report["failures"]["drawn"]["none"] == 0
+    assert report["learned_from"] == {"raw": len(loop.rows("distillation/train.jsonl")), "correction": 3}
+    page = loop.text("distillation/epoch-2/report.md")
+    assert page.count("\nEpoch 1, ") == page.count("\nEpoch 2, ") == 3
     # the worst three were corrected, and what was corrected is learned from in the epoch after
     corrected = [row["messages"][0]["content"] for row in loop.rows("distillation/epoch-1/corrections.jsonl")]
     worst = [p["prompt"] for p in loop.rows("distillation/epoch-1/poor.jsonl")]
@@ -188,16 +198,25 @@ def test_what_the_answers_do_is_told_beside_their_scores_and_changes_nothing_els
 
 
 def test_a_new_process_in_every_state_leaves_the_same_bytes(sections: dict[str, Any], tmp_path: Path) -> None:
-    """Stopped after every single record, so that every state is the first of its process once."""
+    """Stopped after every single record, so that every state is the first of its process once.
+
+    One of the two passes its numbers on, and nothing of the run depends on it.
+    """
     whole = Loop(tmp_path / "whole", sections)
     whole.drive()
-    pieces = Loop(tmp_path / "pieces", sections)
+    told = {"report_to": "tensorboard", "log_dir": str(tmp_path / "events")}
+    pieces = Loop(tmp_path / "pieces", sections | {"distillation": sections["distillation"] | told})
     processes = 1
     while pieces.drive(records=1) is None and processes < 200:
         processes += 1
     assert 60 < processes < 200
     assert pieces.digests == whole.digests
     assert pieces.data == whole.data
+    averages = [json.loads(whole.text(f"distillation/epoch-{n}/report.json"))["drawn"] for n in (1, 2)]
+    passed_on = EventAccumulator(str(tmp_path / "events" / "loop-0")).Reload().Scalars("drawn/overall")
+    assert [(e.step, pytest.approx(e.value)) for e in passed_on] == [
+        (n, average["overall"]["mean"]) for n, average in enumerate(averages, 1)
+    ]
 
 
 def test_from_the_base_each_epoch_or_on_with_the_adapter(sections: dict[str, Any], tmp_path: Path) -> None:

@@ -94,6 +94,20 @@ def test_answers_are_told_worst_first_with_their_rules_and_what_became_of_the_co
     assert len(rows[2]["cells"]) == 1
 
 
+def test_behaviour_and_what_was_learned_are_drawn_where_they_are_known() -> None:
+    behaved = {"behaviour": interval(6.0), "compared": 3}
+    learned = [{"teacher": 54}, {"teacher": 54, "self": 7}]
+    of = [report(n, 6.0, 5.5) | {"learned_from": learned[n - 1]} for n in (1, 2)]
+    of[1]["behaviour"] = {"drawn": behaved, "held_out": behaved | {"compared": 0}}
+    found = {p["id"]: p["lines"] for p in panels.curves(of, 8.0)}
+    assert [line["points"] for line in found["behaviour"]] == [[[2, 6.0, 5.5, 6.5]], [[2, None]]]
+    assert [(line["name"], line["points"]) for line in found["learned"]] == [
+        ("from teacher", [[1, 54], [2, 54]]),
+        ("from self", [[1, 0], [2, 7]]),
+    ]
+    assert not {"behaviour", "learned"} & {p["id"] for p in panels.curves([report(1, 6.0, 5.5)], 8.0)}
+
+
 def test_answers_are_there_before_they_are_corrected(files: RunFiles) -> None:
     rows = panels.page(files, "answers", "3-drawn")["rows"]
     assert [len(row["cells"]) for row in rows] == [1, 1, 1]

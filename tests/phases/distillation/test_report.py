@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -64,3 +65,74 @@ def test_the_picture_is_the_same_every_time() -> None:
     epochs = [epoch(1), epoch(2)]
     assert report.picture(epochs, 8.0) == report.picture(epochs, 8.0)
     assert b"frozen set" in report.picture(epochs, 8.0)
+
+
+def said(rule: str, note: str = "") -> dict[str, Any]:
+    return {
+        "overall": 8.0,
+        "syntax": 5.0,
+        "reasons": [{"rule": rule, "note": note, "points": 0.0, "line": None}],
+    }
+
+
+@pytest.mark.parametrize(
+    ("score", "does", "kind"),
+    [
+        (said("SyntaxCheck.Score0", "nothing to compile: no code, or only functions that do nothing"), {}, "no code"),
+        (said("SyntaxCheck.Score0", "another question's answer: nothing is named `f`"), {}, "another question"),
+        (said("SyntaxCheck.Score0", "4 errors of grammar"), {}, "does not compile"),
+        (said("SyntaxCheck.Score5to6", "`x` undeclared"), {"behaviour": 0.0, "reason": "it does not compile"}, "does not compile"),
+        (said("SyntaxCheck.Score7to9", "unused"), {"behaviour": 0.0, "reason": "it traps: undefined behaviour"}, "does not run"),
+        (said("SyntaxCheck.Score10"), {"behaviour": 6.0, "reason": "it differs on 3 of 9 inputs"}, "wrong results"),
+        (said("SyntaxCheck.Score7to9", "unused"), {"behaviour": 10.0, "reason": ""}, "warnings"),
+        (said("SyntaxCheck.Score10") | {"overall": 6.9}, {"behaviour": None, "reason": "not comparable"}, "poor form"),
+        (said("SyntaxCheck.Score10"), {"behaviour": 10.0, "reason": "a weak test"}, "none"),
+    ],
+)  # fmt: skip
+def test_an_answer_counts_by_the_gravest_failure_it_has(
+    score: dict[str, Any], does: dict[str, Any], kind: str
+) -> None:
+    assert report.failures([score], [does], 7.0) == dict.fromkeys(report.FAILURES, 0) | {kind: 1}
+
+
+def test_without_a_sandbox_no_failure_is_one_of_behaviour() -> None:
+    assert report.failures([said("SyntaxCheck.Score10")], None, 7.0)["none"] == 1
+
+
+def test_rows_are_counted_by_whom_they_are_learned_from() -> None:
+    rows: list[dict[str, Any]] = [
+        {},
+        {"teacher": "t"},
+        {"teacher": "t"},
+        {"correction_of_epoch": 1},
+        {"learned_from": "self"},
+        {"learned_from": "a friend"},
+    ]
+    assert report.learned_from(rows) == {"raw": 1, "teacher": 2, "correction": 1, "self": 1, "a friend": 1}
+
+
+def test_answers_stand_beside_those_of_the_epoch_before() -> None:
+    def answers(*scores: float) -> list[dict[str, Any]]:
+        return [
+            {"prompt": f"p{i}", "text": f"{s}\n```c\nint x;\n```", "overall": s} for i, s in enumerate(scores)
+        ]
+
+    pairs = report.side_by_side(answers(5, 5, 5, 5, 5), answers(6, 9, 5, 2, 7))
+    assert [(p["prompt"], p["gained"]) for p in pairs] == [("p1", 4), ("p0", 1), ("p3", -3)]
+    assert report.side_by_side([], []) == []
+    kinds = dict.fromkeys(report.FAILURES, 0) | {"none": 1, "warnings": 3}
+    last = epoch(2) | {
+        "failures": {"drawn": kinds, "held_out": kinds},
+        "learned_from": {"teacher": 54, "self": 2},
+        "corrections": {"accepted": 3, "refused": 1, "asked": 4, "tokens": [100, 20]},
+        "dollars": 1.5,
+    }
+    text = report.markdown([epoch(1), last], pairs)
+    assert "| frozen set | 0% | 0% | 0% | 0% | 0% | 75% | 0% | 25% |" in text
+    assert (
+        "54 from teacher, 2 from self. The teacher was asked 4 times for $1.50 (100 tokens in, 20 out)."
+        in text
+    )
+    # an answer with a fence of its own does not end the fence around it
+    assert text.count("````c\n9") == 1
+    assert text.count("\n````\n") == 6

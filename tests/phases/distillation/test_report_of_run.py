@@ -16,6 +16,7 @@ from fsm.cli import main
 from fsm.errors import NoSuchRun
 from fsm.store import open_store
 from phases.distillation import run_page, run_report, run_words, stored
+from phases.distillation.report import FAILURES
 from tests.phases.distillation.store import CLAIM, Record, artifacts, records, step, write
 
 NAME = "distillation-local"
@@ -165,6 +166,50 @@ def test_the_page_has_all_in_it_and_fetches_nothing(said: dict[str, Any]) -> Non
     for line in run_words.caption(said):
         assert line in found.text
     assert run_page.page(said) == text
+
+
+def measured(said: dict[str, Any]) -> dict[str, Any]:
+    """The report, as of a run that measured behaviour and told what it learned."""
+    mean = {"mean": 6.25, "low": 5.5, "high": 7.0}
+    behaved = {"behaviour": mean, "right": 9, "compared": 16, "outputs": 20, "weak": 1}
+    kinds = dict.fromkeys(FAILURES, 0) | {"does not compile": 5, "wrong results": 7, "none": 8}
+    for epoch in said["epochs"]:
+        epoch["behaviour"] = {"drawn": behaved, "held_out": behaved | {"compared": 0}}
+        epoch["failures"] = {"drawn": kinds, "held_out": kinds}
+        epoch["learned_from"] = {"teacher": 1054, "correction": 9, "self": epoch["epoch"] - 1}
+    return said
+
+
+def test_what_was_measured_and_learned_is_told_and_what_was_not_has_no_place(said: dict[str, Any]) -> None:
+    plain = Links()
+    plain.feed(run_page.page(said))
+    titles = ("What the answers do", "Answers by kind of failure", "What was learned, and from whom")
+    assert not [title for title in titles if title in plain.text]
+    found = Links()
+    found.feed(run_page.page(measured(said)))
+    assert [title in found.text for title in titles] == [True] * 3
+    for words in ("6.25", "not compared", "wrong results", "35%", "from self", "1,054"):
+        assert words in found.text
+    heads, rows = run_words.behaviour(said["epochs"])
+    assert rows[0] == ["1", "drawn set", {"mean": 6.25, "low": 5.5, "high": 7.0}, "9", "16", "20", "1"]
+    assert len(heads) == len(rows[0])
+    heads, rows = run_words.learned(said["epochs"])
+    assert dict(zip(heads, rows[2], strict=True))["from self"] == "2"
+
+
+def test_each_epochs_answers_stand_beside_those_of_the_epoch_before(said: dict[str, Any]) -> None:
+    assert said["epochs"][0]["beside"] == []
+    second = said["epochs"][1]["beside"]
+    assert [one["gained"] for one in second] == sorted((one["gained"] for one in second), reverse=True)
+    before = {
+        r["prompt"]: r["text"]
+        for r in map(json.loads, artifacts()["distillation/epoch-1/held_out_outputs.jsonl"].splitlines())
+    }
+    assert all(one["before"]["text"] == before[one["prompt"]] for one in second)
+    found = Links()
+    found.feed(run_page.page(said))
+    assert found.tags.count("details") == 5
+    assert all(one["after"]["text"] in found.text for one in second)
 
 
 def test_what_a_model_wrote_is_text_on_the_page(said: dict[str, Any]) -> None:

@@ -170,6 +170,8 @@ HUNDRED = "\n".join(
         ("int f(int x) { volatile char big[1 << 16]; big[0] = 0; return f(x) + big[0]; }", 0.0),
         ("void *memory, *call, *table; int f(int x) { memory = &x; return x; }", 10.0),
         ("int sandbox_fill; int f(int x) { return x; }", None),
+        ("void sandbox_begin(unsigned long s) { for (;;) { } } int f(int x) { return x; }", None),
+        ("extern unsigned long sandbox_noted; int f(int x) { sandbox_noted = 9; return x; }", 10.0),
         ("int call_f(void) { return 1; }\n#define struct 7\nint f(int x) { return x; }", None),
         ("#include \"/etc/passwd\"\n#embed \"/etc/passwd\"\nint f(int x) { return x; }", 10.0),
         ("asm(\".incbin \\\"/etc/passwd\\\"\");\nint f(int x) { return x; }", None),
@@ -179,6 +181,69 @@ HUNDRED = "\n".join(
 )  # fmt: skip
 def test_hostile_code_has_an_end(answer: str, score: float | None) -> None:
     assert told(answer, "int f(int x) { return x; }").score == score
+
+
+DRIVER = """
+typedef unsigned int reg_t; struct dev; extern int reg_write(reg_t, reg_t value); int reg_read(reg_t at, reg_t *to);
+void trace(const char *format, ...); double gain(double); char *label(int); static int writes; int errors;
+int f(int x) {
+    reg_t v = 0;
+    int e = reg_read((reg_t)x, &v);
+    trace("x %d", x);
+    if (e < 0) { errors++; return e; }
+    if (x > 100) { writes++; return reg_write(3, v + 7); }
+    return (int)(v & 0xFF) + (gain(0.5) > 1) + (label(x) != 0);
+}"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "as_good"),
+    [
+        ('trace("x %d", x);', "", True),  # what prints is nobody's to compare
+        ("if (e < 0)", "if (0 > e)", True),
+        ("static int writes;", "static unsigned long writes;", True),  # kept otherwise
+        ("v + 7", "v + 8", False),
+        ("reg_write(3", "reg_write(4", False),
+        ("gain(0.5)", "gain(0.25)", False),
+        ("errors++;", "", False),
+        ("return reg_write(3, v + 7);", "reg_write(3, v + 7); return 0;", False),
+    ],
+)  # fmt: skip
+def test_what_real_code_calls_elsewhere_is_stood_in_for(old: str, new: str, as_good: bool) -> None:
+    assert DRIVER.count(old) == 1
+    found = told(DRIVER.replace(old, new), DRIVER)
+    assert found.score is not None, found.reason
+    assert (found.score == 10.0) is as_good, found
+
+
+def test_the_answer_need_not_declare_what_is_stood_in_for_and_may_not_make_up_its_own() -> None:
+    body = DRIVER[DRIVER.index("int f(") :].replace("errors++;", "")
+    reference = DRIVER.replace("errors++;", "")
+    assert told(body.replace("writes++; ", ""), reference).score == 10.0
+    made_up = told(reference.replace("label(x)", "caption(x)"), reference)
+    assert made_up.score == 0.0
+    assert "caption" in made_up.reason
+    samples = [reference, reference + "//", reference + "/**/"]  # of which nobody knows that one is right
+    assert consensus(samples, "", CONFIG) == [None, None, None]
+
+
+def test_numbers_and_members_that_the_code_names_are_asked_for() -> None:
+    cases = "\n".join(f"case 0x{0x2000 + 3 * n:X}: return {n};" for n in range(16))
+    code = f"struct s {{ int pad[40]; int on; }}; int f(const struct s *v, int id) {{ if (v->on) return -1; switch (id) {{ {cases} }} return -2; }}"
+    found = told(code.replace("return 11;", "return 12;"), code)
+    assert found.score is not None
+    assert found.score < 10
+    assert found.distinct > 8
+
+
+def test_large_structures_are_made_of_what_the_code_names() -> None:
+    members = " ".join(f"struct part p{n}[4];" for n in range(60))
+    kinds = f"struct part {{ int a, b, c; struct whole *up; }}; struct whole {{ {members} struct {{ int in, out; }}; union {{ int raw; char *text; }}; }};"
+    code = kinds + "int f(struct whole *w) { w->out = w->in + w->p7[2].b; return w->p7[2].up ? 1 : 0; }"
+    assert told(code + "//", code).score == 10.0
+    wrong = told(code.replace("w->in +", "w->in -"), code)
+    assert wrong.score is not None
+    assert wrong.score < 10
 
 
 def test_the_sample_that_most_agree_with_is_the_one_to_keep() -> None:
