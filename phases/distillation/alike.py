@@ -1,0 +1,47 @@
+"""Several answers to one prompt side by side: which may be learned from at all, and which of them do the same."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from phases.distillation.behaving import RIGHT
+from phases.quality_scoring import Score, extract
+from phases.quality_scoring.behaviour import available, beside
+from phases.quality_scoring.behaviour.compile import Program, compiled
+from phases.quality_scoring.behaviour.judging import alone, asked_function
+
+
+class Alike:
+    """`texts` for one prompt (its words), with their `scores`; `settings` are the section quality_scoring.
+
+    Where no sandbox is installed, only the same code does the same, and nothing is run.
+    """
+
+    def __init__(self, texts: Sequence[str], prompt: str, settings: Any, scores: Sequence[Score]) -> None:
+        self.texts, self.scores = list(texts), list(scores)
+        self._prompt, self._settings = prompt, settings
+        self._runs = available(settings.behaviour)
+        self._code = [" ".join(extract.code(text, prompt).split()) for text in texts]
+
+    def fit(self, place: int) -> bool:
+        """Whether an answer compiles without a warning, bears the name that is asked for, and bears its inputs."""
+        if self.scores[place].syntax < self._settings.syntax.clean:
+            return False
+        code = extract.code(self.texts[place], self._prompt)
+        name = asked_function(code, self._prompt)
+        if name is None:
+            return False
+        if not self._runs:
+            return True
+        program = compiled(code, name, self._settings.behaviour)
+        return isinstance(program, Program) and not alone(program, self._settings.behaviour).findings
+
+    def same(self, one: int, other: int) -> bool:
+        """Whether two of them do the same."""
+        if self._code[one] == self._code[other]:
+            return True
+        if not self._runs:
+            return False
+        found = beside(self.texts[one], self.texts[other], self._prompt, self._settings.behaviour)
+        return found.score is not None and found.score >= RIGHT
