@@ -8,7 +8,9 @@ import pytest
 import yaml
 
 from benchmarks.crash_matrix import matrix
-from tests.crash.distilling import configuration
+from tests.crash.distilling import BY_ITSELF, configuration
+from tests.needs import needing
+from tests.phases.distillation.answering import able
 
 HEAVY = ("torch", "transformers", "trl", "peft", "bitsandbytes", "datasets")  # imported once, before forking
 ROOT = Path(__file__).parents[2]
@@ -41,4 +43,20 @@ def test_the_epoch_loop_killed_all_over_comes_to_the_same_journal_and_bytes(
     result = matrix(file, {}, every=19, modules=HEAVY)
     assert result["records_by_machine"].keys() == {"distillation", "qlora_training", "convergence"}
     assert result["points"] >= 10
+    assert result["different"] == {}
+
+
+@needing("behaviour")
+def test_self_training_and_preferences_killed_all_over_come_to_the_same_journal_and_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The student answers by a table, for one of this size has no right answer; all else is real, DPO too."""
+    monkeypatch.setenv("FSM_CACHE", str(tmp_path / "cache"))
+    able(monkeypatch)
+    words = configuration(tmp_path)
+    words["distillation"] |= BY_ITSELF
+    file = tmp_path / "pipeline.yaml"
+    file.write_text(yaml.safe_dump(words))
+    result = matrix(file, {}, every=31, modules=HEAVY)
+    assert result["points"] >= 8
     assert result["different"] == {}
