@@ -55,7 +55,7 @@ def configuration(directory: Path) -> dict[str, Any]:
 
 BY_ITSELF: dict[str, Any] = {
     "learn": "sft+dpo",
-    "preferences": {"learning_rate": 1e-3, "epochs": 2},
+    "preferences": {"learning_rate": 1e-3, "epochs": 4},
     "self_training": {"prompts": 6, "samples": 3, "accept": {"score": 7.0}},
     "corrections": {"whom": "unsure", "calls": 2},
 }

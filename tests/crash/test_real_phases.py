@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
 from benchmarks.crash_matrix import matrix
+from tests.crash import harness
 from tests.crash.distilling import BY_ITSELF, configuration
 from tests.needs import needing
 from tests.phases.distillation.answering import able
@@ -47,7 +50,7 @@ def test_the_epoch_loop_killed_all_over_comes_to_the_same_journal_and_bytes(
 
 
 @needing("behaviour")
-def test_self_training_and_preferences_killed_all_over_come_to_the_same_journal_and_bytes(
+def test_killed_while_it_judges_itself_or_learns_preferences_it_comes_to_the_same_journal_and_bytes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The student answers by a table, for one of this size has no right answer; all else is real, DPO too."""
@@ -57,6 +60,14 @@ def test_self_training_and_preferences_killed_all_over_come_to_the_same_journal_
     words["distillation"] |= BY_ITSELF
     file = tmp_path / "pipeline.yaml"
     file.write_text(yaml.safe_dump(words))
-    result = matrix(file, {}, every=31, modules=HEAVY)
-    assert result["points"] >= 8
+
+    def own(record: Mapping[str, Any]) -> bool:
+        at, state = record["at"], record["from"]
+        return state == "EpochN.SelfTraining.JudgeSamples" or (at, state) == (
+            ["EpochN.Prefer"],
+            "TrainingLoop",
+        )
+
+    result = matrix(file, {}, wheres=(harness.MIDDLE,), modules=HEAVY, of=own)
+    assert result["points"] == 2
     assert result["different"] == {}

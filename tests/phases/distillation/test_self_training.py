@@ -88,28 +88,7 @@ def test_what_most_of_its_answers_agree_on_joins_the_rows_within_its_share_and_f
 
 
 @needing("behaviour")
-def test_the_teacher_is_asked_where_the_student_is_unsure_and_within_the_budget(
-    sections: dict[str, Any], tmp_path: Path
-) -> None:
-    asking = {"whom": "unsure", "calls": 2}
-    loop = done(Loop(tmp_path / "run", changed(sections, corrections=asking, max_epochs=3)))
-    asked = []
-    for epoch in (1, 2):
-        doubted = [r["prompt"] for r in loop.rows(f"distillation/epoch-{epoch}/poor.jsonl")]
-        kept = [before_answer(r) for r in loop.rows(f"distillation/epoch-{epoch}/self.jsonl")]
-        assert 0 < len(doubted) <= 2
-        assert not set(doubted) & {*kept, *asked}
-        asked += doubted
-    pool = json.loads(loop.text("distillation/unasked_prompts.json"))
-    assert set(asked) <= set(pool)
-    assert not set(asked) & set(json.loads(loop.text("distillation/eval_prompts.json")))
-    assert json.loads(loop.text("distillation/epoch-3/report.json"))["learned_from"]["correction"] == len(
-        asked
-    )
-
-
-@needing("behaviour")
-def test_a_new_process_in_every_state_learns_the_same_by_itself_and_by_preference(
+def test_a_new_process_in_every_state_asks_and_learns_the_same_by_itself_and_by_preference(
     sections: dict[str, Any], tmp_path: Path
 ) -> None:
     said = changed(
@@ -119,11 +98,13 @@ def test_a_new_process_in_every_state_learns_the_same_by_itself_and_by_preferenc
         corrections={"whom": "unsure", "calls": 1},
     )
     whole = done(Loop(tmp_path / "whole", said))
+    asked = asked_where_unsure(whole, calls=1)
+    told = json.loads(whole.text("distillation/epoch-2/report.json"))
+    assert told["learned_from"]["correction"] == len(asked)
     pairs = loop_pairs(whole)
     assert len(pairs) >= 2
     assert all(right(p["prompt"], p["chosen"]) and not right(p["prompt"], p["rejected"]) for p in pairs)
-    preferred = json.loads(whole.text("distillation/epoch-2/report.json"))["preferences"]
-    assert preferred["steps"] > 0
+    assert told["preferences"]["steps"] > 0
     assert (
         whole.digests["distillation/epoch-2/adapter_model.safetensors"]
         == whole.digests["distillation/epoch-2/preferences/adapter_model.safetensors"]
@@ -136,6 +117,15 @@ def test_a_new_process_in_every_state_learns_the_same_by_itself_and_by_preferenc
     assert 60 < processes < 200
     assert pieces.digests == whole.digests
     assert pieces.data == whole.data
+
+
+def asked_where_unsure(loop: Loop, calls: int) -> list[str]:
+    """What the teacher was asked in the first epoch: of the pool alone, and nothing that the student could answer."""
+    asked = [row["prompt"] for row in loop.rows("distillation/epoch-1/poor.jsonl")]
+    assert 0 < len(asked) <= calls
+    assert set(asked) <= set(json.loads(loop.text("distillation/unasked_prompts.json")))
+    assert not set(asked) & {before_answer(r) for r in loop.rows("distillation/epoch-1/self.jsonl")}
+    return asked
 
 
 def loop_pairs(loop: Loop) -> list[dict[str, Any]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -61,7 +61,8 @@ class _Model:
     """A model that is asked, and what it was asked; its corrections behave unless it is told to err."""
 
     name, note = "a-model", "A model for tests."
-    takes, credentials = Takes(), "none"
+    takes = Takes()
+    credentials: Literal["none"] = "none"
 
     def __init__(self, answer: str) -> None:
         self.answer = answer
