@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from fsm.journal import Journal
+from phases.data_flow import lineage
 from phases.distillation.agreement import room
 from phases.distillation.behaving import RIGHT
 from phases.quality_scoring.behaviour import beside
@@ -83,6 +85,7 @@ def test_what_most_of_its_answers_agree_on_joins_the_rows_within_its_share_and_f
     told = json.loads(loop.text("distillation/epoch-2/report.json"))
     assert told["learned_from"]["self"] == len(own)
     assert told["learned_from"]["raw"] == len(loop.rows("distillation/train.jsonl"))
+    assert [f for f in lineage(Journal(loop.run).records()).findings if "EpochN" in str(f)] == []
     # nobody learns from the last epoch's answers, so none are asked for
     assert json.loads(loop.text("distillation/epoch-2/unasked.json")) == []
 
