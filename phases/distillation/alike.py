@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from phases.distillation.behaving import RIGHT
+from phases.distillation.report import RIGHT
 from phases.quality_scoring import Score, extract
 from phases.quality_scoring.behaviour import available, beside
 from phases.quality_scoring.behaviour.compile import Program, compiled

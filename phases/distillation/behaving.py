@@ -18,7 +18,6 @@ from phases.turns import before_answer, words
 
 REFERENCES = "distillation/references.jsonl"
 FILES = {"drawn": "behaviour", "held_out": "held_out_behaviour"}
-RIGHT = 9.99  # a score from which an answer does all that the reference does
 
 
 def measures(ctx: Context) -> bool:
@@ -86,7 +85,7 @@ def summary(found: Sequence[Mapping[str, Any]], seed: int) -> dict[str, Any]:
     return {
         "outputs": len(found),
         "compared": len(scores),
-        "right": sum(s >= RIGHT for s in scores),
+        "right": sum(s >= report.RIGHT for s in scores),
         "weak": sum(bool(r.get("weak")) for r in found),
         "behaviour": report.interval(scores, seed),
     }

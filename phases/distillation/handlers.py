@@ -190,6 +190,7 @@ def train(ctx: Context) -> str:
     epoch = ctx.data["epoch"] + 1
     job = student.job(ctx, epoch)
     before = ctx.data["examples"]
+    ctx.data.pop("preferred", None)  # of the epoch before
     trained = ctx.run("qlora_training", job.inputs(), start="TrainerSetup").data
     ctx.data["epoch"] = epoch
     ctx.data["adapter"] = trained["adapter"]

@@ -13,6 +13,7 @@ from typing import Any
 DIMENSIONS = ("overall", "syntax", "protocol", "safety", "style")
 RESAMPLES = 1000
 CONFIDENCE = 0.95
+RIGHT = 9.99  # a behaviour from which an answer does all that the reference does
 
 
 def summary(scores: Sequence[Mapping[str, Any]], seed: int) -> dict[str, Any]:

@@ -39,6 +39,8 @@ def draw_unasked(ctx: Context) -> str:
     answered = {r["digest"] for r in loading.read(ctx, ANSWERS)} if ctx.has(ANSWERS) else set()
     left = [p for p in pool if digest(p) not in answered]
     last = ctx.data["epoch"] >= ctx.config.max_epochs
+    for of_the_epoch_before in ("self_training", "pairs"):
+        ctx.data.pop(of_the_epoch_before, None)
     if last or not left:
         if not last:
             ctx.log.warning("every prompt of self_training was asked by now: none is left", pool=len(pool))
@@ -178,7 +180,6 @@ def _put_pairs(ctx: Context, judged: Sequence[Judged]) -> None:
     """The pairs of this epoch's answers, for Prefer of the next; none where there are too few to evaluate by one."""
     config = ctx.config
     found = agreement.pairs(judged, config.self_training.accept, config.preferences.most)
-    ctx.data["pairs"] = None
     if len(found) < _LEAST_PAIRS:
         ctx.log.warning("too few pairs of a right and a wrong answer to prefer by", pairs=len(found))
         return

@@ -76,11 +76,15 @@ def preference_job(ctx: Context) -> Job:
 
 def likelihoods(ctx: Context, outputs: Sequence[Output]) -> list[float]:
     """How likely the student finds what it has said: the mean log-probability of each answer's tokens."""
+    from phases.qlora_training.trainer import memory_explained
     from phases.student import likelihood, session
 
     student = session.of(ctx, job(ctx)).use(ctx.open(ctx.data["adapter"]))
     asked = encode(student.tokenizer, [o.prompt for o in outputs], room(student.model, ctx.config.sampling))
-    return list(likelihood.likelihoods(student.model, student.tokenizer, asked, [o.text for o in outputs]))
+    said = [o.text for o in outputs]
+    rows = min(likelihood.ROWS, ctx.data["micro_batch"])  # ReduceBatchSize of Diagram 8 halves it
+    with memory_explained(rows):
+        return list(likelihood.likelihoods(student.model, student.tokenizer, asked, said, rows))
 
 
 def generate(

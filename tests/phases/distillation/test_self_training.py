@@ -11,7 +11,7 @@ import pytest
 from fsm.journal import Journal
 from phases.data_flow import lineage
 from phases.distillation.agreement import room
-from phases.distillation.behaving import RIGHT
+from phases.distillation.report import RIGHT
 from phases.quality_scoring.behaviour import beside
 from phases.quality_scoring.config import BehaviourConfig
 from phases.teacher_generation.offline.teacher import write_function
@@ -86,7 +86,10 @@ def test_what_most_of_its_answers_agree_on_joins_the_rows_within_its_share_and_f
     assert told["learned_from"]["self"] == len(own)
     assert told["learned_from"]["raw"] == len(loop.rows("distillation/train.jsonl"))
     assert [f for f in lineage(Journal(loop.run).records()).findings if "EpochN" in str(f)] == []
+    first = json.loads(loop.text("distillation/epoch-1/report.json"))
+    assert first["self_training"]["kept"] == len(own)
     # nobody learns from the last epoch's answers, so none are asked for
+    assert told["self_training"] is None
     assert json.loads(loop.text("distillation/epoch-2/unasked.json")) == []
 
 
