@@ -22,7 +22,7 @@ class Sample:
 
     overall     in [0, 10]
     syntax      in [0, 10]
-    fit         it compiles without a warning, bears the asked name, and bears its inputs
+    fit         it compiles without a warning, bears the asked name, and runs where it can be run
     likelihood  mean log-probability of its tokens; 0 for an answer kept before, whose tokens are nobody's now
     same        of each sample of this epoch, whether this one does the same; of itself too
     own         its place among the samples of this epoch; None for the answer that was kept before

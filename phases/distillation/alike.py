@@ -25,17 +25,25 @@ class Alike:
         self._code = [" ".join(extract.code(text, prompt).split()) for text in texts]
 
     def fit(self, place: int) -> bool:
-        """Whether an answer compiles without a warning, bears the name that is asked for, and bears its inputs."""
+        """Whether an answer compiles without a warning, bears the name that is asked for, and runs where it can be run."""
         if self.scores[place].syntax < self._settings.syntax.clean:
             return False
         code = extract.code(self.texts[place], self._prompt)
-        name = asked_function(code, self._prompt)
-        if name is None:
+        if asked_function(code, self._prompt) is None:
             return False
-        if not self._runs:
+        return not self._runs or self._bears(place)
+
+    def _bears(self, place: int) -> bool:
+        """Whether it bears enough inputs to be compared with itself; true of what cannot be run at all, of which nobody can tell.
+
+        Not all inputs: honest code has its contracts, too, and traps at the ends of an `int`.
+        """
+        text, settings = self.texts[place], self._settings.behaviour
+        code = extract.code(text, self._prompt)
+        program = compiled(code, asked_function(code, self._prompt) or "", settings)
+        if not isinstance(program, Program) or not alone(program, settings).findings:
             return True
-        program = compiled(code, name, self._settings.behaviour)
-        return isinstance(program, Program) and not alone(program, self._settings.behaviour).findings
+        return beside(text, text, self._prompt, settings).score is not None
 
     def same(self, one: int, other: int) -> bool:
         """Whether two of them do the same."""

@@ -56,8 +56,8 @@ class CorrectionsConfig(BaseModel):
     def _some_calls(cls, calls: int | None) -> int | None:
         if calls == 0:
             raise ValueError(
-                "a budget of no calls leaves nothing to ask: leave calls out, or set corrections.most to 0 to learn without "
-                "a teacher's corrections"
+                "a budget of no calls leaves nothing to ask (leave calls out for none; corrections.most: 0 is to learn without a "
+                "teacher's corrections): it must be 1 or more"
             )
         return calls
 
@@ -78,7 +78,7 @@ class CorrectionsConfig(BaseModel):
 
 class AcceptConfig(BaseModel):
     """Which of its own answers a student learns from, besides that they compile without a warning, bear the asked name and
-    bear their inputs."""
+    run where they can be run."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 

@@ -24,7 +24,7 @@ RIGHT = "uint32_t offset_add(uint32_t value)\n{\n    return value + 10U;\n}\n"
 OTHERWISE = "uint32_t offset_add(uint32_t value)\n{\n    uint32_t sum = 10U;\n\n    sum += value;\n    return sum;\n}\n"
 WRONG = RIGHT.replace("10U", "16U")
 UNNAMED = RIGHT.replace("offset_add", "other")
-BEYOND = "uint32_t offset_add(uint32_t value)\n{\n    uint32_t sums[2] = {0U};\n\n    return sums[value] + 10U;\n}\n"
+BEYOND = "uint32_t offset_add(uint32_t value)\n{\n    uint32_t sums[2] = {0U};\n\n    return sums[(value | 2U)] + 10U;\n}\n"
 
 
 def judged(texts: Sequence[str], before: str | None = None, prompt: str = PROMPT) -> Judged:
@@ -57,7 +57,7 @@ def test_the_answer_that_most_samples_behave_like_is_kept_whatever_its_words() -
     [
         [RIGHT, WRONG],  # no majority
         [UNNAMED, UNNAMED, UNNAMED],  # of another name
-        [BEYOND, BEYOND, BEYOND],  # all the same, and none bears its inputs
+        [BEYOND, BEYOND, BEYOND],  # all the same, and they trap wherever they are called
         [RIGHT.replace(";", "")] * 3,  # no C
         [RIGHT.replace("{", "{\n    int spare;")] * 3,  # compiles with a warning
     ],
