@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from phases.distillation.agreement import Judged, Sample
 from phases.distillation.report import RIGHT
 from phases.quality_scoring import Score, extract
 from phases.quality_scoring.behaviour import available, beside
@@ -23,6 +24,24 @@ class Alike:
         self._prompt, self._settings = prompt, settings
         self._runs = available(settings.behaviour)
         self._code = [" ".join(extract.code(text, prompt).split()) for text in texts]
+
+    def judged(self, prompt: str, likelihoods: Sequence[float]) -> Judged:
+        """The samples of the prompt (as it is spelt), as many as there are likelihoods; an answer behind them is the one that was
+        kept before."""
+        number = len(likelihoods)
+        found = [
+            Sample(
+                text,
+                score.overall,
+                score.syntax,
+                self.fit(place),
+                likelihoods[place] if place < number else 0.0,
+                tuple(self.same(place, other) for other in range(number)),
+                place if place < number else None,
+            )
+            for place, (text, score) in enumerate(zip(self.texts, self.scores, strict=True))
+        ]
+        return Judged(prompt, tuple(found[:number]), found[number] if len(found) > number else None)
 
     def fit(self, place: int) -> bool:
         """Whether an answer compiles without a warning, bears the name that is asked for, and runs where it can be run."""

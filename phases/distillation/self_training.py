@@ -20,7 +20,7 @@ from typing import Any
 
 from fsm.engine import Context
 from phases.distillation import agreement, alike, choosing, loading, student
-from phases.distillation.agreement import Judged, Sample
+from phases.distillation.agreement import Judged
 from phases.distillation.correcting import ANSWERS
 from phases.distillation.phase import PHASE
 from phases.qlora_training import data
@@ -89,7 +89,7 @@ def judge_samples(ctx: Context) -> None:
     judged = []
     for p, rows in said.items():
         side_by_side = alike.Alike(texts[p], words(p), settings, [scores[text, p] for text in texts[p]])
-        judged.append(_judge(p, side_by_side, [r["likelihood"] for r in rows]))
+        judged.append(side_by_side.judged(p, [r["likelihood"] for r in rows]))
         ctx.progress(len(judged), len(said), "answers side by side")
     ctx.put(f"{_here(ctx)}/judged.jsonl", loading.lines(j.to_json() for j in judged))
 
@@ -156,24 +156,6 @@ def join(ctx: Context) -> None:
 def learned_from(rows: Sequence[Mapping[str, Any]]) -> dict[str, int]:
     """How many rows are whose: raw, teacher, correction, self."""
     return dict(sorted(Counter(r.get("learned_from", "raw") for r in rows).items()))
-
-
-def _judge(prompt: str, answers: alike.Alike, likelihoods: Sequence[float]) -> Judged:
-    """The samples of one prompt, as many as there are likelihoods; an answer behind them is the one that was kept before."""
-    number = len(likelihoods)
-    found = [
-        Sample(
-            text,
-            score.overall,
-            score.syntax,
-            answers.fit(place),
-            likelihoods[place] if place < number else 0.0,
-            tuple(answers.same(place, other) for other in range(number)),
-            place if place < number else None,
-        )
-        for place, (text, score) in enumerate(zip(answers.texts, answers.scores, strict=True))
-    ]
-    return Judged(prompt, tuple(found[:number]), found[number] if len(found) > number else None)
 
 
 def _put_pairs(ctx: Context, judged: Sequence[Judged]) -> None:

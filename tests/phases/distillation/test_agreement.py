@@ -29,12 +29,10 @@ BEYOND = "uint32_t offset_add(uint32_t value)\n{\n    uint32_t sums[2] = {0U};\n
 
 def judged(texts: Sequence[str], before: str | None = None, prompt: str = PROMPT) -> Judged:
     """Answers as JudgeSamples judges them."""
-    from phases.distillation.self_training import _judge
-
     scoring = QualityScoringConfig()
     said = [*texts, *([before] if before is not None else [])]
     scores = score_many([(text, prompt) for text in said], scoring)
-    return _judge(prompt, Alike(said, prompt, scoring, scores), [-0.1] * len(texts))
+    return Alike(said, prompt, scoring, scores).judged(prompt, [-0.1] * len(texts))
 
 
 def sample(
