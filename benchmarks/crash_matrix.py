@@ -17,7 +17,7 @@ import shutil
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,15 @@ from tests.crash.harness import Kill
 RESULTS = Path(__file__).parent / "results"
 
 
+Of = Callable[[Mapping[str, Any]], bool]
+"""Whether a run is killed at a record."""
+
+
+def any_record(record: Mapping[str, Any]) -> bool:
+    """At every one."""
+    return True
+
+
 def prepared(file: Path, directory: Path, overrides: dict[str, Any]) -> Config:
     """The configuration with its store and its scratch below a directory."""
     return configs.load(
@@ -39,11 +48,12 @@ def prepared(file: Path, directory: Path, overrides: dict[str, Any]) -> Config:
     )
 
 
-def chosen(reference: harness.History, wheres: Sequence[str], every: int) -> list[Kill]:
+def chosen(reference: harness.History, wheres: Sequence[str], every: int, of: Of) -> list[Kill]:
     """Every nth point; in the middle of a handler means after half the time it took in the reference."""
     kills = [
         Kill(seq, where, took / 2 if where == harness.MIDDLE else None)
-        for seq, took in zip(reference.seqs, reference.took, strict=True)
+        for record, seq, took in zip(reference.records, reference.seqs, reference.took, strict=True)
+        if of(record)
         for where in wheres
     ]
     return kills[::every]
@@ -56,6 +66,7 @@ def matrix(
     wheres: Sequence[str] = (harness.BEFORE, harness.AFTER, harness.MIDDLE),
     every: int = 1,
     modules: Sequence[str] = (),
+    of: Of = any_record,
 ) -> dict[str, Any]:
     """Run the matrix; returns what a result file says."""
     began = time.perf_counter()
@@ -70,7 +81,7 @@ def matrix(
         harness.to_the_end(config, store, log)
         reference = harness.history(store.run(name))
         alone = time.perf_counter() - began
-        kills = chosen(reference, wheres, every)
+        kills = chosen(reference, wheres, every, of)
         wrong: dict[str, list[str]] = {}
         for n, kill in enumerate(kills):
             shutil.rmtree(directory)

@@ -67,7 +67,12 @@ STANDS = (
     Stand("distillation", "EpochN.Generate", "GEN"),
     Stand("distillation", "EpochN.Evaluate", "EVAL"),
     Stand("distillation", "EpochN.FilterPoor", "EVAL"),
+    Stand("distillation", "EpochN.Prefer", "TRAIN"),
+    Stand("distillation", "EpochN.SelfTraining.SampleAnswers", "GEN"),
+    Stand("distillation", "EpochN.SelfTraining.JudgeSamples", "EVAL"),
+    Stand("distillation", "EpochN.SelfTraining.*", "CORRECT"),
     Stand("distillation", "EpochN.RequestCorrections.*", "CORRECT"),
+    Stand("distillation", "EpochN.CheckConvergence.Continue", "CORRECT"),
     Stand("distillation", "EpochN.CheckConvergence.CheckThreshold", "EVAL"),
     # the epochs' reports are what the loop hands out; the weights come from where they were trained
     Stand("distillation", "Save*", LOOP_END, names="distillation/epoch-*/report.*"),
@@ -109,7 +114,7 @@ WITHOUT_DATA = {
             "ModelSetup.CreateSFTTrainer",
             "EpochN.Train",
         ),
-        *("EpochN.CheckConvergence.CheckCorrectionRate", "EpochN.CheckConvergence.Co*"),
+        *("EpochN.CheckConvergence.CheckCorrectionRate", "EpochN.CheckConvergence.Converged"),
     ),
     "qlora_training": (
         *("Initialization.ParseHyperparams", "Initialization.CheckDiskSpace"),

@@ -7,6 +7,10 @@ MACHINE = Machine(
     "distillation",
     diagram("distillation"),
     exits={
+        "EpochN.SelfTraining": {
+            "For the teacher": "For the teacher",
+            "Nothing for the teacher": "Nothing for the teacher",
+        },
         "EpochN.CheckConvergence": {
             "Converged": "Converged",
             "Continue": "Continue (next epoch)",
@@ -16,9 +20,12 @@ MACHINE = Machine(
     bounds={("EpochN.CheckConvergence", "Continue (next epoch)"): "distillation.max_epochs"},
     calls={
         "EpochN.Train": ("qlora_training",),
+        "EpochN.Prefer": ("qlora_training",),
         "EpochN.Evaluate": ("quality_scoring",),
+        "EpochN.SelfTraining.JudgeSamples": ("quality_scoring",),
         "EpochN.RequestCorrections.ParallelTeacherCalls": (
             "teacher_generation:ParallelExecution.ProcessFuture",
+            "quality_scoring",  # what is wrong with an attempt that the teacher is shown
         ),
         "EpochN.RequestCorrections.FormatAsTraining": ("quality_scoring",),
         "EpochN.CheckConvergence.CheckThreshold": ("convergence",),

@@ -30,10 +30,10 @@ DISTILLATION = Detail(
     "distillation",
     {
         "LoadModel": ("Setup.*", "ModelSetup.*"),
-        "EpochLoop.TrainStep": ("EpochN.Train",),
+        "EpochLoop.TrainStep": ("EpochN.Train", "EpochN.Prefer"),
         "EpochLoop.GenerateOutputs": ("EpochN.Generate",),
         "EpochLoop.EvaluateQuality": ("EpochN.Evaluate",),
-        "EpochLoop.IdentifyPoor": ("EpochN.FilterPoor",),
+        "EpochLoop.IdentifyPoor": ("EpochN.FilterPoor", "EpochN.SelfTraining.*"),
         "EpochLoop.GetCorrections": (
             "EpochN.RequestCorrections.SortByScore",
             "EpochN.RequestCorrections.CapAt500",

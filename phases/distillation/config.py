@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from phases.student.generate import SamplingConfig
 
@@ -16,7 +16,21 @@ class CorrectionsConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
+    whom: Literal["worst", "unsure"] = Field(
+        default="worst",
+        description="About what the teacher is asked: the worst answers to the drawn set, or those prompts of "
+        "`self_training` at which the student is worst and of which it is unsure, spread over what they ask.",
+    )
     most: int = Field(default=500, ge=0, le=10**7, description="`CapAt500`: the worst so many in an epoch.")
+    calls: int | None = Field(
+        default=None, ge=0, le=10**7, description="A budget of calls an epoch, below that ceiling."
+    )
+    show_attempt: bool = Field(
+        default=False,
+        description="A teacher that is a model is shown the student's attempt, what the compiler says of it and the first input on "
+        "which it fails, and asked for the smallest change that makes it right (PERsD, arXiv:2310.18628). The offline "
+        "teacher is none and answers the prompt alone.",
+    )
     gate: bool = Field(
         default=True,
         description="A correction is taken only if it scores better than what it corrects and compiles; "
@@ -36,6 +50,78 @@ class CorrectionsConfig(BaseModel):
         default=3.0, ge=0, le=10**6, description="Of the teacher's tokens, for the report."
     )
     dollars_per_million_output: float = Field(default=15.0, ge=0, le=10**6)
+
+    @field_validator("calls")
+    @classmethod
+    def _some_calls(cls, calls: int | None) -> int | None:
+        if calls == 0:
+            raise ValueError(
+                "a budget of no calls leaves nothing to ask (leave calls out for none; corrections.most: 0 is to learn without a "
+                "teacher's corrections): it must be 1 or more"
+            )
+        return calls
+
+    @model_validator(mode="after")
+    def _a_correction_compiles_and_behaves(self) -> Self:
+        if self.show_attempt and not (self.gate and self.behaves_at is not None):
+            raise ValueError(
+                "show_attempt asks for the smallest change that makes an answer right, so what comes must compile and behave: "
+                "set gate to true and behaves_at to a score, such as 9"
+            )
+        return self
+
+    @property
+    def budget(self) -> int:
+        """The most that is asked in an epoch."""
+        return self.most if self.calls is None else min(self.calls, self.most)
+
+
+class AcceptConfig(BaseModel):
+    """Which of its own answers a student learns from, besides that they compile without a warning, bear the asked name and
+    run where they can be run."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    score: float = Field(default=8.5, ge=0, le=10, description="The overall score from which one is kept.")
+    agreement: float = Field(
+        default=0.5,
+        ge=0,
+        lt=1,
+        description="More than this share of the samples do the same, itself among them: by default most of them.",
+    )
+
+
+class SelfTrainingConfig(BaseModel):
+    """The student's turn between teacher calls: prompts that no teacher was asked, answered several times."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    prompts: int = Field(default=160, ge=1, le=10**7, description="Prompts in the pool.")
+    file: str | None = Field(
+        default=None, description="JSONL rows with `prompt` or `messages` to draw them from; else generated."
+    )
+    samples: int = Field(default=4, ge=1, le=100, description="Answers to each, in every epoch.")
+    temperature: float | None = Field(
+        default=None, ge=0, le=100, description="Of these answers, where it is not `sampling`'s."
+    )
+    accept: AcceptConfig = AcceptConfig()
+    share: float = Field(
+        default=0.5,
+        ge=0,
+        lt=1,
+        description="At most this share of the rows is the student's own; at 0 its answers only tell whom to ask.",
+    )
+
+
+class PreferencesConfig(BaseModel):
+    """Preference training (DPO, arXiv:2305.18290) on pairs of the student's own answers to one prompt."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    beta: float = Field(default=0.1, gt=0, le=100, description="How dear it is to leave the trained student.")
+    learning_rate: float = Field(default=5e-5, gt=0, le=1)
+    epochs: float = Field(default=1.0, gt=0, le=10_000, description="Passes over the pairs.")
+    most: int = Field(default=500, ge=2, le=10**7, description="Pairs in an epoch.")
 
 
 class DistillationConfig(BaseModel):
@@ -82,3 +168,24 @@ class DistillationConfig(BaseModel):
     )
     sampling: SamplingConfig = SamplingConfig()
     corrections: CorrectionsConfig = CorrectionsConfig()
+    self_training: SelfTrainingConfig | None = Field(
+        default=None, description="Whether the student answers by itself between teacher calls, and how."
+    )
+    learn: Literal["sft", "sft+dpo"] = Field(
+        default="sft",
+        description="sft+dpo: after each training, preferences are learned from the pairs that self-training left.",
+    )
+    preferences: PreferencesConfig = PreferencesConfig()
+
+    @model_validator(mode="after")
+    def _its_own_answers_are_there(self) -> Self:
+        if self.self_training is None and self.corrections.whom == "unsure":
+            raise ValueError(
+                "corrections.whom is unsure, and nothing tells of what: set self_training (with share: 0 where nothing of it is "
+                "to be learned from)"
+            )
+        if self.learn == "sft+dpo" and (self.self_training is None or self.self_training.samples < 2):
+            raise ValueError(
+                "learn is sft+dpo, and pairs come from several answers to one prompt: set self_training with samples of 2 or more"
+            )
+        return self

@@ -9,12 +9,13 @@ distillation/answers.jsonl              every correction by the digest of its pr
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from decimal import Decimal
 from typing import Any
 
 from fsm.engine import Context
-from phases.distillation import behaving, corrections, loading, student
+from phases.distillation import behaving, corrections, loading, showing, student
 from phases.distillation.corrections import Poor, Refused
 from phases.distillation.phase import PHASE
 from phases.teacher_generation.teacher import digest
@@ -25,6 +26,10 @@ ANSWERS = "distillation/answers.jsonl"
 
 @PHASE.state("EpochN.RequestCorrections.SortByScore")
 def sort_by_score(ctx: Context) -> str:
+    """The poor of the drawn set; or, where the student chose whom to ask, those, in its order."""
+    if ctx.config.corrections.whom == "unsure":
+        ctx.put(f"{_here(ctx)}/poor.jsonl", ctx.open(f"{_here(ctx)}/unsure.jsonl"))
+        return "Worst first"
     scored = loading.read(ctx, f"{_here(ctx)}/scores.jsonl")
     found = corrections.worst_first(corrections.poor(scored, ctx.config.poor_below))
     ctx.put(f"{_here(ctx)}/poor.jsonl", loading.lines(asdict(p) for p in found))
@@ -34,7 +39,7 @@ def sort_by_score(ctx: Context) -> str:
 @PHASE.state("EpochN.RequestCorrections.CapAt500")
 def cap_at_500(ctx: Context) -> None:
     found = loading.read(ctx, f"{_here(ctx)}/poor.jsonl")
-    kept = found[: ctx.config.corrections.most]
+    kept = found[: ctx.config.corrections.budget]
     ctx.put(f"{_here(ctx)}/poor.jsonl", loading.lines(kept))
     if len(kept) < len(found):
         ctx.log.warning("more poor outputs than corrections allowed", poor=len(found), most=len(kept))
@@ -58,11 +63,15 @@ def parallel_teacher_calls(ctx: Context) -> None:
     wanted = [p["prompt"] for p in loading.read(ctx, f"{_here(ctx)}/poor.jsonl")]
     known = {r["digest"]: r for r in loading.read(ctx, ANSWERS)} if ctx.has(ANSWERS) else {}
     asked = [prompt for prompt in wanted if digest(prompt) not in known]
+    teacher = make_teacher(section.teacher, section.workers)
+    shown = (
+        _shown(ctx, asked) if ctx.config.corrections.show_attempt and showing.can_be_shown(teacher) else asked
+    )
     walk = ctx.walk("teacher_generation:ParallelExecution.ProcessFuture")
     with ctx.deferring_stop():  # calls under way are paid for: their answers are kept before the run stops
         results = ask(
-            make_teacher(section.teacher, section.workers),
-            asked,
+            teacher,
+            shown,
             asking=section,
             desk=desk(ctx, section, spends_for(ctx)),
             way=walk.way,
@@ -72,6 +81,7 @@ def parallel_teacher_calls(ctx: Context) -> None:
             progress=lambda done, total, note: ctx.progress(done, total, f"corrections, {note}".rstrip(", ")),
             log=ctx.log,
         )
+    results = [replace(r, prompt=prompt) for r, prompt in zip(results, asked, strict=False)]
     if causes := failures.by_cause(results):
         ctx.log.warning(f"corrections without an answer: {failures.said(causes)}", asked=len(results))
     passing = [r for r in results if r.passing]
@@ -138,7 +148,9 @@ def _gated(ctx: Context, pairs: list[tuple[Poor, str]]) -> tuple[list[tuple[Poor
     )
     taken, refused = [], []
     for (p, answer), score in zip(pairs, scores, strict=True):
-        no = corrections.gate(p, answer, score.overall, score.syntax, settings.compiles_at)
+        no = corrections.gate(
+            p, answer, score.overall, score.syntax, settings.compiles_at, better=settings.whom == "worst"
+        )
         if no is None and behaves and score.behaviour is not None:
             no = corrections.behaves(p, score.behaviour, settings.behaves_at)
         if no:
@@ -146,6 +158,24 @@ def _gated(ctx: Context, pairs: list[tuple[Poor, str]]) -> tuple[list[tuple[Poor
         else:
             taken.append((p, answer))
     return taken, refused
+
+
+def _shown(ctx: Context, prompts: Sequence[str]) -> list[str]:
+    """The prompts with the student's attempts at them, and what is wrong with each."""
+    from phases.quality_scoring import score_many
+
+    source = "samples" if ctx.config.corrections.whom == "unsure" else "outputs"
+    attempts: dict[str, str] = {}
+    for row in loading.read(ctx, f"{_here(ctx)}/{source}.jsonl"):
+        attempts.setdefault(row["prompt"], row["text"])
+    found = score_many(
+        [(attempts[p], words(p)) for p in prompts],
+        loading.section(ctx, "quality_scoring"),
+        references=behaving.references(ctx, prompts) if behaving.measures(ctx) else None,
+        behaves=behaving.measures(ctx),
+        walk=ctx.walk("quality_scoring"),
+    )
+    return [showing.question(p, attempts[p], s) for p, s in zip(prompts, found, strict=True)]
 
 
 def _row(result: Any) -> dict[str, Any]:

@@ -42,13 +42,18 @@ def worst_first(found: Iterable[Poor]) -> list[Poor]:
     return sorted(found, key=lambda p: (p.overall, digest(p.prompt)))
 
 
-def gate(found: Poor, answer: str, overall: float, syntax: float, compiles_at: float) -> Refused | None:
-    """Why a correction is not to be learned from; None when it is better than what it corrects and compiles."""
+def gate(
+    found: Poor, answer: str, overall: float, syntax: float, compiles_at: float, better: bool = True
+) -> Refused | None:
+    """Why a correction is not to be learned from; None when it is better than what it corrects and compiles.
+
+    It need not be `better` where it was asked for out of doubt: a wrong answer can have the better form.
+    """
     if not answer.strip():
         return Refused(found.prompt, "the correction is empty")
     if syntax < compiles_at:
         return Refused(found.prompt, f"the correction does not compile (syntax {syntax:.1f})")
-    if overall <= found.overall:
+    if better and overall <= found.overall:
         return Refused(
             found.prompt,
             f"the correction scores {overall:.2f}, no better than the output's {found.overall:.2f}",
@@ -71,7 +76,7 @@ def behaves(found: Poor, behaviour: Behaviour, least: float) -> Refused | None:
 def row(prompt: str, answer: str, epoch: int) -> dict[str, Any]:
     """FormatAsTraining: a correction as a training row, with the epoch it is of."""
     said = [*turns(prompt), {"role": "assistant", "content": answer}]
-    return {"messages": said, "correction_of_epoch": epoch}
+    return {"messages": said, "learned_from": "correction", "correction_of_epoch": epoch}
 
 
 def append(

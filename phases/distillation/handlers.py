@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from fsm.engine import Context
-from phases.distillation import behaving, loading, report, report_to, student
+from phases.distillation import behaving, loading, report, report_to, self_training, showing, student
 from phases.distillation.phase import PHASE
 from phases.qlora_training import job as jobs
 from phases.turns import words
@@ -85,6 +85,15 @@ def load_eval_prompts(ctx: Context) -> None:
     drawn, held_out, left_out = loading.prompts(ctx)
     ctx.put("distillation/eval_prompts.json", _json(drawn))
     ctx.put("distillation/held_out_prompts.json", _json(held_out))
+    if ctx.config.self_training is not None:
+        pool = loading.unasked(ctx, drawn, held_out)
+        ctx.put(self_training.POOL, _json(pool))
+        if len(pool) < ctx.config.self_training.prompts:
+            ctx.log.warning(
+                "fewer prompts for self-training than asked for",
+                asked=ctx.config.self_training.prompts,
+                found=len(pool),
+            )
     if given := loading.given_answers(ctx):
         ctx.put(behaving.REFERENCES, loading.lines(given))
     if left_out:
@@ -156,7 +165,13 @@ def init_teacher(ctx: Context) -> str:
     from phases.teacher_generation.teachers import make_teacher
 
     section = loading.section(ctx, "teacher_generation")
-    ctx.data["teacher"] = make_teacher(section.teacher, section.workers).name
+    teacher = make_teacher(section.teacher, section.workers)
+    ctx.data["teacher"] = teacher.name
+    if ctx.config.corrections.show_attempt and not showing.can_be_shown(teacher):
+        ctx.log.warning(
+            "corrections.show_attempt has no effect: this teacher is no model and answers the prompt alone",
+            teacher=teacher.name,
+        )
     return "BedrockTeacherGenerator"
 
 
@@ -177,6 +192,7 @@ def train(ctx: Context) -> str:
     epoch = ctx.data["epoch"] + 1
     job = student.job(ctx, epoch)
     before = ctx.data["examples"]
+    ctx.data.pop("preferred", None)  # of the epoch before
     trained = ctx.run("qlora_training", job.inputs(), start="TrainerSetup").data
     ctx.data["epoch"] = epoch
     ctx.data["adapter"] = trained["adapter"]
@@ -188,7 +204,7 @@ def train(ctx: Context) -> str:
     }
     ctx.data["micro_batch"] = ctx.config.sampling.batch  # of Generate, for ReduceBatchSize of Diagram 8
     ctx.data["accumulation"] = 1
-    return "train_loss recorded"
+    return "Pairs to prefer by" if ctx.data.get("pairs") else "train_loss recorded"
 
 
 @PHASE.state("EpochN.Generate")
@@ -255,6 +271,8 @@ def filter_poor(ctx: Context) -> str:
     ctx.data["poor"] = len(found)
     ctx.data["correction_rate"] = round(len(found) / len(scored), 6)
     ctx.data["corrections"] = {"asked": 0, "accepted": 0, "refused": 0, "reused": 0, "tokens": [0, 0]}
+    if ctx.config.self_training is not None:
+        return "Prompts that no teacher was asked"
     return "score < 7.0" if found else "All scores >= 7.0"
 
 
@@ -322,6 +340,7 @@ def converged(ctx: Context) -> None:
 
 @PHASE.state("EpochN.CheckConvergence.Continue")
 def go_on(ctx: Context) -> None:
+    self_training.join(ctx)
     ctx.log.info("epoch complete", epoch=ctx.data["epoch"], **ctx.data["average"])
     report_to.tell(ctx, _epochs(ctx, ctx.data["epoch"]))
 
@@ -330,7 +349,7 @@ def _report(ctx: Context, settings: Any) -> None:
     """The epoch's report, as JSON, as a table of the epochs so far, and as a picture of them."""
     data, epoch = ctx.data, ctx.data["epoch"]
     where = student.prefix(epoch)
-    bootstrap = student.seed(ctx, "bootstrap")
+    bootstrap, learned = student.seed(ctx, "bootstrap"), _learned(ctx)
     said = {
         "epoch": epoch,
         **{
@@ -339,13 +358,14 @@ def _report(ctx: Context, settings: Any) -> None:
         },
         **_behaviour(ctx, bootstrap),
         "failures": _failures(ctx),
-        "learned_from": report.learned_from(_learned(ctx)),
-        "copied": _copied(ctx),
+        "learned_from": report.learned_from(learned),
+        "copied": _copied(ctx, learned),
         "poor": data["poor"],
         "correction_rate": data["correction_rate"],
         "corrections": data["corrections"],
         "dollars": _dollars(ctx),
         "training": {k: v for k, v in data["training"].items() if k != "before"},
+        **_own_ways(ctx),
         "generated": data["generated"],
         "examples": {"before": data["training"]["before"], "after": data["examples"]},
         "counters": {k: data[k] for k in ("epochs_at_threshold", "low_correction_count")},
@@ -359,6 +379,13 @@ def _report(ctx: Context, settings: Any) -> None:
     beside = report.side_by_side(_answered(ctx, epoch - 1), _answered(ctx, epoch)) if epoch > 1 else []
     ctx.put(f"{where}/report.md", report.markdown(epochs, beside))
     ctx.put(f"{where}/report.svg", report.picture(epochs, settings.avg_score))
+
+
+def _own_ways(ctx: Context) -> dict[str, Any]:
+    """What came of the student's own answers, and of the preferences it was trained by; nothing where neither is configured."""
+    config, data = ctx.config, ctx.data
+    said = {"self_training": data.get("self_training")} if config.self_training is not None else {}
+    return said | ({"preferences": data.get("preferred")} if config.learn == "sft+dpo" else {})
 
 
 def _behaviour(ctx: Context, seed: int) -> dict[str, Any]:
@@ -394,16 +421,18 @@ def _answered(ctx: Context, epoch: int) -> list[dict[str, Any]]:
 
 
 def _learned(ctx: Context) -> list[Any]:
-    """What the epoch was trained on: the set without what it has gained since."""
-    rows: list[Any] = loading.read(ctx, ctx.data["dataset"])[: ctx.data["training"]["before"]]
-    return rows
+    """The rows that this epoch was trained on: the student's own among them, but no correction that came since."""
+    if own := ctx.data.get("learning"):
+        return loading.read(ctx, own)
+    return loading.read(ctx, ctx.data["dataset"])[
+        : ctx.data["training"]["before"]
+    ]  # this set only ever grows
 
 
-def _copied(ctx: Context) -> dict[str, int]:
+def _copied(ctx: Context, learned: list[Any]) -> dict[str, int]:
     """How many answers of each set stand word for word in what was trained on; the score does not see that."""
     from phases.distillation import corrections
 
-    learned = _learned(ctx)
     where = student.prefix(ctx.data["epoch"])
     return {
         name: corrections.copied([r["text"] for r in loading.read(ctx, f"{where}/{outputs}.jsonl")], learned)

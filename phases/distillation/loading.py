@@ -10,7 +10,7 @@ from typing import Any
 from fsm.engine import Context
 from fsm.errors import PhaseError
 from phases.distillation import corrections, student
-from phases.errors import EmptyDataset
+from phases.errors import EmptyDataset, InvalidStructure
 from phases.qlora_training import data
 from phases.qlora_training import job as jobs
 from phases.reading import read_text
@@ -32,8 +32,10 @@ class Rows:
 def rows(ctx: Context) -> Rows:
     """The training rows as `train_on` has them. Raises EmptyDataset and InvalidStructure."""
     config = ctx.config
-    raw = _valid(ctx, config.train, required=config.train_on == "raw")
-    teacher = _valid(ctx, config.teacher, required=config.train_on == "teacher", also="teacher.jsonl")
+    raw = _whose("raw", _valid(ctx, config.train, required=config.train_on == "raw"))
+    teacher = _whose(
+        "teacher", _valid(ctx, config.teacher, required=config.train_on == "teacher", also="teacher.jsonl")
+    )
     if not raw and not teacher:
         jobs.require(ctx, config.train)
         raise EmptyDataset(
@@ -71,6 +73,42 @@ def prompts(ctx: Context) -> tuple[list[str], list[str], int]:
     return drawn, clean, len(frozen) - len(clean)
 
 
+def unasked(ctx: Context, drawn: list[str], frozen: list[str]) -> list[str]:
+    """The pool of self-training: prompts that no teacher has answered, that are not drawn and above all not frozen.
+
+    Raises EmptyDataset where there is none, InvalidStructure where not so many can be worded.
+    """
+    from phases.teacher_generation.loading import read_prompts
+    from phases.teacher_generation.offline import generate
+
+    config = ctx.config.self_training
+    seen = {*drawn, *frozen, *map(before_answer, read(ctx, "distillation/seen.jsonl"))}
+    if config.file is None:
+        try:
+            found = [
+                p.text
+                for p in generate("train", config.prompts + len(seen), ctx.run_seed, ctx.config.domains)
+            ]
+        except ValueError as e:
+            raise InvalidStructure(
+                f"distillation.self_training.prompts is {config.prompts}, more than can be worded: {e}. Lower it, or name a "
+                "file of prompts in distillation.self_training.file."
+            ) from e
+    else:
+        path = jobs.require(ctx, config.file, purpose="to answer alone")
+        text = read_text(path, config.file, "Write one object with `prompt` or `messages` in each line.")
+        found = read_prompts(text, config.file) if text.strip() else []
+        random.Random(student.seed(ctx, "prompts unasked")).shuffle(found)
+    pool = [p for p in found if p not in seen][: config.prompts]
+    if not pool:
+        why = "holds no prompts" if not found else "holds only prompts that are trained on, drawn or frozen"
+        raise EmptyDataset(
+            f"{config.file or 'What is generated'} {why}, so the student has nothing to answer alone. Name other prompts in "
+            "distillation.self_training.file, or leave distillation.self_training out."
+        )
+    return pool
+
+
 def given_answers(ctx: Context) -> list[dict[str, str]]:
     """The answers that files of prompts give beside them, by the digest of the prompt: rows of one exchange."""
     from phases.teacher_generation.teacher import digest
@@ -104,6 +142,11 @@ def read(ctx: Context, name: str) -> list[Any]:
 def lines(rows: Iterable[Any]) -> str:
     """Rows as JSON lines."""
     return data.lines(rows)
+
+
+def _whose(source: str, rows: list[Any]) -> list[Any]:
+    """The rows, each with the word that tells of whom it is learned."""
+    return [row | {"learned_from": source} for row in rows]
 
 
 def _valid(ctx: Context, name: str, *, required: bool, also: str | None = None) -> list[Any]:

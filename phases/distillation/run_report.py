@@ -26,9 +26,11 @@ RULES = {
 
 PARTS = {
     "EpochN.Train": "train",
+    "EpochN.Prefer": "train",
     "EpochN.Generate": "generate",
     "EpochN.Evaluate": "evaluate",
     "EpochN.FilterPoor": "evaluate",
+    "EpochN.SelfTraining": "generate",
     "EpochN.RequestCorrections": "correct",
     "EpochN.CheckConvergence": "decide",
 }

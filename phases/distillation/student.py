@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ def job(ctx: Context, epoch: int | None = None) -> Job:
     before = ctx.data.get("adapter") if ctx.config.restart == "adapter" else None
     return Job(
         config=config,
-        train=ctx.data.get("dataset", "distillation/train.jsonl"),
+        train=ctx.data.get("learning") or ctx.data.get("dataset", "distillation/train.jsonl"),
         validation="distillation/validation.jsonl",
         adapter=before,
         base=BASE if config.model == TINY else None,
@@ -54,26 +55,72 @@ def derived(run_seed: int, what: str) -> int:
     return int.from_bytes(hashlib.sha256(f"{run_seed}/distillation/{what}".encode()).digest()[:4])
 
 
-def generate(ctx: Context, prompts: Sequence[str], epoch: int, done: int, total: int) -> list[Output]:
-    """The student's answers in the prompts' order. A batch that was had before a kill is not computed again."""
+def preference_job(ctx: Context) -> Job:
+    """The preference training of the present epoch, on the pairs that the epoch before left."""
+    settings = ctx.config.preferences
+    sft = job(ctx)
+    config = sft.config.model_copy(
+        update={"learning_rate": settings.learning_rate, "epochs": settings.epochs, "max_steps": -1}
+    )
+    return replace(
+        sft,
+        config=config,
+        train=f"{ctx.data['pairs']}/pairs.jsonl",
+        validation=f"{ctx.data['pairs']}/pairs_validation.jsonl",
+        adapter=ctx.data["adapter"],
+        out=f"{prefix(ctx.data['epoch'])}/preferences",
+        seed=seed(ctx, f"preferences {ctx.data['epoch']}"),
+        beta=settings.beta,
+    )
+
+
+def likelihoods(ctx: Context, outputs: Sequence[Output]) -> list[float]:
+    """How likely the student finds what it has said: the mean log-probability of each answer's tokens."""
+    from phases.qlora_training.trainer import memory_explained
+    from phases.student import likelihood, session
+
+    student = session.of(ctx, job(ctx)).use(ctx.open(ctx.data["adapter"]))
+    asked = encode(student.tokenizer, [o.prompt for o in outputs], room(student.model, ctx.config.sampling))
+    said = [o.text for o in outputs]
+    rows = min(likelihood.ROWS, ctx.data["micro_batch"])  # ReduceBatchSize of Diagram 8 halves it
+    with memory_explained(rows):
+        return list(likelihood.likelihoods(student.model, student.tokenizer, asked, said, rows))
+
+
+def generate(
+    ctx: Context,
+    prompts: Sequence[str],
+    epoch: int,
+    done: int,
+    total: int,
+    draw: str = "sampling",
+    temperature: float | None = None,
+) -> list[Output]:
+    """The student's answers in the prompts' order. A batch that was had before a kill is not computed again.
+
+    `draw` names the draw: with another one the same student says something else. `temperature` where it is another than
+    sampling's.
+    """
     from phases.qlora_training.trainer import memory_explained
     from phases.student import session
 
     # ReduceBatchSize of Diagram 8 halves the batch where it stands in the data
-    config: SamplingConfig = ctx.config.sampling.model_copy(update={"batch": ctx.data["micro_batch"]})
+    changed = {"batch": ctx.data["micro_batch"]} | (
+        {} if temperature is None else {"temperature": temperature}
+    )
+    config: SamplingConfig = ctx.config.sampling.model_copy(update=changed)
+    drawn = seed(ctx, draw)
     student = session.of(ctx, job(ctx)).use(ctx.open(ctx.data["adapter"]))
     encoded = encode(student.tokenizer, prompts, room(student.model, config))
     kept = ctx.workdir("generated")
     found: dict[int, Output] = {}
     for batch in plan(encoded, config):
         asked = [prompts[place] for place in batch.places]
-        path = kept / f"{_key(student.holds, asked, config, seed(ctx, 'sampling'))}.json"
+        path = kept / f"{_key(student.holds, asked, config, drawn)}.json"
         outputs = _kept(path)
         if outputs is None:
             with memory_explained(config.batch):
-                outputs = answer(
-                    student.model, student.tokenizer, encoded, batch, config, seed(ctx, "sampling")
-                )
+                outputs = answer(student.model, student.tokenizer, encoded, batch, config, drawn)
             part = path.with_suffix(".part")
             part.write_text(json.dumps([o.to_json() for o in outputs], ensure_ascii=False), "utf-8")
             part.replace(path)

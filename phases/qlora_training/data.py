@@ -12,7 +12,7 @@ import random
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar
 
 from fsm.text import unspelt
 from phases.errors import EmptyDataset, InvalidStructure
@@ -54,13 +54,24 @@ class Bound:
         return f"the model's context of {self.context}"
 
 
+class InTokens(Protocol):
+    """What a data set consists of: a row, or a pair of answers."""
+
+    @property
+    def input_ids(self) -> tuple[int, ...]:
+        """All tokens of it."""
+
+
+E = TypeVar("E", bound=InTokens)
+
+
 @dataclass(frozen=True)
-class Tokenized:
+class Tokenized(Generic[E]):
     """A data set in tokens, and what was left out: `dropped` are the places (from 0) of rows longer than `bound`, and
     `too_long` their lengths.
     """
 
-    examples: tuple[Example, ...]
+    examples: tuple[E, ...]
     dropped: tuple[int, ...]
     too_long: tuple[int, ...]
     bound: Bound
@@ -185,7 +196,7 @@ def prompt_and_completion(row: Row) -> dict[str, list[dict[str, str]]]:
 
 def tokenize(
     rows: Iterable[Row], tokenizer: Any, max_length: int, name: str, context: int | None = None
-) -> Tokenized:
+) -> Tokenized[Example]:
     """Every row in tokens, with the completion's mask; rows longer than `max_length` or than the model's `context` are
     left out and counted.
 
@@ -198,7 +209,7 @@ def tokenize(
     too_long: list[int] = []
     for number, row in enumerate(rows):
         parts = prompt_and_completion(row)
-        prompt, completion = _in_tokens(tokenizer, parts["prompt"], parts["completion"])
+        prompt, completion = in_tokens(tokenizer, parts["prompt"], parts["completion"])
         if len(prompt) + len(completion) > bound.tokens:
             dropped.append(number)
             too_long.append(len(prompt) + len(completion))
@@ -212,7 +223,7 @@ def tokenize(
     return Tokenized(tuple(kept), tuple(dropped), tuple(too_long), bound)
 
 
-def dataset(tokenized: Tokenized) -> Any:
+def dataset(tokenized: Tokenized[Example]) -> Any:
     """The examples as a `datasets.Dataset` that SFTTrainer takes as already processed."""
     from datasets import Dataset, disable_progress_bars
 
@@ -225,7 +236,7 @@ def dataset(tokenized: Tokenized) -> Any:
     )
 
 
-def _in_tokens(tokenizer: Any, prompt: list[Any], completion: list[Any]) -> tuple[list[int], list[int]]:
+def in_tokens(tokenizer: Any, prompt: list[Any], completion: list[Any]) -> tuple[list[int], list[int]]:
     """(the prompt as `prompt_ids` gives it, what is to be learned after it: the answer, and to end there).
 
     The template puts the whole row into one text, and a token may reach over the border between its two parts where

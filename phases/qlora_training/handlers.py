@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,7 @@ from phases.qlora_training.job import Job
 
 if TYPE_CHECKING:
     from phases.qlora_training.data import Tokenized
-    from phases.qlora_training.trainer import FollowedTrainer, Trained
+    from phases.qlora_training.trainer import Trained, WalkingTrainer
     from phases.student.session import Session
 
 PHASE = Phase("qlora_training", config=QLoRATrainingConfig)
@@ -206,12 +207,15 @@ def training_loop(ctx: Context) -> None:
             ctx.log.info("training stopped at a checkpoint", reason=str(stop))
             trained = None
         finally:
-            session.of(ctx, job).touched()
+            own = session.of(ctx, job)
+            own.touched()
+            if job.beta is not None:
+                session.forget()  # DPOTrainer has changed the model for good: its forward, its dropout
     assert trained is not None, "a stop that was asked for ends the state above"
     if trained.note:
         ctx.log.warning(trained.note)
     known = trained.known
-    ctx.put(f"{job.out}/adapter_model.safetensors", session.of(ctx, job).weights())
+    ctx.put(f"{job.out}/adapter_model.safetensors", own.weights())
     ctx.put(f"{job.out}/followed.json", _json(known.to_json()))
     ctx.data["trained"] = {
         "steps": len(known.steps),
@@ -222,22 +226,24 @@ def training_loop(ctx: Context) -> None:
     }
 
 
-def _train(ctx: Context, job: Job, trainer: FollowedTrainer) -> Trained:
+def _train(ctx: Context, job: Job, trainer: WalkingTrainer) -> Trained:
     from phases.qlora_training import trainer as trainers
 
     with trainers.memory_explained(ctx.data["micro_batch"]):
         return trainers.train(trainer, job.config, ctx.walk(), ctx.stopping, ctx.progress, ctx.log.info)
 
 
-def _trainer(ctx: Context, job: Job) -> FollowedTrainer:
+def _trainer(ctx: Context, job: Job) -> WalkingTrainer:
     """A trainer over the session's model, its adapter as the job begins with it."""
-    from phases.qlora_training import data, trainer
+    from phases.qlora_training import data, pairs, preferring, trainer
     from phases.student import session
 
     own = session.of(ctx, job).use(ctx.open(job.adapter) if job.adapter else None)
-    sets = [data.dataset(_tokenized(ctx, job, own, name)) for name in (job.train, job.validation)]
+    dataset: Any = data.dataset if job.beta is None else pairs.dataset
+    sets = [dataset(_tokenized(ctx, job, own, name)) for name in (job.train, job.validation)]
     own.touched()
-    return trainer.create(
+    make: Any = trainer.create if job.beta is None else partial(preferring.create, beta=job.beta)
+    made: WalkingTrainer = make(
         job.config,
         own.model,
         own.tokenizer,
@@ -248,14 +254,19 @@ def _trainer(ctx: Context, job: Job) -> FollowedTrainer:
         ctx.data["micro_batch"],
         ctx.data["accumulation"],
     )
+    return made
 
 
-def _tokenized(ctx: Context, job: Job, own: Session, name: str) -> Tokenized:
-    from phases.qlora_training import data
+def _tokenized(ctx: Context, job: Job, own: Session, name: str) -> Tokenized[Any]:
+    from phases.qlora_training import data, pairs
     from phases.student import model
 
     rows = data.read_jsonl(ctx.open(name))
-    return data.tokenize(rows, own.tokenizer, job.config.max_length, name, model.context(own.model.config))
+    tokenize: Any = data.tokenize if job.beta is None else pairs.tokenize
+    found: Tokenized[Any] = tokenize(
+        rows, own.tokenizer, job.config.max_length, name, model.context(own.model.config)
+    )
+    return found
 
 
 # SaveOutputs

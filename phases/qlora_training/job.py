@@ -32,6 +32,8 @@ class Job:
     base               prefix of the artifacts that hold the base model; None where `config.model` is loaded as it is
     out                prefix of the artifacts written
     seed               of the adapter's first weights and of the order of the rows
+    beta               None for a training on rows; else preferences are learned from pairs, and it is DPO's: how dear it is to
+                       leave the student that it begins with
     """
 
     config: QLoRAConfig
@@ -42,6 +44,7 @@ class Job:
     out: str
     seed: int
     adapter_seed: int
+    beta: float | None = None
 
     def inputs(self) -> dict[str, Any]:
         """As JSON values, for `ctx.run("qlora_training", inputs=...)`."""
@@ -118,7 +121,7 @@ def own_checkpoints(ctx: Context, job: Job) -> Path:
     record = root / _WHOSE
     sets = {name: ctx.open(name).name for name in filter(None, (job.train, job.validation, job.adapter))}
     now = {**job.config.model_dump(mode="json", exclude=_FREE), "seed": job.seed}
-    now |= {"adapter_seed": job.adapter_seed, **sets}
+    now |= {"adapter_seed": job.adapter_seed, **sets, **({} if job.beta is None else {"beta": job.beta})}
     try:
         then = json.loads(record.read_text("utf-8"))
     except (OSError, ValueError):

@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy
 import torch
-from transformers import PrinterCallback, TrainerCallback
+from transformers import PrinterCallback, Trainer, TrainerCallback
 from trl import SFTConfig, SFTTrainer
 
 from phases.errors import CUDAOutOfMemory, NaNLoss
@@ -56,50 +56,59 @@ class Trained:
 def arguments(
     config: QLoRAConfig, directory: Path, seed: int, micro_batch: int, accumulation: int
 ) -> SFTConfig:
-    """TrainingArguments for a training whose flow Diagram 5 decides, so that transformers' own flow is off.
-
-    `save_only_model`, `group_by_length` and transformers' JIT checkpoint stay off: each breaks exact resume.
-    """
-    gpu = torch.cuda.is_available()
+    """TrainingArguments for a training on rows."""
     return SFTConfig(
-        output_dir=str(directory),
-        num_train_epochs=config.epochs,
-        max_steps=config.max_steps,
-        per_device_train_batch_size=micro_batch,
-        per_device_eval_batch_size=micro_batch,
-        gradient_accumulation_steps=accumulation,
-        learning_rate=config.learning_rate,
-        lr_scheduler_type=config.schedule,
-        warmup_steps=config.warmup_steps,
-        weight_decay=config.weight_decay,
-        max_grad_norm=config.max_grad_norm,
-        optim=config.optimizer,
-        gradient_checkpointing=config.gradient_checkpointing,
-        gradient_checkpointing_kwargs={"use_reentrant": False} if config.gradient_checkpointing else None,
+        **common_arguments(config, directory, seed, micro_batch, accumulation),
         completion_only_loss=True,
         max_length=config.max_length if config.packing else None,  # rows too long are dropped before, not cut
         packing=config.packing,
         use_liger_kernel=config.liger,
-        bf16=gpu and torch.cuda.is_bf16_supported(),
-        fp16=False,
-        use_cpu=not gpu,
-        seed=seed % 2**32,
-        data_seed=seed % 2**32,
-        full_determinism=False,
-        dataloader_num_workers=0,
-        dataloader_pin_memory=gpu,
-        eval_strategy="no",
-        save_strategy="no",
-        logging_strategy="no",
-        logging_nan_inf_filter=False,  # it would hide what CheckNaN looks for
-        report_to="none",
-        disable_tqdm=True,
-        push_to_hub=False,
     )
 
 
-class FollowedTrainer(SFTTrainer):  # type: ignore[misc]
-    """SFTTrainer that takes every step in Diagram 5 as well."""
+def common_arguments(
+    config: QLoRAConfig, directory: Path, seed: int, micro_batch: int, accumulation: int
+) -> dict[str, Any]:
+    """Arguments of any training whose flow Diagram 5 decides, so that transformers' own flow is off.
+
+    `save_only_model`, `group_by_length` and transformers' JIT checkpoint stay off: each breaks exact resume.
+    """
+    gpu = torch.cuda.is_available()
+    return {
+        "output_dir": str(directory),
+        "num_train_epochs": config.epochs,
+        "max_steps": config.max_steps,
+        "per_device_train_batch_size": micro_batch,
+        "per_device_eval_batch_size": micro_batch,
+        "gradient_accumulation_steps": accumulation,
+        "learning_rate": config.learning_rate,
+        "lr_scheduler_type": config.schedule,
+        "warmup_steps": config.warmup_steps,
+        "weight_decay": config.weight_decay,
+        "max_grad_norm": config.max_grad_norm,
+        "optim": config.optimizer,
+        "gradient_checkpointing": config.gradient_checkpointing,
+        "gradient_checkpointing_kwargs": {"use_reentrant": False} if config.gradient_checkpointing else None,
+        "bf16": gpu and torch.cuda.is_bf16_supported(),
+        "fp16": False,
+        "use_cpu": not gpu,
+        "seed": seed % 2**32,
+        "data_seed": seed % 2**32,
+        "full_determinism": False,
+        "dataloader_num_workers": 0,
+        "dataloader_pin_memory": gpu,
+        "eval_strategy": "no",
+        "save_strategy": "no",
+        "logging_strategy": "no",
+        "logging_nan_inf_filter": False,  # it would hide what CheckNaN looks for
+        "report_to": "none",
+        "disable_tqdm": True,
+        "push_to_hub": False,
+    }
+
+
+class WalkingTrainer(Trainer):  # type: ignore[misc]
+    """One of TRL's trainers that takes every step in Diagram 5 as well: to be named before it among the bases."""
 
     follow: Follow
     root: Path
@@ -189,6 +198,10 @@ class FollowedTrainer(SFTTrainer):  # type: ignore[misc]
         prune_best(self.root)
 
 
+class FollowedTrainer(WalkingTrainer, SFTTrainer):  # type: ignore[misc]
+    """SFTTrainer that takes every step in Diagram 5 as well."""
+
+
 Tell = Callable[..., None]
 """A logger's method: an event, and words by name."""
 
@@ -201,7 +214,7 @@ class Flow(TrainerCallback):  # type: ignore[misc]
     """Decides with Follow what happens after a step, and passes on what did happen."""
 
     def __init__(
-        self, trainer: FollowedTrainer, progress: Callable[[int, int, str], None], tell: Tell
+        self, trainer: WalkingTrainer, progress: Callable[[int, int, str], None], tell: Tell
     ) -> None:
         self._trainer = trainer
         self._progress = progress
@@ -317,7 +330,7 @@ def create(
     accumulation: int,
 ) -> FollowedTrainer:
     """CreateSFTTrainer: a trainer over the present adapter of `model`. `train` and `validation` as data.dataset gives."""
-    _release()
+    release()
     trainer = FollowedTrainer(
         model=model,
         args=arguments(config, directory, seed, micro_batch, accumulation),
@@ -330,7 +343,7 @@ def create(
     return trainer
 
 
-def _release() -> None:
+def release() -> None:
     """Free the trainer before this one: cycles hold it, and it holds gradients and the optimizer's state on the GPU."""
     gc.collect()
     if torch.cuda.is_available():
@@ -338,7 +351,7 @@ def _release() -> None:
 
 
 def train(
-    trainer: FollowedTrainer,
+    trainer: WalkingTrainer,
     config: QLoRAConfig,
     walk: Walk,
     stopping: Callable[[], bool],
@@ -384,7 +397,7 @@ def prune_best(root: Path) -> None:
             path.unlink()
 
 
-def _max_steps(trainer: FollowedTrainer) -> int:
+def _max_steps(trainer: WalkingTrainer) -> int:
     """The optimizer steps of the whole training, as transformers will count them."""
     if trainer.args.max_steps > 0:
         return int(trainer.args.max_steps)

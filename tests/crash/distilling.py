@@ -51,3 +51,12 @@ def configuration(directory: Path) -> dict[str, Any]:
         "qlora_training": QLORA,
         "distillation": LOOP | {"teacher": str(answers)},
     }
+
+
+BY_ITSELF: dict[str, Any] = {
+    "learn": "sft+dpo",
+    "preferences": {"learning_rate": 1e-3, "epochs": 4},
+    "self_training": {"prompts": 6, "samples": 3, "accept": {"score": 7.0}},
+    "corrections": {"whom": "unsure", "calls": 2},
+}
+"""Every way to learn that is not drawn: from its own answers, from what it is unsure of, and by preference."""

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
 from benchmarks.crash_matrix import matrix
-from tests.crash.distilling import configuration
+from tests.crash import harness
+from tests.crash.distilling import BY_ITSELF, configuration
+from tests.needs import needing
+from tests.phases.distillation.answering import able
 
 HEAVY = ("torch", "transformers", "trl", "peft", "bitsandbytes", "datasets")  # imported once, before forking
 ROOT = Path(__file__).parents[2]
@@ -41,4 +46,28 @@ def test_the_epoch_loop_killed_all_over_comes_to_the_same_journal_and_bytes(
     result = matrix(file, {}, every=19, modules=HEAVY)
     assert result["records_by_machine"].keys() == {"distillation", "qlora_training", "convergence"}
     assert result["points"] >= 10
+    assert result["different"] == {}
+
+
+@needing("behaviour")
+def test_killed_while_it_judges_itself_or_learns_preferences_it_comes_to_the_same_journal_and_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The student answers by a table, for one of this size has no right answer; all else is real, DPO too."""
+    monkeypatch.setenv("FSM_CACHE", str(tmp_path / "cache"))
+    able(monkeypatch)
+    words = configuration(tmp_path)
+    words["distillation"] |= BY_ITSELF
+    file = tmp_path / "pipeline.yaml"
+    file.write_text(yaml.safe_dump(words))
+
+    def own(record: Mapping[str, Any]) -> bool:
+        at, state = record["at"], record["from"]
+        return state == "EpochN.SelfTraining.JudgeSamples" or (at, state) == (
+            ["EpochN.Prefer"],
+            "TrainingLoop",
+        )
+
+    result = matrix(file, {}, wheres=(harness.MIDDLE,), modules=HEAVY, of=own)
+    assert result["points"] == 2
     assert result["different"] == {}

@@ -57,6 +57,8 @@ WENT = {
         "EVAL",
     ): 5,  # the set that was grown last; after the epoch in which nothing was poor, once more
     ("TRAIN", "GEN"): 6,  # the adapter of each epoch
+    ("CORRECT", "GEN"): 0,  # that student answered nothing by itself
+    ("GEN", "CORRECT"): 0,  # and the offline teacher is shown no attempt
     ("GEN", "EVAL"): 12,  # the answers to both sets of each
     ("EVAL", "CORRECT"): 5,  # in one epoch nothing was poor
     ("CORRECT", "TRAIN"): 4,  # what the last epoch added was not trained on

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from fsm.cli import main
 from fsm.errors import NoSuchRun
 from fsm.store import open_store
+from machines.distillation import MACHINE
 from phases.distillation import run_page, run_report, run_words, stored
 from phases.distillation.report import FAILURES
 from tests.phases.distillation.store import CLAIM, Record, artifacts, records, step, write
@@ -288,3 +289,9 @@ def test_the_command_refuses_a_run_that_is_not_there_and_another_format(
     assert "ending .html" in capsys.readouterr().err
     assert main(["report", "local", "--store", str(store), "-o", str(store / "no" / "r.html")]) == 2
     assert "cannot be written" in capsys.readouterr().err
+
+
+def test_the_seconds_of_every_state_of_an_epoch_are_told_under_a_part() -> None:
+    inside = {state for state in MACHINE.states if state.startswith("EpochN.")}
+    untold = {s for s in inside if ".".join(s.split(".")[:2]) not in run_report.PARTS}
+    assert untold == set()
