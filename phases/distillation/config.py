@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from phases.qlora_training.wordings import WordingsConfig
 from phases.student.generate import SamplingConfig
 
 Domain = Literal["TSN", "AVB", "CARLA"]
@@ -74,3 +75,4 @@ class DistillationConfig(BaseModel):
     held_out_file: str | None = None
     sampling: SamplingConfig = SamplingConfig()
     corrections: CorrectionsConfig = CorrectionsConfig()
+    wordings: WordingsConfig = WordingsConfig()

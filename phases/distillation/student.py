@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,15 @@ def job(ctx: Context, epoch: int | None = None) -> Job:
         seed=seed(ctx, f"epoch {number}"),
         adapter_seed=seed(ctx, "adapter"),
     )
+
+
+def worded(ctx: Context, job: Job) -> Job:
+    """The job on its rows in several wordings, where the configuration wants them.
+
+    The rows that a set is made of, grown by and compared with stay one to an exchange: only what is learned from is worded.
+    """
+    settings = ctx.config.wordings
+    return job if settings.variants == 1 else replace(job, wordings=settings.model_dump())
 
 
 def prefix(epoch: int) -> str:

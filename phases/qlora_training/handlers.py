@@ -10,6 +10,7 @@ qlora/given/...                  alone: both sets as they were found; qlora/trai
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 from pathlib import Path
@@ -175,8 +176,10 @@ def create_sft_trainer(ctx: Context) -> None:
 
     job = jobs.of(ctx)
     own = session.of(ctx, job).reach("pad")
+    if job.wordings:
+        _word(ctx, job)
     said = {}
-    for name in (job.train, job.validation):
+    for name in (job.learned, job.validation):
         tokenized = _tokenized(ctx, job, own, name)
         said[name] = {
             "rows": len(tokenized.examples),
@@ -186,6 +189,24 @@ def create_sft_trainer(ctx: Context) -> None:
         if note := tokenized.said(name):
             ctx.log.warning(note)
     ctx.data["data"] = said
+
+
+def _word(ctx: Context, job: Job) -> None:
+    """Write the training rows in several wordings, and say what these cost."""
+    from phases.qlora_training import data
+    from phases.qlora_training.wordings import WordingsConfig, rows
+
+    own = data.read_jsonl(ctx.open(job.train))
+    config = WordingsConfig.model_validate(job.wordings)
+    worded = rows(own, config, job.adapter_seed)  # the same in every epoch
+    ctx.put(job.learned, data.lines(worded))
+    a_step = job.config.micro_batch * job.config.gradient_accumulation_steps
+    ctx.data["wordings"] = {
+        "variants": config.variants,
+        "rows": [len(own), len(worded)],
+        "steps_a_pass": [math.ceil(len(found) / a_step) for found in (own, worded)],
+    }
+    ctx.log.info("each row in several wordings, in so many more steps a pass", **ctx.data["wordings"])
 
 
 # TrainingLoop
@@ -235,7 +256,7 @@ def _trainer(ctx: Context, job: Job) -> FollowedTrainer:
     from phases.student import session
 
     own = session.of(ctx, job).use(ctx.open(job.adapter) if job.adapter else None)
-    sets = [data.dataset(_tokenized(ctx, job, own, name)) for name in (job.train, job.validation)]
+    sets = [data.dataset(_tokenized(ctx, job, own, name)) for name in (job.learned, job.validation)]
     own.touched()
     return trainer.create(
         job.config,

@@ -32,6 +32,7 @@ class Job:
     base               prefix of the artifacts that hold the base model; None where `config.model` is loaded as it is
     out                prefix of the artifacts written
     seed               of the adapter's first weights and of the order of the rows
+    wordings           in how many wordings each row is learned from, as WordingsConfig has it; None for its own alone
     """
 
     config: QLoRAConfig
@@ -42,6 +43,12 @@ class Job:
     out: str
     seed: int
     adapter_seed: int
+    wordings: Mapping[str, Any] | None = None
+
+    @property
+    def learned(self) -> str:
+        """The name of the artifact whose rows are learned from: `train`, or its rows in several wordings."""
+        return f"{self.out}/wordings.jsonl" if self.wordings else self.train
 
     def inputs(self) -> dict[str, Any]:
         """As JSON values, for `ctx.run("qlora_training", inputs=...)`."""
@@ -116,7 +123,7 @@ def own_checkpoints(ctx: Context, job: Job) -> Path:
     """
     root = checkpoints(ctx, job.out)
     record = root / _WHOSE
-    sets = {name: ctx.open(name).name for name in filter(None, (job.train, job.validation, job.adapter))}
+    sets = {name: ctx.open(name).name for name in filter(None, (job.learned, job.validation, job.adapter))}
     now = {**job.config.model_dump(mode="json", exclude=_FREE), "seed": job.seed}
     now |= {"adapter_seed": job.adapter_seed, **sets}
     try:
