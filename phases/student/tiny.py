@@ -57,7 +57,7 @@ def build(
     if target.is_dir():
         return target
     tokenizer = train_tokenizer(recipe, texts)
-    model = base_step(recipe, _batches(recipe, tokenizer, texts), progress or _quiet)
+    model = base_step(recipe, batches(recipe, tokenizer, texts), progress or _quiet)
     # only now: a stop in the base step, nearly all of the time, leaves nothing behind
     making = cache / f".{target.name}.{os.getpid()}"
     shutil.rmtree(making, ignore_errors=True)
@@ -189,7 +189,7 @@ def base_step(recipe: TinyStudentConfig, batches: Iterator[tuple[Any, Any]], pro
     return model.eval()
 
 
-def _batches(
+def batches(
     recipe: TinyStudentConfig, tokenizer: PreTrainedTokenizerFast, texts: Sequence[str]
 ) -> Iterator[tuple[Any, Any]]:
     """(tokens, what is learned of them) for the base step, without end: windows of the texts, and as many rows of C below
@@ -217,7 +217,7 @@ def _batches(
             )
             note, code = tokenizer(list(said), add_special_tokens=False)["input_ids"]
             ids += [*note, *code, tokenizer.eos_token_id]
-            labels += [_IGNORED] * len(note) + [*code, tokenizer.eos_token_id]
+            labels += [IGNORED] * len(note) + [*code, tokenizer.eos_token_id]
         return ids[: recipe.base_length], labels[: recipe.base_length]
 
     while True:
@@ -227,7 +227,7 @@ def _batches(
         yield torch.cat([windows, ids]), torch.cat([windows, labels])
 
 
-_IGNORED = -100  # by the loss
+IGNORED = -100  # by the loss
 
 
 def _blocks(recipe: TinyStudentConfig, tokenizer: PreTrainedTokenizerFast, texts: Sequence[str]) -> Any:

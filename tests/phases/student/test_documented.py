@@ -54,11 +54,11 @@ def test_only_what_defines_one_function_is_written_a_note_about() -> None:
 def test_a_note_is_read_and_not_learned() -> None:
     recipe = RECIPE.model_copy(update={"documented": 0.75, "base_batch": 4, "number_digits": 2})
     tokenizer = tiny.train_tokenizer(recipe, C_TEXTS)
-    ids, labels = next(tiny._batches(recipe, tokenizer, C_TEXTS))
+    ids, labels = next(tiny.batches(recipe, tokenizer, C_TEXTS))
     assert ids.shape == labels.shape == (4, recipe.base_length)
     assert (labels[0] == ids[0]).all()  # a window of the texts
     for row in range(1, 4):
-        learned = labels[row] != tiny._IGNORED
+        learned = labels[row] != tiny.IGNORED
         assert (labels[row] == ids[row])[learned].all()
         assert "/*" in tokenizer.decode(ids[row][~learned])
         assert "`" not in tokenizer.decode(ids[row][learned])
