@@ -8,7 +8,8 @@ they would be found at the end, as in mimetic initialisation (arXiv:2305.09828);
 The residual stream begins with the token's embedding, an empty slot as wide as a head, and one dimension that is the
 same for all tokens. In the first layer, head 0 looks at the place before by position alone (a query and a key that
 RoPE brings together at distance 1) and writes a projection of that token into the slot. In the last layer, the first
-query head of each key-value head matches its own token's projection with the slots, and adds the token it finds.
+query head of each key-value head matches its own token's projection with the slots, and adds the token it finds, in the
+terms of the output.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import Any
 
 STEADY = 2.0  # the dimension that all tokens share, in standard deviations of the others
 PEAK = 8.0  # how much more the place before is looked at than the places beside it, in logits
-MATCH = 3.0  # how much a match of tokens weighs
+MATCH = 8.0  # how much a match of tokens weighs
 FAST = 6  # RoPE's fastest frequencies tell places apart, its slowest half leaves what is compared as it is
 _THETA = 10_000.0  # of RoPE, as GraniteConfig has it
 
@@ -40,6 +41,12 @@ def begin_with(model: Any) -> None:
         table[:, content] = torch.randn(table.shape[0], wide) * scale
         table[:, slot] = 0
         table[:, steady] = STEADY * scale
+
+        # what a token is read as, turned: a student whose output is tied to its input begins by saying each token again
+        turned = torch.linalg.qr(torch.randn(wide, wide))[0]
+        said = model.lm_head.weight
+        said.zero_()
+        said[:, content] = table[:, content] @ turned
 
         seen = STEADY / math.sqrt((wide + STEADY**2) / width)  # the steady dimension behind the norm
         angle = _THETA ** (-torch.arange(FAST) / half)
@@ -68,4 +75,4 @@ def begin_with(model: Any) -> None:
             last.v_proj.weight[key : key + size] = 0
             last.v_proj.weight[key : key + size, content] = out
             last.o_proj.weight[:, query : query + size] = 0
-            last.o_proj.weight[content, query : query + size] = out.T / config.residual_multiplier
+            last.o_proj.weight[content, query : query + size] = turned.T @ out.T / config.residual_multiplier

@@ -146,7 +146,7 @@ def granite(recipe: TinyStudentConfig, vocabulary: int) -> Any:
         num_attention_heads=recipe.heads,
         num_key_value_heads=recipe.kv_heads,
         max_position_embeddings=recipe.context,
-        tie_word_embeddings=True,
+        tie_word_embeddings=not recipe.copying,
         # Granite's default of 1.0 is tuned for its own width; without 1/sqrt(d) attention saturates at this size
         attention_multiplier=1.0 / math.sqrt(recipe.width / recipe.heads),
         bos_token_id=0,

@@ -81,9 +81,8 @@ def test_heads_that_copy_copy_tokens_never_seen_before_any_training() -> None:
         model = tiny.granite(COPYING.model_copy(update={"copying": copying}), 320).eval()
         with torch.no_grad():
             logits = model(ids).logits
-        logits.scatter_(2, ids[:, :, None], -1e9)  # tied embeddings: a token is most like itself
         share[copying] = float((logits[:, 41:79].argmax(-1) == ids[:, 42:80]).float().mean())
-    assert share[True] > 0.2
+    assert share[True] > 0.4
     assert share[False] < 0.03
 
 
