@@ -66,17 +66,30 @@ def _wordings(variants: int, **distillation: Any) -> dict[str, Any]:
     return {"distillation": {"wordings": {"variants": variants}, **distillation}}
 
 
-RAW_BASE: dict[str, Any] = {"qlora_training": {"tiny_student": {"documented": 0.0}}}
+COPYING: dict[str, Any] = {
+    "qlora_training": {
+        "tiny_student": {
+            "heads": 2,
+            "number_digits": 2,
+            "copying": True,
+            "documented": 0.75,
+            "base_steps": 400,
+            "base_learning_rate": 2.0e-3,
+        }
+    }
+}
+"""A base that copies what it reads (docs/learning.md)."""
 
 ARMS = (
     Arm("one training", 1, _wordings(1)),
-    Arm("one training, 4 wordings", 1, _wordings(4)),
     Arm("one training, 8 wordings", 1, _wordings(8)),
-    Arm("one training, 8 wordings, the base of raw C", 1, _wordings(8) | RAW_BASE),
-    Arm("one training, the base of raw C", 1, _wordings(1) | RAW_BASE),
     Arm("loop", EPOCHS, _wordings(1)),
     Arm("loop, 8 wordings", EPOCHS, _wordings(8)),
-    Arm("loop, 8 wordings, from the base each epoch", EPOCHS, _wordings(8, restart="base")),
+    Arm("copying base: one training", 1, _wordings(1) | COPYING),
+    Arm("copying base: one training, 4 wordings", 1, _wordings(4) | COPYING),
+    Arm("copying base: one training, 8 wordings", 1, _wordings(8) | COPYING),
+    Arm("copying base: loop, 8 wordings", EPOCHS, _wordings(8) | COPYING),
+    Arm("copying base: loop from the base, 8 wordings", EPOCHS, _wordings(8, restart="base") | COPYING),
 )
 
 
