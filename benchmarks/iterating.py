@@ -1,20 +1,21 @@
-"""Does iterating pay? One training on teacher answers against the epoch loop, by the score of the frozen set.
+"""Does iterating pay? One training on teacher answers against the epoch loop, at as many teacher calls and optimizer steps.
 
-    python -m benchmarks.iterating [--seeds 1,2,3] [--calls 216] [--epochs 5] [--frozen 60] [--jobs 1]
+    python -m benchmarks.iterating [--seeds 1,2,3] [--calls 72] [--steps 360] [--pools even,skewed] [--arms NAME,...] [--most N]
 
-Every arm of a seed begins with the same tiny student (its base step has seen the corpus and the teacher's answers to
-all training prompts, never a prompt) and is judged on the same frozen prompts, whose word orders and numbers no
-training has. An arm differs in what it may ask the teacher, and when:
+Every arm of a seed begins with a tiny student of the same texts (the corpus, and those answers that every arm has paid
+for before it begins; never a prompt), takes as many optimizer steps, may ask the teacher as many questions, and is
+judged on the same frozen prompts, whose word orders and numbers no training has: by the score of Diagram 6, and by
+what the answers do beside the teacher's (`right`: the same on every input). What an arm is about is its settings, which
+are laid over those of configs/local.yaml.
 
-    base         nothing: the student before any training
-    one-shot     all prompts at once; one training with as many passes over the rows as all the loop's epochs together
-    loop         two thirds of them to begin with; the rest is the drawn set, of which the loop asks what is poor
-    ... / 3      with a third of the calls
-    restart      the whole loop that begins each epoch from the base, with as many passes every time as one-shot has
+One training is given the drawn set's prompts too, so that all arms may ask the same questions; the drawn set is never
+what is compared. The pool that the teacher is asked of has every kind of function equally often (even), or by Zipf's
+law, as real prompts come (skewed); the frozen set is even always. Convergence is switched off, so that every loop has
+its number of epochs.
 
-One-shot is given the drawn set's prompts too, so that both may ask the same questions; the drawn set is never what is
-compared. Convergence is switched off, so that every loop has the same number of epochs. Results go to
-benchmarks/results/iterating.json.
+Results go to benchmarks/results/iterating.json, run by run: what is there already, of the same settings on the same kind
+of machine, is not run again, and `--most` stops after so many. The figures depend on the processor: another kind sums
+in another order, and seeds diverge.
 """
 
 from __future__ import annotations
@@ -26,9 +27,8 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -38,188 +38,209 @@ from benchmarks.common import BUILD, RESULTS, ROOT, machine, rounded
 from fsm.store.local import LocalStore
 from phases.distillation import stored
 from phases.qlora_training import data
-from phases.quality_scoring import score_many
-from phases.quality_scoring.config import QualityScoringConfig
-from phases.student import generate
 from phases.student.config import QLoRAConfig
-from phases.student.session import Session
 from phases.student.tiny import build
 from phases.teacher_generation.offline.prompts import generate as prompts
 from phases.teacher_generation.offline.teacher import write_function
 
-PASSES = 4  # over the rows, in an epoch of the loop
-THIRD = 3
+FILE = RESULTS / "iterating.json"
+ZIPF = 1.0  # the exponent of the skewed pool: the kind of rank r is asked for as often as 1 / r
+POOLS = {"even": 0.0, "skewed": ZIPF}
+EPOCHS = 3
 
 
 @dataclass(frozen=True)
 class Arm:
-    """`first` teacher answers to begin with, and a drawn set of `drawn` prompts to ask about later, if `epochs` > 1."""
+    """A way to spend calls and steps: in how many epochs, and by which settings, laid over those of configs/local.yaml.
+
+    With one epoch all is asked at once; with more, two thirds to begin with, and the rest is the drawn set, of which
+    the loop asks what is poor.
+    """
 
     name: str
-    first: int
-    drawn: int
-    epochs: int
-    passes: int
-    restart: str = "adapter"
-
-    @property
-    def corrects(self) -> bool:
-        return self.epochs > 1
+    epochs: int = 1
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
 
-def arms(calls: int, epochs: int) -> list[Arm]:
-    """The arms but `base`."""
-    found = []
-    for share, said in ((1, ""), (THIRD, " / 3")):
-        drawn = calls // share // 3
-        first = calls // share - drawn
-        found += [
-            Arm(f"one-shot{said}", first, drawn, 1, PASSES * epochs),
-            Arm(f"loop{said}", first, drawn, epochs, PASSES),
-        ]
-    whole = found[1]
-    return [*found, Arm("restart", whole.first, whole.drawn, epochs, PASSES * epochs, "base")]
+def _wordings(variants: int, **distillation: Any) -> dict[str, Any]:
+    return {"distillation": {"wordings": {"variants": variants}, **distillation}}
 
 
-# One seed
+COPYING: dict[str, Any] = {
+    "qlora_training": {
+        "tiny_student": {
+            "heads": 2,
+            "number_digits": 2,
+            "copying": True,
+            "documented": 0.75,
+            "base_steps": 400,
+            "base_learning_rate": 2.0e-3,
+        }
+    }
+}
+"""A base that copies what it reads (docs/learning.md)."""
+
+ARMS = (
+    Arm("one training", 1, _wordings(1)),
+    Arm("one training, 8 wordings", 1, _wordings(8)),
+    Arm("loop", EPOCHS, _wordings(1)),
+    Arm("loop, 8 wordings", EPOCHS, _wordings(8)),
+    Arm("copying base: one training", 1, _wordings(1) | COPYING),
+    Arm("copying base: one training, 4 wordings", 1, _wordings(4) | COPYING),
+    Arm("copying base: one training, 8 wordings", 1, _wordings(8) | COPYING),
+    Arm("copying base: loop, 8 wordings", EPOCHS, _wordings(8) | COPYING),
+    Arm("copying base: loop from the base, 8 wordings", EPOCHS, _wordings(8, restart="base") | COPYING),
+)
+
+
+# One run
 
 
 @dataclass(frozen=True)
-class Seed:
-    """What the arms of a seed share: a directory, the number, the base model, the frozen prompts in a file."""
+class Case:
+    """One run: an arm, of a pool, with a seed."""
 
-    directory: Path
-    number: int
-    base: Path
-    frozen: Path
+    pool: str
+    arm: Arm
+    seed: int
+    calls: int
+    steps: int
+    frozen: int
 
-
-def prepare(directory: Path, number: int, calls: int, frozen: int) -> Seed:
-    """Make the base, once for all arms of the seed."""
-    directory.mkdir(parents=True, exist_ok=True)
-    local = _local()
-    recipe = QLoRAConfig.model_validate(local["qlora_training"]).tiny_student
-    seen = [write_function(p.text) for p in prompts("train", calls, number)]
-    corpus = sorted((ROOT / "configs" / "corpus").rglob("*.c"))
-    texts = [*(p.read_text("utf-8", "replace") for p in corpus), *dict.fromkeys(seen)]
-    base = build(
-        recipe.model_copy(update={"seed": number}), [t for t in texts if t.strip()], BUILD / "students"
-    )
-    file = directory / "frozen.jsonl"
-    file.write_text(data.lines({"prompt": p.text} for p in prompts("held_out", frozen, number)))
-    return Seed(directory, number, base, file)
+    @property
+    def key(self) -> str:
+        return f"{self.pool}, {self.calls} calls, {self.steps} steps, seed {self.seed}: {self.arm.name}"
 
 
-def configuration(seed: Seed, arm: Arm) -> dict[str, Any]:
-    """The distillation of an arm: that of configs/local.yaml, but for what the arm is about."""
-    local = _local()
-    where = seed.directory / arm.name.replace(" / ", "-")
-    where.mkdir()
-    first = [p.text for p in prompts("train", arm.first, seed.number)]
-    drawn = [p.text for p in prompts("eval", arm.drawn, seed.number)]
-    asked = first if arm.corrects else first + drawn
-    (where / "teacher.jsonl").write_text(data.lines(_row(p) for p in asked))
-    (where / "drawn.jsonl").write_text(data.lines({"prompt": p} for p in drawn))
-    return {
+def configuration(case: Case, where: Path) -> dict[str, Any]:
+    """The distillation of a case, its files written below `where`."""
+    local: dict[str, Any] = yaml.safe_load((ROOT / "configs" / "local.yaml").read_text())
+    later = case.calls // 3
+    skew = POOLS[case.pool]
+    first = [p.text for p in prompts("train", case.calls - later, case.seed, skew=skew)]
+    drawn = [p.text for p in prompts("eval", later, case.seed, skew=skew)]
+    asked = first if case.arm.epochs > 1 else first + drawn
+    frozen = [p.text for p in prompts("held_out", case.frozen, case.seed)]
+    for name, rows in {
+        "teacher": [_row(p) for p in asked],
+        "drawn": [{"prompt": p} for p in drawn],
+        "frozen": [{"prompt": p} for p in frozen],
+    }.items():
+        (where / f"{name}.jsonl").write_text(data.lines(rows))
+    config = {
         "machine": "distillation",
         "recovery": "error_recovery",
-        "run": {"name": "arm", "seed": seed.number},
+        "run": {"name": "arm", "seed": case.seed},
         "store": str(where / "runs"),
         "work": str(where / "work"),
         "teacher_generation": {"teacher": {"kind": "offline"}},
-        "qlora_training": local["qlora_training"] | {"model": str(seed.base), "epochs": arm.passes},
+        "qlora_training": local["qlora_training"] | {"max_steps": case.steps // case.arm.epochs},
         "distillation": local["distillation"]
         | {
             "teacher": str(where / "teacher.jsonl"),
             "eval_file": str(where / "drawn.jsonl"),
-            "eval_prompts": arm.drawn,
-            "held_out_file": str(seed.frozen),
-            "held_out_prompts": _lines(seed.frozen),
-            "restart": arm.restart,
-            "max_epochs": arm.epochs,
-            "corrections": {"most": 500 if arm.corrects else 0},
+            "eval_prompts": later,
+            "held_out_file": str(where / "frozen.jsonl"),
+            "held_out_prompts": case.frozen,
+            "max_epochs": case.arm.epochs,
+            "corrections": {"most": 500 if case.arm.epochs > 1 else 0},
         },
         "convergence": {"avg_score": 10.0, "epochs_at_threshold": 10**6, "low_correction_epochs": 10**6},
     }
+    config = _over(config, case.arm.settings)
+    config["qlora_training"]["model"] = str(_base(config, first, case.seed))
+    return config
 
 
-def run(seed: Seed, arm: Arm) -> dict[str, Any]:
-    """Run one arm in a process of its own; what its epochs came to."""
-    config = configuration(seed, arm)
-    file = seed.directory / f"{Path(config['store']).parent.name}.yaml"
-    file.write_text(yaml.safe_dump(config, sort_keys=False))
-    done = subprocess.run(
-        [sys.executable, "-m", "fsm.run", str(file)],
-        cwd=ROOT,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        raise RuntimeError(
-            f"{arm.name} of seed {seed.number} ended with {done.returncode}:\n{done.stderr[-3000:]}"
+def _base(config: Mapping[str, Any], paid: Sequence[str], seed: int) -> Path:
+    recipe = QLoRAConfig.model_validate(config["qlora_training"]).tiny_student
+    corpus = (p.read_text("utf-8", "replace") for p in sorted((ROOT / "configs" / "corpus").rglob("*.c")))
+    texts = [t for t in (*corpus, *dict.fromkeys(map(write_function, paid))) if t.strip()]
+    return build(recipe.model_copy(update={"seed": seed}), texts, BUILD / "students")
+
+
+def run(case: Case) -> dict[str, Any]:
+    """Run a case in a process of its own; what its epochs came to. Raises RuntimeError where it failed."""
+    with tempfile.TemporaryDirectory(prefix="iterating-") as temporary:
+        where = Path(temporary)
+        config = configuration(case, where)
+        file = where / "arm.yaml"
+        file.write_text(yaml.safe_dump(config, sort_keys=False))
+        done = subprocess.run(
+            [sys.executable, "-m", "fsm.run", str(file)],
+            cwd=ROOT,
+            env=os.environ | {"OMP_NUM_THREADS": "1"},
+            capture_output=True,
+            text=True,
+            check=False,
         )
-    found = stored.find(LocalStore(Path(config["store"])), "arm")
+        if done.returncode:
+            raise RuntimeError(f"{case.key} ended with {done.returncode}:\n{done.stderr[-3000:]}")
+        return _came_to(Path(config["store"]), len((where / "teacher.jsonl").read_text().splitlines()))
+
+
+def _came_to(store: Path, begun_with: int) -> dict[str, Any]:
+    found = stored.find(LocalStore(store), "arm")
     epochs = [found.json(f"distillation/epoch-{n}/report.json") for n in range(1, found.finished + 1)]
     scores = found.rows(f"distillation/epoch-{found.finished}/held_out_scores.jsonl")
+    told = epochs[-1].get("behaviour", {}).get("held_out")
     return {
-        "calls": _lines(Path(config["distillation"]["teacher"]))
-        + sum(e["corrections"]["asked"] for e in epochs),
+        "calls": begun_with + sum(e["corrections"]["asked"] for e in epochs),
         "steps": sum(e["training"]["steps"] for e in epochs),
         "frozen": [e["held_out"]["overall"]["mean"] for e in epochs],
         "drawn": [e["drawn"]["overall"]["mean"] for e in epochs],
         "interval": [epochs[-1]["held_out"]["overall"][k] for k in ("low", "high")],
         "clean": sum(s["syntax"] == 10 for s in scores) / len(scores),
-    }
-
-
-def untrained(seed: Seed) -> dict[str, Any]:
-    """The base with a fresh adapter, which changes nothing, on the frozen set."""
-    local = _local()
-    config = QLoRAConfig.model_validate(local["qlora_training"])
-    sampling = generate.SamplingConfig.model_validate(local["distillation"]["sampling"])
-    student = Session(config, str(seed.base), seed.number).reach("pad")
-    asked = [json.loads(line)["prompt"] for line in seed.frozen.read_text().splitlines()]
-    made = dict(generate.answers(student.model, student.tokenizer, asked, sampling, seed.number))
-    scores = score_many([(made[i].text, p) for i, p in enumerate(asked)], QualityScoringConfig())
-    return {
-        "calls": 0,
-        "steps": 0,
-        "frozen": [statistics.mean(s.overall for s in scores)],
-        "clean": sum(s.syntax == 10 for s in scores) / len(scores),
+        "right": told["right"] / told["outputs"] if told else None,
+        "behaviour": told["behaviour"]["mean"] if told else None,
     }
 
 
 # Telling
 
 
-def summary(results: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
-    """A line an arm: means over the seeds, and the lowest and highest seed's frozen score. `results`: seed -> arm -> run."""
+def summary(runs: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """A line for each arm of each pool: means over its seeds, and the lowest and highest seed. `runs`: by Case.key."""
+    grouped: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
+    for key, found in runs.items():
+        where, _, arm = key.partition(": ")
+        grouped.setdefault((where.rpartition(", seed")[0], arm), []).append(found)
     lines = []
-    for name in next(iter(results.values())):
-        runs = [of[name] for of in results.values()]
-        last = [r["frozen"][-1] for r in runs]
+    for (where, arm), of in grouped.items():
+        frozen = [r["frozen"][-1] for r in of]
+        right = [r["right"] for r in of if r["right"] is not None]
         lines.append(
             {
-                "arm": name,
-                "calls": statistics.mean(r["calls"] for r in runs),
-                "steps": statistics.mean(r["steps"] for r in runs),
-                "frozen": statistics.mean(last),
-                "lowest": min(last),
-                "highest": max(last),
-                "clean": statistics.mean(r["clean"] for r in runs),
+                "of": where,
+                "arm": arm,
+                "seeds": len(of),
+                "calls": statistics.mean(r["calls"] for r in of),
+                "steps": statistics.mean(r["steps"] for r in of),
+                "frozen": statistics.mean(frozen),
+                "frozen_seeds": [min(frozen), max(frozen)],
+                "right": statistics.mean(right) if right else None,
+                "right_seeds": [min(right), max(right)] if right else None,
+                "clean": statistics.mean(r["clean"] for r in of),
             }
         )
     return lines
 
 
-def table(lines: Sequence[dict[str, Any]]) -> Iterator[str]:
-    yield f"{'':14}{'teacher calls':>14}{'steps':>8}{'frozen set':>12}{'seeds':>16}{'clean':>8}"
+def table(lines: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """The arms of each pool below its heading."""
+    heading = None
     for row in lines:
-        spread = f"{row['lowest']:.2f} to {row['highest']:.2f}"
+        if row["of"] != heading:
+            heading = row["of"]
+            yield f"\n{heading:46}{'seeds':>6}{'asked':>7}{'frozen set':>12}{'right':>18}{'clean':>7}"
+        low, high = row["frozen_seeds"]
+        right = "not measured"
+        if row["right"] is not None:
+            least, most = row["right_seeds"]
+            right = f"{row['right']:.0%} ({least:.0%} to {most:.0%})"
         yield (
-            f"{row['arm']:14}{row['calls']:14.0f}{row['steps']:8.0f}{row['frozen']:12.2f}{spread:>16}{row['clean']:8.0%}"
+            f"{row['arm']:46}{row['seeds']:6}{row['calls']:7.0f}"
+            f"{row['frozen']:6.2f} {low:.2f}–{high:.2f}{right:>18}{row['clean']:7.0%}"
         )
 
 
@@ -228,46 +249,53 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--seeds", default="1,2,3")
-    parser.add_argument("--calls", type=int, default=216, help="teacher calls of the full arms")
-    parser.add_argument("--epochs", type=int, default=5)
+    parser.add_argument("--calls", type=int, default=72, help="teacher calls of every arm, at most")
+    parser.add_argument("--steps", type=int, default=360, help="optimizer steps of every arm")
     parser.add_argument("--frozen", type=int, default=60, help="prompts of the frozen set")
-    parser.add_argument("--jobs", type=int, default=1, help="arms at a time, a thread each")
+    parser.add_argument("--pools", default="even,skewed")
+    parser.add_argument("--arms", help="names, separated by semicolons; all by default")
+    parser.add_argument("--most", type=int, default=10**6, help="runs, of those that are not there yet")
     args = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="iterating-") as temporary:
-        seeds = [
-            prepare(Path(temporary) / str(n), n, args.calls, args.frozen)
-            for n in map(int, args.seeds.split(","))
-        ]
-        results: dict[str, dict[str, Any]] = {str(s.number): {"base": untrained(s)} for s in seeds}
-        todo = [(s, arm) for s in seeds for arm in arms(args.calls, args.epochs)]
-        with ThreadPoolExecutor(args.jobs) as pool:
-            for (s, arm), found in zip(todo, pool.map(lambda of: run(*of), todo), strict=True):
-                results[str(s.number)][arm.name] = found
-                print(f"seed {s.number}, {arm.name}: {found['frozen']}", file=sys.stderr, flush=True)
-    lines = summary(results)
-    print("\n".join(table(lines)))
-    said = {
-        "machine": machine(("torch", "transformers", "trl", "peft", "bitsandbytes")),
-        "settings": {k: v for k, v in vars(args).items() if k != "jobs"},
-        "arms": lines,
-        "runs": results,
-    }
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "iterating.json").write_text(json.dumps(rounded(said), indent=1) + "\n")
+    chosen = [a for a in ARMS if not args.arms or a.name in args.arms.split(";")]
+    cases = [
+        Case(pool, arm, seed, args.calls, args.steps, args.frozen)
+        for pool in args.pools.split(",")
+        for seed in map(int, args.seeds.split(","))
+        for arm in chosen
+    ]
+    here = machine(("torch", "transformers", "trl", "peft", "bitsandbytes"))
+    said = json.loads(FILE.read_text()) if FILE.is_file() else {}
+    runs = said.get("runs", {}) if said.get("machine") == here else {}
+    for case in [c for c in cases if c.key not in runs][: args.most]:
+        runs[case.key] = run(case)
+        print(f"{case.key}: {runs[case.key]}", file=sys.stderr, flush=True)
+        runs = dict(sorted(runs.items(), key=lambda of: _place(of[0])))
+        FILE.write_text(
+            json.dumps(rounded({"machine": here, "arms": summary(runs), "runs": runs}), indent=1) + "\n"
+        )
+    print("\n".join(table(summary(runs))))
 
 
-def _local() -> dict[str, Any]:
-    found: dict[str, Any] = yaml.safe_load((ROOT / "configs" / "local.yaml").read_text())
+def _place(key: str) -> tuple[str, int, str]:
+    where, _, arm = key.partition(": ")
+    names = [a.name for a in ARMS]
+    return where.rpartition(", seed")[0], names.index(arm) if arm in names else len(names), key
+
+
+def _over(base: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
+    """`base` with `settings` laid over it, section by section."""
+    found = dict(base)
+    for name, value in settings.items():
+        inner = found.get(name)
+        found[name] = (
+            _over(inner, value) if isinstance(inner, Mapping) and isinstance(value, Mapping) else value
+        )
     return found
 
 
 def _row(prompt: str) -> dict[str, Any]:
     turns = [{"role": "user", "content": prompt}, {"role": "assistant", "content": write_function(prompt)}]
     return {"messages": turns}
-
-
-def _lines(file: Path) -> int:
-    return len(file.read_text().splitlines())
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from phases.qlora_training.wordings import WordingsConfig
 from phases.student.generate import SamplingConfig
 
 Domain = Literal["TSN", "AVB", "CARLA"]
@@ -176,6 +177,7 @@ class DistillationConfig(BaseModel):
         description="sft+dpo: after each training, preferences are learned from the pairs that self-training left.",
     )
     preferences: PreferencesConfig = PreferencesConfig()
+    wordings: WordingsConfig = WordingsConfig()
 
     @model_validator(mode="after")
     def _its_own_answers_are_there(self) -> Self:

@@ -4,7 +4,8 @@ distillation/train.jsonl, validation.jsonl        the first training set, and th
 distillation/eval_prompts.json, held_out_prompts.json   the drawn set and the frozen one
 distillation/base/...                             the tiny student, where that is the model
 distillation/epoch-N/...                          what epoch N came to (numbered from 1): adapter, outputs, scores,
-                                                  corrections, the grown dataset.jsonl, report.json, .md and .svg
+                                                  corrections, the grown dataset.jsonl, report.json, .md and .svg;
+                                                  wordings.jsonl is what it learned from, where rows have several
 distillation/model/...                            the adapter at the end, its tokenizer, its card
 distillation/metrics.json                         all epochs, and how it ended
 """
@@ -190,7 +191,7 @@ def create_sft_trainer(ctx: Context) -> None:
 def train(ctx: Context) -> str:
     """Diagram 5 from TrainerSetup on; the model is there already."""
     epoch = ctx.data["epoch"] + 1
-    job = student.job(ctx, epoch)
+    job = student.worded(ctx, student.job(ctx, epoch))
     before = ctx.data["examples"]
     ctx.data.pop("preferred", None)  # of the epoch before
     trained = ctx.run("qlora_training", job.inputs(), start="TrainerSetup").data
@@ -201,6 +202,7 @@ def train(ctx: Context) -> str:
         "data": trained["data"],
         "from": job.adapter,
         "before": before,
+        **{name: trained[name] for name in ("wordings",) if name in trained},
     }
     ctx.data["micro_batch"] = ctx.config.sampling.batch  # of Generate, for ReduceBatchSize of Diagram 8
     ctx.data["accumulation"] = 1

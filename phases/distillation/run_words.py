@@ -35,6 +35,12 @@ def caption(said: Json) -> Iterator[str]:
         f"({tokens['teacher_input']:,} tokens in, {tokens['teacher_output']:,} out); "
         f"{first['examples']['before']} examples before, {last['examples']['after']} after."
     )
+    if worded := last["training"].get("wordings"):
+        (rows, said), (without, steps) = worded["rows"], worded["steps_a_pass"]
+        yield (
+            f"Each example in up to {worded['variants']} wordings: in the last epoch {rows} were {said}, and one pass over them "
+            f"{_plural(steps, 'optimizer step')} instead of {without}."
+        )
 
 
 def teaching(said: Json) -> list[tuple[str, str]]:

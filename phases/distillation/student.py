@@ -40,6 +40,15 @@ def job(ctx: Context, epoch: int | None = None) -> Job:
     )
 
 
+def worded(ctx: Context, job: Job) -> Job:
+    """The job on its rows in several wordings, where the configuration wants them.
+
+    The rows that a set is made of, grown by and compared with stay one to an exchange: only what is learned from is worded.
+    """
+    settings = ctx.config.wordings
+    return job if settings.variants == 1 else replace(job, wordings=settings.model_dump())
+
+
 def prefix(epoch: int) -> str:
     """Where an epoch's artifacts are."""
     return f"distillation/epoch-{epoch}"

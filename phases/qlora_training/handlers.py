@@ -10,6 +10,7 @@ qlora/given/...                  alone: both sets as they were found; qlora/trai
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 from functools import partial
@@ -176,8 +177,10 @@ def create_sft_trainer(ctx: Context) -> None:
 
     job = jobs.of(ctx)
     own = session.of(ctx, job).reach("pad")
+    if job.wordings:
+        _word(ctx, job)
     said = {}
-    for name in (job.train, job.validation):
+    for name in (job.learned, job.validation):
         tokenized = _tokenized(ctx, job, own, name)
         said[name] = {
             "rows": len(tokenized.examples),
@@ -187,6 +190,24 @@ def create_sft_trainer(ctx: Context) -> None:
         if note := tokenized.said(name):
             ctx.log.warning(note)
     ctx.data["data"] = said
+
+
+def _word(ctx: Context, job: Job) -> None:
+    """Write the training rows in several wordings, and say what these cost."""
+    from phases.qlora_training import data
+    from phases.qlora_training.wordings import WordingsConfig, rows
+
+    own = data.read_jsonl(ctx.open(job.train))
+    config = WordingsConfig.model_validate(job.wordings)
+    worded = rows(own, config, job.adapter_seed)  # the same in every epoch
+    ctx.put(job.learned, data.lines(worded))
+    a_step = job.config.micro_batch * job.config.gradient_accumulation_steps
+    ctx.data["wordings"] = {
+        "variants": config.variants,
+        "rows": [len(own), len(worded)],
+        "steps_a_pass": [math.ceil(len(found) / a_step) for found in (own, worded)],
+    }
+    ctx.log.info("each row in several wordings, in so many more steps a pass", **ctx.data["wordings"])
 
 
 # TrainingLoop
@@ -240,7 +261,7 @@ def _trainer(ctx: Context, job: Job) -> WalkingTrainer:
 
     own = session.of(ctx, job).use(ctx.open(job.adapter) if job.adapter else None)
     dataset: Any = data.dataset if job.beta is None else pairs.dataset
-    sets = [dataset(_tokenized(ctx, job, own, name)) for name in (job.train, job.validation)]
+    sets = [dataset(_tokenized(ctx, job, own, name)) for name in (job.learned, job.validation)]
     own.touched()
     make: Any = trainer.create if job.beta is None else partial(preferring.create, beta=job.beta)
     made: WalkingTrainer = make(

@@ -34,6 +34,7 @@ class Job:
     seed               of the adapter's first weights and of the order of the rows
     beta               None for a training on rows; else preferences are learned from pairs, and it is DPO's: how dear it is to
                        leave the student that it begins with
+    wordings           in how many wordings each row is learned from, as WordingsConfig has it; None for its own alone
     """
 
     config: QLoRAConfig
@@ -45,6 +46,12 @@ class Job:
     seed: int
     adapter_seed: int
     beta: float | None = None
+    wordings: Mapping[str, Any] | None = None
+
+    @property
+    def learned(self) -> str:
+        """The name of the artifact whose rows are learned from: `train`, or its rows in several wordings."""
+        return f"{self.out}/wordings.jsonl" if self.wordings else self.train
 
     def inputs(self) -> dict[str, Any]:
         """As JSON values, for `ctx.run("qlora_training", inputs=...)`."""
@@ -119,7 +126,7 @@ def own_checkpoints(ctx: Context, job: Job) -> Path:
     """
     root = checkpoints(ctx, job.out)
     record = root / _WHOSE
-    sets = {name: ctx.open(name).name for name in filter(None, (job.train, job.validation, job.adapter))}
+    sets = {name: ctx.open(name).name for name in filter(None, (job.learned, job.validation, job.adapter))}
     now = {**job.config.model_dump(mode="json", exclude=_FREE), "seed": job.seed}
     now |= {"adapter_seed": job.adapter_seed, **sets, **({} if job.beta is None else {"beta": job.beta})}
     try:

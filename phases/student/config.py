@@ -36,7 +36,31 @@ class TinyStudentConfig(BaseModel):
     base_batch: int = Field(default=16, ge=1, le=65536)
     base_length: int = Field(default=128, ge=8, le=10**6)
     base_learning_rate: float = Field(default=4e-3, gt=0, le=1)
+    documented: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="The share of a base batch that is C below a note that tells its name and its constants, so that the "
+        "base learns to copy these.",
+    )
+    copying: bool = Field(
+        default=False,
+        description="Its weights begin with a pair of heads that copies (phases/student/induction.py).",
+    )
+    number_digits: int = Field(
+        default=1, ge=1, le=4, description="A number of up to so many digits is one token; of 1, digits are."
+    )
     seed: int = Field(default=42, ge=0, lt=2**32)
+
+    @model_validator(mode="after")
+    def _heads_that_copy_have_room(self) -> Self:
+        size = self.width // self.heads
+        if self.copying and (self.layers < 2 or self.heads < 2 or size % 4 or size < 24):
+            raise ValueError(
+                f"copying takes two layers, two heads and a width of 24 or more a head that can be divided by 4; the recipe has "
+                f"{self.layers} layers, {self.heads} heads and {size} a head. Change these, or set copying: false."
+            )
+        return self
 
 
 class QLoRAConfig(BaseModel):

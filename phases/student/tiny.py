@@ -14,12 +14,14 @@ import hashlib
 import json
 import math
 import os
+import random
 import re
 import shutil
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from phases.student import documented, induction
 from phases.student.config import TinyStudentConfig
 
 if TYPE_CHECKING:
@@ -55,7 +57,7 @@ def build(
     if target.is_dir():
         return target
     tokenizer = train_tokenizer(recipe, texts)
-    model = base_step(recipe, _blocks(recipe, tokenizer, texts), progress or _quiet)
+    model = base_step(recipe, batches(recipe, tokenizer, texts), progress or _quiet)
     # only now: a stop in the base step, nearly all of the time, leaves nothing behind
     making = cache / f".{target.name}.{os.getpid()}"
     shutil.rmtree(making, ignore_errors=True)
@@ -93,8 +95,11 @@ def digest(recipe: TinyStudentConfig, texts: Iterable[str]) -> str:
 
 
 def train_tokenizer(recipe: TinyStudentConfig, texts: Iterable[str]) -> PreTrainedTokenizerFast:
-    """A byte-level BPE tokenizer of `recipe.vocabulary` tokens, digits split, with Granite's role tokens."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    """A byte-level BPE tokenizer of `recipe.vocabulary` tokens, digits split, with Granite's role tokens.
+
+    To these come, where `recipe.number_digits` is more than 1, all numbers of so many digits and fewer.
+    """
+    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
     tokenizer = Tokenizer(models.BPE())
@@ -110,6 +115,7 @@ def train_tokenizer(recipe: TinyStudentConfig, texts: Iterable[str]) -> PreTrain
         show_progress=False,
     )
     tokenizer.train_from_iterator(texts, trainer)
+    tokenizer.add_tokens([AddedToken(number, normalized=False) for number in _numbers(recipe)])
     fast = PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         eos_token=END_OF_TEXT,
@@ -120,6 +126,11 @@ def train_tokenizer(recipe: TinyStudentConfig, texts: Iterable[str]) -> PreTrain
     )
     fast.chat_template = CHAT_TEMPLATE
     return fast
+
+
+def _numbers(recipe: TinyStudentConfig) -> list[str]:
+    """The numbers that are tokens besides the single digits."""
+    return [f"{n:0{digits}d}" for digits in range(2, recipe.number_digits + 1) for n in range(10**digits)]
 
 
 def granite(recipe: TinyStudentConfig, vocabulary: int) -> Any:
@@ -135,32 +146,37 @@ def granite(recipe: TinyStudentConfig, vocabulary: int) -> Any:
         num_attention_heads=recipe.heads,
         num_key_value_heads=recipe.kv_heads,
         max_position_embeddings=recipe.context,
-        tie_word_embeddings=True,
+        tie_word_embeddings=not recipe.copying,
         # Granite's default of 1.0 is tuned for its own width; without 1/sqrt(d) attention saturates at this size
         attention_multiplier=1.0 / math.sqrt(recipe.width / recipe.heads),
         bos_token_id=0,
         eos_token_id=0,
         pad_token_id=0,
+        # with heads that copy, the embeddings are what the residual stream begins with, at the scale of a norm's output
+        embedding_multiplier=math.sqrt(recipe.width) if recipe.copying else 1.0,
     )
     torch.manual_seed(recipe.seed)
-    return GraniteForCausalLM(config)
+    model = GraniteForCausalLM(config)
+    if recipe.copying:
+        induction.begin_with(model)
+    return model
 
 
-def base_step(recipe: TinyStudentConfig, blocks: Any, progress: Progress) -> Any:
-    """Train all weights as a language model on `blocks`, int64 (n, base_length); returns the model in fp32."""
+def base_step(recipe: TinyStudentConfig, batches: Iterator[tuple[Any, Any]], progress: Progress) -> Any:
+    """Train all weights as a language model on `batches`: tokens and labels, int64 (base_batch, base_length) each; the
+    model, in fp32.
+    """
     import torch
 
-    model = granite(recipe, recipe.vocabulary)
+    model = granite(recipe, recipe.vocabulary + len(_numbers(recipe)))
     model.train()
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=recipe.base_learning_rate, betas=(0.9, 0.95), weight_decay=0.1
     )
-    generator = torch.Generator().manual_seed(recipe.seed)
     warmup = max(1, recipe.base_steps // 20)
     for step in range(recipe.base_steps):
-        rows = torch.randint(len(blocks), (recipe.base_batch,), generator=generator)
-        batch = blocks[rows]
-        loss = model(input_ids=batch, labels=batch, use_cache=False).loss
+        ids, labels = next(batches)
+        loss = model(input_ids=ids, labels=labels, use_cache=False).loss
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         decay = 0.5 * (1 + math.cos(math.pi * step / recipe.base_steps))
@@ -171,6 +187,47 @@ def base_step(recipe: TinyStudentConfig, blocks: Any, progress: Progress) -> Any
         if (step + 1) % 20 == 0 or step + 1 == recipe.base_steps:
             progress(step + 1, recipe.base_steps, f"base step on raw C, loss {loss.item():.2f}")
     return model.eval()
+
+
+def batches(
+    recipe: TinyStudentConfig, tokenizer: PreTrainedTokenizerFast, texts: Sequence[str]
+) -> Iterator[tuple[Any, Any]]:
+    """(tokens, what is learned of them) for the base step, without end: windows of the texts, and as many rows of C below
+    its notes as `recipe.documented` has it. A note is read and not learned.
+    """
+    import torch
+
+    blocks = _blocks(recipe, tokenizer, texts)
+    generator = torch.Generator().manual_seed(recipe.seed)
+    rng = random.Random(recipe.seed)
+    notes = round(recipe.documented * recipe.base_batch)
+    functions, words = documented.functions(texts), documented.words(texts)
+    if notes and not functions:
+        raise ValueError(
+            "None of the texts for the tiny student's base step defines one function, so there is nothing to write a note "
+            "about. Give it functions, or set tiny_student.documented to 0."
+        )
+
+    def row(place: int) -> tuple[list[int], list[int]]:
+        ids: list[int] = []
+        labels: list[int] = []
+        while len(ids) < recipe.base_length:
+            said = (
+                documented.constant(words, rng) if place % 2 else documented.noted(rng.choice(functions), rng)
+            )
+            note, code = tokenizer(list(said), add_special_tokens=False)["input_ids"]
+            ids += [*note, *code, tokenizer.eos_token_id]
+            labels += [IGNORED] * len(note) + [*code, tokenizer.eos_token_id]
+        return ids[: recipe.base_length], labels[: recipe.base_length]
+
+    while True:
+        windows = blocks[torch.randint(len(blocks), (recipe.base_batch - notes,), generator=generator)]
+        rows = torch.tensor([row(place) for place in range(notes)], dtype=torch.long)
+        ids, labels = rows.view(notes, 2, recipe.base_length).unbind(1)
+        yield torch.cat([windows, ids]), torch.cat([windows, labels])
+
+
+IGNORED = -100  # by the loss
 
 
 def _blocks(recipe: TinyStudentConfig, tokenizer: PreTrainedTokenizerFast, texts: Sequence[str]) -> Any:

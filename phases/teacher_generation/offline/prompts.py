@@ -55,9 +55,12 @@ _RESIDUES: dict[Split, Sequence[int]] = {"train": (0, 1, 2), "eval": (3,), "held
 
 
 def generate(
-    split: Split, count: int, seed: int, domains: Sequence[str] = ("TSN", "AVB")
+    split: Split, count: int, seed: int, domains: Sequence[str] = ("TSN", "AVB"), skew: float = 0.0
 ) -> tuple[Prompt, ...]:
     """`count` different prompts of a split, the domains in turn, the kinds of each domain evenly.
+
+    With a `skew` the kinds come as Zipf's law has it: that of rank r as often as 1 / r**skew, the ranks the seed's, and the
+    same in every split. A kind of which there are too few prompts leaves its place to the others.
 
     The same arguments always give the same prompts, and a smaller count gives the first of a larger one's.
 
@@ -68,7 +71,10 @@ def generate(
     if unknown or not domains:
         raise ValueError(f"prompts are asked for domains {list(domains)}; there are {list(SHAPES)}")
     rng = random.Random(f"{seed} {split}")
-    kinds = {domain: _in_turn(SHAPES[domain], rng) for domain in domains}
+    kinds = {
+        domain: _by_rank(SHAPES[domain], skew, seed, rng) if skew else _in_turn(SHAPES[domain], rng)
+        for domain in domains
+    }
     found: dict[str, Prompt] = {}
     fruitless = 0
     while len(found) < count:
@@ -85,6 +91,14 @@ def _in_turn(shapes: Sequence[Shape], rng: random.Random) -> Iterator[Shape]:
     """All shapes in a new order each round: a small set too has every kind before it has one twice."""
     while True:
         yield from rng.sample(shapes, len(shapes))
+
+
+def _by_rank(shapes: Sequence[Shape], skew: float, seed: int, rng: random.Random) -> Iterator[Shape]:
+    """Shapes drawn one by one, those of low rank most often."""
+    ranked = random.Random(f"{seed} ranks").sample(shapes, len(shapes))
+    weights = [1 / rank**skew for rank in range(1, len(ranked) + 1)]
+    while True:
+        yield from rng.choices(ranked, weights)
 
 
 def _word(shape: Shape, domain: str, split: Split, rng: random.Random) -> Prompt:

@@ -202,6 +202,7 @@ def test_a_new_process_in_every_state_leaves_the_same_bytes(sections: dict[str, 
 
     One of the two passes its numbers on, and nothing of the run depends on it.
     """
+    sections["distillation"]["wordings"] = {"variants": 2}
     whole = Loop(tmp_path / "whole", sections)
     whole.drive()
     told = {"report_to": "tensorboard", "log_dir": str(tmp_path / "events")}
@@ -379,3 +380,26 @@ def test_corrections_keep_their_turns_and_those_that_failed_in_passing_are_asked
     assert kept[:-1] == several
     assert kept[-1]["content"].endswith("/* Now make it larger. */")
     assert len(rows) == 3
+
+
+def test_what_is_trained_on_is_worded_and_nothing_else(sections: dict[str, Any], tmp_path: Path) -> None:
+    rows = [json.loads(line) for line in (tmp_path / "train.jsonl").read_text().splitlines()]
+    for row in rows:
+        row["messages"][0]["content"] += " It is to add a constant, and to return the sum in one statement."
+    (tmp_path / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    plain = Loop(tmp_path / "plain", sections)
+    plain.drive()
+    sections["distillation"] |= {"wordings": {"variants": 4}, "max_epochs": 1}
+    worded = Loop(tmp_path / "worded", sections)
+    worded.drive()
+    for name in ("train.jsonl", "validation.jsonl", "held_out_prompts.json", "eval_prompts.json"):
+        assert worded.digests[f"distillation/{name}"] == plain.digests[f"distillation/{name}"]
+    before = plain.rows("distillation/train.jsonl")
+    learned = worded.rows("distillation/epoch-1/wordings.jsonl")
+    assert [r for r in learned if "wording" not in r] == before
+    assert len(learned) == 4 * len(before)
+    cost = json.loads(worded.text("distillation/epoch-1/report.json"))["training"]["wordings"]
+    assert cost == {"variants": 4, "rows": [len(before), 4 * len(before)], "steps_a_pass": [6, 22]}
+    training = json.loads(worded.text("distillation/epoch-1/report.json"))["training"]
+    assert training["steps"] == 11  # half an epoch
+    assert worded.data["examples"] == len(worded.rows("distillation/epoch-1/dataset.jsonl"))

@@ -49,6 +49,15 @@ def said(store: Path) -> dict[str, Any]:
     return run_report.report(stored.find(open_store(str(store)), "local"))
 
 
+def test_wordings_are_told_with_what_they_cost_in_steps(said: dict[str, Any]) -> None:
+    assert "wordings" not in "\n".join(run_words.caption(said))
+    cost = {"variants": 8, "rows": [65, 514], "steps_a_pass": [17, 129]}
+    said["epochs"][-1]["training"]["wordings"] = cost
+    assert list(run_words.caption(said))[-1] == (
+        "Each example in up to 8 wordings: in the last epoch 65 were 514, and one pass over them 129 optimizer steps instead of 17."
+    )
+
+
 def test_the_report_has_every_epochs_own_report_and_how_the_loop_ended(said: dict[str, Any]) -> None:
     own = [json.loads(artifacts()[f"distillation/epoch-{n}/report.json"]) for n in range(1, 7)]
     assert [{k: e[k] for k in own[0]} for e in said["epochs"]] == own

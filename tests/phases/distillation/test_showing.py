@@ -74,6 +74,9 @@ class _Model:
     def check(self, lasting: timedelta) -> list[str]:
         return []
 
+    def count(self, prompt: str) -> int | None:
+        return None
+
     def invoke(self, prompt: str) -> dict[str, Any]:
         self.asked.append(prompt)
         return {

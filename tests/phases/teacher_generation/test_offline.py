@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -123,6 +124,15 @@ def test_domains_take_turns_and_kinds_come_evenly() -> None:
     made = generate("eval", 40, 3)
     assert [prompt.domain for prompt in made[:4]] == ["TSN", "AVB", "TSN", "AVB"]
     assert len({prompt.kind for prompt in made}) == 40
+
+
+def test_a_skewed_pool_has_the_same_few_kinds_most_often_in_every_split() -> None:
+    counts = {s: Counter(p.kind for p in generate(s, 240, 7, ("TSN",), skew=1.0)) for s in ("train", "eval")}
+    often = {s: {kind for kind, _ in c.most_common(3)} for s, c in counts.items()}
+    assert often["train"] & often["eval"]
+    assert counts["train"].most_common(1)[0][1] > 40  # of 28 kinds; in an even pool each comes 8 or 9 times
+    assert counts["train"].total() == len({p.text for p in generate("train", 240, 7, ("TSN",), skew=1.0)})
+    assert generate("train", 50, 7, skew=1.0) == generate("train", 240, 7, skew=1.0)[:50]
 
 
 def test_splits_share_no_prompt_no_word_order_and_no_number() -> None:
