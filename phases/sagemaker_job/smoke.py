@@ -13,6 +13,7 @@ from pathlib import Path
 
 from fsm.engine import Context, Phase
 from phases.errors import ContainerError, NotProvided
+from phases.sagemaker_job import install
 from phases.sagemaker_job.config import SmokeConfig
 
 SMOKE = Phase("smoke", config=SmokeConfig)
@@ -22,8 +23,10 @@ TAIL = 4000  # characters of a failed step's output that are kept
 
 @SMOKE.state("InstallDeps")
 def install_deps(ctx: Context) -> None:
-    """pip install what the tests need, where it is not there already."""
-    _run(ctx, [sys.executable, "-m", "pip", "install", "--quiet", *ctx.config.dependencies], "pip")
+    """pip install what the tests need, where it is not there already: pinned, as what the job itself needs."""
+    wanted = ctx.workdir("smoke") / "requirements.txt"
+    wanted.write_text("\n".join(ctx.config.dependencies) + "\n")
+    _run(ctx, [sys.executable, install.__file__, str(wanted)], "pip")
 
 
 @SMOKE.state("PrintEnv")
