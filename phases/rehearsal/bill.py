@@ -42,6 +42,7 @@ def _job(job: dict[str, Any]) -> dict[str, Any]:
         "secondary": [t["Status"] for t in job["SecondaryStatusTransitions"]],
         "instance": kind,
         "seconds": job.get("BillableTimeInSeconds", 0),
+        "metrics": {m["MetricName"]: m["Value"] for m in job.get("FinalMetricDataList", ())},
         "hour": price(SageMakerJobConfig(), kind).hour,
         "most_hours": job["StoppingCondition"].get("MaxRuntimeInSeconds", 86400) / HOUR,
     }
@@ -68,6 +69,8 @@ def lines(said: dict[str, Any]) -> Iterator[str]:
             f"  job          {job['name']}: {job['status']}, {job['seconds']} s here; on AWS {job['instance']} costs {hour}{most} "
             f"({job['most_hours']:.0f} h)"
         )
+        if job["metrics"]:
+            yield "  its metrics  " + ", ".join(f"{name} {value:g}" for name, value in job["metrics"].items())
 
 
 def _times(starts: int) -> str:

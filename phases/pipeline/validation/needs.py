@@ -136,6 +136,9 @@ class Needs:
         if self.rents:
             found.append(Place("sagemaker_job.output", self.job.output, written=False, by_job=True))
             found.append(Place("sagemaker_job.staging", self.job.staging, self._staging, by_job=True))
+            for key in ("tensorboard", "wheels"):
+                place = getattr(self.job, key)
+                found.append(Place(f"sagemaker_job.{key}", place, written=False, by_job=True))
         once: dict[str, Place] = {}
         for place in found:
             if place.url.startswith("s3://") and (place.url not in once or place.written):
