@@ -133,6 +133,9 @@ class Needs:
         reached = {**self.store_options, **dict(parse_qsl(query))}
         found.append(Place("store", store, reached, by_job=self.rents))
         found.append(Place("pipeline.output", self.pipeline.output))
+        if batch := self.batch:
+            asked = {"endpoint_url": batch.endpoint_url} if batch.endpoint_url else {}
+            found.append(Place("teacher_generation.teacher.batch.place", batch.place, asked))
         if self.rents:
             found.append(Place("sagemaker_job.output", self.job.output, written=False, by_job=True))
             found.append(Place("sagemaker_job.staging", self.job.staging, self._staging, by_job=True))
@@ -183,6 +186,11 @@ class Needs:
         """Whether the teacher is on Bedrock, and not at an endpoint of its own."""
         teacher = self.teacher
         return teacher is not None and teacher.kind.startswith("bedrock") and not teacher.endpoint_url
+
+    @property
+    def batch(self) -> Any:
+        """The place and the role of the teacher's batches on Bedrock; None where it is asked call by call."""
+        return self.teacher.batch if self.teaches_on_aws and self.teacher.kind == "bedrock-batch" else None
 
     # Asking
 

@@ -16,11 +16,19 @@ from fsm import session
 from fsm.engine import Nobody
 from phases.errors import RoleNotFound
 from phases.pipeline.validation import CHECKS, Finding, Needs, Result
-from phases.rehearsal.account import SONNET, Network
+from phases.rehearsal.account import SONNET, Network, Role
 from phases.rehearsal.policy import statements
 from tests.phases.pipeline.aws import CONFIG, SPOT, TAG, Cloud, changed
+from tests.phases.pipeline.template import of_batches, policies
 
 Words = dict[str, dict[str, Any]]
+BEDROCKS = {
+    "Statement": {
+        "Effect": "Allow",
+        "Principal": {"Service": "bedrock.amazonaws.com"},
+        "Action": "sts:AssumeRole",
+    }
+}
 
 
 def test_an_account_that_has_everything_passes(aws: Cloud) -> None:
@@ -144,6 +152,31 @@ def test_what_is_amiss_is_found_by_its_check_and_enters_its_state(
     assert one.error is not None
     assert (one.error.recovery, one.do) == (bad.entry, one.do)
     assert bad.do in one.do
+
+
+@pytest.mark.parametrize(
+    ("role", "says"),
+    [
+        (None, "there is no role batch"),
+        (Role(), "Bedrock cannot assume the role batch"),
+        (Role(trust=BEDROCKS), "may not s3:ListBucket on arn:aws:s3:::"),
+    ],
+)
+def test_the_role_of_a_batch_is_asked_for_like_that_of_a_job(
+    role: Role | None, says: str, aws: Cloud, tmp_path: Path
+) -> None:
+    arn = aws.account.role_arn("batch")
+    batch = {"kind": "bedrock-batch", "batch": {"place": f"s3://{aws.bucket}/batches", "role": arn}}
+    config = configs.load(changed(tmp_path, teacher_generation={"teacher": batch}))
+    aws.account.policies = [policies(config, aws.account.number)[1]]
+    if role is not None:
+        aws.account.roles["batch"] = role
+    found = [one for one in CHECKS["IAMRole"](Needs.of_config(config)) if one.bad]
+    assert [one.error for one in found] == [RoleNotFound]
+    assert says in found[0].text
+    assert "BatchBucket=" in found[0].do
+    aws.account.roles["batch"] = Role(trust=BEDROCKS, policies=[of_batches(config, aws.account.number)])
+    assert not [one for one in CHECKS["IAMRole"](Needs.of_config(config)) if one.bad]
 
 
 @pytest.mark.parametrize(
