@@ -58,6 +58,40 @@ def test_the_whole_pipeline_is_rehearsed_through_the_loss_of_its_spot_instance(t
     )
 
 
+def test_a_batch_of_the_teachers_is_rehearsed_with_the_rights_of_the_template(tmp_path: Path) -> None:
+    require("ministack")
+    batch = {
+        "place": "s3://${PIPELINE_BUCKET}/batches",
+        "role": "${BATCH_ROLE}",
+        "poll_seconds": 0.01,
+        "minimum": 1,
+    }
+    words = {
+        "machine": "teacher_generation",
+        "store": "s3://${PIPELINE_BUCKET}/fsm",
+        "teacher_generation": {
+            "prompts": None,
+            "generated": 12,
+            "teacher": {"kind": "bedrock-batch", "batch": batch},
+        },
+    }
+    config = tmp_path / "batch.yaml"
+    config.write_text(yaml.safe_dump(words))
+    done = fsm("rehearse", str(config), "--log", "none", "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout.splitlines()[-1])
+    assert told["calls"]["bedrock CreateModelInvocationJob"] == 1
+    assert "bedrock Converse" not in told["calls"]
+    seen = {ACTIONS.get(name, ":".join(name.split(" "))) for name in told["calls"]}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PIPELINE_BUCKET", "rehearsal")
+        patch.setenv("BATCH_ROLE", "arn:aws:iam::000000000000:role/batch")
+        _, launcher = policies(configs.load(config), "000000000000")
+    granted = _actions(launcher)
+    assert seen - granted == set()
+    assert {a for a in granted if "ModelInvocation" in a} <= seen
+
+
 ACTIONS = {
     "s3 ListObjectsV2": "s3:ListBucket",
     "s3 HeadObject": "s3:GetObject",
