@@ -148,7 +148,8 @@ class Stage:
         self._deploy(words)
         job = sections.get("sagemaker_job") or SageMakerJobConfig()
         kinds = job.instance_types
-        self.account.quotas = {f"{k} for {s}training job usage": QUOTA for k in kinds for s in ("", "spot ")}
+        uses = ("training job", "spot training job", "training warm pool")
+        self.account.quotas = {f"{kind} for {use} usage": QUOTA for kind in kinds for use in uses}
         self.account.types |= {k.removeprefix("ml."): "x86_64" for k in kinds}
         if image := Image.read(job.image.format(region=job.region)):
             self.account.images[f"{image.repository}:{image.tag}"] = "amd64"

@@ -21,6 +21,7 @@ from phases.rehearsal.policy import statements
 from tests.phases.pipeline.aws import CONFIG, SPOT, TAG, Cloud, changed
 from tests.phases.pipeline.template import of_batches, policies
 
+KIND = "ml.g5.2xlarge"
 Words = dict[str, dict[str, Any]]
 BEDROCKS = {
     "Statement": {
@@ -100,6 +101,11 @@ def _job(**said: Any) -> Callable[[Cloud, pytest.MonkeyPatch], Words]:
     return lambda aws, patch: {"sagemaker_job": said}
 
 
+def _warm(aws: Cloud, patch: pytest.MonkeyPatch) -> Words:
+    aws.account.quotas[f"{KIND} for training job usage"] = 1.0
+    return {"sagemaker_job": {"spot": False, "warm_pool_seconds": 600}}
+
+
 BAD = [
     Bad("no credentials", _unset, "AWSCredentials", "NoCredentials", "there are no credentials", "Set AWS_ACCESS_KEY_ID"),
     Bad("expired credentials", _set(keys={"testing": "expired"}), "AWSCredentials", "NoCredentials", "expired", "Set AWS_ACCESS"),
@@ -128,6 +134,8 @@ BAD = [
     Bad("a launcher without rights", _set(policies=[]), "IAMRole", "AccessDenied", "s3:GetObject on arn:aws:s3:::granite", "LauncherPolicy"),
     Bad("no quota", _set(quotas={SPOT: 0.0}), "ConfigCheck", "ContainerError",
         f"may have 0 of {SPOT}, and the job wants 1", "Service Quotas console"),
+    Bad("no quota of a warm pool", _warm, "ConfigCheck", "ContainerError",
+        "may have 0 of ml.g5.2xlarge for training warm pool usage, and the job wants 1", "warm_pool_seconds: 0"),
     Bad("an instance type that is none", _job(instance_type="ml.g9.mega"), "ConfigCheck", "ContainerError",
         "us-east-1 has no ml.g9.mega", "Name an instance type"),
     Bad("an image that does not exist", _set(images={"huggingface-pytorch-training:1.0": "amd64"}), "ConfigCheck", "ContainerError",
@@ -139,6 +147,15 @@ BAD = [
     Bad("a subnet without a way to S3", _network(endpoint=False, gateway="igw-1"), "ConfigCheck", "ContainerError",
         "has no way to S3", "create-vpc-endpoint"),
 ]  # fmt: skip
+
+
+def test_a_warm_pool_that_the_account_may_have_is_good(aws: Cloud, tmp_path: Path) -> None:
+    aws.account.quotas[f"{KIND} for training job usage"] = 1.0
+    aws.account.quotas[f"{KIND} for training warm pool usage"] = 1.0
+    path = changed(tmp_path, sagemaker_job={"spot": False, "warm_pool_seconds": 600})
+    found = list(CHECKS["ConfigCheck"](Needs.of_config(configs.load(path))))
+    assert not [one for one in found if one.bad]
+    assert f"the account may keep 1 of {KIND} warm" in [one.text for one in found]
 
 
 @pytest.mark.parametrize("bad", BAD, ids=lambda bad: bad.name.replace(" ", "-"))
