@@ -27,37 +27,50 @@ import pytest
 
 from benchmarks.common import RESULTS, ROOT
 from benchmarks.s3_journal import server
-from fsm.journal import Journal
+from phases.rehearsal.faults import PASSING
 from phases.rehearsal.instance import Pace
 from phases.rehearsal.proxy import Proxy
 from phases.rehearsal.sagemaker import SageMaker
 from phases.sagemaker_job import request, source
-from tests.servers.disturbed import disturbed
+from tests.servers.disturbed import ALL, Met, disturbed
 from tests.servers.launcher import ROLE, Launcher
 from tests.servers.process import Server
 from tests.servers.s3 import KEYS, REGION
 
 
-class Killed(BaseException):
-    """A launcher that ends here."""
-
-
 def schedules(found: Server, seeds: int, home: Path) -> dict[str, Any]:
-    """Seeded runs of which every other call fails once: how many were walked as the one that nothing fails in."""
+    """Seeded runs of which every call fails once: how many were walked as the one that nothing fails in.
+
+    `calls` are told apart by what they ask for, whatever the run; `pairs` are those of a call and a way in which it failed.
+    """
     with ExitStack() as stack, pytest.MonkeyPatch.context() as patch:
-        faults: Counter[str] = Counter()
+        met: Met = Counter()
 
         def proxied(plan: Any, **settings: Any) -> Proxy:
-            proxy = stack.enter_context(Proxy(found.port, plan, **settings))
-            proxy.faults = faults
-            return proxy
+            return stack.enter_context(Proxy(found.port, plan, **settings))
 
         def walked(seed: int | None) -> list[tuple[str, str]]:
-            return disturbed(found.url, "s3://bucket/launching", proxied, home, patch, seed)
+            return disturbed(found.url, "s3://bucket/launching", proxied, home, patch, seed, ALL, met)
 
         plain = walked(None)
-        alike = sum(walked(seed) == plain for seed in range(seeds))
-    return {"seeds": seeds, "alike": alike, "s3_faults": dict(sorted(faults.items()))}
+        others = [seed for seed in range(seeds) if walked(seed) != plain]
+    # a call that few runs make (a second page, a look while the job settles) cannot have failed in every way
+    steady = [
+        c for c in {c for c, _ in met} if sum(n for (call, _), n in met.items() if call == c) >= seeds / 4
+    ]
+    ways: Counter[str] = Counter()
+    for (call, way), number in met.items():
+        ways[f"{call.partition(' ')[0]} {way}"] += number
+    return {
+        "seeds": seeds,
+        "alike": seeds - len(others),
+        "others": others,
+        "failures": met.total(),
+        "calls": len(steady),
+        "pairs": len({(c, way) for c, way in met if c in steady}),
+        "pairs_there_are": sum(len(PASSING[c.partition(" ")[0]]) for c in steady),
+        "ways": dict(sorted(ways.items())),
+    }
 
 
 def service(stack: ExitStack, found: Server, home: Path, **settings: Any) -> SageMaker:
@@ -79,18 +92,7 @@ def crashes(found: Server, times: int, home: Path) -> dict[str, Any]:
     with ExitStack() as stack, pytest.MonkeyPatch.context() as patch:
         patch.setattr(source, "pack", lambda code: source.Archive(b"code", "5eed"))
         sagemaker = service(stack, found, home, settles=0.0, pace=Pace(status=3600))
-        launcher = Launcher(sagemaker, "s3://bucket/crashes", home, "s3://bucket/crashes/store")
-        append = Journal.append
-
-        def dies(self: Journal, record: dict[str, Any]) -> Any:
-            if record["kind"] != "claim":
-                raise Killed
-            return append(self, record)
-
-        patch.setattr(Journal, "append", dies)
-        for _ in range(times):
-            with suppress(Killed):
-                launcher.go()
+        Launcher(sagemaker, "s3://bucket/crashes", home, "s3://bucket/crashes/store").crash(times)
         return {"crashes": times, "jobs": len(sagemaker.jobs)}
 
 
@@ -142,7 +144,10 @@ def main() -> int:
     print(
         f"{k['kills']} launchers killed: {k['jobs']} job; following again after {k['cpu_seconds']:.2f} s of work at most"
     )
-    print(f"{s['seeds']} fault schedules: {s['alike']} ended as without")
+    print(
+        f"{s['seeds']} runs of which every call failed once ({s['failures']} failures): {s['alike']} ended as without; of "
+        f"{s['calls']} calls {s['pairs']} of {s['pairs_there_are']} pairs of a call and a way to fail"
+    )
     (RESULTS / "launching.json").write_text(json.dumps(told, indent=1) + "\n")
     return 0 if c["jobs"] == k["jobs"] == 1 and s["alike"] == s["seeds"] else 1
 

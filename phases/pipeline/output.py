@@ -9,7 +9,7 @@ from typing import Any
 
 from fsm.engine import Context
 from fsm.faults import Patient
-from phases.services import asked
+from phases.services import asked, fresh_session
 
 
 def save(ctx: Context, model: str, output: str) -> dict[str, str]:
@@ -55,9 +55,7 @@ def _fetched(ctx: Context, model: str) -> Path:
 
 def _s3() -> Any:
     """A client that retries by itself: what it retries is one part of gigabytes, what a Patient does is all of them."""
-    import boto3
-
-    return boto3.Session().client("s3")
+    return fresh_session().client("s3")
 
 
 def _patient(ctx: Context, bucket: str) -> Patient:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cache, cached_property
+from functools import cached_property
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl
 
@@ -14,6 +14,7 @@ from fsm.errors import Unanswered
 from fsm.faults import Patient
 from fsm.store import open_store
 from phases.pipeline.config import PipelineConfig
+from phases.services import fresh_session
 
 T = TypeVar("T")
 PATIENCE = 5.0
@@ -203,7 +204,7 @@ class Needs:
 
     @cached_property
     def session(self) -> Any:
-        return _session(None)
+        return fresh_session()
 
     def client(self, service: str, place: Place | None = None, region: str | None = None) -> Any:
         """A client that asks once, and does not wait for long; with a place, one that reaches it as the run does."""
@@ -211,7 +212,7 @@ class Needs:
 
         reached = place.options if place is not None else {}
         endpoint, profile = reached.get("endpoint_url"), reached.get("profile")
-        session = _session(profile) if profile else self.session
+        own = fresh_session(profile) if profile else self.session
 
         once = Config(
             retries={"total_max_attempts": 1, "mode": "standard"},
@@ -219,8 +220,8 @@ class Needs:
             read_timeout=30,
             s3={"addressing_style": "path"} if endpoint else {},
         )
-        where = reached.get("region") or region or self.region or session.region_name or "us-east-1"
-        return session.client(service, region_name=where, endpoint_url=endpoint, config=once)
+        where = reached.get("region") or region or self.region or own.region_name or "us-east-1"
+        return own.client(service, region_name=where, endpoint_url=endpoint, config=once)
 
     def ask(self, call: Callable[[], T]) -> T:
         """What a call of a client returns, asked again for some seconds while its failure is passing.
@@ -232,23 +233,6 @@ class Needs:
             return Patient("AWS", PATIENCE, tells=lambda error, _: last.append(error))(call)
         except Unanswered:
             raise last[-1] from None
-
-
-def _session(profile: str | None) -> Any:
-    import boto3  # half a second: only where AWS is asked
-    import botocore.session
-
-    core = botocore.session.Session(profile=profile)
-    core.register_component("data_loader", _models())
-    return boto3.Session(botocore_session=core)
-
-
-@cache
-def _models() -> Any:
-    """The services' models, read once in a process: that of EC2 alone takes a second."""
-    import botocore.session
-
-    return botocore.session.get_session().get_component("data_loader")
 
 
 def _amazons(client: Any) -> bool:
