@@ -32,6 +32,7 @@ TINY: Mapping[str, Any] = {
         "save_steps": 2,
         "tiny_student": {"base_steps": 10},
     },
+    "smoke": {"tests": ["tests/machines/test_shipped.py"], "shape": "tiny"},
     "distillation": {
         "train_on": "teacher",
         "max_epochs": 2,
