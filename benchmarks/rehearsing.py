@@ -3,7 +3,8 @@
     python -m benchmarks.rehearsing [--faults NAME ...] [--interruptions 4]
 
 *faults*         configs/pipeline.yaml, whole, once without and once with each fault that `fsm rehearse --fault help` names: how
-                 often the command was given, and whether the model's archive has the same bytes
+                 often the command was given, and whether the model's archive has the same bytes. Faults that are named alone
+                 join what is there
 *interruptions*  a job that trains with a checkpoint every ten steps, its instance taken back again and again at moments of a seed,
                  with notice and without: how many steps were taken again, beside those since the last checkpoint in S3
 
@@ -45,6 +46,7 @@ from tests.servers.launcher import ROLE
 from tests.servers.process import Server
 from tests.servers.s3 import KEYS, REGION
 
+NOTHING = "nothing"
 SAVE = 10
 """Optimizer steps between two checkpoints."""
 _OF_A_CHECKPOINT = re.compile(rf"checkpoint-(\d+)/{re.escape(SENTINEL)}$")
@@ -83,15 +85,14 @@ def rehearsed(fault: str, home: Path) -> dict[str, Any]:
     }
 
 
-def faults(names: list[str], home: Path) -> dict[str, Any]:
-    """Each of them, beside the rehearsal in which nothing goes wrong."""
-    found = {"": rehearsed("", home / "plain")}
-    print(f"{'nothing':18} {found['']}", flush=True)
-    for name in names:
-        found[name] = rehearsed(name, home / name)
-        found[name]["same_model"] = found[name].pop("model") == found[""]["model"]
-        print(f"{name:18} {found[name]}", flush=True)
-    return found
+def faults(names: list[str], home: Path, found: dict[str, Any]) -> None:
+    """Each of them, beside the rehearsal in which nothing goes wrong; that one is made first, where `found` has it not."""
+    for name in names if NOTHING in found else [NOTHING, *names]:
+        one = rehearsed("" if name == NOTHING else name, home / name)
+        found[name] = one
+        if name != NOTHING:
+            one["same_model"] = one["model"] == found[NOTHING]["model"]
+        print(f"{name:18} {one}", flush=True)
 
 
 # A training that is interrupted
@@ -203,17 +204,24 @@ def main() -> int:
                     told["interruptions"][word] = interrupted(found, args.interruptions, notice, home / word)
                     print(f"{word}: {told['interruptions'][word]}", flush=True)
         if args.faults:
-            told["faults"] = told.get("faults", {}) | faults(args.faults, home)
+            faults(args.faults, home, told.setdefault("faults", {}))
     path.write_text(json.dumps(told, indent=1) + "\n")
-    taken = told["interruptions"]
-    few = max(taken["with notice"]["steps_again"], default=0) <= 1 and all(
-        again <= since + 1  # one more may have been taken between the look and the kill
-        for again, since in zip(
-            taken["without"]["steps_again"], taken["without"]["since_the_last_checkpoint"], strict=True
-        )
+    return 0 if few(told.get("interruptions", {})) and whole(told.get("faults", {})) else 1
+
+
+def few(taken: dict[str, Any]) -> bool:
+    """Whether no more steps were taken again than promised: one with notice, and those since the last checkpoint without."""
+    sudden = taken.get("without", {"steps_again": [], "since_the_last_checkpoint": []})
+    pairs = zip(sudden["steps_again"], sudden["since_the_last_checkpoint"], strict=True)
+    # one more may have been taken between the look and the kill
+    return max(taken.get("with notice", {}).get("steps_again", ()), default=0) <= 1 and all(
+        again <= since + 1 for again, since in pairs
     )
-    whole = all(found["exit"] == 0 and found.get("same_model", True) for found in told["faults"].values())
-    return 0 if few and whole else 1
+
+
+def whole(found: dict[str, Any]) -> bool:
+    """Whether every rehearsal ended well, with the same model."""
+    return all(one["exit"] == 0 and one.get("same_model", True) for one in found.values())
 
 
 if __name__ == "__main__":

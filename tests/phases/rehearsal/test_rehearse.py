@@ -58,6 +58,21 @@ def test_the_whole_pipeline_is_rehearsed_through_the_loss_of_its_spot_instance(t
     )
 
 
+def test_the_smoke_job_runs_whole_and_its_figures_are_told(tmp_path: Path) -> None:
+    """Installed, the environment printed, a file of the suite run, a tiny model trained, and the table shown by the launcher."""
+    require("ministack")
+    words = yaml.safe_load((ROOT / "configs" / "smoke.yaml").read_text())
+    words["smoke"]["measure"] = ["step"]
+    config = tmp_path / "smoke.yaml"
+    config.write_text(yaml.safe_dump(words))
+    done = fsm("rehearse", str(config), "--log", "console", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    _, _, table = (done.stdout + done.stderr).partition("what the instance does:")
+    assert table, done.stderr
+    (row,) = [line.split() for line in table.splitlines() if "a step followed: tokens a second" in line]
+    assert all(float(number.replace(",", "")) > 0 for number in row[-2:]), "here, and as the page has it"
+
+
 def test_a_batch_of_the_teachers_is_rehearsed_with_the_rights_of_the_template(tmp_path: Path) -> None:
     require("ministack")
     batch = {
