@@ -70,19 +70,21 @@ class Needs:
     store: str
     store_options: Mapping[str, Any]
     pipeline: PipelineConfig
+    run: str = ""
     refused: bool = False
 
     @classmethod
     def of(cls, ctx: Context) -> Needs:
         """Those of the run that stands in a state of Validation."""
-        return cls(ctx.program, ctx.config_text, ctx.store_url, ctx.store_options, ctx.config)
+        return cls(ctx.program, ctx.config_text, ctx.store_url, ctx.store_options, ctx.config, ctx.run_name)
 
     @classmethod
     def of_config(cls, config: Config) -> Needs:
         """Those of a configuration that nothing runs of yet."""
         sections = config.program.sections
         own = sections.get("pipeline") or sections.get("validation") or PipelineConfig()
-        return cls(config.program, config.text, config.engine.store, config.engine.store_options, own)
+        engine = config.engine
+        return cls(config.program, config.text, engine.store, engine.store_options, own, engine.run.name)
 
     def without_aws(self) -> Needs:
         return replace(self, refused=True)

@@ -193,7 +193,7 @@ def _renting(needs: Needs, account: Account) -> Iterator[Right]:
         {"iam:PassedToService": "sagemaker.amazonaws.com"},
     )
     yield Right(
-        ("logs:DescribeLogStreams", "logs:FilterLogEvents", "logs:GetLogEvents"),
+        ("logs:DescribeLogStreams", "logs:GetLogEvents"),
         (account.arn("logs", f"log-group:{LOGS}:log-stream:*"),),
         "showing the job's log",
     )

@@ -15,6 +15,7 @@ from fsm import config as configs
 from fsm import session
 from fsm.engine import Nobody
 from phases.errors import RoleNotFound
+from phases.pipeline.output import MARK, mark
 from phases.pipeline.validation import CHECKS, Finding, Needs, Result
 from phases.rehearsal.account import SONNET, Network, Role
 from phases.rehearsal.policy import statements
@@ -266,6 +267,24 @@ def test_where_aws_does_not_know_the_caller_nothing_else_of_it_is_asked(aws: Clo
     assert {one.result for one in found["ImportCheck"]} == {Result.GOOD}, (
         "what is here is looked at all the same"
     )
+
+
+@pytest.mark.parametrize(("whose", "free"), [("another's", False), ("granite-8b-automotive", True)])
+def test_an_output_prefix_that_is_not_empty_is_refused_but_where_it_is_the_runs_own(
+    whose: str, free: bool, aws: Cloud
+) -> None:
+    key = "output/distillation/granite-8b-automotive/model.tar.gz"
+    said = {MARK: mark(f"s3://{aws.bucket}/fsm", whose)}
+    aws.s3.put_object(Bucket=aws.bucket, Key=key, Body=b"weights", Metadata=said)
+    found = list(CHECKS["S3Access"](Needs.of_config(configs.load(CONFIG))))
+    if free:
+        assert not [one for one in found if one.bad]
+        return
+    (one,) = [one for one in found if one.bad]
+    assert one.error is not None
+    assert (one.error.recovery, "is not empty" in one.text) == ("EmptyDataset", True)
+    assert "aws s3 mv" in one.do
+    assert "--run" in one.do
 
 
 # A bucket's policy
