@@ -13,6 +13,8 @@ from phases.sagemaker_job.prices import HOUR, price
 MILLION = 1_000_000
 S3_WRITES = ("PutObject", "ListObjectsV2", "POST")
 S3_WRITE, S3_READ = 5.0, 0.4  # dollars a million requests of S3 Standard in us-east-1; deletions are free
+# asking these costs nothing: what is rented, and tokens, do
+FREE = ("cloudformation", "ec2", "ecr", "iam", "pricing", "sagemaker", "service-quotas", "sts")
 
 
 def told(stage: Any, code: int, starts: int) -> dict[str, Any]:
@@ -29,6 +31,7 @@ def told(stage: Any, code: int, starts: int) -> dict[str, Any]:
         "calls": {f"{service} {name}": n for (service, name), n in sorted(calls.items())},
         "jobs": jobs,
         "dollars": {
+            **{service: 0.0 for service, _ in calls if service in FREE},
             "s3": round((writes * S3_WRITE + reads * S3_READ) / MILLION, 6),
             "bedrock": float(stage.bedrock.bill.dollars),
         },
@@ -83,10 +86,13 @@ def lines(said: dict[str, Any]) -> Iterator[str]:
     for service in services:
         own = {k.partition(" ")[2]: n for k, n in said["calls"].items() if k.startswith(f"{service} ")}
         dollars = said["dollars"].get(service)
-        cost = f"   ${dollars:.4f}" if dollars is not None else ""
+        cost = "   price unknown" if dollars is None else f"   ${dollars:.4f}" if dollars else "   free   "
         yield f"  {service:12} {sum(own.values()):6} calls{cost}   " + ", ".join(
             f"{n} {k}" for k, n in own.items()
         )
+    if services:
+        calls = sum(said["calls"].values())
+        yield f"  {'in all':12} {calls:6} calls   ${sum(said['dollars'].values()):.4f}, and what is rented:"
     for job in said["jobs"]:
         hour = f"${job['hour']:.3f} an hour on demand" if job["hour"] is not None else "price unknown"
         most = f", ${job['hour'] * job['most_hours']:.0f} at most" if job["hour"] is not None else ""

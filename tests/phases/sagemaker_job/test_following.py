@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -65,6 +66,22 @@ def test_crashes_between_the_creation_and_the_journal_leave_exactly_one_job(
     launcher.service.settles = 0.0
     launcher.tells("Starting", "Downloading", "Training", "Uploading", "Completed", over="Completed")
     assert launcher.go().outcome == "done"
+    assert len(launcher.service.jobs) == 1
+
+
+def test_a_run_whose_launcher_is_gone_is_followed_on_from_another_machine(
+    launcher: Launcher, s3: S3, tmp_path: Path
+) -> None:
+    """All that it finds there is the bucket."""
+    options = {"endpoint_url": s3.server.url, "cache": str(tmp_path / "cache")}
+    homes = [tmp_path / "here", tmp_path / "there"]
+    for home in homes:
+        home.mkdir()
+    here, there = (Launcher(launcher.service, s3.url, home, f"{s3.url}/store", **options) for home in homes)
+    here.crash(1)
+    shutil.rmtree(homes[0])
+    launcher.tells("Starting", "Downloading", "Training", "Uploading", "Completed", over="Completed")
+    assert there.go().outcome == "done"
     assert len(launcher.service.jobs) == 1
 
 
