@@ -140,6 +140,7 @@ UNSEEN = {
     "sagemaker:StopTrainingJob": "fsm stop",
     "sagemaker:ListTrainingJobs": "fsm jobs",
     "sagemaker:AddTags": "sagemaker_job.tags",
+    "servicequotas:ListAWSDefaultServiceQuotas": "an account without a value of its own",
     "pricing:GetProducts": "fsm launch --dry-run, fsm jobs",
     "logs:GetLogEvents": "fsm logs, and a job that failed",
     "logs:DescribeLogStreams": "likewise; and by the service, as the job's role",
