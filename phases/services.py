@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 CODES: dict[str, type[PipelineError]] = {
     "NoSuchEntity": errors.RoleNotFound,
-    "ResourceLimitExceeded": errors.ContainerError,
+    "ResourceLimitExceeded": errors.NotRented,
     "ServiceUnavailableException": errors.ThrottlingException,
     "ModelNotReadyException": errors.ThrottlingException,
 }
