@@ -1,6 +1,7 @@
 """QLoRA on a model of Granite 8B's shape, by this project's own code, beside bare TRL and transformers.
 
     python benchmarks/qlora_8b.py                    on a CUDA machine; nothing is downloaded, 20 GB of disk are used
+    python benchmarks/qlora_8b.py --short            the same for some minutes: few steps, short answers
     python benchmarks/qlora_8b.py --laptop           the same on the tiny student of configs/local.yaml and a CPU
     python benchmarks/qlora_8b.py --tiny             on a shape so small that it proves the code, not the speed
     python benchmarks/qlora_8b.py --parts step       a part alone: step, generation, resume, memory
@@ -38,6 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     shape = parser.add_mutually_exclusive_group()
+    shape.add_argument("--short", action="store_true", help="few steps and short answers, for some minutes")
     shape.add_argument(
         "--laptop", action="store_true", help="the tiny student's shape, so that a CPU will do"
     )
@@ -67,7 +69,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             file=sys.stderr,
         )
         return 2
-    size = "tiny" if args.tiny else "laptop" if args.laptop else ""
+    size = next((one for one in ("tiny", "laptop", "short") if getattr(args, one)), "")
     name = "_".join(filter(None, ("qlora_8b", size)))
     output = args.output or ROOT / "benchmarks" / "results" / f"{name}.json"
     found = measure(size, args.parts, args.work.resolve() / name, output)
@@ -82,11 +84,11 @@ def measure(size: str, parts: Sequence[str], work: Path, output: Path) -> dict[s
     from benchmarks.granite_8b.broken_off import memory, resume
     from benchmarks.granite_8b.device import machine
     from benchmarks.granite_8b.generating import generation
-    from benchmarks.granite_8b.sizes import FULL, LAPTOP, SMALL
+    from benchmarks.granite_8b.sizes import FULL, LAPTOP, SHORT, SMALL
     from benchmarks.granite_8b.steps import step
 
     measures = {"step": step, "generation": generation, "resume": resume, "memory": memory}
-    sizes = {"tiny": SMALL, "laptop": LAPTOP, "": FULL}[size]
+    sizes = {"tiny": SMALL, "laptop": LAPTOP, "short": SHORT, "": FULL}[size]
     here = machine(sizes)
     found: dict[str, Any] = json.loads(output.read_text()) if output.is_file() else {}
     if any(found.get("machine", {}).get(key) != here[key] for key in ("device", "versions")):

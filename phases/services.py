@@ -7,6 +7,7 @@ states its cause belongs to.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any, TypeVar
 
 from fsm.faults import Fault, Kind, Patient, fault
@@ -17,7 +18,7 @@ T = TypeVar("T")
 
 CODES: dict[str, type[PipelineError]] = {
     "NoSuchEntity": errors.RoleNotFound,
-    "ResourceLimitExceeded": errors.ContainerError,
+    "ResourceLimitExceeded": errors.NotRented,
     "ServiceUnavailableException": errors.ThrottlingException,
     "ModelNotReadyException": errors.ThrottlingException,
 }
@@ -60,6 +61,26 @@ def named(error: Exception, doing: str) -> Exception:
     return own(f"{doing}: {found.message.rstrip('.')}. {found.advice}") if own else error
 
 
+def fresh_session(profile: str | None = None) -> Any:
+    """A boto3 session of one's own: the default one keeps the credentials of whoever asked first.
+
+    The services' models are read once in a process, whatever session they are for: that of EC2 alone takes a second.
+    """
+    import boto3  # half a second: only where AWS is asked
+    import botocore.session
+
+    core = botocore.session.Session(profile=profile)
+    core.register_component("data_loader", _loader())
+    return boto3.Session(botocore_session=core)
+
+
+@cache
+def _loader() -> Any:
+    import botocore.session
+
+    return botocore.session.get_session().get_component("data_loader")
+
+
 def client(
     service: str,
     *,
@@ -73,11 +94,10 @@ def client(
     Of a session of its own, or of the one that is given: boto3's default one keeps the credentials of whoever asked first.
     `connections` are kept for as many requests at a time.
     """
-    import boto3  # half a second: only where AWS is asked
     from botocore.config import Config
 
     once = Config(retries={"total_max_attempts": 1, "mode": "standard"}, max_pool_connections=connections)
-    own = session or boto3.Session()
+    own = session or fresh_session()
     return own.client(service, region_name=region, endpoint_url=endpoint_url, config=once)
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.granite_8b.device import peak, release, synchronize
-from benchmarks.granite_8b.sizes import FULL, SEED, Sizes, parameters
+from benchmarks.granite_8b.sizes import GRANITE_8B, SEED, Sizes, parameters
 from phases.qlora_training import data
 from phases.student.config import QLoRAConfig, TinyStudentConfig
 from phases.student.session import Session
@@ -41,7 +41,7 @@ class Base:
             "gradient_accumulation_steps": sizes.accumulation,
             "max_steps": sizes.warm + sizes.timed,
             "keep": "last",
-            "threads": None if sizes is FULL else 1,
+            "threads": None if sizes.shape is GRANITE_8B else 1,
         }
         return QLoRAConfig.model_validate(said | changes)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 Shape = Mapping[str, Any]
@@ -69,6 +69,10 @@ class Sizes:
 
 
 FULL = Sizes(GRANITE_8B, "4GB", 4096, 32, 2, 8, 1, 2, 2, 2, (32, 128), 256, 1024, 8192, 16)
+
+
+SHORT = replace(FULL, accumulation=2, timed=1, rounds=1, alone=1, batches=(32,), new_tokens=128)
+"""The same model for some minutes, to see what an instance does."""
 
 
 SMALL = Sizes(TINY, "200KB", 192, 4, 2, 2, 1, 1, 1, 1, (4,), 32, 8, 256, 4)

@@ -331,7 +331,7 @@ def check_correction_rate(ctx: Context) -> str:
 @PHASE.state("EpochN.CheckConvergence.Converged")
 def converged(ctx: Context) -> None:
     average, lag = ctx.data["average"], loading.section(ctx, "convergence").lag
-    ctx.log.info("converged", reason=ctx.data["reason"], epoch=ctx.data["epoch"])
+    ctx.log.info("converged", reason=ctx.data["reason"], epoch=ctx.data["epoch"], **average)
     if average["drawn"] - average["held_out"] > lag:
         ctx.log.warning(
             "the frozen set lags behind the drawn one, whose prompts were corrected and trained on: the student has "

@@ -220,9 +220,10 @@ def save_partial_model(ctx: Context) -> None:
 
 @PHASE.state("errors.SageMakerErrors.CheckDLCImage")
 def check_dlc_image(ctx: Context) -> None:
-    """An image is to blame where a job's container failed; not where this place lacks what is asked of it."""
+    """An image is to blame where a job's container failed; not where there was no machine, or this place lacks something."""
     action = "Look at the job's log, and at sagemaker_job.image: its tag must exist in the job's region."
-    _advise(ctx, "" if ctx.data["error"]["error"] == errors.NotProvided.__name__ else action)
+    said = {errors.NotProvided.__name__, errors.NotRented.__name__}  # these say themselves what to do
+    _advise(ctx, "" if ctx.data["error"]["error"] in said else action)
 
 
 def _checkpoints(ctx: Context) -> str:

@@ -27,10 +27,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from phases.rehearsal.cloudwatch import Logs
+from phases.sagemaker_job import curves
 from phases.sagemaker_job.environment import Hosts, Layout, write_input_config
 from phases.sagemaker_job.kept import die_with
 
-GROUP = "/aws/sagemaker/TrainingJobs"
 FAILURE_LENGTH = 1024  # characters of output/failure that FailureReason keeps
 PASSED_ON = (
     "PATH",
@@ -232,7 +233,7 @@ class Instances(threading.Thread):
         self.job.setdefault("TrainingStartTime", begun)
         trained = self.job.get("TrainingTimeInSeconds", 0)
         limit = self.job["StoppingCondition"].get("MaxRuntimeInSeconds", 86400)
-        self._logs = Logs(self._clients, self.job["TrainingJobName"], self.home)
+        self._logs = self._logs or Logs(self._clients, self.job["TrainingJobName"], self.home)
         self._hosts = {host: self._start(host, layout) for host, layout in self._layouts().items()}
         try:
             synced = time.monotonic()
@@ -241,6 +242,7 @@ class Instances(threading.Thread):
                 self.job["TrainingTimeInSeconds"] = trained + int(time.time() - begun)
                 self.job["BillableTimeInSeconds"] = self.job["TrainingTimeInSeconds"]
                 self._logs.pass_on()
+                self._measured(self._logs.new)
                 if code is not None:
                     self._sync()
                     return code
@@ -345,6 +347,7 @@ class Instances(threading.Thread):
 
     def _sync(self) -> None:
         """Put every checkpoint file that is new or has changed; what was removed here stays there, as on AWS."""
+        self._sync_curves()
         if "CheckpointConfig" not in self.job:
             return
         now = self._checkpoints()
@@ -357,6 +360,16 @@ class Instances(threading.Thread):
                     uri = self.job["CheckpointConfig"]["S3Uri"].rstrip("/")
                     self._put(f"{uri}/{path.relative_to(layout.checkpoints)}", path)
                     self._synced[name] = stamp
+
+    def _sync_curves(self) -> None:
+        """What lies below output/tensorboard, to where TensorBoardOutputConfig says; it is small, and put whole."""
+        if (wanted := self.job.get("TensorBoardOutputConfig")) is None:
+            return
+        place = f"{wanted['S3OutputPath'].rstrip('/')}/{self.job['TrainingJobName']}/tensorboard-output"
+        for layout in self._layouts().values():
+            directory = layout.output / "tensorboard"
+            for path in sorted(p for p in directory.rglob("*") if p.is_file()):
+                self._put(f"{place}/{path.relative_to(directory)}", path)
 
     def _upload(self) -> None:
         """model.tar.gz and output.tar.gz of the first host."""
@@ -388,6 +401,16 @@ class Instances(threading.Thread):
 
     # What is told
 
+    def _measured(self, lines: list[str]) -> None:
+        """FinalMetricDataList: the last value of each metric, as its definition finds it in the containers' lines."""
+        defined = self.job["AlgorithmSpecification"].get("MetricDefinitions", ())
+        last = {m["MetricName"]: m for m in self.job.get("FinalMetricDataList", ())}
+        for line in lines:
+            for name, value in curves.found(line, {d["Name"]: d["Regex"] for d in defined}):
+                last[name] = {"MetricName": name, "Value": value, "Timestamp": time.time()}
+        if last:
+            self.job["FinalMetricDataList"] = list(last.values())
+
     def _say(self, status: str, message: str) -> None:
         now = time.time()
         told = self.job["SecondaryStatusTransitions"]
@@ -397,43 +420,6 @@ class Instances(threading.Thread):
         self.job["SecondaryStatus"] = status
         self.job["LastModifiedTime"] = now
         self._told()
-
-
-class Logs:
-    """Passes on what the containers write to CloudWatch Logs: a stream for each host."""
-
-    def __init__(self, clients: Callable[[str], Any], job: str, home: Path) -> None:
-        self._client, self._job, self._home = clients("logs"), job, home
-        self._read: dict[str, int] = {}
-        self._rest: dict[str, bytes] = {}
-
-    def pass_on(self) -> None:
-        """What is new since the last call, line by line. Without a CloudWatch the lines stay in the host's file."""
-        if self._client is None:
-            return
-        for path in sorted(self._home.glob("algo-*.log")):
-            host = path.stem
-            with path.open("rb") as f:
-                f.seek(self._read.get(host, 0))
-                new = f.read()
-            self._read[host] = self._read.get(host, 0) + len(new)
-            lines = (self._rest.get(host, b"") + new).split(b"\n")
-            self._rest[host] = lines.pop()
-            if lines:
-                self._send(f"{self._job}/{host}-1", lines)
-
-    def _send(self, stream: str, lines: list[bytes]) -> None:
-        there = self._client.exceptions.ResourceAlreadyExistsException
-        with suppress(there):
-            self._client.create_log_group(logGroupName=GROUP)
-        with suppress(there):
-            self._client.create_log_stream(logGroupName=GROUP, logStreamName=stream)
-        now = int(time.time() * 1000)
-        events = [{"timestamp": now, "message": line.decode("utf-8", "replace") or " "} for line in lines]
-        for begin in range(0, len(events), 1000):
-            self._client.put_log_events(
-                logGroupName=GROUP, logStreamName=stream, logEvents=events[begin : begin + 1000]
-            )
 
 
 def _fetch(s3: Any, uri: str, directory: Path) -> int:

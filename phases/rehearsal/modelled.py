@@ -65,7 +65,7 @@ def read(request: Request, services: Mapping[str, str]) -> Call:
         operation = request.headers["x-amz-target"].rpartition(".")[2]
         asked = request.json()
     elif protocol == "rest-json":
-        operation, asked = _by_path(known, request)
+        operation, asked = by_path(service, request)
     else:
         form = {k: v[0] for k, v in parse_qs(request.body.decode(), keep_blank_values=True).items()}
         operation = form["Action"]
@@ -74,7 +74,9 @@ def read(request: Request, services: Mapping[str, str]) -> Call:
     return Call(service, operation, region, key, asked or {})
 
 
-def _by_path(known: Any, request: Request) -> tuple[str, dict[str, Any]]:
+def by_path(service: str, request: Request) -> tuple[str, dict[str, Any]]:
+    """(operation, what its path says) of a service that is spoken to by paths. Raises Refusal."""
+    known = model(service)
     for name in known.operation_names:
         http = known.operation_model(name).http
         path = re.sub(

@@ -28,10 +28,11 @@ TINY: Mapping[str, Any] = {
         "epochs": 1,
         "learning_rate": 3.0e-3,
         "log_steps": 1,
-        "eval_steps": 4,
-        "save_steps": 4,
+        "eval_steps": 2,
+        "save_steps": 2,
         "tiny_student": {"base_steps": 10},
     },
+    "smoke": {"tests": ["tests/machines/test_shipped.py"], "shape": "tiny"},
     "distillation": {
         "train_on": "teacher",
         "max_epochs": 2,

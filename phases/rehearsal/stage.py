@@ -22,6 +22,7 @@ from phases.rehearsal.account import Account, Role
 from phases.rehearsal.bedrock import Bedrock
 from phases.rehearsal.faults import Mishaps
 from phases.rehearsal.instance import Pace
+from phases.rehearsal.modelled import by_path
 from phases.rehearsal.proxy import Proxy
 from phases.rehearsal.sagemaker import SageMaker
 from phases.rehearsal.wire import Reply, Request, serving
@@ -93,10 +94,11 @@ class Stage:
 
     def environment(self) -> dict[str, str]:
         """The launcher's: its keys, the endpoints, and of the variables that the configuration names those that are not set."""
-        return self._named(self.role) | self._settings() | self._keys
+        return self._named(self.role, self.of_batches) | self._settings() | self._keys
 
-    def _named(self, role: str) -> dict[str, str]:
-        of = {n: role if "ROLE" in n else BUCKET if "BUCKET" in n else "" for n in self.variables}
+    def _named(self, role: str, of_batches: str) -> dict[str, str]:
+        meant = {"BATCH_ROLE": of_batches, "ROLE": role, "BUCKET": BUCKET}
+        of = {n: next((value for word, value in meant.items() if word in n), "") for n in self.variables}
         return {name: value for name, value in of.items() if value and name not in os.environ}
 
     def _of_container(self) -> dict[str, str]:
@@ -130,16 +132,15 @@ class Stage:
 
     def _counted(self, request: Request) -> Reply:
         """Bedrock, its operations counted."""
-        steps = request.steps
-        of = {"foundation-models": "GetFoundationModel", "inference-profiles": "GetInferenceProfile"}
-        self._asked[of.get(steps[0]) or {"converse": "Converse"}.get(steps[-1], steps[-1])] += 1
+        service = "bedrock-runtime" if request.path.startswith("/model/") else "bedrock"
+        self._asked[by_path(service, request)[0]] += 1
         return self.bedrock(request)
 
     # What is in the account
 
     def _furnish(self) -> None:
         """Buckets, the stack of the template, a user that may launch, and what the account says of itself."""
-        with apart(self._named(PROPOSED) | _PLAIN):
+        with apart(self._named(PROPOSED, PROPOSED) | _PLAIN):
             config = configs.load(self.script)
         sections = config.program.sections
         output = sections["pipeline"].output if "pipeline" in sections else ""
@@ -148,7 +149,8 @@ class Stage:
         self._deploy(words)
         job = sections.get("sagemaker_job") or SageMakerJobConfig()
         kinds = job.instance_types
-        self.account.quotas = {f"{k} for {s}training job usage": QUOTA for k in kinds for s in ("", "spot ")}
+        uses = ("training job", "spot training job", "training warm pool")
+        self.account.quotas = {f"{kind} for {use} usage": QUOTA for kind in kinds for use in uses}
         self.account.types |= {k.removeprefix("ml."): "x86_64" for k in kinds}
         if image := Image.read(job.image.format(region=job.region)):
             self.account.images[f"{image.repository}:{image.tag}"] = "amd64"
@@ -194,12 +196,19 @@ class Stage:
         version = iam.get_policy(PolicyArn=policy)["Policy"]["DefaultVersionId"]
         found = iam.get_policy_version(PolicyArn=policy, VersionId=version)["PolicyVersion"]["Document"]
         self.account.policies = [_document(found)]
-        of_role = [
-            _document(iam.get_role_policy(RoleName=name, PolicyName=one)["PolicyDocument"])
-            for one in iam.list_role_policies(RoleName=name)["PolicyNames"]
-        ]
+        of_role = _policies(iam, name)
         self.account.roles = {name: Role(policies=of_role)}
+        self.of_batches = made.get("BatchRoleArn", "")
+        if self.of_batches:
+            self.account.roles |= self._of_bedrock(iam, self.of_batches.rpartition("/")[2])
         self._session = self._for_sessions(iam, of_role)
+
+    def _of_bedrock(self, iam: Any, name: str) -> dict[str, Role]:
+        """The role of the teacher's batches, which Bedrock reads and writes as."""
+        self.bedrock.s3 = self.client("s3")
+        self.bedrock.minimum = 1  # a rehearsal asks a few
+        trust = _document(iam.get_role(RoleName=name)["Role"]["AssumeRolePolicyDocument"])
+        return {name: Role(trust, _policies(iam, name))}
 
     def _for_sessions(self, iam: Any, policies: list[Mapping[str, Any]]) -> str:
         """A role with the same policies that the stage itself may assume: the template's is SageMaker's alone."""
@@ -216,6 +225,11 @@ class Stage:
                     RoleName=SESSION, PolicyName=f"job-{number}", PolicyDocument=json.dumps(document)
                 )
         return f"arn:aws:iam::{NUMBER}:role/{SESSION}"
+
+
+def _policies(iam: Any, role: str) -> list[Mapping[str, Any]]:
+    names = iam.list_role_policies(RoleName=role)["PolicyNames"]
+    return [_document(iam.get_role_policy(RoleName=role, PolicyName=n)["PolicyDocument"]) for n in names]
 
 
 def _document(found: Any) -> Mapping[str, Any]:

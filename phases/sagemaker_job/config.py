@@ -160,8 +160,15 @@ class SageMakerJobConfig(_Model):
 
 
 class SmokeConfig(_Model):
-    """The smoke job inside Training: what proves an instance before a long run is paid for."""
+    """The smoke job inside Training: what proves an instance before a long run is paid for.
+
+    `measure` names parts of benchmarks/qlora_8b.py; with none of them the model's state is passed by, as drawn. `shape` is
+    that of the model: `short` the 8B's with few steps and short answers, `full` as docs/gpu.md has it, `laptop` and `tiny`
+    for a machine without a GPU.
+    """
 
     dependencies: list[str] = ["pytest", "hypothesis"]
     tests: list[str] = ["tests"]
+    measure: list[Literal["step", "generation", "resume", "memory"]] = []
+    shape: Literal["short", "full", "laptop", "tiny"] = "short"
     timeout_seconds: float = Field(default=3600.0, gt=0, le=28 * 24 * 3600)

@@ -12,9 +12,12 @@ import io
 import json
 import os
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TextIO
 
+from phases.sagemaker_job.config import METRICS
+from phases.sagemaker_job.curves import Curves
 from phases.sagemaker_job.environment import Layout, of_container
 
 
@@ -31,8 +34,7 @@ def main() -> int:
     arguments = [str(config), "--machine", words["machine"], "--run", words["run"], "--store", words["store"]]
     arguments.append("--no-notify")  # the run that follows this one tells how it went
     arguments.append("--takeover")  # an instance that was taken back may have been seen alive a moment ago
-    kept = _Kept(sys.stderr)
-    with contextlib.redirect_stderr(kept):
+    with _curves(layout, config) as curve, contextlib.redirect_stderr(_Kept(sys.stderr, curve)) as kept:
         code = run.main([*arguments, "--seed", words["seed"], "--log", "json"])
     if code != 0:
         layout.output.mkdir(parents=True, exist_ok=True)
@@ -40,15 +42,37 @@ def main() -> int:
     return code
 
 
-class _Kept(io.TextIOBase):
-    """Passes text on, and keeps the last paragraph that was said for a person."""
+@contextlib.contextmanager
+def _curves(layout: Layout, config: Path) -> Iterator[Callable[[str], None]]:
+    """What keeps a line's numbers for TensorBoard, where the configuration wants that."""
+    from fsm.config import read_values
+    from fsm.speech import say
 
-    def __init__(self, stream: TextIO) -> None:
+    job = read_values(config.read_text("utf-8"), str(config)).get("sagemaker_job") or {}
+    if not job.get("tensorboard"):
+        yield lambda line: None
+        return
+    try:
+        curves = Curves(layout.output / "tensorboard", job.get("metrics", METRICS))
+    except ModuleNotFoundError as e:
+        say(f"there will be no curves for TensorBoard: the package {e.name} is not installed")
+        yield lambda line: None
+        return
+    with curves:
+        yield curves.line
+
+
+class _Kept(io.TextIOBase):
+    """Passes text on, each line to `told` too, and keeps the last paragraph that was said for a person."""
+
+    def __init__(self, stream: TextIO, told: Callable[[str], None]) -> None:
         self.stream = stream
+        self.told = told
         self.paragraph = ""
 
     def write(self, text: str) -> int:
         for line in text.splitlines():
+            self.told(line)
             if line.startswith("fsm: "):
                 self.paragraph = line.removeprefix("fsm: ")
         return self.stream.write(text)

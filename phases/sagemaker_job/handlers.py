@@ -7,6 +7,7 @@ what the artifacts at hand give (`channels`). Durable data: {"job", "run", "mode
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import time
@@ -14,7 +15,7 @@ from pathlib import Path
 
 from fsm.config import SECRET_NAME, VARIABLE
 from fsm.engine import Context, Phase, StopRequested
-from phases.sagemaker_job import source
+from phases.sagemaker_job import measured, source
 from phases.sagemaker_job.config import SageMakerJobConfig
 from phases.sagemaker_job.environment import LAUNCHED_BY, launched_by
 from phases.sagemaker_job.history import label, states
@@ -58,6 +59,7 @@ def followed(ctx: Context) -> str:
 @PHASE.state("Completed")
 def completed(ctx: Context) -> None:
     ctx.data["model"] = _job(ctx).model
+    _tell_measured(ctx)
 
 
 @PHASE.state("Failed")
@@ -65,6 +67,7 @@ def failed(ctx: Context) -> None:
     """FailureReason, for whoever launched the job to go on with; and what its containers wrote last, for a person."""
     ctx.data["failure"] = _job(ctx).failure
     ctx.log.error("the job failed", job=ctx.data["job"], reason=ctx.data["failure"])
+    _tell_measured(ctx)
     try:
         said = telling(jobs(ctx).log(ctx.data["job"], SEARCHED))
     except Exception as e:  # the log is for a person; that it cannot be had is no failure of the run's
@@ -81,6 +84,18 @@ def stopped(ctx: Context) -> None:
         (w for w in ("MaxRuntimeExceeded", "MaxWaitTimeExceeded") if w in told), STOPPED
     )
     ctx.log.warning("the job was stopped; its checkpoints are kept", job=ctx.data["job"])
+
+
+def _tell_measured(ctx: Context) -> None:
+    """What a smoke job has measured of its instance, beside what docs/gpu.md has."""
+    if ctx.config.machine != "smoke" or not ctx.data.get("run"):
+        return
+    watch = ctx.watch(ctx.data["run"])
+    watch.poll()
+    if found := watch.fold.files.get(measured.ARTIFACT):
+        here = json.loads(watch.run.artifact(found["sha256"]).read_text("utf-8"))
+        there = measured.reference(ctx.section("smoke").shape)
+        ctx.log.info("what the instance does:\n" + measured.table(here, there), job=ctx.data["job"])
 
 
 def channels(ctx: Context) -> dict[str, dict[str, str]]:

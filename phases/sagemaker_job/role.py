@@ -9,7 +9,8 @@ from typing import Any
 
 from phases.sagemaker_job.image import Image
 
-SERVICE = "sagemaker.amazonaws.com"
+SERVICE, OF_BATCHES = "sagemaker.amazonaws.com", "bedrock.amazonaws.com"
+"""Who assumes the role of a job, and that of the teacher's batches."""
 TEMPLATE = "configs/role.yaml"
 STACK = "fsm-pipeline"
 PROFILE = re.compile(r"(?:us-gov|us|eu|apac|jp|au|ca|global)\.|arn:.*:(?:application-)?inference-profile/")
@@ -52,6 +53,8 @@ def parameters(sections: Mapping[str, Any], store: str, output: str = "") -> dic
             said["Keys"] = named
     if data is not None:
         places["Source"] = data.source
+    if teacher is not None and teacher.teacher.kind == "bedrock-batch":
+        places["Batch"] = teacher.teacher.batch.place
     for name, place in places.items():
         if place.startswith("s3://"):
             bucket, _, prefix = place.removeprefix("s3://").partition("/")

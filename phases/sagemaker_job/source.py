@@ -1,7 +1,7 @@
 """The code of a job: an archive that the container unpacks into /opt/ml/code, prepares and starts.
 
-It is a channel of the job's, so that it comes where the job's network is closed too. Its `start.sh` installs its
-requirements.txt with pip, and becomes START. In it are the engine, the packages that the configuration plugs in and those
+It is a channel of the job's, so that it comes where the job's network is closed too. Its `start.sh` has install.py see to its
+requirements.txt, and becomes START. In it are the engine, the packages that the configuration plugs in and those
 its NAMES name, their drawings, `configs/`, and for the smoke job the test suite.
 """
 
@@ -15,15 +15,19 @@ import tarfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, distribution, version
+from importlib.metadata import PackageNotFoundError, distribution
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from fsm.config import Plug, read_values
 from fsm.engine import Machine, Registry, closure
 from phases.sagemaker_job.job import OWN, Code, JobRefused
 
+PROJECT = "fsm-pipelines"
 START = "start_job.py"
 STARTER = b'''"""Starts the job: below the code's own root, so that `fsm`, `machines` and `phases` are found."""
 
@@ -40,18 +44,16 @@ set -u
 ml="${FSM_OPT_ML:-/opt/ml}"
 cd "$ml/code"
 mkdir -p "$ml/output"
-wheels=()
-[ -d "$ml/input/data/wheels" ] && wheels=(--no-index --find-links "$ml/input/data/wheels")
-if ! said=$(python -m pip install --quiet --disable-pip-version-check --root-user-action ignore \
-    ${wheels[@]+"${wheels[@]}"} -r requirements.txt 2>&1); then
+[ -d "$ml/input/data/wheels" ] && export PIP_NO_INDEX=1 PIP_FIND_LINKS="$ml/input/data/wheels"
+if ! said=$(python phases/sagemaker_job/install.py requirements.txt 2>&1); then
   printf '%s\n' "$said" >&2
-  printf 'pip could not install what the image lacks: %s' "$(printf '%s' "$said" | tail -c 800)" > "$ml/output/failure"
+  printf 'What the image lacks could not be installed: %s' "$(printf '%s' "$said" | tail -c 800)" > "$ml/output/failure"
   exit 1
 fi
 exec python start_job.py
 """
 LACKING = (
-    "contourpy",  # of matplotlib; named, for another version may want another numpy
+    "google-re2",
     "matplotlib",
     "pydantic",
     "pydantic-core",
@@ -63,12 +65,17 @@ LACKING = (
     "tree-sitter",
     "tree-sitter-c",
     "tree-sitter-cpp",
+    "zstandard",
 )
-"""What the project needs and the image lacks, or may lack. pip leaves torch, transformers and numpy as the image has
-them: `python -m tests.versions` holds it to that."""
+"""What the project needs and the image lacks, or may lack. torch, transformers and numpy stay as the image has them:
+`python -m tests.versions` holds it to that."""
+TESTED_WITH = ("hypothesis", "pytest", "pytest-xdist")
+"""What the smoke job's suite is run by."""
+PINNED_WHERE_WANTED = ("openai", "tensorboardx")
+"""What a configuration may want besides: a teacher behind OpenAI's protocol, and curves for TensorBoard."""
 LOOKING_ON = ("mermaidx", "starlette", "uvicorn", "watchfiles")
 """What draws and shows for whoever looks on; a job does neither."""
-WHERE_WANTED = ("openai", "ray", "trustme", "wasmtime", "ziglang")
+WHERE_WANTED = (*PINNED_WHERE_WANTED, "ray", "trustme", "wasmtime", "ziglang")
 """What an extra brings for those who want it: a teacher behind OpenAI's protocol, preparation past one machine, a rehearsal by https,
 what code does. A job whose configuration wants one names it in its requirements."""
 IN_THE_IMAGE = ("bitsandbytes", "boto3", "packaging", "peft", "safetensors", "torch", "transformers", "trl")
@@ -106,18 +113,18 @@ def code(config_text: str, machine: str, packages: Iterable[str], requirements: 
     return Code(
         tuple(sorted({name.partition(".")[0] for name in modules})),
         tuple(sorted({Path(m.chart.file) for m in taking_part.values()})),
-        (*requirements, *_wanted(said)),
+        (*_wanted(said), *requirements),
         tests=machine == "smoke",
     )
 
 
 def _wanted(said: Mapping[str, Any]) -> list[str]:
-    """The package of the teacher that corrections are asked of, where an extra brings it; none that is not installed here."""
+    """What the configuration has use for besides: the package of its teacher, and of TensorBoard's curves."""
     teacher = (said.get("teacher_generation") or {}).get("teacher") or {}
+    job = said.get("sagemaker_job") or {}
     kind = teacher.get("kind") if isinstance(teacher, Mapping) else None
-    with suppress(PackageNotFoundError):
-        return [f"{kind}=={version(kind)}"] if kind in WHERE_WANTED else []
-    return []
+    wanted = {str(kind): kind in PINNED_WHERE_WANTED, "tensorboardx": bool(job.get("tensorboard"))}
+    return [name for name, so in wanted.items() if so]
 
 
 def pack(code: Code) -> Archive:
@@ -164,21 +171,18 @@ def files(code: Code) -> dict[str, Path | bytes]:
 
 
 def requirements(code: Code) -> str:
-    """The archive's requirements.txt: what the image lacks, in the versions that the launcher runs with. Raises JobRefused."""
-    try:
-        lines = [f"{name}=={version(name)}" for name in LACKING]
-    except PackageNotFoundError as e:
-        raise JobRefused(
-            f"The package {e.name} is not installed here, and a job gets the version that its launcher has. Install this project "
-            "with what it depends on (`pip install -e .`), and give the same command again."
-        ) from e
-    return "\n".join(["# what the image lacks, as the launcher has it", *lines, *code.requirements, ""])
+    """The archive's requirements.txt: what is needed and the image may lack, in the ranges that this project declares."""
+    declared = map(Requirement, distribution(PROJECT).requires or ())
+    needed = {str(canonicalize_name(one.name)): one.specifier for one in declared}
+    lines = ["# installed by pins.json where the image has none that will do"]
+    lines += [f"{name}{needed[name]}" for name in LACKING]
+    return "\n".join([*lines, *code.requirements, ""])
 
 
 def _commands() -> dict[str, Path | bytes]:
     """What makes `fsm report` and its like known where the project was not installed: the suite calls them."""
     with suppress(PackageNotFoundError):
-        own = distribution("fsm-pipelines")
+        own = distribution(PROJECT)
         info = f"fsm_pipelines-{own.version}.dist-info"
         said = f"Metadata-Version: 2.1\nName: fsm-pipelines\nVersion: {own.version}\n"
         entries = own.read_text("entry_points.txt") or ""

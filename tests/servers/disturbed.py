@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import re
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,8 +20,12 @@ from phases.sagemaker_job import request, source
 from tests.servers.launcher import Launcher
 from tests.servers.s3 import REGION
 
-SHARE = 0.5
-"""Of the calls that fail once."""
+_ALIKE = re.compile(r"store-\d+|[0-9a-f]{64}|(?<=-)[0-9a-f]{8}\b|(?<=uploadId=)[^&]+")
+"""What of a call is another in every run."""
+HALF, ALL = 0.5, 1.0
+"""Shares of the calls that fail once."""
+Met = Counter[tuple[str, str]]
+"""(which call, in which way it failed) -> how often: the same call of any run is the same."""
 
 
 def disturbed(
@@ -29,8 +35,12 @@ def disturbed(
     home: Path,
     monkeypatch: pytest.MonkeyPatch,
     seed: int | None,
+    share: float = HALF,
+    met: Met | None = None,
 ) -> list[tuple[str, str]]:
     """Launch a job that does nothing, its journal in the bucket; how the run was walked. Without a seed nothing fails.
+
+    `share` of the calls fail, each once before it is let through; what failed and how is counted in `met`.
 
     `behind` is an S3 with IAM at its side, `place` an s3:// prefix in it.
     """
@@ -38,10 +48,13 @@ def disturbed(
     failed: set[str] = set()
 
     def perhaps(service: str, call: str) -> str:
-        if seed is None or call in failed or chance.random() >= SHARE:
+        if seed is None or call in failed or chance.random() >= share:
             return ""
         failed.add(call)  # the same call is let through when it comes again
-        return chance.choice(PASSING[service])
+        way = chance.choice(PASSING[service])
+        if met is not None:
+            met[_ALIKE.sub("#", f"{service} {call}").replace(f"/{seed}/", "/#/"), way] += 1
+        return way
 
     def of_s3(one: Request) -> str:
         return perhaps("s3", f"{one.method} {one.target}") or "none"

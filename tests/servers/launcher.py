@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from fsm import config as configs
@@ -15,6 +18,10 @@ from fsm.store import open_store
 from phases.rehearsal.sagemaker import SageMaker
 
 ROLE = "arn:aws:iam::123456789012:role/pipeline"
+
+
+class Killed(BaseException):
+    """A process that ends here: no handler sees it, and nothing is written any more."""
 
 
 class Launcher:
@@ -46,6 +53,22 @@ class Launcher:
 
     def go(self) -> Outcome:
         return session.run(configs.load(self.file), observer=Nobody())
+
+    def crash(self, times: int, before: Callable[[], None] = lambda: None) -> None:
+        """Launchers that die between CreateTrainingJob and the journal, one after the other; `before` each."""
+        append = Journal.append
+
+        def dies(journal: Journal, record: dict[str, Any]) -> Any:
+            if record["kind"] != "claim":
+                raise Killed
+            return append(journal, record)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Journal, "append", dies)
+            for _ in range(times):
+                before()
+                with suppress(Killed):
+                    self.go()
 
     @property
     def job(self) -> dict[str, Any]:

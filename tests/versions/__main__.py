@@ -2,7 +2,7 @@
 
 A virtual environment gets the image's libraries (phases/sagemaker_job/versions.yaml, and by container.txt what these bring
 along), then the requirements.txt of a job's archive, as the
-image's toolkit installs it; the tests run from the unpacked archive. Where pip cannot install the image's libraries (no
+container's start.sh installs it; the tests run from the unpacked archive. Where pip cannot install the image's libraries (no
 network, or a Python they know nothing of) this is said, and passed over; all that goes wrong after that is a failure.
 """
 
@@ -76,18 +76,13 @@ def main(arguments: Sequence[str]) -> int:
         return 0
     code = unpacked(HOME / "code")
     before = installed(python)
-    if (found := pip(python, "-r", str(code / "requirements.txt"))) != 0:
+    installer = [str(python), "phases/sagemaker_job/install.py", "requirements.txt"]
+    if (found := subprocess.run(installer, cwd=code, check=False).returncode) != 0:
         return found
     after = installed(python)
     if touched := [n for n in (*source.IN_THE_IMAGE, "numpy") if before.get(n) != after.get(n)]:
         print(f"tests.versions: the job's requirements.txt changes what the image has: {', '.join(touched)}")
         return 1
-    if (
-        found := pip(
-            python, *(f"{name}=={pinned(name)}" for name in ("pytest", "pytest-xdist", "hypothesis"))
-        )
-    ) != 0:
-        return found
     print(
         "tests.versions: " + ", ".join(f"{n} {after[n]}" for n in (*source.IN_THE_IMAGE, "numpy")), flush=True
     )
@@ -152,7 +147,10 @@ def pinned(name: str, otherwise: str | None = None) -> str:
 def unpacked(where: Path) -> Path:
     """The archive of a smoke job, which brings the tests along, where the toolkit would unpack it."""
     shutil.rmtree(where, ignore_errors=True)
-    with tarfile.open(fileobj=io.BytesIO(source.pack(Code(tests=True)).content), mode="r:gz") as tar:
+    with tarfile.open(
+        fileobj=io.BytesIO(source.pack(Code(tests=True, requirements=source.TESTED_WITH)).content),
+        mode="r:gz",
+    ) as tar:
         tar.extractall(where, filter="data")
     return where
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from fsm.faults import fault
 from phases.errors import EmptyDataset
+from phases.pipeline.output import MARK, mark
 from phases.pipeline.validation.finding import (
     Finding,
     asked,
@@ -21,6 +22,7 @@ from phases.pipeline.validation.finding import (
 )
 from phases.pipeline.validation.needs import Needs, Place
 
+OUTPUT = "pipeline.output"
 BLOCKS = ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets")
 ENCRYPTED = "s3:x-amz-server-side-encryption"
 """The condition key by which a bucket's policy wants encryption; that of the key begins with the same."""
@@ -59,8 +61,28 @@ def _place(needs: Needs, place: Place, seen: bool) -> Iterator[Finding]:
         yield asked(
             f"{place.url} cannot be read", lambda: _read(needs, client, place), _do(place, "s3:GetObject")
         )
+    if place.key == OUTPUT:
+        yield asked(f"{place.url} cannot be looked into", lambda: _free(needs, client, place))
     if needs.on_aws(place) and not seen:
         yield from _kept(needs, client, place)
+
+
+def _free(needs: Needs, client: Any, place: Place) -> Finding:
+    """Where the model will go there must be none of another run: days of a GPU would be written over."""
+    below = f"{place.below}{needs.run}/"
+    page = needs.ask(lambda: client.list_objects_v2(Bucket=place.bucket, Prefix=below, MaxKeys=1))
+    there = [found["Key"] for found in page.get("Contents", ())]
+    if not there:
+        return good(f"s3://{place.bucket}/{below} is empty")
+    told = needs.ask(lambda: client.head_object(Bucket=place.bucket, Key=there[0]))
+    if told["Metadata"].get(MARK) == mark(needs.store, needs.run):
+        return good(f"s3://{place.bucket}/{there[0]} is this run's own, of an earlier time")
+    return failed(
+        f"s3://{place.bucket}/{below} is not empty: {there[0]} is of another run, and would be written over",
+        f"Move it away (aws s3 mv --recursive s3://{place.bucket}/{below} ...), give this run another name (--run), or set "
+        f"{place.key} to another place.",
+        EmptyDataset,
+    )
 
 
 def _do(place: Place, action: str) -> str:

@@ -12,10 +12,11 @@ from importlib.metadata import PackageNotFoundError, packages_distributions, ver
 from pathlib import Path
 
 from machines import DIAGRAMS
-from phases.pipeline.validation.finding import Finding, failed, good, unknown
+from phases.pipeline.validation.finding import Finding, failed, good, unknown, warning
 from phases.pipeline.validation.needs import Needs
 from phases.pipeline.validation.rental import rental
 from phases.sagemaker_job import source, versions
+from phases.sagemaker_job.install import divided, pins
 from phases.sagemaker_job.job import OWN, Code, JobRefused
 
 ROOT = Path(__file__).parents[3]
@@ -36,6 +37,8 @@ TRAINING = {
     "datasets": "datasets",
 }
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_FIXED = re.compile(r"==|@|^-")
+"""What a line of pip's has that names one version, or an address, or is an option."""
 
 
 def config_check(needs: Needs) -> Iterator[Finding]:
@@ -157,6 +160,11 @@ def _in_the_container(needs: Needs) -> Iterator[Finding]:
         lacking = _unprovided(needs) if not needs.job.source else {}
     except JobRefused:  # ConfigCheck has said it
         return
+    if loose := [line for line in divided(needs.job.requirements, pins())[1] if not _FIXED.search(line)]:
+        yield warning(
+            f"sagemaker_job.requirements leaves open which version is installed of {', '.join(loose)}",
+            "Write NAME==VERSION --hash=sha256:... there: the next attempt's container may otherwise get another one.",
+        )
     if lacking:
         yield failed(
             "the container has no "

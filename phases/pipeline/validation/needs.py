@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cache, cached_property
+from functools import cached_property
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl
 
@@ -14,6 +14,7 @@ from fsm.errors import Unanswered
 from fsm.faults import Patient
 from fsm.store import open_store
 from phases.pipeline.config import PipelineConfig
+from phases.services import fresh_session
 
 T = TypeVar("T")
 PATIENCE = 5.0
@@ -69,19 +70,21 @@ class Needs:
     store: str
     store_options: Mapping[str, Any]
     pipeline: PipelineConfig
+    run: str = ""
     refused: bool = False
 
     @classmethod
     def of(cls, ctx: Context) -> Needs:
         """Those of the run that stands in a state of Validation."""
-        return cls(ctx.program, ctx.config_text, ctx.store_url, ctx.store_options, ctx.config)
+        return cls(ctx.program, ctx.config_text, ctx.store_url, ctx.store_options, ctx.config, ctx.run_name)
 
     @classmethod
     def of_config(cls, config: Config) -> Needs:
         """Those of a configuration that nothing runs of yet."""
         sections = config.program.sections
         own = sections.get("pipeline") or sections.get("validation") or PipelineConfig()
-        return cls(config.program, config.text, config.engine.store, config.engine.store_options, own)
+        engine = config.engine
+        return cls(config.program, config.text, engine.store, engine.store_options, own, engine.run.name)
 
     def without_aws(self) -> Needs:
         return replace(self, refused=True)
@@ -133,9 +136,15 @@ class Needs:
         reached = {**self.store_options, **dict(parse_qsl(query))}
         found.append(Place("store", store, reached, by_job=self.rents))
         found.append(Place("pipeline.output", self.pipeline.output))
+        if batch := self.batch:
+            asked = {"endpoint_url": batch.endpoint_url} if batch.endpoint_url else {}
+            found.append(Place("teacher_generation.teacher.batch.place", batch.place, asked))
         if self.rents:
             found.append(Place("sagemaker_job.output", self.job.output, written=False, by_job=True))
             found.append(Place("sagemaker_job.staging", self.job.staging, self._staging, by_job=True))
+            for key in ("tensorboard", "wheels"):
+                place = getattr(self.job, key)
+                found.append(Place(f"sagemaker_job.{key}", place, written=False, by_job=True))
         once: dict[str, Place] = {}
         for place in found:
             if place.url.startswith("s3://") and (place.url not in once or place.written):
@@ -181,6 +190,11 @@ class Needs:
         teacher = self.teacher
         return teacher is not None and teacher.kind.startswith("bedrock") and not teacher.endpoint_url
 
+    @property
+    def batch(self) -> Any:
+        """The place and the role of the teacher's batches on Bedrock; None where it is asked call by call."""
+        return self.teacher.batch if self.teaches_on_aws and self.teacher.kind == "bedrock-batch" else None
+
     # Asking
 
     @property
@@ -192,7 +206,7 @@ class Needs:
 
     @cached_property
     def session(self) -> Any:
-        return _session(None)
+        return fresh_session()
 
     def client(self, service: str, place: Place | None = None, region: str | None = None) -> Any:
         """A client that asks once, and does not wait for long; with a place, one that reaches it as the run does."""
@@ -200,7 +214,7 @@ class Needs:
 
         reached = place.options if place is not None else {}
         endpoint, profile = reached.get("endpoint_url"), reached.get("profile")
-        session = _session(profile) if profile else self.session
+        own = fresh_session(profile) if profile else self.session
 
         once = Config(
             retries={"total_max_attempts": 1, "mode": "standard"},
@@ -208,8 +222,8 @@ class Needs:
             read_timeout=30,
             s3={"addressing_style": "path"} if endpoint else {},
         )
-        where = reached.get("region") or region or self.region or session.region_name or "us-east-1"
-        return session.client(service, region_name=where, endpoint_url=endpoint, config=once)
+        where = reached.get("region") or region or self.region or own.region_name or "us-east-1"
+        return own.client(service, region_name=where, endpoint_url=endpoint, config=once)
 
     def ask(self, call: Callable[[], T]) -> T:
         """What a call of a client returns, asked again for some seconds while its failure is passing.
@@ -221,23 +235,6 @@ class Needs:
             return Patient("AWS", PATIENCE, tells=lambda error, _: last.append(error))(call)
         except Unanswered:
             raise last[-1] from None
-
-
-def _session(profile: str | None) -> Any:
-    import boto3  # half a second: only where AWS is asked
-    import botocore.session
-
-    core = botocore.session.Session(profile=profile)
-    core.register_component("data_loader", _models())
-    return boto3.Session(botocore_session=core)
-
-
-@cache
-def _models() -> Any:
-    """The services' models, read once in a process: that of EC2 alone takes a second."""
-    import botocore.session
-
-    return botocore.session.get_session().get_component("data_loader")
 
 
 def _amazons(client: Any) -> bool:

@@ -14,6 +14,8 @@ from phases.pipeline.validation.needs import Needs
 
 QUOTA = "{type} for {spot}training job usage"
 """What Service Quotas calls the number of instances of a type that jobs may have at once."""
+WARM = "{type} for training warm pool usage"
+"""And that of those which may be kept after a job."""
 
 
 def rental(needs: Needs) -> Iterator[Finding]:
@@ -36,6 +38,12 @@ def rental(needs: Needs) -> Iterator[Finding]:
         lambda: _quota(needs),
         "A job that is over it is refused (ResourceLimitExceeded) when it is created.",
     )
+    if needs.job.warm_pool_seconds:
+        yield asked_if_allowed(
+            "the quota of the warm pool",
+            lambda: _warm(needs),
+            "A job that is over it is refused (ResourceLimitExceeded) when it is created.",
+        )
     yield from image(needs, frozenset(architectures))
     if needs.vpc is not None:
         yield asked_if_allowed(
@@ -110,6 +118,22 @@ def _quota(needs: Needs) -> Finding:
         f"the account may have {' and '.join(said)}, and the job wants {count}",
         f"Have the quota raised in the Service Quotas console (Amazon SageMaker, {next(iter(wanted))}; it takes hours to days), or "
         f"rent {other}, which has a quota of its own.",
+        NotProvided,
+    )
+
+
+def _warm(needs: Needs) -> Finding:
+    """A quota of its own, which is 0 in an account that never asked for it; the service may choose any of the types."""
+    count = needs.job.instance_count
+    wanted = [WARM.format(type=kind) for kind in needs.instance_types]
+    allowed = _quotas(needs, set(wanted))
+    short = [f"{allowed.get(name, 0):g} of {name}" for name in wanted if allowed.get(name, 0) < count]
+    if not short:
+        return good(f"the account may keep {count} of {' and '.join(needs.instance_types)} warm")
+    return failed(
+        f"the account may have {' and '.join(short)}, and the job wants {count}",
+        "Have the quota raised in the Service Quotas console (Amazon SageMaker; it takes hours to days), or set "
+        "sagemaker_job.warm_pool_seconds: 0.",
         NotProvided,
     )
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from phases.pipeline.validation.needs import Needs, Place
 from phases.sagemaker_job.image import Image
-from phases.sagemaker_job.role import base
+from phases.sagemaker_job.role import OF_BATCHES, base
 
 WRITE = ("s3:GetObject", "s3:PutObject", "s3:ListMultipartUploadParts", "s3:AbortMultipartUpload")
 LOGS = "/aws/sagemaker/TrainingJobs"  # the log group that SageMaker writes to
@@ -77,8 +77,18 @@ def launcher(needs: Needs, account: Account) -> Iterator[Right]:
             ("bedrock:GetInferenceProfile", "bedrock:GetFoundationModel"), _asked(needs, account),
             "seeing the life cycle of the teacher's model", needed=False,
         )  # fmt: skip
+    if needs.batch:
+        yield from _batching(needs, account)
     if needs.rents:
         yield from _renting(needs, account)
+
+
+def batches(needs: Needs, account: Account) -> Iterator[Right]:
+    """What the role needs that Bedrock does the teacher's batches as."""
+    place = Place("teacher_generation.teacher.batch.place", needs.batch.place)
+    yield _listing(account, place)
+    yield Right(("s3:GetObject", "s3:PutObject"), (account.s3(place),), f"the batches at {place.url}")
+    yield from _teacher(needs, account)
 
 
 def container(needs: Needs, account: Account) -> Iterator[Right]:
@@ -153,6 +163,22 @@ def _teacher(needs: Needs, account: Account) -> Iterator[Right]:
         yield Right(("bedrock:InvokeModel",), _asked(needs, account), "asking the teacher")
 
 
+def _batching(needs: Needs, account: Account) -> Iterator[Right]:
+    role, job = needs.batch.role, account.arn("bedrock", "model-invocation-job/*")
+    yield Right(
+        ("bedrock:CreateModelInvocationJob",),
+        (*_asked(needs, account), job),
+        "sending a batch to the teacher",
+    )
+    yield Right(("bedrock:GetModelInvocationJob",), (job,), "awaiting a batch")
+    yield Right(("bedrock:ListModelInvocationJobs",), ("*",), "finding a batch that was sent before")
+    passed = {"iam:PassedToService": OF_BATCHES}
+    yield Right(("iam:PassRole",), (role,), "giving the batch its role", passed)
+    yield Right(
+        ("iam:GetRole", "iam:SimulatePrincipalPolicy"), (role,), "seeing the batch's role", needed=False
+    )
+
+
 def _renting(needs: Needs, account: Account) -> Iterator[Right]:
     job = account.arn("sagemaker", "training-job/*")
     renting = ("sagemaker:CreateTrainingJob", "sagemaker:DescribeTrainingJob", "sagemaker:StopTrainingJob")
@@ -167,7 +193,7 @@ def _renting(needs: Needs, account: Account) -> Iterator[Right]:
         {"iam:PassedToService": "sagemaker.amazonaws.com"},
     )
     yield Right(
-        ("logs:DescribeLogStreams", "logs:FilterLogEvents", "logs:GetLogEvents"),
+        ("logs:DescribeLogStreams", "logs:GetLogEvents"),
         (account.arn("logs", f"log-group:{LOGS}:log-stream:*"),),
         "showing the job's log",
     )

@@ -22,9 +22,9 @@ from phases.pipeline.validation.finding import (
 )
 from phases.pipeline.validation.needs import Needs
 from phases.pipeline.validation.rights import Account, Right
-from phases.sagemaker_job.role import SERVICE, base, deploy
+from phases.sagemaker_job.role import OF_BATCHES, SERVICE, base, deploy
 
-CREATE = "Create it by {command}; or correct sagemaker_job.role."
+CREATE = "Create it by {command}; or correct {key}."
 MOST_SHOWN = 6  # rights that are missing, in a sentence
 
 
@@ -45,10 +45,16 @@ def iam_role(needs: Needs) -> Iterator[Finding]:
     yield from _rights(
         needs, iam, "the launcher", _principal(needs, iam, who.text), rights.launcher(needs, account)
     )
+    if needs.batch:
+        role, key = str(needs.batch.role), "teacher_generation.teacher.batch.role"
+        found = _role(needs, iam, account.number, key, role, OF_BATCHES)
+        yield from found
+        if not any(f.bad for f in found):
+            yield from _rights(needs, iam, "the role", role, rights.batches(needs, account))
     if not needs.rents:
         yield idle("the training job runs on this machine, as this user")
         return
-    found = _role(needs, iam, account)
+    found = _role(needs, iam, account.number, "sagemaker_job.role", account.role, SERVICE)
     yield from found
     if not any(f.bad for f in found):
         yield from _rights(needs, iam, "the role", account.role, rights.container(needs, account))
@@ -77,49 +83,52 @@ def _models(needs: Needs, partition: str) -> tuple[str, ...]:
 # The role itself
 
 
-def _role(needs: Needs, iam: Any, account: Account) -> list[Finding]:
-    create = CREATE.format(command=f"`{deploy(needs.program.sections, needs.store, needs.pipeline.output)}`")
-    if not needs.job.role:
-        return [failed("sagemaker_job.role is empty: the job needs a role to run as", create, RoleNotFound)]
-    if f"::{account.number}:" not in account.role:
-        owner = account.role.split(":")[4]
+def _role(needs: Needs, iam: Any, number: str, key: str, role: str, service: str) -> list[Finding]:
+    """Whether the role that `key` of the configuration names is there, of account `number`, and its `service`'s to assume."""
+    create = CREATE.format(
+        command=f"`{deploy(needs.program.sections, needs.store, needs.pipeline.output)}`", key=key
+    )
+    if not role:
+        return [failed(f"{key} is empty: the job needs a role to run as", create, RoleNotFound)]
+    if f"::{number}:" not in role:
+        owner = role.split(":")[4]
         return [
             failed(
-                f"the role {account.role} is of account {owner}, and the caller of {account.number}: a job takes a role of its own "
-                "account only",
+                f"the role {role} is of account {owner}, and the caller of {number}: a job takes a role of its own account only",
                 create,
                 RoleNotFound,
             )
         ]
-    name = account.role.rpartition("/")[2]
+    name = role.rpartition("/")[2]
     try:
         answer = needs.ask(lambda: iam.get_role(RoleName=name))["Role"]
     except Exception as e:
         if fault(e).code == "NoSuchEntity":
-            return [failed(f"there is no role {name} in account {account.number}", create, RoleNotFound)]
+            return [failed(f"there is no role {name} in account {number}", create, RoleNotFound)]
         without = (
-            "A role that is missing, or not SageMaker's to assume, is then seen when the job is created."
+            "A role that is missing, or not the service's to assume, is then seen when the job is created."
         )
         return [not_told(f"whether the role {name} is there", e, without)]
     found = good(f"the role {answer['Arn']} is there")
-    if not needs.job.role.startswith("arn:"):
+    if service == SERVICE and not needs.job.role.startswith("arn:"):
         found = failed(
-            f"sagemaker_job.role is {needs.job.role}, and CreateTrainingJob takes a role by its ARN",
+            f"{key} is {needs.job.role}, and CreateTrainingJob takes a role by its ARN",
             f"Set it to {answer['Arn']}.",
             RoleNotFound,
         )
-    return [found, _trust(name, answer["AssumeRolePolicyDocument"], create)]
+    return [found, _trust(name, answer["AssumeRolePolicyDocument"], create, service)]
 
 
-def _trust(name: str, policy: Mapping[str, Any], create: str) -> Finding:
+def _trust(name: str, policy: Mapping[str, Any], create: str, service: str) -> Finding:
+    whose = {SERVICE: "SageMaker", OF_BATCHES: "Bedrock"}[service]
     for statement in _statements(policy):
         services = _several(_mapping(statement.get("Principal")).get("Service"))
         assumes = {"sts:AssumeRole", "sts:*", "*"} & set(_several(statement.get("Action")))
-        if statement.get("Effect") == "Allow" and assumes and SERVICE in services:
-            return good(f"SageMaker may assume the role {name}")
+        if statement.get("Effect") == "Allow" and assumes and service in services:
+            return good(f"{whose} may assume the role {name}")
     return failed(
-        f"SageMaker cannot assume the role {name}: its trust policy does not allow sts:AssumeRole to {SERVICE}",
-        f"Add {SERVICE} to its trust policy (`aws iam update-assume-role-policy --role-name {name} ...`). {create}",
+        f"{whose} cannot assume the role {name}: its trust policy does not allow sts:AssumeRole to {service}",
+        f"Add {service} to its trust policy (`aws iam update-assume-role-policy --role-name {name} ...`). {create}",
         RoleNotFound,
     )
 

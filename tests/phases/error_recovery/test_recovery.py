@@ -122,6 +122,7 @@ def test_a_path_that_stops_says_what_to_do_and_a_resume_tries_the_state_again(
         (errors.InvalidStructure, "ValidateJSONL"),
         (errors.EncodingError, "SkipFile"),
         (errors.NotProvided, "CheckDLCImage"),
+        (errors.NotRented, "CheckDLCImage"),
     ],
 )
 def test_what_our_own_message_says_to_do_is_not_talked_over(

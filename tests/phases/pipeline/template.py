@@ -43,6 +43,21 @@ def policies(
 
     `more` are parameters given besides.
     """
+    resources, filled = _filled(config, account, role, more)
+    container = filled(resources["ContainerRole"]["Properties"]["Policies"][0]["PolicyDocument"])
+    return container, filled(resources["LauncherPolicy"]["Properties"]["PolicyDocument"])
+
+
+def of_batches(config: Config, account: str, **more: str) -> dict[str, Any]:
+    """The policy of the role that Bedrock does batches as."""
+    resources, filled = _filled(config, account, "pipeline", more)
+    found: dict[str, Any] = filled(resources["BatchRole"]["Properties"]["Policies"][0]["PolicyDocument"])
+    return found
+
+
+def _filled(
+    config: Config, account: str, role: str, more: Mapping[str, str]
+) -> tuple[dict[str, Any], _Filled]:
     template = read()
     values: dict[str, Any] = {n: p.get("Default") for n, p in template["Parameters"].items()}
     section = config.program.sections.get("pipeline")
@@ -55,16 +70,17 @@ def policies(
         "AWS::Partition": "aws",
         "AWS::NoValue": NOTHING,
     }
-    filled = _Filled(template, values, f"arn:aws:iam::{account}:role/{role}")
-    resources = template["Resources"]
-    container = filled(resources["ContainerRole"]["Properties"]["Policies"][0]["PolicyDocument"])
-    return container, filled(resources["LauncherPolicy"]["Properties"]["PolicyDocument"])
+    roles = {"ContainerRole.Arn": role, "BatchRole.Arn": "batch"}
+    arns = {name: f"arn:aws:iam::{account}:role/{called}" for name, called in roles.items()}
+    return template["Resources"], _Filled(template, values, arns)
 
 
 class _Filled:
-    def __init__(self, template: Mapping[str, Any], values: Mapping[str, Any], role: str) -> None:
+    def __init__(
+        self, template: Mapping[str, Any], values: Mapping[str, Any], roles: Mapping[str, str]
+    ) -> None:
         self.values = values
-        self.role = role
+        self.roles = roles
         self.conditions = template["Conditions"]
 
     def __call__(self, value: Any) -> Any:
@@ -80,7 +96,7 @@ class _Filled:
                 text = re.sub(r"\$\{([^!}]+)\}", lambda m: str(self.values[m[1]]), inner)
                 return text.replace("${!", "${").replace("${aws:username}", "launcher")
             if name == "Fn::GetAtt":
-                return self.role
+                return self.roles[inner]
             if name == "Fn::If":
                 return self(inner[1] if self._holds(inner[0]) else inner[2])
         return {k: self(v) for k, v in value.items()}

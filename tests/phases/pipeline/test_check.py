@@ -66,6 +66,14 @@ def test_what_ones_own_code_imports_must_come_along(
         path = changed(tmp_path, sagemaker_job={"packages": ["mill"], "requirements": requirements})
         found = [f.text for f in CHECKS["ImportCheck"](Needs.of_config(configs.load(path))) if f.bad]
         assert found == lacking
+    path = changed(tmp_path, sagemaker_job={"requirements": ["polars>=1", "rich", "ujson==5.12.0"]})
+    found = [
+        f.text
+        for f in CHECKS["ImportCheck"](Needs.of_config(configs.load(path)))
+        if f.result is Result.WARNING
+    ]
+    assert found == ["sagemaker_job.requirements leaves open which version is installed of polars>=1"]
+    path = changed(tmp_path, sagemaker_job={"packages": ["mill"]})
     (tmp_path / "mill.py").write_text("def grind(:\n")
     (one,) = [f for f in CHECKS["ScriptSyntax"](Needs.of_config(configs.load(path))) if f.bad]
     assert "mill.py is not valid Python" in one.text

@@ -15,12 +15,22 @@ from fsm import config as configs
 from fsm import session
 from fsm.engine import Nobody
 from phases.errors import RoleNotFound
+from phases.pipeline.output import MARK, mark
 from phases.pipeline.validation import CHECKS, Finding, Needs, Result
-from phases.rehearsal.account import SONNET, Network
+from phases.rehearsal.account import SONNET, Network, Role
 from phases.rehearsal.policy import statements
 from tests.phases.pipeline.aws import CONFIG, SPOT, TAG, Cloud, changed
+from tests.phases.pipeline.template import of_batches, policies
 
+KIND = "ml.g5.2xlarge"
 Words = dict[str, dict[str, Any]]
+BEDROCKS = {
+    "Statement": {
+        "Effect": "Allow",
+        "Principal": {"Service": "bedrock.amazonaws.com"},
+        "Action": "sts:AssumeRole",
+    }
+}
 
 
 def test_an_account_that_has_everything_passes(aws: Cloud) -> None:
@@ -92,6 +102,11 @@ def _job(**said: Any) -> Callable[[Cloud, pytest.MonkeyPatch], Words]:
     return lambda aws, patch: {"sagemaker_job": said}
 
 
+def _warm(aws: Cloud, patch: pytest.MonkeyPatch) -> Words:
+    aws.account.quotas[f"{KIND} for training job usage"] = 1.0
+    return {"sagemaker_job": {"spot": False, "warm_pool_seconds": 600}}
+
+
 BAD = [
     Bad("no credentials", _unset, "AWSCredentials", "NoCredentials", "there are no credentials", "Set AWS_ACCESS_KEY_ID"),
     Bad("expired credentials", _set(keys={"testing": "expired"}), "AWSCredentials", "NoCredentials", "expired", "Set AWS_ACCESS"),
@@ -120,6 +135,8 @@ BAD = [
     Bad("a launcher without rights", _set(policies=[]), "IAMRole", "AccessDenied", "s3:GetObject on arn:aws:s3:::granite", "LauncherPolicy"),
     Bad("no quota", _set(quotas={SPOT: 0.0}), "ConfigCheck", "ContainerError",
         f"may have 0 of {SPOT}, and the job wants 1", "Service Quotas console"),
+    Bad("no quota of a warm pool", _warm, "ConfigCheck", "ContainerError",
+        "may have 0 of ml.g5.2xlarge for training warm pool usage, and the job wants 1", "warm_pool_seconds: 0"),
     Bad("an instance type that is none", _job(instance_type="ml.g9.mega"), "ConfigCheck", "ContainerError",
         "us-east-1 has no ml.g9.mega", "Name an instance type"),
     Bad("an image that does not exist", _set(images={"huggingface-pytorch-training:1.0": "amd64"}), "ConfigCheck", "ContainerError",
@@ -133,6 +150,15 @@ BAD = [
 ]  # fmt: skip
 
 
+def test_a_warm_pool_that_the_account_may_have_is_good(aws: Cloud, tmp_path: Path) -> None:
+    aws.account.quotas[f"{KIND} for training job usage"] = 1.0
+    aws.account.quotas[f"{KIND} for training warm pool usage"] = 1.0
+    path = changed(tmp_path, sagemaker_job={"spot": False, "warm_pool_seconds": 600})
+    found = list(CHECKS["ConfigCheck"](Needs.of_config(configs.load(path))))
+    assert not [one for one in found if one.bad]
+    assert f"the account may keep 1 of {KIND} warm" in [one.text for one in found]
+
+
 @pytest.mark.parametrize("bad", BAD, ids=lambda bad: bad.name.replace(" ", "-"))
 def test_what_is_amiss_is_found_by_its_check_and_enters_its_state(
     bad: Bad, aws: Cloud, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
@@ -144,6 +170,31 @@ def test_what_is_amiss_is_found_by_its_check_and_enters_its_state(
     assert one.error is not None
     assert (one.error.recovery, one.do) == (bad.entry, one.do)
     assert bad.do in one.do
+
+
+@pytest.mark.parametrize(
+    ("role", "says"),
+    [
+        (None, "there is no role batch"),
+        (Role(), "Bedrock cannot assume the role batch"),
+        (Role(trust=BEDROCKS), "may not s3:ListBucket on arn:aws:s3:::"),
+    ],
+)
+def test_the_role_of_a_batch_is_asked_for_like_that_of_a_job(
+    role: Role | None, says: str, aws: Cloud, tmp_path: Path
+) -> None:
+    arn = aws.account.role_arn("batch")
+    batch = {"kind": "bedrock-batch", "batch": {"place": f"s3://{aws.bucket}/batches", "role": arn}}
+    config = configs.load(changed(tmp_path, teacher_generation={"teacher": batch}))
+    aws.account.policies = [policies(config, aws.account.number)[1]]
+    if role is not None:
+        aws.account.roles["batch"] = role
+    found = [one for one in CHECKS["IAMRole"](Needs.of_config(config)) if one.bad]
+    assert [one.error for one in found] == [RoleNotFound]
+    assert says in found[0].text
+    assert "BatchBucket=" in found[0].do
+    aws.account.roles["batch"] = Role(trust=BEDROCKS, policies=[of_batches(config, aws.account.number)])
+    assert not [one for one in CHECKS["IAMRole"](Needs.of_config(config)) if one.bad]
 
 
 @pytest.mark.parametrize(
@@ -216,6 +267,24 @@ def test_where_aws_does_not_know_the_caller_nothing_else_of_it_is_asked(aws: Clo
     assert {one.result for one in found["ImportCheck"]} == {Result.GOOD}, (
         "what is here is looked at all the same"
     )
+
+
+@pytest.mark.parametrize(("whose", "free"), [("another's", False), ("granite-8b-automotive", True)])
+def test_an_output_prefix_that_is_not_empty_is_refused_but_where_it_is_the_runs_own(
+    whose: str, free: bool, aws: Cloud
+) -> None:
+    key = "output/distillation/granite-8b-automotive/model.tar.gz"
+    said = {MARK: mark(f"s3://{aws.bucket}/fsm", whose)}
+    aws.s3.put_object(Bucket=aws.bucket, Key=key, Body=b"weights", Metadata=said)
+    found = list(CHECKS["S3Access"](Needs.of_config(configs.load(CONFIG))))
+    if free:
+        assert not [one for one in found if one.bad]
+        return
+    (one,) = [one for one in found if one.bad]
+    assert one.error is not None
+    assert (one.error.recovery, "is not empty" in one.text) == ("EmptyDataset", True)
+    assert "aws s3 mv" in one.do
+    assert "--run" in one.do
 
 
 # A bucket's policy

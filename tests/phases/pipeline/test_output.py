@@ -21,6 +21,7 @@ class Saving:
     """As much of a Context as saving needs."""
 
     run_name: str = "run"
+    store_url: str = "s3://b/store"
     kept: dict[str, Path] = field(default_factory=dict)
 
     def put(self, name: str, path: Path) -> None:
@@ -44,6 +45,7 @@ SENT = {
     "Key": "out/run/model.tar.gz",
     "Body": ANY,
     "ChecksumAlgorithm": "SHA256",
+    "Metadata": {output.MARK: output.mark("s3://b/store", "run")},
 }
 
 

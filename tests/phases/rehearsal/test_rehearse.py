@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +17,7 @@ from fsm import config as configs
 from phases.rehearsal import ministack, script
 from phases.rehearsal.faults import Mishaps
 from phases.rehearsal.policy import several, statements
+from phases.sagemaker_job.config import METRICS
 from tests.needs import require
 from tests.phases.pipeline.template import policies
 
@@ -24,16 +26,20 @@ SECONDS = 900
 
 
 def fsm(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    plain = {
-        k: v
-        for k, v in os.environ.items()
-        if not k.startswith(("AWS_", "PYTEST_", "PIPELINE_", "SAGEMAKER_"))
+    environment = _plain() | {
+        "PYTHONPATH": str(ROOT),
+        "OMP_NUM_THREADS": "1",
+        "FSM_CACHE": str(cwd / "cache"),
     }
-    environment = plain | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "FSM_CACHE": str(cwd / "cache")}
     command = [sys.executable, "-m", "fsm.cli", *words]
     return subprocess.run(
         command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=SECONDS, check=False
     )
+
+
+def _plain() -> dict[str, str]:
+    apart = ("AWS_", "PYTEST_", "PIPELINE_", "SAGEMAKER_")
+    return {k: v for k, v in os.environ.items() if not k.startswith(apart)}
 
 
 def test_the_whole_pipeline_is_rehearsed_through_the_loss_of_its_spot_instance(tmp_path: Path) -> None:
@@ -47,15 +53,67 @@ def test_the_whole_pipeline_is_rehearsed_through_the_loss_of_its_spot_instance(t
     assert (told["starts"], told["faults"], job["status"]) == (1, ["spot-interruption"], "Completed")
     assert job["secondary"].count("Training") == 2, "it went on in another instance"
     assert told["calls"]["sagemaker CreateTrainingJob"] == 1
-    assert set(told["dollars"]) == {"s3", "bedrock"}
+    assert job["metrics"].keys() == METRICS.keys(), "every metric of the console is found in the log"
+    assert list(tmp_path.rglob("tensorboard-output/*/events.out.tfevents.*")), "and the curves are in S3"
+    assert sum(job["steps_again"]) <= 1, "it was taken back with notice"
+    assert set(told["dollars"]) == {name.partition(" ")[0] for name in told["calls"]}, (
+        "each service has its price"
+    )
     seen = {ACTIONS.get(name, ":".join(name.split(" "))) for name in told["calls"]} - {
         "sts:GetCallerIdentity"
     }
     granted = set().union(*map(_actions, _granted()))
     assert seen - granted == set(), "a call that needs a right which the template does not know"
-    assert {a for a in granted if a.startswith("s3:")} - seen <= SELDOM, (
-        "a right on buckets that nothing uses"
-    )
+    assert granted - seen == UNSEEN.keys(), "a right that nothing uses, or one of these that is used"
+
+
+def test_the_smoke_job_runs_whole_and_its_figures_are_told(tmp_path: Path) -> None:
+    """Installed, the environment printed, a file of the suite run, a tiny model trained, and the table shown by the launcher."""
+    require("ministack")
+    words = yaml.safe_load((ROOT / "configs" / "smoke.yaml").read_text())
+    words["smoke"]["measure"] = ["step"]
+    config = tmp_path / "smoke.yaml"
+    config.write_text(yaml.safe_dump(words))
+    done = fsm("rehearse", str(config), "--log", "console", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    _, _, table = (done.stdout + done.stderr).partition("what the instance does:")
+    assert table, done.stderr
+    (row,) = [line.split() for line in table.splitlines() if "a step followed: tokens a second" in line]
+    assert all(float(number.replace(",", "")) > 0 for number in row[-2:]), "here, and as the page has it"
+
+
+def test_a_batch_of_the_teachers_is_rehearsed_with_the_rights_of_the_template(tmp_path: Path) -> None:
+    require("ministack")
+    batch = {
+        "place": "s3://${PIPELINE_BUCKET}/batches",
+        "role": "${BATCH_ROLE}",
+        "poll_seconds": 0.01,
+        "minimum": 1,
+    }
+    words = {
+        "machine": "teacher_generation",
+        "store": "s3://${PIPELINE_BUCKET}/fsm",
+        "teacher_generation": {
+            "prompts": None,
+            "generated": 12,
+            "teacher": {"kind": "bedrock-batch", "batch": batch},
+        },
+    }
+    config = tmp_path / "batch.yaml"
+    config.write_text(yaml.safe_dump(words))
+    done = fsm("rehearse", str(config), "--log", "none", "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout.splitlines()[-1])
+    assert told["calls"]["bedrock CreateModelInvocationJob"] == 1
+    assert "bedrock Converse" not in told["calls"]
+    seen = {ACTIONS.get(name, ":".join(name.split(" "))) for name in told["calls"]}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PIPELINE_BUCKET", "rehearsal")
+        patch.setenv("BATCH_ROLE", "arn:aws:iam::000000000000:role/batch")
+        _, launcher = policies(configs.load(config), "000000000000")
+    granted = _actions(launcher)
+    assert seen - granted == set()
+    assert {a for a in granted if "ModelInvocation" in a} <= seen
 
 
 ACTIONS = {
@@ -73,15 +131,27 @@ ACTIONS = {
     "service-quotas ListAWSDefaultServiceQuotas": "servicequotas:ListAWSDefaultServiceQuotas",
 }
 """Operations whose action has another name."""
-SELDOM = {
-    *(
-        "s3:ListMultipartUploadParts",
-        "s3:AbortMultipartUpload",
-        "s3:ListBucketMultipartUploads",
-    ),  # of large artifacts
-    "s3:GetBucketPolicy",  # where a bucket wants to be written to in its own way
+UNSEEN = {
+    "s3:ListMultipartUploadParts": "an upload of a large artifact goes on where it was broken off",
+    "s3:AbortMultipartUpload": "or is given up",
+    "s3:ListBucketMultipartUploads": "and is found again",
+    "s3:GetBucketPolicy": "a bucket that wants to be written to in its own way",
+    "iam:PassRole": "asked by SageMaker of CreateTrainingJob: no call of its own",
+    "sagemaker:StopTrainingJob": "fsm stop",
+    "sagemaker:ListTrainingJobs": "fsm jobs",
+    "sagemaker:AddTags": "sagemaker_job.tags",
+    "servicequotas:ListAWSDefaultServiceQuotas": "an account without a value of its own",
+    "pricing:GetProducts": "fsm launch --dry-run, fsm jobs",
+    "logs:GetLogEvents": "fsm logs, and a job that failed",
+    "logs:DescribeLogStreams": "likewise; and by the service, as the job's role",
+    "logs:CreateLogGroup": "by the service, as the job's role",
+    "logs:CreateLogStream": "by the service, as the job's role",
+    "logs:PutLogEvents": "by the service, as the job's role",
+    "cloudwatch:PutMetricData": "by the service, as the job's role",
+    "ecr:GetAuthorizationToken": "by the service, as the job's role",
+    "ecr:BatchCheckLayerAvailability": "by the service, as the job's role",
 }
-"""Rights of which a tiny student on a plain bucket makes no use."""
+"""Rights of which the calls of a rehearsal on a plain bucket show nothing: what each is for."""
 
 
 def _granted() -> tuple[Any, Any]:
@@ -93,6 +163,36 @@ def _granted() -> tuple[Any, Any]:
 
 def _actions(policy: Any) -> set[str]:
     return {action for one in statements(policy) for action in several(one["Action"])}
+
+
+def test_the_services_are_served_alone_for_ones_own_client(tmp_path: Path) -> None:
+    require("ministack")
+    environment = {**_plain(), "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "fsm.cli", "rehearse", "--serve"]
+    with subprocess.Popen(
+        command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True
+    ) as serving:
+        try:
+            assert serving.stdout is not None
+            said = {}
+            while "SAGEMAKER_ROLE" not in said:  # the last of them
+                name, _, value = serving.stdout.readline().removeprefix("export ").strip().partition("=")
+                said[name] = value
+            probe = (
+                "import boto3; c = boto3.client; c('s3').put_object(Bucket='rehearsal', Key='fsm/x', Body=b''); "
+                "print(c('sts').get_caller_identity()['Arn'], c('sagemaker').list_training_jobs()['TrainingJobSummaries'])"
+            )
+            asked = subprocess.run(
+                [sys.executable, "-c", probe],
+                env={**_plain(), **said},
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            assert asked.stdout.strip() == "arn:aws:iam::000000000000:user/launcher []", asked.stderr
+        finally:
+            serving.send_signal(signal.SIGTERM)
+    assert serving.returncode == 0
 
 
 @pytest.mark.parametrize(

@@ -223,6 +223,18 @@ def test_what_a_container_writes_is_in_cloudwatch(client: Any, request_for: Any,
     assert [event["message"] for event in found["events"]] == ["one", "two"]
 
 
+def test_metrics_and_curves_go_where_the_request_says(client: Any, request_for: Any, s3: S3) -> None:
+    request = request_for(
+        "drawn",
+        "cd $FSM_OPT_ML/output; mkdir -p tensorboard; echo 1 > tensorboard/events; echo loss 2; echo loss 1.5",
+    )
+    request["AlgorithmSpecification"]["MetricDefinitions"] = [{"Name": "loss", "Regex": "loss ([0-9.]+)"}]
+    client.create_training_job(**request, TensorBoardOutputConfig={"S3OutputPath": f"{s3.url}/curves"})
+    (metric,) = told(client, "drawn")["FinalMetricDataList"]
+    assert (metric["MetricName"], metric["Value"]) == ("loss", 1.5)
+    assert "curves/drawn/tensorboard-output/events" in list(s3.keys())
+
+
 def test_a_service_that_starts_again_takes_up_its_jobs(
     client: Any, service: SageMaker, request_for: Any, tmp_path: Path
 ) -> None:

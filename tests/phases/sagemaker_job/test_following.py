@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -33,10 +34,6 @@ from tests.servers.proxy import Proxy
 from tests.servers.s3 import REGION
 
 
-class Killed(BaseException):
-    """A process that ends here: no handler sees it, and nothing is written any more."""
-
-
 @pytest.fixture
 def launcher(s3: S3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Launcher]:
     """No instance of its service ever comes up: what a job tells is the test's to say."""
@@ -55,27 +52,36 @@ def launcher(s3: S3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
 
 @pytest.mark.parametrize(("crashes", "settles"), [(50, 0.0), (10, 0.05)])
 def test_crashes_between_the_creation_and_the_journal_leave_exactly_one_job(
-    launcher: Launcher, monkeypatch: pytest.MonkeyPatch, crashes: int, settles: float
+    launcher: Launcher, crashes: int, settles: float
 ) -> None:
     """Known at once or only after a while: whatever the next launcher sees of it, its name is taken."""
     launcher.service.settles = settles
-    append = Journal.append
 
-    def dies(self: Journal, record: dict[str, Any]) -> Any:
-        if record["kind"] != "claim":
-            raise Killed
-        return append(self, record)
-
-    monkeypatch.setattr(Journal, "append", dies)
-    for _ in range(crashes):
+    def as_if_just_created() -> None:
         for job in launcher.service.jobs.values():
             job["CreationTime"] = time.time()
-        with pytest.raises(Killed):
-            launcher.go()
-    monkeypatch.setattr(Journal, "append", append)
+
+    launcher.crash(crashes, as_if_just_created)
+    assert launcher.walked() == [], "none of them came to its journal"
     launcher.service.settles = 0.0
     launcher.tells("Starting", "Downloading", "Training", "Uploading", "Completed", over="Completed")
     assert launcher.go().outcome == "done"
+    assert len(launcher.service.jobs) == 1
+
+
+def test_a_run_whose_launcher_is_gone_is_followed_on_from_another_machine(
+    launcher: Launcher, s3: S3, tmp_path: Path
+) -> None:
+    """All that it finds there is the bucket."""
+    options = {"endpoint_url": s3.server.url, "cache": str(tmp_path / "cache")}
+    homes = [tmp_path / "here", tmp_path / "there"]
+    for home in homes:
+        home.mkdir()
+    here, there = (Launcher(launcher.service, s3.url, home, f"{s3.url}/store", **options) for home in homes)
+    here.crash(1)
+    shutil.rmtree(homes[0])
+    launcher.tells("Starting", "Downloading", "Training", "Uploading", "Completed", over="Completed")
+    assert there.go().outcome == "done"
     assert len(launcher.service.jobs) == 1
 
 
