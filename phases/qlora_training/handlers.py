@@ -21,9 +21,7 @@ from phases.qlora_training.config import QLoRATrainingConfig
 from phases.qlora_training.job import Job
 
 if TYPE_CHECKING:
-    from phases.qlora_training.data import Tokenized
-    from phases.qlora_training.trainer import FollowedTrainer, Trained
-    from phases.student.session import Session
+    from phases.qlora_training.trainer import Trained
 
 PHASE = Phase("qlora_training", config=QLoRATrainingConfig)
 
@@ -171,13 +169,14 @@ def early_stop_callback(ctx: Context) -> None:
 @PHASE.state("TrainerSetup.CreateSFTTrainer")
 def create_sft_trainer(ctx: Context) -> None:
     """Put the rows into tokens, and say what does not fit. The trainer itself lives in a process only."""
+    from phases.qlora_training import order
     from phases.student import session
 
     job = jobs.of(ctx)
     own = session.of(ctx, job).reach("pad")
     said = {}
     for name in (job.train, job.validation):
-        tokenized = _tokenized(ctx, job, own, name)
+        tokenized = order.tokenized(own, job.config, ctx.open(name), name)
         said[name] = {
             "rows": len(tokenized.examples),
             "tokens": tokenized.tokens,
@@ -198,10 +197,10 @@ def training_loop(ctx: Context) -> None:
     from phases.student import session
 
     job = jobs.of(ctx)
-    trainer = _trainer(ctx, job)  # the model is loaded here: a stop before training ends the run at once
+    session.of(ctx, job).reach("pad")  # the model is loaded here: a stop before training ends the run at once
     with ctx.deferring_stop():  # until there is a checkpoint of the step it is at
         try:
-            trained = _train(ctx, job, trainer)
+            trained = _train(ctx, job)
         except StoppedAtCheckpoint as stop:
             ctx.log.info("training stopped at a checkpoint", reason=str(stop))
             trained = None
@@ -222,40 +221,24 @@ def training_loop(ctx: Context) -> None:
     }
 
 
-def _train(ctx: Context, job: Job, trainer: FollowedTrainer) -> Trained:
-    from phases.qlora_training import trainer as trainers
+def _train(ctx: Context, job: Job) -> Trained:
+    """Train, with the other ranks where this process is one of several."""
+    from phases.qlora_training import together, trainer
+    from phases.qlora_training.order import Order
 
-    with trainers.memory_explained(ctx.data["micro_batch"]):
-        return trainers.train(trainer, job.config, ctx.walk(), ctx.stopping, ctx.progress, ctx.log.info)
+    order = Order.of(ctx, job)
 
+    def train(group: together.Alone) -> Trained:
+        with trainer.memory_explained(order.micro_batch):
+            made = order.begin(group)
+            return trainer.train(made, job.config, ctx.walk(), ctx.stopping, ctx.progress, ctx.log.info)
 
-def _trainer(ctx: Context, job: Job) -> FollowedTrainer:
-    """A trainer over the session's model, its adapter as the job begins with it."""
-    from phases.qlora_training import data, trainer
-    from phases.student import session
-
-    own = session.of(ctx, job).use(ctx.open(job.adapter) if job.adapter else None)
-    sets = [data.dataset(_tokenized(ctx, job, own, name)) for name in (job.train, job.validation)]
-    own.touched()
-    return trainer.create(
-        job.config,
-        own.model,
-        own.tokenizer,
-        sets[0],
-        sets[1],
-        jobs.own_checkpoints(ctx, job),
-        job.seed,
-        ctx.data["micro_batch"],
-        ctx.data["accumulation"],
-    )
-
-
-def _tokenized(ctx: Context, job: Job, own: Session, name: str) -> Tokenized:
-    from phases.qlora_training import data
-    from phases.student import model
-
-    rows = data.read_jsonl(ctx.open(name))
-    return data.tokenize(rows, own.tokenizer, job.config.max_length, name, model.context(own.model.config))
+    launched = together.ranks()
+    if launched is None:
+        return train(together.Alone())
+    with launched.called() as group:
+        order.give(group, own_base=job.base is not None)
+        return train(group)
 
 
 # SaveOutputs
