@@ -75,9 +75,11 @@ class Planned:
 
     def command(self, module: str, environment: Mapping[str, str]) -> list[str]:
         """torchrun's, which has each rank run `module`."""
-        first = environment.get(RENDEZVOUS) or f"{self.hosts.names[0]}:{PORT}"
-        # a name of the job's own is not always one that the other hosts can look up
-        own = () if RENDEZVOUS in environment else ("--local-addr", self.hosts.current)
+        alone = f"{_LOOPBACK}:0" if len(self.hosts.names) == 1 else f"{self.hosts.names[0]}:{PORT}"
+        first = environment.get(RENDEZVOUS) or alone
+        # by which the other hosts find this one; torchrun's guess where the job's names are no addresses
+        address = _LOOPBACK if first.startswith(_LOOPBACK) else self.hosts.current
+        own = () if RENDEZVOUS in environment and address != _LOOPBACK else ("--local-addr", address)
         return [
             *(sys.executable, "-m", "torch.distributed.run"),
             *("--nnodes", str(len(self.hosts.names)), "--nproc-per-node", str(self.each)),
@@ -134,6 +136,7 @@ def start(plan: Planned, module: str, root: Path) -> int:
             signal.signal(number, handler)
 
 
+_LOOPBACK = "127.0.0.1"
 _NEW_STORE = {"TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"}
 """Each attempt has a store of its own, in rank 0, with which it ends: what a former attempt wrote calls nobody."""
 _PASSED_ON = (signal.SIGTERM, signal.SIGINT)
