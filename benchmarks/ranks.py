@@ -29,7 +29,7 @@ from typing import Any
 
 import yaml
 
-from benchmarks.common import BUILD, RESULTS, ROOT, Goal, in_turns, machine, measure, rounded, table
+from benchmarks.common import BUILD, RESULTS, ROOT, Goal, machine, measure, paired, rounded, table
 from fsm.journal import Journal
 from fsm.store import open_store
 from phases.sagemaker_job.config import SageMakerJobConfig
@@ -76,7 +76,12 @@ def configuration(home: Path, section: Mapping[str, Any], rows: int) -> Path:
     home.mkdir(parents=True)
     for name, seed, count in (("train", 1, rows), ("validation", 2, 16)):
         said = [
-            {"messages": [{"role": "user", "content": p}, {"role": "assistant", "content": write_function(p)}]}
+            {
+                "messages": [
+                    {"role": "user", "content": p},
+                    {"role": "assistant", "content": write_function(p)},
+                ]
+            }
             for p in (prompt.text for prompt in generate("train", count, seed))
         ]
         (home / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in said))
@@ -101,7 +106,7 @@ def speed(rounds: int, steps: int, work: Path) -> Any:
         words = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
         return _tokens_a_second([*words, "-m", "phases.qlora_training.rank"], work / f"{next(number)}", steps)
 
-    pairs = in_turns(rounds, two, one)
+    pairs = paired(rounds, two, one)
     return measure("two ranks", "tokens/s", "one process", pairs, Goal("ratio", ">=", GOAL))
 
 
@@ -132,10 +137,15 @@ def kills(work: Path) -> dict[str, Any]:
     os.environ.update(_environment())
     shape = {**SHAPE, "layers": 1, "width": 64, "feed_forward": 128}
     config = configuration(
-        work, training(24, eval_steps=4, save_steps=4, lora_dropout=0.1, patience=100, tiny_student=shape), 100
+        work,
+        training(24, eval_steps=4, save_steps=4, lora_dropout=0.1, patience=100, tiny_student=shape),
+        100,
     )
     alone = _job(config, work / "alone", None)
-    return {"alone": alone, **{f"rank {rank} killed": _job(config, work / str(rank), rank) for rank in (0, 1)}}
+    return {
+        "alone": alone,
+        **{f"rank {rank} killed": _job(config, work / str(rank), rank) for rank in (0, 1)},
+    }
 
 
 def _job(config: Path, home: Path, killed: int | None) -> dict[str, Any]:
@@ -148,7 +158,11 @@ def _job(config: Path, home: Path, killed: int | None) -> dict[str, Any]:
     began = time.monotonic()
     at = -1.0
     while not (job := provider.describe(name)).over:
-        if killed is not None and at < 0 and list(layout.glob("checkpoints/qlora/checkpoint-*/complete.json")):
+        if (
+            killed is not None
+            and at < 0
+            and list(layout.glob("checkpoints/qlora/checkpoint-*/complete.json"))
+        ):
             os.kill(_rank(home / "jobs" / name, killed), signal.SIGKILL)
             at = time.monotonic()
         time.sleep(0.02)
@@ -179,7 +193,9 @@ def _came_to(job: Job, home: Path, seconds: float) -> dict[str, Any]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--parts", nargs="+", choices=("speed", "kills"), default=("speed", "kills"))
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=12)

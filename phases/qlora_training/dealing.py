@@ -16,8 +16,10 @@ from typing import Any
 from accelerate.data_loader import SeedableRandomSampler
 from torch.utils.data import Dataset, Sampler, SequentialSampler
 
+from phases.errors import InvalidStructure
 
-class Filled(Dataset[Any]):
+
+class Filled(Dataset[Any]):  # type: ignore[misc]
     """A set with one row more than its length says, of which no token counts: the one that is behind the last."""
 
     def __init__(self, rows: Any) -> None:
@@ -34,7 +36,7 @@ class Filled(Dataset[Any]):
         return self.rows[place] if place < len(self.rows) else self.blank
 
 
-class Dealt(Sampler[int]):
+class Dealt(Sampler[int]):  # type: ignore[misc]
     """The places of a set's rows as one process goes through them, filled up to a multiple of `whole` by blank ones.
 
     Shuffled anew in every epoch where there is a `seed`.
@@ -64,3 +66,17 @@ def one_device(arguments: Any) -> Any:
     """The arguments with one GPU at most: transformers takes all that are visible by nn.DataParallel, which is another training."""
     arguments._n_gpu = min(arguments.n_gpu, 1)
     return arguments
+
+
+def share(accumulation: int, world: int) -> int:
+    """The forward passes to an optimizer step that each of `world` ranks makes, the step's rows being the same as of one.
+
+    Raises InvalidStructure where they cannot be dealt out evenly.
+    """
+    if accumulation % world:
+        raise InvalidStructure(
+            f"gradient_accumulation_steps is {accumulation}, and these passes are to be dealt out evenly to {world} ranks, so that "
+            "a step has the same rows as on one. Take a number of hosts and GPUs that divides it, or set "
+            "gradient_accumulation_steps to a multiple of theirs, and micro_batch lower as that is higher."
+        )
+    return accumulation // world

@@ -223,22 +223,17 @@ def training_loop(ctx: Context) -> None:
 
 def _train(ctx: Context, job: Job) -> Trained:
     """Train, with the other ranks where this process is one of several."""
-    from phases.qlora_training import together, trainer
+    from phases.qlora_training import trainer
     from phases.qlora_training.order import Order
 
     order = Order.of(ctx, job)
-
-    def train(group: together.Alone) -> Trained:
-        with trainer.memory_explained(order.micro_batch):
-            made = order.begin(group)
-            return trainer.train(made, job.config, ctx.walk(), ctx.stopping, ctx.progress, ctx.log.info)
-
-    launched = together.ranks()
-    if launched is None:
-        return train(together.Alone())
-    with launched.called() as group:
-        order.give(group, own_base=job.base is not None)
-        return train(group)
+    with (
+        order.called(own_base=job.base is not None) as together,
+        trainer.memory_explained(order.micro_batch),
+    ):
+        return trainer.train(
+            order.begin(together), job.config, ctx.walk(), ctx.stopping, ctx.progress, ctx.log.info
+        )
 
 
 # SaveOutputs

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from fsm.engine import Context
-from phases.errors import InvalidStructure
-from phases.qlora_training import checkpoints, data, trainer
+from phases.qlora_training import checkpoints, data, dealing, trainer
 from phases.qlora_training import job as jobs
 from phases.qlora_training.job import Job
-from phases.qlora_training.together import Alone, Group
+from phases.qlora_training.together import Alone, Group, ranks
 from phases.student import model, session
 from phases.student.config import QLoRAConfig
 from phases.student.session import Session
@@ -58,8 +59,21 @@ class Order:
             ctx.data["accumulation"],
         )
 
-    def give(self, group: Group, own_base: bool) -> None:
-        """Send it to the other ranks. `own_base`: the run has made the base itself, so that it is nowhere else."""
+    @contextmanager
+    def called(self, own_base: bool) -> Iterator[Alone]:
+        """Whoever trains it: this process alone, or it and the other ranks of its launch, which are called and told.
+
+        `own_base`: the run has made the base itself, so that it is nowhere else. Raises what the training by any rank raises.
+        """
+        launched = ranks()
+        if launched is None:
+            yield Alone()
+            return
+        with launched.called() as group:
+            self._give(group, own_base)
+            yield group
+
+    def _give(self, group: Group, own_base: bool) -> None:
         base = Path(self.base)
         sent = {"train.jsonl": self.train, "validation.jsonl": self.validation}
         if self.adapter:
@@ -108,8 +122,8 @@ class Order:
         )
 
     def begin(self, together: Alone) -> trainer.FollowedTrainer:
-        """A trainer over the session's model, its adapter as the training begins with it. Raises what `share` raises."""
-        accumulation = share(self.accumulation, together.rank.world)
+        """A trainer over the session's model, its adapter as the training begins with it. Raises what dealing.share raises."""
+        accumulation = dealing.share(self.accumulation, together.rank.world)
         own = session.held(self.config, self.base, self.adapter_seed).use(self.adapter)
         sets = [data.dataset(tokenized(own, self.config, path, name)) for path, name in self._sets]
         own.touched()
@@ -138,17 +152,3 @@ def tokenized(own: Session, config: QLoRAConfig, path: Path, name: str) -> data.
     """The rows of a set in tokens of the session's tokenizer."""
     rows = data.read_jsonl(path)
     return data.tokenize(rows, own.tokenizer, config.max_length, name, model.context(own.model.config))
-
-
-def share(accumulation: int, world: int) -> int:
-    """The forward passes to an optimizer step that each of `world` ranks makes, the step's rows being the same as of one.
-
-    Raises InvalidStructure where they cannot be dealt out evenly.
-    """
-    if accumulation % world:
-        raise InvalidStructure(
-            f"gradient_accumulation_steps is {accumulation}, and these passes are to be dealt out evenly to {world} ranks, so that "
-            "a step has the same rows as on one. Take a number of hosts and GPUs that divides it, or set "
-            "gradient_accumulation_steps to a multiple of theirs, and micro_batch lower as that is higher."
-        )
-    return accumulation // world

@@ -224,10 +224,11 @@ class Ranks:
         said = json.loads(self.store.get(f"failed/{number}"))
         if said["rank"] == self.rank.number:
             raise own
-        kind = getattr(errors, said["kind"], None)
+        kind: Any = getattr(errors, said["kind"], None)
         text = f"Rank {said['rank']}: {said['text']}"
-        known = isinstance(kind, type) and issubclass(kind, errors.PipelineError)
-        raise (kind(text) if known else RankFailed(f"{text}\n{said['trace']}")) from own
+        if isinstance(kind, type) and issubclass(kind, errors.PipelineError):
+            raise kind(text) from own
+        raise RankFailed(f"{text}\n{said['trace']}") from own
 
     def _leave(self, number: int) -> None:
         if dist.is_initialized():

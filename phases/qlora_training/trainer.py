@@ -117,9 +117,8 @@ class FollowedTrainer(SFTTrainer):  # type: ignore[misc]
         self.together = together
         super().__init__(*args, **kwargs)
         if together.rank.world > 1:
-            self.train_dataset, self.eval_dataset = map(
-                dealing.Filled, (self.train_dataset, self.eval_dataset)
-            )
+            for name in ("train_dataset", "eval_dataset"):
+                setattr(self, name, dealing.Filled(getattr(self, name)))
         # the constructor casts a quantised model's trainables to bf16, a resume brings them back as fp32: one of
         # the two must not be, or the weights after a resume are others
         for parameter in self.model.parameters():

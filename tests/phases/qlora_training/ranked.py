@@ -8,7 +8,6 @@ import os
 import signal
 import traceback
 from collections.abc import Callable, Mapping
-from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,9 +53,14 @@ def train(
     fork = multiprocessing.get_context("fork")
     children = []
     for number in range(world):
-        said = {"RANK": number, "WORLD_SIZE": world, "LOCAL_RANK": number, "LOCAL_WORLD_SIZE": world}
-        said |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-        environment = {k: str(v) for k, v in said.items()} if world > 1 else {}
+        said = {
+            "MASTER_ADDR": "127.0.0.1",
+            "MASTER_PORT": port,
+            "RANK": str(number),
+            "LOCAL_RANK": str(number),
+        }
+        sizes = {"WORLD_SIZE": str(world), "LOCAL_WORLD_SIZE": str(world)}
+        environment = said | sizes if world > 1 else {}
         children.append(fork.Process(target=_child, args=(environment, config, directory, out, at)))
     for child in children:
         child.start()
@@ -119,18 +123,26 @@ def _lead(config: QLoRAConfig, directory: Path, out: Path) -> int:
     torch.set_num_threads(1)
     asked: list[int] = []
     signal.signal(signal.SIGTERM, lambda number, _: asked.append(number))
-    names = ("train.jsonl", "validation.jsonl")
-    passes = config.gradient_accumulation_steps
+    train, validation = out / "train.jsonl", out / "validation.jsonl"
     order = Order(
-        config, config.model, None, *(out / n for n in names), names, directory, 11, 7, config.micro_batch, passes
-    )  # fmt: skip
+        config=config,
+        base=config.model,
+        adapter=None,
+        train=train,
+        validation=validation,
+        names=(train.name, validation.name),
+        root=directory,
+        seed=11,
+        adapter_seed=7,
+        micro_batch=config.micro_batch,
+        accumulation=config.gradient_accumulation_steps,
+    )
     walk = Walk(MACHINE.counted_inside("TrainingLoop"))
     launched = together.ranks()
+    quiet: Callable[..., None] = lambda *_, **__: None  # noqa: E731
     try:
-        with launched.called() if launched else nullcontext(together.Alone()) as group:
-            if launched:
-                order.give(group, own_base=False)
-            done = _train(order, group, walk, asked)
+        with order.called(own_base=False) as all_of_them:
+            done = trainer.train(order.begin(all_of_them), config, walk, lambda: bool(asked), quiet, quiet)
     except trainer.StoppedAtCheckpoint:
         return STOPPED
     except Exception as e:
@@ -149,13 +161,6 @@ def _lead(config: QLoRAConfig, directory: Path, out: Path) -> int:
     }
     (out / "said").write_text(json.dumps(said))
     return 0
-
-
-def _train(order: Any, group: Any, walk: Any, asked: list[int]) -> Any:
-    from phases.qlora_training import trainer
-
-    quiet: Callable[..., None] = lambda *_, **__: None  # noqa: E731
-    return trainer.train(order.begin(group), order.config, walk, lambda: bool(asked), quiet, quiet)
 
 
 def _install(at: Strike) -> None:

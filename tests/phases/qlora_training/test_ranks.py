@@ -117,7 +117,7 @@ def test_a_training_goes_on_by_another_number_of_ranks_and_says_so(micro: Path, 
 
 
 def test_passes_that_cannot_be_dealt_out_evenly_are_refused() -> None:
-    from phases.qlora_training.order import share
+    from phases.qlora_training.dealing import share
 
     assert [share(8, world) for world in (1, 2, 4, 8)] == [8, 4, 2, 1]
     with pytest.raises(
