@@ -16,7 +16,7 @@ from phases.rehearsal.process import free_port
 from phases.student.config import QLoRAConfig
 from tests.phases.qlora_training.micro import ROWS
 
-LONGEST = 120.0  # seconds
+LONGEST = 240.0  # seconds
 STOPPED = 3
 
 

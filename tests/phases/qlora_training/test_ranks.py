@@ -27,26 +27,32 @@ Measured: 1.7e-8. A row that counts twice at the end of an epoch makes it 4e-2.
 
 
 @cache
-def whole(micro: Path, directory: Path) -> Ended:
-    """An uninterrupted training by two ranks that draw their dropout each."""
-    return train(settings(micro), directory, 2, rows=UNEVEN)
+def whole(micro: Path, directory: Path, world: int, epochs: int, dropout: float) -> Ended:
+    """An uninterrupted training of 6 steps an epoch."""
+    return train(settings(micro, epochs=epochs, lora_dropout=dropout), directory, world, rows=UNEVEN)
 
 
 @pytest.fixture
 def uninterrupted(micro: Path, tmp_path_factory: pytest.TempPathFactory) -> Ended:
-    return whole(micro, tmp_path_factory.getbasetemp() / "whole")
+    """By two ranks that draw their dropout each."""
+    return whole(micro, tmp_path_factory.getbasetemp() / "whole", 2, 1, 0.1)
 
 
-def test_two_ranks_come_to_the_adapter_of_one(micro: Path, tmp_path: Path) -> None:
+@pytest.fixture
+def alone(micro: Path, tmp_path_factory: pytest.TempPathFactory) -> Ended:
+    """By one process, without dropout: two that draw it for other rows come to something else."""
+    return whole(micro, tmp_path_factory.getbasetemp() / "alone", 1, 2, 0.0)
+
+
+def test_two_ranks_come_to_the_adapter_of_one(micro: Path, tmp_path: Path, alone: Ended) -> None:
     from safetensors.torch import load
 
-    config = settings(micro, lora_dropout=0.0)
-    one, two = (train(config, tmp_path / str(world), world, rows=UNEVEN) for world in (1, 2))
-    told = one.said["known"], two.said["known"]
+    two = train(settings(micro, lora_dropout=0.0), tmp_path / "two", 2, rows=UNEVEN)
+    told = alone.said["known"], two.said["known"]
     for name in ("losses", "evaluations"):
-        for alone, together in zip(*(known[name] for known in told), strict=True):
-            assert together == pytest.approx(alone, rel=SAME)
-    first, second = load(one.adapter), load(two.adapter)
+        for one, other in zip(*(known[name] for known in told), strict=True):
+            assert other == pytest.approx(one, rel=SAME)
+    first, second = load(alone.adapter), load(two.adapter)
     apart = sum(float((first[name] - second[name]).square().sum()) for name in first) ** 0.5
     norm = sum(float(first[name].square().sum()) for name in first) ** 0.5
     assert apart / norm < SAME
@@ -57,11 +63,12 @@ def test_two_ranks_come_to_the_adapter_of_one(micro: Path, tmp_path: Path) -> No
 def test_a_rank_that_is_killed_ends_all_and_the_resumed_come_to_the_same_bytes(
     rank: int, micro: Path, tmp_path: Path, uninterrupted: Ended
 ) -> None:
-    broken = train(settings(micro), tmp_path / "run", 2, Strike(rank, 5), rows=UNEVEN)
+    config = settings(micro, epochs=1)
+    broken = train(config, tmp_path / "run", 2, Strike(rank, 5), rows=UNEVEN)
     assert broken.codes[rank] == -signal.SIGKILL
     assert broken.codes[1 - rank] not in (0, None), "the other one ends too"
     assert not broken.said, "nothing was told of it, as nothing is of a death"
-    resumed = train(settings(micro), tmp_path / "run", 2, rows=UNEVEN)
+    resumed = train(config, tmp_path / "run", 2, rows=UNEVEN)
     assert resumed.said["from"] == 4
     assert resumed.adapter == uninterrupted.adapter
     assert resumed.said["known"] == uninterrupted.said["known"]
@@ -70,15 +77,15 @@ def test_a_rank_that_is_killed_ends_all_and_the_resumed_come_to_the_same_bytes(
 
 @pytest.mark.parametrize("rank", [0, 1])
 def test_a_stop_that_any_rank_is_asked_for_is_one_of_all_at_a_checkpoint(
-    rank: int, micro: Path, tmp_path: Path, uninterrupted: Ended
+    rank: int, micro: Path, tmp_path: Path
 ) -> None:
-    stopped = train(settings(micro), tmp_path / "run", 2, Strike(rank, 3, signal.SIGTERM), rows=UNEVEN)
+    config = settings(micro, epochs=1)
+    stopped = train(config, tmp_path / "run", 2, Strike(rank, 3, signal.SIGTERM), rows=UNEVEN)
     assert stopped.codes == (STOPPED, 0)
     found = checkpoints.newest(tmp_path / "run")
     assert found is not None
     assert found.step == 3
     assert {p.name for p in found.path.glob("rng_state*")} == {"rng_state_0.pth", "rng_state_1.pth"}
-    assert train(settings(micro), tmp_path / "run", 2, rows=UNEVEN).adapter == uninterrupted.adapter
 
 
 @pytest.mark.parametrize(
@@ -92,7 +99,7 @@ def test_a_stop_that_any_rank_is_asked_for_is_one_of_all_at_a_checkpoint(
 def test_what_fails_on_any_rank_is_raised_on_the_first_and_the_others_wait_for_the_next_training(
     rank: int, error: Exception, kind: str, text: str, micro: Path, tmp_path: Path
 ) -> None:
-    failed = train(settings(micro), tmp_path / "run", 2, Strike(rank, 1, error))
+    failed = train(settings(micro, epochs=1), tmp_path / "run", 2, Strike(rank, 1, error))
     assert failed.codes == (4, 0), "rank 1 waited, and was dismissed"
     assert failed.said["error"] == kind
     assert failed.said["text"].startswith(text)
@@ -101,19 +108,20 @@ def test_what_fails_on_any_rank_is_raised_on_the_first_and_the_others_wait_for_t
 def test_a_loss_that_is_no_number_on_one_rank_halts_all(micro: Path, tmp_path: Path) -> None:
     from tests.phases.qlora_training.micro import diverged
 
-    halted = train(settings(diverged(micro, tmp_path / "base")), tmp_path / "run", 2)
+    halted = train(settings(diverged(micro, tmp_path / "base"), epochs=1), tmp_path / "run", 2)
     assert halted.codes == (4, 0)
     assert halted.said["error"] == "NaNLoss"
 
 
-def test_a_training_goes_on_by_another_number_of_ranks_and_says_so(micro: Path, tmp_path: Path) -> None:
+def test_a_training_goes_on_by_another_number_of_ranks_and_says_so(
+    micro: Path, tmp_path: Path, alone: Ended
+) -> None:
     config = settings(micro, lora_dropout=0.0)
-    assert train(config, tmp_path / "run", 2, Strike(0, 5)).codes[0] == -signal.SIGKILL
-    resumed = train(config, tmp_path / "run", 1)
-    assert resumed.said["from"] == 4
+    assert train(config, tmp_path / "run", 2, Strike(1, 5, signal.SIGTERM), rows=UNEVEN).codes[0] == STOPPED
+    resumed = train(config, tmp_path / "run", 1, rows=UNEVEN)
+    assert resumed.said["from"] == 5
     assert "by 2 ranks, here are 1" in resumed.said["note"]
-    together = train(config, tmp_path / "whole", 2)
-    assert resumed.said["known"]["losses"] == pytest.approx(together.said["known"]["losses"], rel=SAME)
+    assert resumed.said["known"]["losses"] == pytest.approx(alone.said["known"]["losses"], rel=SAME)
 
 
 def test_passes_that_cannot_be_dealt_out_evenly_are_refused() -> None:
