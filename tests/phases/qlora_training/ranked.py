@@ -92,7 +92,8 @@ def _child(
     from phases.sagemaker_job.ranks import here
 
     number = here().number
-    together.LEAVING_SECONDS = 2.0
+    if at and at.how == signal.SIGKILL:  # nobody is there who could be slow to leave
+        together.LEAVING_SECONDS = 1.0
     error = os.open(out / f"error-{number}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(error, 2)
     code = 1
