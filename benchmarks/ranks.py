@@ -1,9 +1,11 @@
 """Two processes train one student: how much faster than one, and what the death of either costs.
 
-    python -m benchmarks.ranks [--parts speed kills] [--rounds 5] [--steps 12]
+    python -m benchmarks.ranks [--parts speed cpu kills] [--rounds 5] [--steps 12]
 
 speed   tokens a second of whole runs as a user begins them, `fsm run` beside torchrun with two ranks, in turns; a thread each.
         The effective batch is the same. Of a run it is the median over its logging steps but the first.
+cpu     seconds of CPU that a step more takes one process, beside the busier of two: what two gain with a core free for each
+        and no waiting for one another. It can be measured on a machine that has other things to do.
 kills   a job of two ranks on this machine, through the container's own program: as it comes, and with either rank killed
         by SIGKILL after the first checkpoint. Its bytes are compared, and the claims on its journal counted.
 
@@ -29,7 +31,7 @@ from typing import Any
 
 import yaml
 
-from benchmarks.common import BUILD, RESULTS, ROOT, Goal, machine, measure, paired, rounded, table
+from benchmarks.common import BUILD, RESULTS, ROOT, Goal, Measure, machine, measure, paired, rounded, table
 from fsm.journal import Journal
 from fsm.store import open_store
 from phases.sagemaker_job.config import SageMakerJobConfig
@@ -39,6 +41,7 @@ from phases.sagemaker_job.ranks import children
 from phases.teacher_generation.offline.prompts import generate
 from phases.teacher_generation.offline.teacher import write_function
 
+PARTS = ("speed", "cpu", "kills")
 GOAL = 1.6
 PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate")
 SHAPE = {
@@ -75,16 +78,7 @@ def configuration(home: Path, section: Mapping[str, Any], rows: int) -> Path:
     """A run of Diagram 5 alone, below `home`."""
     home.mkdir(parents=True)
     for name, seed, count in (("train", 1, rows), ("validation", 2, 16)):
-        said = [
-            {
-                "messages": [
-                    {"role": "user", "content": p},
-                    {"role": "assistant", "content": write_function(p)},
-                ]
-            }
-            for p in (prompt.text for prompt in generate("train", count, seed))
-        ]
-        (home / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in said))
+        (home / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in _rows(count, seed)))
     path = home / "config.yaml"
     data = {name: str(home / f"{name}.jsonl") for name in ("train", "validation")}
     engine = {"machine": "qlora_training", "store": str(home / "store"), "work": str(home / "work")}
@@ -92,10 +86,18 @@ def configuration(home: Path, section: Mapping[str, Any], rows: int) -> Path:
     return path
 
 
+def _rows(count: int, seed: int) -> list[dict[str, Any]]:
+    found = []
+    for prompt in generate("train", count, seed):
+        answer = {"role": "assistant", "content": write_function(prompt.text)}
+        found.append({"messages": [{"role": "user", "content": prompt.text}, answer]})
+    return found
+
+
 # Speed
 
 
-def speed(rounds: int, steps: int, work: Path) -> Any:
+def speed(rounds: int, steps: int, work: Path) -> Measure:
     """Tokens a second of two ranks beside those of one."""
     number = iter(range(1000))
 
@@ -127,6 +129,37 @@ def _tokens_a_second(command: Sequence[str], home: Path, steps: int) -> float:
 def _environment() -> dict[str, str]:
     BUILD.mkdir(parents=True, exist_ok=True)
     return os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "FSM_CACHE": str(BUILD)}
+
+
+# CPU
+
+
+def cpu(rounds: int, steps: int, work: Path) -> Measure:
+    """By trainings of two lengths, which have all in common but their steps."""
+    from phases.student import hub, tiny
+    from phases.student.config import QLoRAConfig, TinyStudentConfig
+    from tests.phases.qlora_training import ranked
+
+    hub.quiet(offline=True)
+    import torch
+
+    from phases.qlora_training import trainer  # noqa: F401 - imported here, not in every child
+
+    torch.set_num_threads(1)
+    rows = _rows(200, 1)
+    texts = [row["messages"][1]["content"] for row in rows]
+    base = tiny.build(TinyStudentConfig.model_validate(SHAPE), texts, work / "base")
+    number = iter(range(1000))
+
+    def of(world: int, length: int) -> float:
+        config = QLoRAConfig.model_validate(training(length, model=str(base)))
+        return max(ranked.train(config, work / f"{world}-{next(number)}", world, rows=rows).cpu)
+
+    def taken(world: int) -> float:
+        return (of(world, steps) - of(world, 2)) / (steps - 2)
+
+    pairs = paired(rounds, lambda: taken(1), lambda: taken(2))
+    return measure("one process", "s of CPU a step", "the busier of two", pairs, Goal("ratio", ">=", GOAL))
 
 
 # Kills
@@ -196,7 +229,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--parts", nargs="+", choices=("speed", "kills"), default=("speed", "kills"))
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=12)
     args = parser.parse_args()
@@ -204,10 +237,11 @@ def main() -> int:
     said = json.loads(path.read_text()) if path.is_file() else {}
     said["machine"] = machine(PACKAGES)
     with tempfile.TemporaryDirectory(prefix="fsm-ranks-") as work:
-        if "speed" in args.parts:
-            found = speed(args.rounds, args.steps, Path(work) / "speed")
-            print(table([found]))
-            said["speed"] = rounded({**found.__dict__, "goal": GOAL, "met": found.met, "shape": SHAPE})
+        for name, part in (("speed", speed), ("cpu", cpu)):
+            if name in args.parts:
+                found = part(args.rounds, args.steps, Path(work) / name)
+                print(table([found]))
+                said[name] = rounded({**found.__dict__, "goal": GOAL, "met": found.met, "shape": SHAPE})
         if "kills" in args.parts:
             said["kills"] = rounded(kills(Path(work) / "kills"))
             print(json.dumps(said["kills"], indent=1))

@@ -6,6 +6,7 @@ import json
 import multiprocessing
 import os
 import signal
+import time
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -31,11 +32,15 @@ class Strike:
 
 @dataclass(frozen=True)
 class Ended:
-    """How a training ended: the exit code of each rank (negative for a signal), and what rank 0 has told."""
+    """How a training ended: the exit code of each rank (negative for a signal), and what rank 0 has told.
+
+    `cpu` are the seconds of CPU that each rank took which came to its end.
+    """
 
     codes: tuple[int, ...]
     adapter: bytes
     said: Mapping[str, Any]
+    cpu: tuple[float, ...] = ()
 
 
 def train(
@@ -77,6 +82,7 @@ def train(
         codes,  # type: ignore[arg-type]
         adapter.read_bytes() if adapter.is_file() else b"",
         json.loads((out / "said").read_text()) if (out / "said").is_file() else {},
+        tuple(float(path.read_text()) for path in sorted(out.glob("cpu-*"))),
     )
 
 
@@ -101,6 +107,7 @@ def _child(
         if at and at.rank == number:
             _install(at)
         code = _lead(config, directory, out) if number == 0 else _follow()
+        (out / f"cpu-{number}").write_text(str(time.process_time()))
     except BaseException:
         os.write(2, traceback.format_exc().encode())
     os._exit(code)
