@@ -24,7 +24,7 @@ from contextlib import contextmanager, suppress
 from datetime import timedelta
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 import torch.distributed as dist
@@ -153,8 +153,11 @@ class Ranks:
         """The others called to the next training, and together in it."""
         number = next(self._numbers)
         self.store.set(f"called/{number}", b"train")
-        with self._joined(number) as group:
-            yield group
+        try:
+            with self._joined(number) as group:
+                yield group
+        except dist.DistNetworkError:  # the store is in a rank that has died
+            _end()
 
     def dismiss(self) -> None:
         """The run is at its end, and the others may go. Gives them the time to hear of it from a store of this process's."""
@@ -189,15 +192,15 @@ class Ranks:
 
     @contextmanager
     def _joined(self, number: int) -> Iterator[Group]:
-        _device(self.rank)
-        dist.init_process_group(
-            "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo",
-            store=dist.PrefixStore(f"training/{number}", self.store),
-            rank=self.rank.number,
-            world_size=self.rank.world,
-            timeout=PATIENCE,
-        )
         try:
+            _device(self.rank)
+            dist.init_process_group(
+                "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo",
+                store=dist.PrefixStore(f"training/{number}", self.store),
+                rank=self.rank.number,
+                world_size=self.rank.world,
+                timeout=PATIENCE,
+            )
             yield Group(self.rank)
         except (Agreed, errors.NaNLoss):
             raise
@@ -215,12 +218,7 @@ class Ranks:
     def _raise(self, number: int, own: Exception) -> None:
         """Raise what has broken a training off; or end, where a rank has died. On rank 0."""
         if not self._all_left(number, LEAVING_SECONDS):
-            print(
-                "fsm: a rank has died. All end, and whoever starts them again goes on from the newest checkpoint.",
-                file=sys.stderr,
-                flush=True,
-            )
-            os._exit(LOST)  # as the death of this process would: nothing of it may come into the journal
+            _end()
         said = json.loads(self.store.get(f"failed/{number}"))
         if said["rank"] == self.rank.number:
             raise own
@@ -248,6 +246,16 @@ class Ranks:
                 return False
             time.sleep(_LOOK)
         return True
+
+
+def _end() -> NoReturn:
+    """End rank 0 as its own death would: nothing of it may come into the journal."""
+    print(
+        "fsm: a rank has died. All end, and whoever starts them again goes on from the newest checkpoint.",
+        file=sys.stderr,
+        flush=True,
+    )
+    os._exit(LOST)
 
 
 def _told(rank: Rank, error: BaseException) -> dict[str, Any]:
