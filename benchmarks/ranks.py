@@ -106,7 +106,9 @@ def speed(rounds: int, steps: int, work: Path) -> Measure:
 
     def two() -> float:
         words = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-        return _tokens_a_second([*words, "-m", "phases.qlora_training.rank"], work / f"{next(number)}", steps)
+        return _tokens_a_second(
+            [*words, "-m", "phases.qlora_training.rank", "--"], work / f"{next(number)}", steps
+        )
 
     pairs = paired(rounds, two, one)
     return measure("two ranks", "tokens/s", "one process", pairs, Goal("ratio", ">=", GOAL))

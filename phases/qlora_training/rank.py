@@ -1,4 +1,4 @@
-"""The program of every rank: `torchrun --nproc-per-node 2 -m phases.qlora_training.rank CONFIG [...]`.
+"""The program of every rank: `torchrun --nproc-per-node 2 -m phases.qlora_training.rank -- CONFIG [...]`.
 
 Rank 0 does what `fsm run CONFIG [...]` does: it alone has the journal and walks the machines. The others wait to be called to
 a training, take from rank 0 what there is to be trained, take part, and wait again. In a container there are no words:

@@ -98,7 +98,7 @@ def alone() -> str:
         return ""
     return (
         f"{gpus} GPUs are visible, and this process trains on one, {torch.cuda.get_device_name()}. To train on all: "
-        f"torchrun --nproc-per-node {gpus} -m phases.qlora_training.rank CONFIG, in place of fsm run CONFIG."
+        f"torchrun --nproc-per-node {gpus} -m phases.qlora_training.rank -- CONFIG, in place of fsm run CONFIG."
     )
 
 
