@@ -48,7 +48,7 @@ SHAPE = {
     "layers": 4, "width": 256, "heads": 4, "kv_heads": 2, "feed_forward": 1024, "vocabulary": 1024, "context": 1024,
     "base_steps": 0,
 }  # fmt: skip
-"""A tiny Granite of 5 million weights. The shipped one (2 layers of width 128) computes a pass in the time that two processes
+"""A tiny Granite of 4 million weights. The shipped one (2 layers of width 128) computes a pass in the time that two processes
 take to agree on one."""
 
 
