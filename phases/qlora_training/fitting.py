@@ -8,6 +8,7 @@ from __future__ import annotations
 from fsm.engine import Context
 from phases.qlora_training import data
 from phases.qlora_training.job import Job
+from phases.sagemaker_job import ranks
 from phases.student import model, preflight, session
 
 
@@ -15,7 +16,14 @@ def check(ctx: Context, job: Job) -> None:
     """Raises InvalidStructure for modules to adapt that the model lacks, and where more rows are too long than the
     settings allow; EmptyDataset where all are; CUDAOutOfMemory for a GPU that is too small; and what reading a model's
     configuration and tokenizer raises.
+
+    InvalidStructure too where the ranks that this process is one of cannot share the passes of a step out evenly.
     """
+    from phases.qlora_training.dealing import share
+
+    share(job.config.gradient_accumulation_steps, ranks.here().world)
+    if note := preflight.alone():
+        ctx.log.warning(note)
     config = job.config.model_copy(update={"model": session.base_directory(ctx, job)})
     shape = model.shape(config)
     preflight.modules(shape, config)

@@ -13,7 +13,6 @@ import json
 import math
 import os
 import shutil
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,9 +22,7 @@ from phases.qlora_training.config import QLoRATrainingConfig
 from phases.qlora_training.job import Job
 
 if TYPE_CHECKING:
-    from phases.qlora_training.data import Tokenized
-    from phases.qlora_training.trainer import Trained, WalkingTrainer
-    from phases.student.session import Session
+    from phases.qlora_training.trainer import Trained
 
 PHASE = Phase("qlora_training", config=QLoRATrainingConfig)
 
@@ -173,6 +170,7 @@ def early_stop_callback(ctx: Context) -> None:
 @PHASE.state("TrainerSetup.CreateSFTTrainer")
 def create_sft_trainer(ctx: Context) -> None:
     """Put the rows into tokens, and say what does not fit. The trainer itself lives in a process only."""
+    from phases.qlora_training import order
     from phases.student import session
 
     job = jobs.of(ctx)
@@ -181,7 +179,7 @@ def create_sft_trainer(ctx: Context) -> None:
         _word(ctx, job)
     said = {}
     for name in (job.learned, job.validation):
-        tokenized = _tokenized(ctx, job, own, name)
+        tokenized = order.tokenized(own, job.config, ctx.open(name), name, pairs=job.beta is not None)
         said[name] = {
             "rows": len(tokenized.examples),
             "tokens": tokenized.tokens,
@@ -220,10 +218,10 @@ def training_loop(ctx: Context) -> None:
     from phases.student import session
 
     job = jobs.of(ctx)
-    trainer = _trainer(ctx, job)  # the model is loaded here: a stop before training ends the run at once
+    session.of(ctx, job).reach("pad")  # the model is loaded here: a stop before training ends the run at once
     with ctx.deferring_stop():  # until there is a checkpoint of the step it is at
         try:
-            trained = _train(ctx, job, trainer)
+            trained = _train(ctx, job)
         except StoppedAtCheckpoint as stop:
             ctx.log.info("training stopped at a checkpoint", reason=str(stop))
             trained = None
@@ -247,47 +245,19 @@ def training_loop(ctx: Context) -> None:
     }
 
 
-def _train(ctx: Context, job: Job, trainer: WalkingTrainer) -> Trained:
-    from phases.qlora_training import trainer as trainers
+def _train(ctx: Context, job: Job) -> Trained:
+    """Train, with the other ranks where this process is one of several."""
+    from phases.qlora_training import trainer
+    from phases.qlora_training.order import Order
 
-    with trainers.memory_explained(ctx.data["micro_batch"]):
-        return trainers.train(trainer, job.config, ctx.walk(), ctx.stopping, ctx.progress, ctx.log.info)
-
-
-def _trainer(ctx: Context, job: Job) -> WalkingTrainer:
-    """A trainer over the session's model, its adapter as the job begins with it."""
-    from phases.qlora_training import data, pairs, preferring, trainer
-    from phases.student import session
-
-    own = session.of(ctx, job).use(ctx.open(job.adapter) if job.adapter else None)
-    dataset: Any = data.dataset if job.beta is None else pairs.dataset
-    sets = [dataset(_tokenized(ctx, job, own, name)) for name in (job.learned, job.validation)]
-    own.touched()
-    make: Any = trainer.create if job.beta is None else partial(preferring.create, beta=job.beta)
-    made: WalkingTrainer = make(
-        job.config,
-        own.model,
-        own.tokenizer,
-        sets[0],
-        sets[1],
-        jobs.own_checkpoints(ctx, job),
-        job.seed,
-        ctx.data["micro_batch"],
-        ctx.data["accumulation"],
-    )
-    return made
-
-
-def _tokenized(ctx: Context, job: Job, own: Session, name: str) -> Tokenized[Any]:
-    from phases.qlora_training import data, pairs
-    from phases.student import model
-
-    rows = data.read_jsonl(ctx.open(name))
-    tokenize: Any = data.tokenize if job.beta is None else pairs.tokenize
-    found: Tokenized[Any] = tokenize(
-        rows, own.tokenizer, job.config.max_length, name, model.context(own.model.config)
-    )
-    return found
+    order = Order.of(ctx, job)
+    with (
+        order.called(own_base=job.base is not None) as together,
+        trainer.memory_explained(order.micro_batch),
+    ):
+        return trainer.train(
+            order.begin(together), job.config, ctx.walk(), ctx.stopping, ctx.progress, ctx.log.info
+        )
 
 
 # SaveOutputs

@@ -14,6 +14,8 @@ from typing import Any
 from transformers import PrinterCallback
 from trl import DPOConfig, DPOTrainer
 
+from phases.qlora_training import dealing
+from phases.qlora_training.together import Alone
 from phases.qlora_training.trainer import WalkingTrainer, common_arguments, release
 from phases.student.config import QLoRAConfig
 
@@ -52,15 +54,18 @@ def create(
     with _silent():
         trainer = FollowedPreferences(
             model=model,
-            args=DPOConfig(
-                **common_arguments(config, directory, seed, micro_batch, accumulation),
-                beta=beta,
-                max_length=None,  # pairs too long are dropped before, not cut
-                precompute_ref_log_probs=True,
+            args=dealing.one_device(
+                DPOConfig(
+                    **common_arguments(config, directory, seed, micro_batch, accumulation),
+                    beta=beta,
+                    max_length=None,  # pairs too long are dropped before, not cut
+                    precompute_ref_log_probs=True,
+                )
             ),
             train_dataset=train,
             eval_dataset=validation,
             processing_class=tokenizer,
+            together=Alone(),
         )
     model.delete_adapter(REFERENCE)
     trainer.remove_callback(PrinterCallback)

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy
@@ -26,9 +27,10 @@ from transformers import PrinterCallback, Trainer, TrainerCallback
 from trl import SFTConfig, SFTTrainer
 
 from phases.errors import CUDAOutOfMemory, NaNLoss
-from phases.qlora_training import checkpoints
+from phases.qlora_training import checkpoints, dealing
 from phases.qlora_training.follow import Follow, Followed, Intervals, NotDrawn, Walk
 from phases.qlora_training.generators import Generators
+from phases.qlora_training.together import Agreed, Alone
 from phases.student import adapters, processor
 from phases.student.config import QLoRAConfig
 
@@ -36,7 +38,7 @@ BEST = "best-{step}.safetensors"
 FOLLOW = "follow.json"
 
 
-class StoppedAtCheckpoint(Exception):
+class StoppedAtCheckpoint(Agreed):
     """Training was asked to stop, and there is a complete checkpoint of the last step that it finished."""
 
 
@@ -57,13 +59,14 @@ def arguments(
     config: QLoRAConfig, directory: Path, seed: int, micro_batch: int, accumulation: int
 ) -> SFTConfig:
     """TrainingArguments for a training on rows."""
-    return SFTConfig(
+    made = SFTConfig(
         **common_arguments(config, directory, seed, micro_batch, accumulation),
         completion_only_loss=True,
         max_length=config.max_length if config.packing else None,  # rows too long are dropped before, not cut
         packing=config.packing,
         use_liger_kernel=config.liger,
     )
+    return dealing.one_device(made)
 
 
 def common_arguments(
@@ -104,6 +107,8 @@ def common_arguments(
         "report_to": "none",
         "disable_tqdm": True,
         "push_to_hub": False,
+        "ddp_find_unused_parameters": False,
+        "ddp_broadcast_buffers": False,
     }
 
 
@@ -117,8 +122,12 @@ class WalkingTrainer(Trainer):  # type: ignore[misc]
     written: int  # the step of the newest checkpoint; 0 before there is one
     after_step: Generators  # as they stood when the last step was finished
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, together: Alone, **kwargs: Any) -> None:
+        self.together = together
         super().__init__(*args, **kwargs)
+        if together.rank.world > 1:
+            for name in ("train_dataset", "eval_dataset"):
+                setattr(self, name, dealing.Filled(getattr(self, name)))
         # the constructor casts a quantised model's trainables to bf16, a resume brings them back as fp32: one of
         # the two must not be, or the weights after a resume are others
         for parameter in self.model.parameters():
@@ -137,6 +146,7 @@ class WalkingTrainer(Trainer):  # type: ignore[misc]
         value = float(loss.detach())
         if num_items_in_batch is None:
             value /= self.current_gradient_accumulation_steps
+        value = self.together.total(value)
         if not self.follow.loss(value):
             step = self.state.global_step
             last = checkpoints.newest(self.root)
@@ -172,7 +182,7 @@ class WalkingTrainer(Trainer):  # type: ignore[misc]
 
         Raises StoppedAtCheckpoint.
         """
-        if not self.stopping():
+        if not self.together.any(self.stopping()):
             return
         step = self.state.global_step
         if step != self.written:
@@ -187,15 +197,47 @@ class WalkingTrainer(Trainer):  # type: ignore[misc]
         """transformers' checkpoint, then what Follow knows, then the sentinel; then older ones go."""
         step = self.state.global_step
         path = self.root / f"checkpoint-{step}"
+        if not self.together.rank.leads:
+            super()._save_checkpoint(model, trial)  # its part in what is gathered
+            self.written = step
+            return
         checkpoints.begin(path)
         super()._save_checkpoint(model, trial)
         (path / FOLLOW).write_text(json.dumps(self.follow.known.to_json(), sort_keys=True))
         best = self.follow.best_step
         beside = () if best is None else (BEST.format(step=best),)
-        checkpoints.seal(path, {"best_step": best, **processor.here()}, beside)
+        ranks = {"ranks": self.together.rank.world} if self.together.rank.world > 1 else {}
+        checkpoints.seal(path, {"best_step": best, **processor.here(), **ranks}, beside)
         self.written = step
         checkpoints.prune(self.root, self.kept, () if best is None else (best,))
         prune_best(self.root)
+
+    def _save_rng_state(self, output_dir: str) -> None:
+        """Those of all ranks, for the others have no directory that lasts."""
+        if self.together.rank.world == 1:
+            super()._save_rng_state(output_dir)
+            return
+        with TemporaryDirectory() as own:
+            super()._save_rng_state(own)
+            (path,) = Path(own).iterdir()
+            for number, state in enumerate(self.together.gathered(path.read_bytes())):
+                (Path(output_dir) / f"rng_state_{number}.pth").write_bytes(state)
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> Any:
+        if self.together.rank.world == 1:
+            return super()._get_train_sampler(train_dataset)
+        return dealing.Dealt(self.train_dataset, self._whole, self.args.data_seed)
+
+    def _get_eval_sampler(self, eval_dataset: Any) -> Any:
+        if self.together.rank.world == 1:
+            return super()._get_eval_sampler(eval_dataset)
+        return dealing.Dealt(eval_dataset, self._whole)
+
+    @property
+    def _whole(self) -> int:
+        """The rows of a micro-batch on every rank."""
+        size: int = self.args.train_batch_size
+        return size * self.together.rank.world
 
 
 class FollowedTrainer(WalkingTrainer, SFTTrainer):  # type: ignore[misc]
@@ -236,6 +278,10 @@ class Flow(TrainerCallback):  # type: ignore[misc]
             raise NotDrawn(
                 f"The trainer means to take {state.max_steps} steps; {self._follow.max_steps} were counted."
             )
+        if number := self._trainer.together.rank.number:
+            torch.manual_seed(
+                args.seed + number
+            )  # or all ranks would drop out the same; a checkpoint has them all
         if self._follow.evaluating:
             self._trainer.evaluate()
         if control.should_training_stop or state.global_step >= state.max_steps:
@@ -260,7 +306,7 @@ class Flow(TrainerCallback):  # type: ignore[misc]
         if state.global_step >= state.max_steps:
             control.should_training_stop = True
             # no step begins after the last one, to hear of a stop in: what it came to must not be lost
-            control.should_save = save or self._trainer.stopping()
+            control.should_save = save or self._trainer.together.any(self._trainer.stopping())
         return control
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
@@ -286,7 +332,7 @@ class Flow(TrainerCallback):  # type: ignore[misc]
     def on_evaluate(self, args: Any, state: Any, control: Any, metrics: Any, **kwargs: Any) -> Any:
         _, _, save = self._follow.due
         verdict = self._follow.evaluated(float(metrics["eval_loss"]), save)
-        if verdict == "best":
+        if verdict == "best" and self._trainer.together.rank.leads:
             write_best(self._trainer.root, state.global_step, self._trainer.model)
         elif verdict == "stop":
             control.should_training_stop, control.should_save = True, False
@@ -328,8 +374,11 @@ def create(
     seed: int,
     micro_batch: int,
     accumulation: int,
+    together: Alone | None = None,
 ) -> FollowedTrainer:
-    """CreateSFTTrainer: a trainer over the present adapter of `model`. `train` and `validation` as data.dataset gives."""
+    """CreateSFTTrainer: a trainer over the present adapter of `model`. `train` and `validation` as data.dataset gives,
+    `accumulation` the forward passes of each rank.
+    """
     release()
     trainer = FollowedTrainer(
         model=model,
@@ -337,6 +386,7 @@ def create(
         train_dataset=train,
         eval_dataset=validation,
         processing_class=tokenizer,
+        together=together or Alone(),
     )
     trainer.remove_callback(PrinterCallback)  # the run says what there is to say
     trainer.root = directory
@@ -377,9 +427,9 @@ def train(
         trainer.train(resume_from_checkpoint=str(last.path) if last else None)
     trainer.follow.done()
     after = trainer.follow.known
-    if config.keep == "best" and after.best_step is not None:
+    if config.keep == "best" and after.best_step is not None and trainer.together.rank.leads:
         adapters.load(trainer.model, trainer.root / BEST.format(step=after.best_step))
-    return Trained(after, last.step if last else None, _inexact(last))
+    return Trained(after, last.step if last else None, _inexact(last, trainer.together.rank.world))
 
 
 def write_best(root: Path, step: int, model: Any) -> None:
@@ -408,8 +458,12 @@ def _max_steps(trainer: WalkingTrainer) -> int:
     return total
 
 
-def _inexact(last: checkpoints.Checkpoint | None) -> str:
-    if last is None or not (other := processor.elsewhere(last.said)):
+def _inexact(last: checkpoints.Checkpoint | None, world: int) -> str:
+    if last is None:
+        return ""
+    then = last.said.get("ranks", 1)
+    other = processor.elsewhere(last.said) or (f"by {then} ranks, here are {world}" if then != world else "")
+    if not other:
         return ""
     return (
         f"Training went on from step {last.step}, whose checkpoint was written {other}: the weights are as good, but no "

@@ -28,9 +28,11 @@ from pathlib import Path
 from typing import Any
 
 from phases.rehearsal.cloudwatch import Logs
+from phases.rehearsal.process import HOST, free_port
 from phases.sagemaker_job import curves
 from phases.sagemaker_job.environment import Hosts, Layout, write_input_config
 from phases.sagemaker_job.kept import die_with
+from phases.sagemaker_job.ranks import RENDEZVOUS
 
 FAILURE_LENGTH = 1024  # characters of output/failure that FailureReason keeps
 PASSED_ON = (
@@ -90,6 +92,7 @@ class Instances(threading.Thread):
         self._synced: dict[str, tuple[int, int]] = {}
         self._hosts: dict[str, subprocess.Popen[bytes]] = {}
         self._logs: Logs | None = None
+        self._port = 0
 
     # From outside
 
@@ -234,6 +237,7 @@ class Instances(threading.Thread):
         trained = self.job.get("TrainingTimeInSeconds", 0)
         limit = self.job["StoppingCondition"].get("MaxRuntimeInSeconds", 86400)
         self._logs = self._logs or Logs(self._clients, self.job["TrainingJobName"], self.home)
+        self._port = free_port()
         self._hosts = {host: self._start(host, layout) for host, layout in self._layouts().items()}
         try:
             synced = time.monotonic()
@@ -290,6 +294,7 @@ class Instances(threading.Thread):
             "TRAINING_JOB_NAME": self.job["TrainingJobName"],
             "TRAINING_JOB_ARN": self.job["TrainingJobArn"],
             "FSM_OPT_ML": str(layout.root),
+            RENDEZVOUS: f"{HOST}:{self._port}",  # the hosts' names are no addresses here
             **self._environment(),
             **self.job.get("Environment", {}),
         }

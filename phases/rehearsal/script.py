@@ -54,11 +54,18 @@ def rehearsed(path: Path, target: Path) -> dict[str, str | None]:
     values = read_values(text, str(path))
     if (values.get("plug") or {}).get("phases", "phases") == "phases":
         values = merged(values, {k: v for k, v in TINY.items() if k in values or k in _always(values)})
+        if (ranks := _ranks(values.get("sagemaker_job") or {})) > 1 and "qlora_training" in values:
+            values["qlora_training"] |= {"gradient_accumulation_steps": ranks}  # a pass of a step for each
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text(
         f"# {path.name}, as it is rehearsed\n" + yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
     )
     return {match[1]: match[2] for match in VARIABLE.finditer(text)}
+
+
+def _ranks(job: Mapping[str, Any]) -> int:
+    """How many processes train: here no host has a GPU."""
+    return int(job.get("instance_count") or 1) * int(job.get("ranks_per_host") or 1)
 
 
 def _always(values: Mapping[str, Any]) -> frozenset[str]:

@@ -1,7 +1,8 @@
 """Jobs through any launcher: slurm, Kubernetes, Ray, by four commands of the configuration, over a directory that both see.
 
     <directory>/<name>/opt/ml/...    what a SageMaker container finds: code, channels, configuration
-    <directory>/<name>/start         starts the container's program; what the launcher is given to run
+    <directory>/<name>/start         starts the container's program; what the launcher is given to run, on every host
+    <directory>/<name>/host-N/...    of several hosts, the own place of each that is not the first
     <directory>/<name>/job.json      what was told of the job so far
 
 The launcher knows a job by its name, which is derived from run, place and visit: before one is created it is asked for, so
@@ -15,6 +16,7 @@ import shlex
 import shutil
 import subprocess
 import time
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +24,10 @@ from fsm.faults import Clock, Patient, Tells, silent
 from phases.errors import NotRented
 from phases.sagemaker_job import source
 from phases.sagemaker_job.config import Commands, SageMakerJobConfig
-from phases.sagemaker_job.environment import Layout, write_input_config
+from phases.sagemaker_job.environment import Hosts, Layout, write_input_config
 from phases.sagemaker_job.job import COMPLETED, FAILED, IN_PROGRESS, STOPPED, Job, JobRefused, JobSpec
 from phases.sagemaker_job.local import pack
+from phases.sagemaker_job.ranks import HOST, PORT, RENDEZVOUS
 from phases.sagemaker_job.request import ARGUMENTS
 
 SECONDS = 60.0  # that one of the four commands may take
@@ -75,7 +78,8 @@ class CommandProvider:
                 if not path.is_file():
                     raise JobRefused(f"Channel {channel}: {path} (for {file}) is not a file.")
                 shutil.copyfile(path, layout.input_data / channel / file)
-        write_input_config(layout, ["code", *spec.channels], spec.hyperparameters)
+        hosts = tuple(f"host-{n}" for n in range(self.config.instance_count))
+        write_input_config(layout, ["code", *spec.channels], spec.hyperparameters, Hosts(hosts[0], hosts))
         checkpoints = self.directory / spec.name / "opt" / "ml" / "checkpoints"
         if checkpoints != layout.checkpoints:  # an earlier attempt's: of the work, not of the attempt at it
             shutil.rmtree(layout.checkpoints)
@@ -86,10 +90,29 @@ class CommandProvider:
             "AWS_REGION": self.config.region,
         }
         lines = [f"export {k}={shlex.quote(v)}" for k, v in (words | dict(spec.environment)).items()]
+        if self.config.instance_count > 1:
+            lines += self._several(name)
         start = self.directory / name / "start"
         start.write_text("\n".join(["#!/bin/bash", *lines, *ARGUMENTS, ""]))
         start.chmod(0o700)  # its variables may be secrets
         self._keep(name, {"status": IN_PROGRESS, "history": [], "checkpoints": str(checkpoints)})
+
+    def _several(self, name: str) -> list[str]:
+        """How {start}, which the launcher runs on every host, finds which one it is on, and where all of them meet.
+
+        A host that is not the first has its own directory, for it unpacks the code too, and writes nothing that is kept.
+        """
+        port = PORT + zlib.crc32(name.encode()) % 1000  # jobs of one machine do not meet one another's
+        here = shlex.quote(str(self.directory / name))
+        return [
+            f"export {HOST}={self.commands.host}",
+            f"export {RENDEZVOUS}={self.commands.first}:{port}",
+            f'if [ "${HOST}" != 0 ]; then',
+            f'  export FSM_OPT_ML={here}/host-"${HOST}"/opt/ml',
+            '  rm -rf "$FSM_OPT_ML" && mkdir -p "$FSM_OPT_ML"/{code,model,output/data,checkpoints}',
+            f'  ln -s {here}/opt/ml/input "$FSM_OPT_ML"/input',
+            "fi",
+        ]
 
     def describe(self, name: str) -> Job:
         """What the launcher says of it, and what was said before. Raises NotRented where it does not know the job."""
@@ -153,7 +176,8 @@ class CommandProvider:
 
     def _call(self, which: str, command: tuple[str, ...], name: str) -> str:
         home = self.directory / name
-        words = [word.format(name=name, home=home, start=home / "start") for word in command]
+        filled = {"name": name, "home": home, "start": home / "start", "hosts": self.config.instance_count}
+        words = [word.format(**filled) for word in command]
 
         def call() -> str:
             try:

@@ -64,6 +64,9 @@ class Commands(_Model):
 
     `create` has it run {start}; `describe` prints a word for the job's state, or nothing where it knows no such job; `stop`
     gives it SIGTERM and time; `logs` prints what it has written. `directory` is seen by launcher and job alike.
+
+    With `instance_count` above 1 the launcher runs {start} once on each of {hosts} hosts. `host` and `first` are words of bash
+    that say there which of them it is, from 0, and the address of the first; slurm's, where nothing is given.
     """
 
     directory: str
@@ -72,6 +75,8 @@ class Commands(_Model):
     stop: Command
     logs: Command
     statuses: dict[str, str] = SLURM
+    host: str = "${SLURM_NODEID}"
+    first: str = '$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)'
 
 
 class SageMakerJobConfig(_Model):
@@ -100,7 +105,10 @@ class SageMakerJobConfig(_Model):
     role: str = ""
     image: str = IMAGE
     instance_type: str | tuple[str, ...] = "ml.g5.2xlarge"  # several: in order of preference
-    instance_count: int = Field(default=1, ge=1, le=1000)
+    instance_count: int = Field(default=1, ge=1, le=1000)  # several: one run over all of them
+    ranks_per_host: int | None = Field(
+        default=None, ge=1, le=64
+    )  # one for each GPU, or one where there is none
     volume_gb: int = Field(default=200, ge=1, le=16384)
     spot: bool = True
     max_wait_seconds: int = Field(default=6 * 24 * 3600, ge=1, le=56 * 24 * 3600)
@@ -151,10 +159,14 @@ class SageMakerJobConfig(_Model):
                 "network_isolation: the container keeps the run's journal in a bucket and asks the teacher, and an isolated one "
                 "reaches neither. Use vpc with endpoints for S3 and Bedrock instead"
             )
-        if self.instance_count > 1 and self.provider == "sagemaker":
+        if self.instance_count > 1 and self.provider == "local":
             raise ValueError(
-                "instance_count: every host would start the same run; training over several hosts is not built yet. Take one "
-                "larger instance_type"
+                "instance_count: a job of the provider `local` has this machine alone. Set ranks_per_host for several processes "
+                "on it, or leave it out"
+            )
+        if self.machine == "smoke" and self.instance_count * (self.ranks_per_host or 1) > 1:
+            raise ValueError(
+                "instance_count: the smoke job proves one instance, by one process. Leave it out"
             )
         return self
 

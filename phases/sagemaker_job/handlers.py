@@ -158,7 +158,7 @@ def _spec(ctx: Context, machine: str, run: str) -> JobSpec:
     for channel, paths in sorted(ctx.config.channels.items()):
         opened.setdefault(channel, {}).update({file: Path(path) for file, path in paths.items()})
     store = ctx.store_url if "://" in ctx.store_url else str(Path(ctx.store_url).absolute())
-    words = {"machine": machine, "run": run, "store": store, "seed": str(ctx.run_seed)}
+    words = {"machine": machine, "run": run, "store": store, "seed": str(ctx.run_seed), **ranks(ctx.config)}
     return JobSpec(
         run,
         {**opened, "config": {"pipeline.yaml": config}},
@@ -166,6 +166,11 @@ def _spec(ctx: Context, machine: str, run: str) -> JobSpec:
         environment(ctx.config, ctx.config_text) | {LAUNCHED_BY: launched_by(ctx.run_identity)},
         source.code(ctx.config_text, machine, ctx.config.packages, ctx.config.requirements),
     )
+
+
+def ranks(config: SageMakerJobConfig) -> dict[str, str]:
+    """The job's word for how many processes a host has, where the configuration says it."""
+    return {"ranks_per_host": str(config.ranks_per_host)} if config.ranks_per_host else {}
 
 
 def environment(config: SageMakerJobConfig, text: str) -> dict[str, str]:

@@ -9,7 +9,7 @@ from typing import Any
 from fsm.config import SECRET_NAME, Config
 from phases.sagemaker_job import source
 from phases.sagemaker_job.config import SageMakerJobConfig
-from phases.sagemaker_job.handlers import environment
+from phases.sagemaker_job.handlers import environment, ranks
 from phases.sagemaker_job.job import JobSpec
 from phases.sagemaker_job.prices import HOUR, Price, price
 from phases.sagemaker_job.request import problems, training_job
@@ -54,7 +54,8 @@ def plan(config: Config, settings: SageMakerJobConfig, pricing: Any = None) -> P
     spec = JobSpec(
         name,
         files,
-        {"machine": machine, "run": name, "store": config.engine.store, "seed": str(config.engine.run.seed)},
+        {"machine": machine, "run": name, "store": config.engine.store, "seed": str(config.engine.run.seed)}
+        | ranks(settings),
         shown(settings, config.text),
         source.code(config.text, machine, settings.packages, settings.requirements),
     )

@@ -139,7 +139,8 @@ class QLoRAConfig(BaseModel):
     packing: bool = Field(default=False, description="Several rows in one sequence; needs flash_attention_2.")
     liger: bool = Field(default=False, description="Liger's fused kernels; needs a GPU and liger-kernel.")
     fsdp: bool = Field(
-        default=False, description="FSDP + QLoRA over several GPUs; needs a launch by torchrun or accelerate."
+        default=False,
+        description="FSDP + QLoRA over several GPUs; refused with its reason: each rank has the whole base.",
     )
     tiny_student: TinyStudentConfig = TinyStudentConfig()
     threads: int | None = Field(

@@ -11,6 +11,7 @@ from typing import Any
 
 from fsm.engine import nearest
 from phases.errors import CUDAOutOfMemory, DiskSpaceLow, InvalidStructure, NotProvided
+from phases.sagemaker_job import ranks
 from phases.student import processor
 from phases.student.config import QLoRAConfig
 
@@ -62,11 +63,7 @@ def options(config: QLoRAConfig) -> None:
             "it needs a GPU and the package liger-kernel",
             "liger: false",
         ),
-        "fsdp: true": (
-            config.fsdp and gpus < 2,
-            f"it needs several GPUs, and there are {gpus}",
-            "fsdp: false",
-        ),
+        "fsdp: true": (config.fsdp, _unsharded(), "fsdp: false"),
         f"optimizer: {config.optimizer}": (
             config.optimizer.startswith("paged") and not gpus,
             "paged optimizers need a GPU",
@@ -76,6 +73,33 @@ def options(config: QLoRAConfig) -> None:
     for said, (missing, why, instead) in lacks.items():
         if missing:
             raise NotProvided(f"The configuration says {said}, but {why}. Provide that, or set {instead}.")
+
+
+def _unsharded() -> str:
+    """Why no model is sharded here."""
+    world = ranks.here().world
+    if world == 1:
+        return (
+            "this is a single process with one GPU at most, and nobody to share the model out to; several, launched by torchrun, train "
+            "together with a whole base each"
+        )
+    return (
+        f"none of the {world} ranks is without a whole base: FSDP keeps a shard of the optimizer's state on each rank, and no "
+        "checkpoint of that is resumed to the same weights here. An 8B in nf4 takes 5.8 GB of every GPU"
+    )
+
+
+def alone() -> str:
+    """What a user is told where there are several GPUs and nobody has launched a process for each; else nothing."""
+    import torch
+
+    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if gpus < 2 or ranks.here().world > 1:
+        return ""
+    return (
+        f"{gpus} GPUs are visible, and this process trains on one, {torch.cuda.get_device_name()}. To train on all: "
+        f"torchrun --nproc-per-node {gpus} -m phases.qlora_training.rank -- CONFIG, in place of fsm run CONFIG."
+    )
 
 
 @dataclass(frozen=True)

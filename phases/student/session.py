@@ -115,13 +115,17 @@ _current: dict[str, Session] = {}
 
 
 def of(ctx: Context, job: Wanted) -> Session:
-    """The session for a job; the one before is let go, for two 8B models do not fit."""
-    config = job.config.model_dump(mode="json", include=set(_SHAPING))
-    base = base_directory(ctx, job)
-    key = json.dumps([config, base, job.adapter_seed], sort_keys=True)
+    """The session for a job."""
+    return held(job.config, base_directory(ctx, job), job.adapter_seed)
+
+
+def held(config: QLoRAConfig, base: str, adapter_seed: int) -> Session:
+    """The session of a model's id or directory; the one before is let go, for two 8B models do not fit."""
+    shaping = config.model_dump(mode="json", include=set(_SHAPING))
+    key = json.dumps([shaping, base, adapter_seed], sort_keys=True)
     if key not in _current:
         _current.clear()
-        _current[key] = Session(job.config, base, job.adapter_seed)
+        _current[key] = Session(config, base, adapter_seed)
     return _current[key]
 
 

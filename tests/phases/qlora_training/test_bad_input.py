@@ -184,6 +184,30 @@ def test_an_option_that_is_not_here_is_refused_with_the_reason(option: str, valu
     assert "GPU" in message
 
 
+def test_a_sharded_base_is_refused_by_one_process_and_by_several(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = settings(Path("x"), fsdp=True)
+    assert "this is a single process" in said("ContainerError", lambda: preflight.options(config))
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", "0")
+    assert "none of the 2 ranks is without a whole base" in said(
+        "ContainerError", lambda: preflight.options(config)
+    )
+
+
+def test_gpus_that_nobody_has_launched_for_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    assert preflight.alone() == ""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "H200")
+    assert "4 GPUs are visible, and this process trains on one, H200." in preflight.alone()
+    assert "torchrun --nproc-per-node 4" in preflight.alone()
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    monkeypatch.setenv("RANK", "2")
+    assert preflight.alone() == ""
+
+
 def test_intervals_that_the_drawing_cannot_walk() -> None:
     with pytest.raises(ValueError, match="eval_steps must be a multiple of log_steps"):
         QLoRATrainingConfig(log_steps=10, eval_steps=25)

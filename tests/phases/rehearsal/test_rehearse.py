@@ -227,6 +227,15 @@ def test_a_configuration_is_rehearsed_as_it_is_but_for_what_is_laid_over(tmp_pat
         assert kept == ({k: found[k] for k in kept} if isinstance(words, dict) else found)
 
 
+def test_several_hosts_have_a_pass_of_every_step_each(tmp_path: Path) -> None:
+    given = tmp_path / "given.yaml"
+    job = "sagemaker_job: {provider: sagemaker, instance_count: 2, ranks_per_host: 2}\n"
+    given.write_text(f"machine: pipeline\n{job}qlora_training: {{model: x}}\n")
+    script.rehearsed(given, tmp_path / "rehearsed.yaml")
+    written = yaml.safe_load((tmp_path / "rehearsed.yaml").read_text())
+    assert written["qlora_training"]["gradient_accumulation_steps"] == 4
+
+
 def test_a_seeded_schedule_is_the_same_for_the_same_seed_and_a_mended_fault_stays_mended() -> None:
     def plan(seed: int) -> list[str]:
         mishaps = Mishaps(seed=seed)

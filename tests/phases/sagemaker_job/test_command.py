@@ -136,3 +136,44 @@ def test_a_launcher_that_is_down_is_asked_again_and_one_that_knows_nothing_is_to
     assert provider.create(spec) == "job-1", "it is there"
     with pytest.raises(JobRefused, match="'SUSPENDED' of the job job-1"):
         provider.describe("job-1")
+
+
+SEVERAL = """#!/bin/bash
+# What a scheduler does with a job of several hosts: starts it on each, with a number.
+cd "$(dirname "$0")" || exit 9
+for host in $(seq 0 $(($3 - 1))); do NODE=$host "$2" > "$host.log" 2>&1 & done
+for host in $(seq 0 $(($3 - 1))); do wait -n || { kill $(jobs -p); exit 1; }; done
+"""
+
+
+def test_a_job_of_several_hosts_is_told_on_each_which_it_is_and_where_all_meet(
+    config: SageMakerJobConfig, spec: JobSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And has its code, its model and its checkpoints on each in a place of its own, but the first's alone are kept."""
+    script = (
+        'cp "$FSM_OPT_ML"/input/config/resourceconfig.json "$FSM_OPT_ML"/model/; '
+        'echo "$FSM_HOST $FSM_RENDEZVOUS" > "$FSM_OPT_ML"/model/where'
+    )
+    monkeypatch.setattr(command, "ARGUMENTS", (script,))
+    launcher = tmp_path / "scheduler" / "several"
+    launcher.write_text(SEVERAL)
+    launcher.chmod(0o700)
+    queue = config.model_dump()["command"]
+    queue |= {
+        "create": (str(launcher), "{name}", "{start}", "{hosts}"),
+        "host": "$NODE",
+        "first": "$(echo first)",
+    }
+    provider = CommandProvider(
+        SageMakerJobConfig.model_validate(config.model_dump() | {"command": queue, "instance_count": 2})
+    )
+    home = tmp_path / "shared" / provider.create(spec)
+    where = [
+        (home / place / "opt" / "ml" / "model" / "where").read_text().split() for place in ("", "host-1")
+    ]
+    assert [number for number, _ in where] == ["0", "1"]
+    assert where[0][1] == where[1][1]
+    assert where[0][1].startswith("first:")
+    told = json.loads((home / "host-1/opt/ml/model/resourceconfig.json").read_text())
+    assert told["hosts"] == ["host-0", "host-1"]
+    assert not (home / "host-1/opt/ml/checkpoints").is_symlink()

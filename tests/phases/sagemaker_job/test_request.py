@@ -107,7 +107,8 @@ def test_what_the_service_would_refuse_is_said_before_it_is_asked(changed: dict[
     [
         ({"warm_pool_seconds": 60}, "a spot instance cannot be kept warm"),
         ({"network_isolation": True}, "an isolated one"),
-        ({"instance_count": 2}, "every host would start the same run"),
+        ({"provider": "local", "instance_count": 2}, "this machine alone"),
+        ({"machine": "smoke", "instance_count": 2}, "the smoke job proves one instance"),
         ({"instance_type": []}, "at least one type"),
     ],
 )
