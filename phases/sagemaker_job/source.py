@@ -75,9 +75,13 @@ PINNED_WHERE_WANTED = ("openai", "tensorboardx")
 """What a configuration may want besides: a teacher behind OpenAI's protocol, and curves for TensorBoard."""
 LOOKING_ON = ("mermaidx", "starlette", "uvicorn", "watchfiles")
 """What draws and shows for whoever looks on; a job does neither."""
-WHERE_WANTED = (*PINNED_WHERE_WANTED, "ray", "trustme", "wasmtime", "ziglang")
+WHERE_WANTED = (
+    *PINNED_WHERE_WANTED,
+    *("mlflow", "tensorboard", "trackio", "wandb"),
+    *("ray", "trustme", "wasmtime", "ziglang"),
+)
 """What an extra brings for those who want it: a teacher behind OpenAI's protocol, preparation past one machine, a rehearsal by https,
-what code does. A job whose configuration wants one names it in its requirements."""
+what code does, who is told of the epochs. A job whose configuration wants one names it in its requirements."""
 IN_THE_IMAGE = ("bitsandbytes", "boto3", "packaging", "peft", "safetensors", "torch", "transformers", "trl")
 
 BESIDE = ("diagrams/*.mmd", "configs/**/*")
