@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from phases.student.engines import GenerateConfig
 from phases.student.generate import SamplingConfig
 
 Domain = Literal["TSN", "AVB", "CARLA"]
@@ -73,4 +74,5 @@ class DistillationConfig(BaseModel):
     )
     held_out_file: str | None = None
     sampling: SamplingConfig = SamplingConfig()
+    generate: GenerateConfig = GenerateConfig()
     corrections: CorrectionsConfig = CorrectionsConfig()

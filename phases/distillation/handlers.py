@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from fsm.engine import Context
-from phases.distillation import behaving, loading, report, student
+from phases.distillation import answering, behaving, loading, report, student
 from phases.distillation.phase import PHASE
 from phases.qlora_training import job as jobs
 from phases.turns import words
@@ -129,10 +129,11 @@ def apply_lora(ctx: Context) -> None:
 
 @PHASE.state("ModelSetup.InitTokenizer")
 def init_tokenizer(ctx: Context) -> None:
-    """And see, before an epoch is trained, that an answer fits the model's context."""
+    """And see, before an epoch is trained, that an answer fits the model's context, and that there is who answers."""
     from phases.student.generate import room
 
     room(_session(ctx).reach("pad").model, ctx.config.sampling)
+    answering.needed(ctx)
 
 
 @PHASE.state("ModelSetup.InitEvaluator")
@@ -197,11 +198,10 @@ def generate(ctx: Context) -> str:
         name: json.loads(ctx.open(f"distillation/{files[0]}.json").read_text("utf-8"))
         for name, files in SETS.items()
     }
-    total, done = sum(map(len, asked.values())), 0
+    everything = student.generate(ctx, [p for prompts in asked.values() for p in prompts], epoch)
     said = {}
     for name, prompts in asked.items():
-        outputs = student.generate(ctx, prompts, epoch, done, total)
-        done += len(outputs)
+        outputs, everything = everything[: len(prompts)], everything[len(prompts) :]
         ctx.put(f"{student.prefix(epoch)}/{SETS[name][1]}.jsonl", loading.lines(o.to_json() for o in outputs))
         said[name] = {
             "tokens": sum(o.tokens for o in outputs),

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from typing import Any
 
 from fsm.engine import Context
+from phases.distillation import answering
 from phases.qlora_training.job import Job
 from phases.student.config import TINY, QLoRAConfig
-from phases.student.generate import Output, SamplingConfig, answer, encode, plan, room
+from phases.student.generate import Output, SamplingConfig
 
 BASE = "distillation/base"
 
@@ -54,42 +55,42 @@ def derived(run_seed: int, what: str) -> int:
     return int.from_bytes(hashlib.sha256(f"{run_seed}/distillation/{what}".encode()).digest()[:4])
 
 
-def generate(ctx: Context, prompts: Sequence[str], epoch: int, done: int, total: int) -> list[Output]:
-    """The student's answers in the prompts' order. A batch that was had before a kill is not computed again."""
-    from phases.qlora_training.trainer import memory_explained
-    from phases.student import session
+def generate(
+    ctx: Context, prompts: Sequence[str], epoch: int, heard: Callable[[int, Output], None] = lambda *_: None
+) -> list[Output]:
+    """The student's answers in the prompts' order. One that was had before a kill is not computed again.
+
+    `heard` is told of each, with the place of its prompt, as soon as it is there.
+    """
+    from phases.student.kept import Kept
 
     # ReduceBatchSize of Diagram 8 halves the batch where it stands in the data
     config: SamplingConfig = ctx.config.sampling.model_copy(update={"batch": ctx.data["micro_batch"]})
-    student = session.of(ctx, job(ctx)).use(ctx.open(ctx.data["adapter"]))
-    encoded = encode(student.tokenizer, prompts, room(student.model, config))
-    kept = ctx.workdir("generated")
+    adapter = ctx.open(ctx.data["adapter"]).name
+    engine = answering.engine(ctx, job(ctx), config)
+    path = ctx.workdir("generated") / f"{_key(adapter, config, seed(ctx, 'sampling'), engine.said)}.jsonl"
     found: dict[int, Output] = {}
-    for batch in plan(encoded, config):
-        asked = [prompts[place] for place in batch.places]
-        path = kept / f"{_key(student.holds, asked, config, seed(ctx, 'sampling'))}.json"
-        outputs = _kept(path)
-        if outputs is None:
-            with memory_explained(config.batch):
-                outputs = answer(
-                    student.model, student.tokenizer, encoded, batch, config, seed(ctx, "sampling")
-                )
-            part = path.with_suffix(".part")
-            part.write_text(json.dumps([o.to_json() for o in outputs], ensure_ascii=False), "utf-8")
-            part.replace(path)
-        found |= dict(zip(batch.places, outputs, strict=True))
-        ctx.progress(done + len(found), total, f"epoch {epoch}")
+
+    def have(place: int, output: Output) -> None:
+        found[place] = output
+        heard(place, output)
+        ctx.progress(len(found), len(prompts), f"epoch {epoch}")
+
+    with Kept(path) as kept:
+        for place, prompt in enumerate(prompts):
+            if prompt in kept.found:
+                have(place, kept.found[prompt])
+        left = [place for place in range(len(prompts)) if place not in found]
+        if left:
+            asked = [prompts[place] for place in left]
+            with closing(engine.answers(asked, seed(ctx, "sampling"))) as coming:
+                for place, output in coming:
+                    kept.add(output)
+                    have(left[place], output)
     return [found[place] for place in range(len(prompts))]
 
 
-def _key(adapter: str, prompts: Sequence[str], config: SamplingConfig, seed: int) -> str:
-    """What a batch's answers are a function of."""
-    said: list[Any] = [adapter, list(prompts), config.model_dump(mode="json"), seed]
+def _key(adapter: str, config: SamplingConfig, seed: int, engine: Any) -> str:
+    """What answers are a function of, besides their prompts."""
+    said: list[Any] = [adapter, config.model_dump(mode="json"), seed, engine]
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
-
-
-def _kept(path: Path) -> list[Output] | None:
-    try:
-        return [Output.from_json(said) for said in json.loads(path.read_text("utf-8"))]
-    except (OSError, ValueError, TypeError):
-        return None

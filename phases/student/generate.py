@@ -105,7 +105,11 @@ def room(model: Any, config: SamplingConfig) -> int:
 
     Raises InvalidStructure when the context is full before there is a prompt.
     """
-    context = getattr(model.config, "max_position_embeddings", None)
+    return room_in(getattr(model.config, "max_position_embeddings", None), config)
+
+
+def room_in(context: int | None, config: SamplingConfig) -> int:
+    """The same by the length of the context; None where that is not known."""
     left = config.max_prompt_tokens if context is None else context - config.max_new_tokens
     if left < 1:
         raise InvalidStructure(

@@ -13,6 +13,7 @@ from fsm.engine import nearest
 from phases.errors import CUDAOutOfMemory, DiskSpaceLow, InvalidStructure, NotProvided
 from phases.student import processor
 from phases.student.config import QLoRAConfig
+from phases.student.generate import SamplingConfig
 
 GB = 10**9
 NF4_BYTES = (4 + 8 / 64 + 32 / (64 * 256)) / 8
@@ -132,6 +133,40 @@ def gpu(shape: Any, config: QLoRAConfig) -> None:
             f"{needed.activations / GB:.1f} activations), and {torch.cuda.get_device_name()} has {has / GB:.1f} GB: "
             f"{(needed.total - has) / GB:.1f} GB are missing. Lower max_length or lora_rank, or rent a larger GPU."
         )
+
+
+def answers_whole(config: QLoRAConfig, sampling: SamplingConfig) -> bool:
+    """Whether the GPU has the memory to answer over the base at 16 bit, `sampling.batch` prompts at a time.
+
+    By the GPU's whole memory, not by what is free of it: the same machine decides the same, and answers with it.
+    """
+    import torch
+
+    if not torch.cuda.is_available() or config.quantization == "none":
+        return False
+    from phases.student import model
+
+    shape = model.shape(config)
+    has: int = torch.cuda.get_device_properties(torch.cuda.current_device()).total_memory
+    return answering(shape, sampling) <= has
+
+
+def answering(shape: Any, sampling: SamplingConfig) -> float:
+    """Bytes that answering over the base at 16 bit takes: weights, the cache of all slots, logits and noise of a step."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    with torch.device("meta"):
+        weights = sum(p.numel() for p in AutoModelForCausalLM.from_config(shape).parameters())
+    heads = shape.num_attention_heads
+    width = getattr(shape, "head_dim", None) or shape.hidden_size // heads
+    kept = 4 * shape.num_hidden_layers * (getattr(shape, "num_key_value_heads", None) or heads) * width
+    # prompts come in powers of two of buckets, and a layer's keys and values are repeated for its heads
+    prompt = sampling.bucket << (-(-sampling.max_prompt_tokens // sampling.bucket)).bit_length()
+    length = min(prompt, getattr(shape, "max_position_embeddings", None) or prompt) + sampling.max_new_tokens
+    rows = sampling.batch * (length * (kept + 4 * heads * width) + 60 * shape.vocab_size)
+    total: float = 2.0 * weights + rows + CONTEXT_BYTES
+    return total
 
 
 def modules(shape: Any, config: QLoRAConfig) -> None:

@@ -7,10 +7,12 @@ what is missing.
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import json
 import os
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
@@ -126,8 +128,12 @@ def of(ctx: Context, job: Wanted) -> Session:
 
 
 def forget() -> None:
-    """Let the session go, as the death of the process would."""
+    """Let the session go, as the death of the process would, and its GPU memory with it."""
     _current.clear()
+    if torch := sys.modules.get("torch"):
+        gc.collect()  # trainers stand in cycles
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
 
 
 _SHAPING = (
