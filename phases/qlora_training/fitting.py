@@ -13,12 +13,13 @@ from phases.student import model, preflight, session
 
 def check(ctx: Context, job: Job) -> None:
     """Raises InvalidStructure for modules to adapt that the model lacks, and where more rows are too long than the
-    settings allow; EmptyDataset where all are; CUDAOutOfMemory for a GPU that is too small; and what reading a model's
+    settings allow; EmptyDataset where all are; NotProvided for packing that the model cannot; CUDAOutOfMemory for a GPU that is too small; and what reading a model's
     configuration and tokenizer raises.
     """
     config = job.config.model_copy(update={"model": session.base_directory(ctx, job)})
     shape = model.shape(config)
     preflight.modules(shape, config)
+    preflight.packing(shape, config)
     if job.base is None:
         preflight.gpu(shape, config)
     tokenizer = model.load_tokenizer(config)

@@ -15,7 +15,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from transformers import PrinterCallback, TrainerCallback
 from trl import SFTConfig, SFTTrainer
 
 from phases.errors import CUDAOutOfMemory, NaNLoss
-from phases.qlora_training import checkpoints
+from phases.qlora_training import checkpoints, passes
 from phases.qlora_training.follow import Follow, Followed, Intervals, NotDrawn, Walk
 from phases.qlora_training.generators import Generators
 from phases.student import adapters, processor
@@ -61,13 +61,15 @@ def arguments(
     `save_only_model`, `group_by_length` and transformers' JIT checkpoint stay off: each breaks exact resume.
     """
     gpu = torch.cuda.is_available()
+    by_tokens = config.micro_batch_of == "tokens"
     return SFTConfig(
         output_dir=str(directory),
         num_train_epochs=config.epochs,
         max_steps=config.max_steps,
-        per_device_train_batch_size=micro_batch,
+        # by tokens, a batch is all rows of a step, which training_step splits into passes
+        per_device_train_batch_size=micro_batch * accumulation if by_tokens else micro_batch,
         per_device_eval_batch_size=micro_batch,
-        gradient_accumulation_steps=accumulation,
+        gradient_accumulation_steps=1 if by_tokens else accumulation,
         learning_rate=config.learning_rate,
         lr_scheduler_type=config.schedule,
         warmup_steps=config.warmup_steps,
@@ -77,8 +79,9 @@ def arguments(
         gradient_checkpointing=config.gradient_checkpointing,
         gradient_checkpointing_kwargs={"use_reentrant": False} if config.gradient_checkpointing else None,
         completion_only_loss=True,
-        max_length=config.max_length if config.packing else None,  # rows too long are dropped before, not cut
-        packing=config.packing,
+        # rows too long are dropped before, not cut
+        max_length=config.max_length if config.packing and not by_tokens else None,
+        packing=config.packing and not by_tokens,
         use_liger_kernel=config.liger,
         bf16=gpu and torch.cuda.is_bf16_supported(),
         fp16=False,
@@ -107,9 +110,13 @@ class FollowedTrainer(SFTTrainer):  # type: ignore[misc]
     stopping: Callable[[], bool]
     written: int  # the step of the newest checkpoint; 0 before there is one
     after_step: Generators  # as they stood when the last step was finished
+    budget: int = 0  # tokens in a pass; 0 where passes go by rows
+    packed: bool = False
+    lean: bool = False
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.losses: list[Any] = []  # of the passes of this step
         # the constructor casts a quantised model's trainables to bf16, a resume brings them back as fp32: one of
         # the two must not be, or the weights after a resume are others
         for parameter in self.model.parameters():
@@ -119,31 +126,60 @@ class FollowedTrainer(SFTTrainer):  # type: ignore[misc]
     def compute_loss(
         self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
-        """The loss, looked at before anything is made of it. Raises NaNLoss."""
+        """The loss, kept to be looked at before the weights change; nothing waits for it here."""
         if not model.training:
             return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
-        self.follow.forward()
-        found = super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
-        loss = found[0] if return_outputs else found
-        value = float(loss.detach())
-        if num_items_in_batch is None:
-            value /= self.current_gradient_accumulation_steps
-        if not self.follow.loss(value):
-            step = self.state.global_step
-            last = checkpoints.newest(self.root)
-            raise NaNLoss(
-                f"The training loss became {value} in step {step + 1}. Training was halted before the weights were "
-                f"touched; the last good checkpoint is "
-                f"{f'that of step {last.step}' if last else 'the beginning: none had been due yet'}. Lower "
-                "learning_rate or max_grad_norm, or look for rows that do not belong in the data."
-            )
+        if self.lean and model is self.model and num_items_in_batch is not None and not return_outputs:
+            loss = found = passes.loss(model, inputs, num_items_in_batch)
+        else:
+            found = super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+            loss = found[0] if return_outputs else found
+        share = loss.detach()
+        self.losses.append(
+            share / self.current_gradient_accumulation_steps if num_items_in_batch is None else share
+        )
         return found
 
     def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> Any:
-        """One micro-batch forward and backward."""
-        loss = super().training_step(model, inputs, num_items_in_batch)
-        self.follow.backward()
-        return loss
+        """One micro-batch forward and backward; by tokens, all of the step's."""
+        if not self.budget:
+            return super().training_step(model, inputs, num_items_in_batch)
+        items = num_items_in_batch
+        if items is None:
+            items = (inputs["labels"][:, 1:] != passes.IGNORED).sum().clamp(min=1)
+        if self.lean:  # what TRL's own loss would count, for the log
+            self._total_train_tokens += int(inputs["attention_mask"].sum())
+            self._metrics["train"]["num_tokens"] = [self._total_train_tokens]
+        parts = passes.split(inputs, self.budget, self.packed)
+        total = 0.0
+        for number, part in enumerate(parts):
+            if number:
+                self.heed_stop()
+            last = number + 1 == len(parts)
+            with nullcontext() if last else self.accelerator.no_sync(model):
+                total = total + super().training_step(model, part, items)
+        return total
+
+    def look(self) -> None:
+        """CheckNaN for every pass of the step, before the weights change: one wait for the GPU. Raises NaNLoss."""
+        values = torch.stack(self.losses).tolist()
+        self.losses.clear()
+        for number, value in enumerate(values):
+            self.follow.forward()
+            if not self.follow.loss(value):
+                self._halt(value)
+            self.follow.backward()
+            self.follow.accumulated(full=number + 1 == len(values))
+
+    def _halt(self, value: float) -> None:
+        step = self.state.global_step
+        last = checkpoints.newest(self.root)
+        raise NaNLoss(
+            f"The training loss became {value} in step {step + 1}. Training was halted before the weights were "
+            f"touched; the last good checkpoint is "
+            f"{f'that of step {last.step}' if last else 'the beginning: none had been due yet'}. Lower "
+            "learning_rate or max_grad_norm, or look for rows that do not belong in the data."
+        )
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
         """The evaluation's metrics. Leaves the random generators as they were, so that it may be done again.
@@ -232,11 +268,10 @@ class Flow(TrainerCallback):  # type: ignore[misc]
         self._trainer.heed_stop()
 
     def on_substep_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self._follow.accumulated(full=False)
         self._trainer.heed_stop()
 
     def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self._follow.accumulated(full=True)
+        self._trainer.look()
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> Any:
         self._trainer.after_step = Generators.now()
@@ -325,6 +360,9 @@ def create(
         eval_dataset=validation,
         processing_class=tokenizer,
     )
+    if config.micro_batch_of == "tokens":
+        trainer.budget, trainer.packed = micro_batch * config.max_length, config.packing
+        trainer.lean = passes.lean(model)
     trainer.remove_callback(PrinterCallback)  # the run says what there is to say
     trainer.root = directory
     return trainer

@@ -169,6 +169,17 @@ def answering(shape: Any, sampling: SamplingConfig) -> float:
     return total
 
 
+def packing(shape: Any, config: QLoRAConfig) -> None:
+    """Raises NotProvided where rows in one sequence would see one another: masks keep them apart in attention alone."""
+    kinds = set(getattr(shape.get_text_config(), "layer_types", None) or ())
+    if config.packing and (other := sorted(kinds - {"full_attention", "sliding_attention", "attention"})):
+        raise NotProvided(
+            f"The configuration says packing: true, and {config.model} has layers of the kind {', '.join(other)}, which carry "
+            "what they read from one row of a sequence into the next. Set packing: false; micro_batch_of: tokens leaves "
+            "little padding without it."
+        )
+
+
 def modules(shape: Any, config: QLoRAConfig) -> None:
     """Raises InvalidStructure for a name in `target_modules` that no layer of the model bears which LoRA can adapt.
 

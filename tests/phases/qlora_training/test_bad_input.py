@@ -189,8 +189,6 @@ def test_intervals_that_the_drawing_cannot_walk() -> None:
         QLoRATrainingConfig(log_steps=10, eval_steps=25)
     with pytest.raises(ValueError, match="save_steps must be a multiple of eval_steps"):
         QLoRATrainingConfig(eval_steps=50, save_steps=75)
-    with pytest.raises(ValueError, match="flash_attention_2"):
-        QLoRATrainingConfig(packing=True)
 
 
 def test_hyperparameters_of_the_job_change_the_configuration_or_are_refused() -> None:
