@@ -75,4 +75,9 @@ class DistillationConfig(BaseModel):
     held_out_file: str | None = None
     sampling: SamplingConfig = SamplingConfig()
     generate: GenerateConfig = GenerateConfig()
+    early: bool = Field(
+        default=True,
+        description="Early answers are scored, and poor ones taken to the teacher, while late ones are generated; the run and its "
+        "journal are the same without it.",
+    )
     corrections: CorrectionsConfig = CorrectionsConfig()

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from fsm.engine import Context
-from phases.distillation import answering, behaving, loading, report, student
+from phases.distillation import answering, behaving, early, loading, report, student
 from phases.distillation.phase import PHASE
 from phases.qlora_training import job as jobs
 from phases.turns import words
@@ -198,7 +198,9 @@ def generate(ctx: Context) -> str:
         name: json.loads(ctx.open(f"distillation/{files[0]}.json").read_text("utf-8"))
         for name, files in SETS.items()
     }
-    everything = student.generate(ctx, [p for prompts in asked.values() for p in prompts], epoch)
+    prompts_of_both = [p for prompts in asked.values() for p in prompts]
+    with early.going_on(ctx, asked["drawn"], prompts_of_both) as heard:
+        everything = student.generate(ctx, prompts_of_both, epoch, heard)
     said = {}
     for name, prompts in asked.items():
         outputs, everything = everything[: len(prompts)], everything[len(prompts) :]
@@ -230,6 +232,7 @@ def evaluate(ctx: Context) -> str:
             config,
             references=behaving.references(ctx, prompts) if measures else None,
             walk=walk,
+            ahead=early.scores(ctx),
         )
         scored = [{"prompt": p, **s.drawn_as_dict()} for p, s in zip(prompts, found, strict=True)]
         ctx.put(f"{student.prefix(epoch)}/{scores}.jsonl", loading.lines(scored))
@@ -238,6 +241,7 @@ def evaluate(ctx: Context) -> str:
             behaved = behaving.rows(prompts, found)
             ctx.put(f"{student.prefix(epoch)}/{behaving.FILES[name]}.jsonl", loading.lines(behaved))
             behaviour[name] = behaving.mean(behaved)
+    early.forget()
     ctx.data["average"] = averages
     if measures:
         ctx.data["behaviour"] = behaviour

@@ -27,3 +27,10 @@ def check(ctx: Context, job: Job) -> None:
         rows = data.read_jsonl(ctx.open(name))
         tokenized = data.tokenize(rows, tokenizer, config.max_length, name, model.context(shape))
         tokenized.require(config.max_dropped_share, name)
+
+
+def choose(ctx: Context, job: Job) -> preflight.Chosen:
+    """What `micro_batch: auto` comes to on this machine."""
+    config = job.config.model_copy(update={"model": session.base_directory(ctx, job)})
+    has, gpu = preflight.here()
+    return preflight.choose(model.shape(config), config, has, gpu=gpu)

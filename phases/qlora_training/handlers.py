@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -145,10 +146,17 @@ def set_pad_token(ctx: Context) -> None:
 @PHASE.state("TrainerSetup.CreateTrainingArgs")
 def create_training_args(ctx: Context) -> None:
     """The micro-batch and the accumulation become data: ReduceBatchSize of Diagram 8 changes them there."""
-    config = jobs.of(ctx).config
-    ctx.data["micro_batch"] = config.micro_batch
-    ctx.data["accumulation"] = config.gradient_accumulation_steps
-    ctx.data["checkpoints"] = jobs.of(ctx).out
+    from phases.qlora_training import fitting
+
+    job = jobs.of(ctx)
+    ctx.data["micro_batch"] = job.config.micro_batch
+    ctx.data["accumulation"] = job.config.gradient_accumulation_steps
+    ctx.data["checkpoints"] = job.out
+    if job.config.micro_batch == "auto":
+        chosen = fitting.choose(ctx, job)
+        ctx.data["micro_batch"], ctx.data["accumulation"] = chosen.micro_batch, chosen.accumulation
+        ctx.data["checkpointing"] = chosen.checkpointing
+        ctx.log.info("the memory allows", **asdict(chosen))
 
 
 @PHASE.state("TrainerSetup.CreateCallbacks.NaNDetector")
@@ -237,8 +245,11 @@ def _trainer(ctx: Context, job: Job) -> FollowedTrainer:
     own = session.of(ctx, job).use(ctx.open(job.adapter) if job.adapter else None)
     sets = [data.dataset(_tokenized(ctx, job, own, name)) for name in (job.train, job.validation)]
     own.touched()
+    config = job.config
+    if "checkpointing" in ctx.data:  # `micro_batch: auto` has chosen
+        config = config.model_copy(update={"gradient_checkpointing": ctx.data["checkpointing"]})
     return trainer.create(
-        job.config,
+        config,
         own.model,
         own.tokenizer,
         sets[0],

@@ -353,6 +353,8 @@ def create(
 ) -> FollowedTrainer:
     """CreateSFTTrainer: a trainer over the present adapter of `model`. `train` and `validation` as data.dataset gives."""
     _release()
+    if not config.gradient_checkpointing and model.is_gradient_checkpointing:
+        model.gradient_checkpointing_disable()  # a trainer turns it on, and none turns it off
     trainer = FollowedTrainer(
         model=model,
         args=arguments(config, directory, seed, micro_batch, accumulation),

@@ -84,7 +84,11 @@ class QLoRAConfig(BaseModel):
     max_steps: int = Field(
         default=-1, ge=-1, le=10**9, description="Overrides epochs where positive; -1 for none."
     )
-    micro_batch: int = Field(default=2, ge=1, le=65536, description="Rows in one forward pass on one device.")
+    micro_batch: Annotated[int, Field(ge=1, le=65536)] | Literal["auto"] = Field(
+        default=2,
+        description="Rows in one forward pass on one device. auto: as the memory allows, activations kept where they fit; a step "
+        "then has 2 x gradient_accumulation_steps rows.",
+    )
     micro_batch_of: Literal["rows", "tokens"] = Field(
         default="rows",
         description="tokens: a forward pass holds the step's rows of like length, up to micro_batch x max_length tokens; the "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -92,3 +93,81 @@ def test_a_vllm_server_answers_an_epoch_and_another_the_rest(
     assert (stopped.outcome, "The vLLM server" in stopped.message) == ("stopped", True)
     pieces.drive()
     assert texts(pieces) == texts(whole)
+
+
+class _Noting:
+    """The offline teacher, and the states in which it was asked for each prompt."""
+
+    def __init__(self, loop: Loop, teacher: Any) -> None:
+        self._loop, self._teacher = loop, teacher
+        self.asked: list[str] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._teacher, name)
+
+    def question(self, prompt: str) -> dict[str, Any]:
+        return {
+            "kind": "noting",
+            "prompt": prompt,
+        }  # so that the ledger keeps its answers, as it does not the offline teacher's
+
+    def invoke(self, prompt: str) -> Any:
+        self.asked.append(
+            self._loop.fold.root["place"][-1].rpartition(".")[2] if self._loop.fold.root else ""
+        )
+        return self._teacher.invoke(prompt)
+
+
+@pytest.mark.parametrize("most", [500, 3])
+def test_early_answers_are_scored_and_corrected_meanwhile_and_the_journal_is_the_same(
+    sections: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    """Where CapAt500 might leave a poor answer out, nobody is asked before it has."""
+    from fsm.journal import Journal
+    from phases.quality_scoring import ahead
+    from phases.student import generate
+    from phases.teacher_generation import teachers
+
+    begun: list[str] = []
+    real_begin, real_answers, make = ahead.Ahead.begin, generate.answers, teachers.make_teacher
+
+    def begin(self: Any, text: str, *rest: Any) -> Any:
+        begun.append(text)
+        return real_begin(self, text, *rest)
+
+    def slowly(*args: Any) -> Iterator[Any]:
+        for found in real_answers(*args):
+            yield found
+            time.sleep(0.2)  # the GPU's time: the others have theirs meanwhile
+
+    monkeypatch.setattr(ahead.Ahead, "begin", begin)
+    monkeypatch.setattr(generate, "answers", slowly)
+    loops = {}
+    for early in (True, False):
+        loop = Loop(tmp_path / str(early), with_(sections, early=early, corrections={"most": most}))
+        made: list[_Noting] = []
+
+        def noting(*args: Any, loop: Loop = loop, made: list[_Noting] = made) -> Any:
+            made.append(_Noting(loop, make(*args)))
+            return made[-1]
+
+        monkeypatch.setattr(teachers, "make_teacher", noting)
+        outcome = loop.drive()
+        assert outcome is not None
+        assert outcome.outcome == "done"
+        loops[early] = (loop, [state for teacher in made for state in teacher.asked], len(begun))
+    (with_it, asked, scored), (without, asked_without, scored_without) = loops[True], loops[False]
+    assert (scored, scored_without) == (8, 8)  # all ahead in the first run, none in the second
+    assert len(asked) == len(asked_without) == min(most, 5)
+    assert ("Generate" in asked) == (most == 500)
+    assert set(asked_without) == {"ParallelTeacherCalls"}
+    assert with_it.digests == without.digests
+    assert with_it.data == without.data
+    told = [
+        [
+            (r["kind"], r.get("from"), r.get("label"), r.get("counts"), r.get("reads"))
+            for r in Journal(loop.run).records()
+        ]
+        for loop in (with_it, without)
+    ]
+    assert told[0] == told[1]
