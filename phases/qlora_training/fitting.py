@@ -23,6 +23,7 @@ def check(ctx: Context, job: Job) -> None:
     if job.base is None:
         preflight.gpu(shape, config)
     tokenizer = model.load_tokenizer(config)
+    model.fit_vocabulary(tokenizer, shape.get_text_config().vocab_size)
     for name in (job.train, job.validation):
         rows = data.read_jsonl(ctx.open(name))
         tokenized = data.tokenize(rows, tokenizer, config.max_length, name, model.context(shape))

@@ -25,7 +25,7 @@ import torch
 from transformers import PrinterCallback, TrainerCallback
 from trl import SFTConfig, SFTTrainer
 
-from phases.errors import CUDAOutOfMemory, NaNLoss
+from phases.errors import CUDAOutOfMemory, InvalidStructure, NaNLoss
 from phases.qlora_training import checkpoints, passes
 from phases.qlora_training.follow import Follow, Followed, Intervals, NotDrawn, Walk
 from phases.qlora_training.generators import Generators
@@ -395,7 +395,7 @@ def train(
     trainer.written = last.step if last else 0
     trainer.kept = config.checkpoints_kept
     trainer.stopping = stopping
-    known = Followed.from_json(json.loads((last.path / FOLLOW).read_text())) if last else None
+    known = _followed(last) if last else None
     intervals = Intervals(config.log_steps, config.eval_steps, config.save_steps, config.patience)
     trainer.follow = Follow(walk, intervals, known, max_steps=_max_steps(trainer))
     trainer.add_callback(Flow(trainer, progress, tell))
@@ -433,6 +433,19 @@ def _max_steps(trainer: FollowedTrainer) -> int:
     epochs: float = trainer.args.num_train_epochs
     total: int = math.ceil(epochs * steps)
     return total
+
+
+def _followed(last: checkpoints.Checkpoint) -> Followed:
+    """What was known at a checkpoint. Raises InvalidStructure where another version of this program wrote it."""
+    try:
+        return Followed.from_json(json.loads((last.path / FOLLOW).read_text()))
+    except (ValueError, KeyError, TypeError) as e:
+        made = ", ".join(f"{name} {v}" for name, v in sorted(last.said.get("versions", {}).items()))
+        raise InvalidStructure(
+            f"The checkpoint {last.path} was written by another version of this program ({type(e).__name__}: {e}; with "
+            f"{made or 'libraries it does not name'}), and cannot be gone on from. Go on with that version, or empty the "
+            "directory to train from the beginning."
+        ) from e
 
 
 def _inexact(last: checkpoints.Checkpoint | None) -> str:

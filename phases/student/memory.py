@@ -93,8 +93,10 @@ def footprint(shape: Any, config: QLoRAConfig, rows: int, length: int, low: bool
 
 def logits(vocabulary: int, tokens: int, how: How, low: bool) -> float:
     """Bytes at the head: logits, their logarithms, and the gradients of both."""
-    if how == "pieces":  # `passes.loss`: in fp32, which softmax and gradient take the place of, and a copy
-        return min(tokens * vocabulary * 8.0, 2.0 * PIECE)
+    if (
+        how == "pieces"
+    ):  # `passes.loss`: in fp32, in whose place come softmax and gradient, and a copy; of what is learned
+        return min(tokens * vocabulary * 7.0, 2.0 * PIECE)
     if (
         how == "tiles"
     ):  # trl.kernels.chunked_logprob: a buffer; without Triton, what is made of a tile beside it

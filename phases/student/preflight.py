@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import platform
 import shutil
 from dataclasses import dataclass
@@ -47,6 +48,46 @@ def cpu(config: QLoRAConfig) -> None:
         raise NotProvided(
             "bitsandbytes computes nf4 on a CPU with AVX2, and this one has none. Take another machine, or set "
             "quantization: none, which trains in full precision."
+        )
+
+
+def driver() -> None:
+    """Raises NotProvided where there is an NVIDIA GPU that torch cannot use: it would train on the CPU, for weeks, in silence."""
+    import torch
+
+    if (
+        torch.cuda.is_available()
+        or torch.version.cuda is None
+        or os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1")
+    ):
+        return
+    try:
+        lines = DRIVER.read_text("utf-8", "replace").splitlines()
+    except OSError:
+        return  # no driver: no GPU
+    raise NotProvided(
+        f"This machine has an NVIDIA driver ({lines[0].strip() if lines else 'unnamed'}), and torch {torch.__version__} for CUDA "
+        f"{torch.version.cuda} cannot use its GPU: the driver is too old for it, or the GPU is not given to this process. "
+        "Update the driver, install a torch for an older CUDA, or set CUDA_VISIBLE_DEVICES= to train on the CPU."
+    )
+
+
+DRIVER = Path("/proc/driver/nvidia/version")
+
+
+def alike() -> None:
+    """Raises NotProvided where several processes are to train on GPUs of different kinds: each step would be as slow as the
+    slowest, and the smallest memory would decide. Silent for one process, which takes one GPU.
+    """
+    import torch
+
+    if int(os.environ.get("WORLD_SIZE", "1")) < 2 or not torch.cuda.is_available():
+        return
+    kinds = sorted({torch.cuda.get_device_name(n) for n in range(torch.cuda.device_count())})
+    if len(kinds) > 1:
+        raise NotProvided(
+            f"This machine's GPUs are of different kinds ({', '.join(kinds)}), and the training is to run on several. Name those "
+            "of one kind in CUDA_VISIBLE_DEVICES, with as many processes."
         )
 
 
@@ -195,8 +236,6 @@ ROOM = 0.9
 
 def here() -> tuple[float, bool]:
     """(bytes of memory that training may take on this machine, whether they are a GPU's)."""
-    import os
-
     import torch
 
     if torch.cuda.is_available():

@@ -87,6 +87,8 @@ class Session:
 
     def _load(self) -> None:
         _threads(self.config)
+        preflight.driver()
+        preflight.alike()
         preflight.options(self.config)
         preflight.cpu(self.config)
         self.model = model.load(self.config)

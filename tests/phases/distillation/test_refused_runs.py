@@ -185,7 +185,7 @@ def test_a_gpu_is_asked_for_one_row_as_in_a_training_alone(
 
     def need(shape: Any, config: Any) -> preflight.Need:
         asked.append(config.micro_batch)
-        return preflight.Need(4e9, 0, 0)
+        return preflight.Need(4e9, 0, 0, 0, 1.2e9)
 
     monkeypatch.setattr(preflight, "need", need)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
