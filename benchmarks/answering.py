@@ -128,7 +128,7 @@ def ending(ends: dict[str, int], end: int) -> Iterator[None]:
 
     def forced(keys: Any, step: Any, vocabulary: int) -> Any:
         noise = real(keys, step, vocabulary)
-        due = torch.tensor([known[k] for k in keys.tolist()]) <= torch.as_tensor(step) + 1
+        due = torch.tensor([known[k] for k in keys.tolist()], device=keys.device) <= torch.as_tensor(step) + 1
         noise[:, end] = torch.where(due, 1e9, -1e9)
         return noise
 

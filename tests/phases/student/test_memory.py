@@ -52,7 +52,8 @@ def test_more_layers_and_rows_are_as_reckoned_from_one_and_two(checkpointing: bo
         config.attention,
         config.target_modules,
     )
-    tried = memory._tried(said, type(shape), 3, 5, 96, checkpointing, low)
+    kind: Any = type(shape)
+    tried = memory._tried(said, kind, 3, 5, 96, checkpointing, low)
     assert reckoned.kept == pytest.approx(tried.kept, rel=0.01)
     assert reckoned.peak == pytest.approx(tried.peak, rel=0.03)
 
