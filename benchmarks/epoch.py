@@ -27,7 +27,7 @@ from fsm.store import open_store
 
 ROOT = Path(__file__).resolve().parent.parent
 MOST = 1.3
-PACE, LATENCY, WORKERS, PROMPTS = 0.25, 1.0, 4, 60
+PACE, LATENCY, WORKERS, PROMPTS = 0.25, 2.0, 10, 60
 PARTS = {
     "generate": ("EpochN.Generate",),
     "score": ("EpochN.Evaluate",),

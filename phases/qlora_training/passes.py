@@ -37,19 +37,34 @@ def split(rows: Tensors, budget: int, packed: bool) -> list[dict[str, Any]]:
 
 
 def groups(order: Sequence[int], lengths: Sequence[int], budget: int, packed: bool) -> list[list[int]]:
-    """The places in `order`, longest first, in groups of at most `budget` tokens, padding to the longest included unless `packed`."""
-    found: list[list[int]] = []
-    taken = 0
-    for place in order:
-        wider = (
-            taken + lengths[place] if packed else (len(found[-1]) + 1) * lengths[found[-1][0]] if found else 0
-        )
-        if not found or wider > budget:
-            found.append([])
-            wider = lengths[place]
-        found[-1].append(place)
-        taken = wider
-    return found
+    """The places in `order`, longest first, in groups of at most `budget` tokens, padding to the longest included unless `packed`.
+
+    The cheapest cut of the order: all tokens of all passes, and PASS for each of them. A wide budget alone would pad short
+    rows to the length of long ones.
+    """
+    cost, begun = [0], [0]  # of the first so many places, and where their last group begins
+    for end in range(1, len(order) + 1):
+        best: tuple[int, int] | None = None
+        taken = 0
+        for begin in range(end - 1, -1, -1):
+            taken = taken + lengths[order[begin]] if packed else (end - begin) * lengths[order[begin]]
+            if taken > budget and begin < end - 1:
+                break
+            found = cost[begin] + taken + PASS
+            if best is None or found < best[0]:
+                best = (found, begin)
+        assert best is not None
+        cost.append(best[0])
+        begun.append(best[1])
+    cut, end = [], len(order)
+    while end:
+        cut.append(list(order[begun[end] : end]))
+        end = begun[end]
+    return cut[::-1]
+
+
+PASS = 256
+"""Tokens whose time a pass takes besides its own: weights unpacked, kernels launched."""
 
 
 def _padded(rows: Tensors, group: list[int], lengths: Sequence[int]) -> dict[str, Any]:
