@@ -20,6 +20,13 @@ from phases.qlora_training.follow import Follow, Intervals
 from phases.student import preflight
 from phases.student.session import Session
 
+PASSES: dict[str, dict[str, Any]] = {
+    "by tokens": {"micro_batch_of": "tokens"},
+    "by tokens, packed": {"micro_batch_of": "tokens", "packing": True},
+    "by tokens, kept": {"micro_batch_of": "tokens", "gradient_checkpointing": False},
+}
+"""Micro-batches by tokens: with what else is as drawn, without padding, and with activations kept instead of computed again."""
+
 
 def step(sizes: Sizes, base: Base, work: Path, found: Mapping[str, Any]) -> dict[str, Any]:
     """Bare TRL, bare TRL with an fp32 adapter, and the followed trainer, in turns on one model; then flash attention."""
@@ -29,7 +36,7 @@ def step(sizes: Sizes, base: Base, work: Path, found: Mapping[str, Any]) -> dict
     }
     with loaded(base.config(sizes)) as (own, load):
         said["load"] = load
-        said["sdpa"] = variants(sizes, base, own, work, ("bare", "bare fp32", "followed"), ceiling)
+        said["sdpa"] = variants(sizes, base, own, work, ("bare", "bare fp32", "followed", *PASSES), ceiling)
     if installed("flash-attn") and found["machine"]["memory_bytes"]:
         with loaded(base.config(sizes, attention="flash_attention_2")) as (own, _):
             said["flash_attention_2"] = variants(sizes, base, own, work, ("bare", "followed"), ceiling)
@@ -44,6 +51,9 @@ def step(sizes: Sizes, base: Base, work: Path, found: Mapping[str, Any]) -> dict
     seconds = means["followed"]["step_seconds"]
     said["followed / bare"] = seconds / means["bare"]["step_seconds"]
     said["followed / bare fp32"] = seconds / means["bare fp32"]["step_seconds"]
+    said["by tokens / bare, tokens a second"] = {
+        name: means[name]["tokens_per_second"] / means["bare"]["tokens_per_second"] for name in PASSES
+    }
     said["walk_seconds"] = walking(sizes.accumulation)
     said["walk / step"] = said["walk_seconds"] / seconds
     need = preflight.need(shape_of(base), base.config(sizes)).total
@@ -75,8 +85,11 @@ def once(name: str, own: Session, base: Base, directory: Path) -> Clock:
     config = own.config
     shutil.rmtree(directory, ignore_errors=True)
     rows = data.dataset(data.tokenize(data.read_jsonl(base.train), own.tokenizer, config.max_length, "train"))
-    sizes = (config.micro_batch, config.gradient_accumulation_steps)
-    if name == "followed":
+    sizes = (preflight.rows_at_once(config), config.gradient_accumulation_steps)
+    if name in PASSES:
+        config = config.model_copy(update=PASSES[name])
+        sizes = wider(*sizes)
+    if name == "followed" or name in PASSES:
         made = trainers.create(config, own.model, own.tokenizer, rows, rows, directory, SEED, *sizes)
         with clocked(made) as clock:
             walk = Walk(MACHINE.counted_inside("TrainingLoop"))
@@ -95,6 +108,11 @@ def once(name: str, own: Session, base: Base, directory: Path) -> Clock:
     with clocked(bare) as clock:
         bare.train()
     return clock
+
+
+def wider(micro_batch: int, accumulation: int) -> tuple[int, int]:
+    """Four times the rows in a pass, the same rows in a step."""
+    return (4 * micro_batch, accumulation // 4) if accumulation % 4 == 0 else (micro_batch, accumulation)
 
 
 class Clock:
@@ -147,13 +165,18 @@ def clocked(trainer: Any) -> Iterator[Clock]:
             clock.end()
 
     trainer.add_callback(Steps())
-    hook = trainer.model.register_forward_pre_hook(
-        lambda module, args, kwargs: clock.saw(kwargs), with_kwargs=True
-    )
+    loss = trainer.compute_loss
+
+    def heard(model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+        if model.training:
+            clock.saw(inputs)
+        return loss(model, inputs, *args, **kwargs)
+
+    trainer.compute_loss = heard
     try:
         yield clock
     finally:
-        hook.remove()
+        del trainer.compute_loss
 
 
 def steps_said(sizes: Sizes, clocks: Sequence[Clock], ceiling: float) -> dict[str, Any]:

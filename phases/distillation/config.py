@@ -7,6 +7,7 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from phases.qlora_training.wordings import WordingsConfig
+from phases.student.engines import GenerateConfig
 from phases.student.generate import SamplingConfig
 
 Domain = Literal["TSN", "AVB", "CARLA"]
@@ -168,6 +169,12 @@ class DistillationConfig(BaseModel):
         description="Of report_to: a directory; for MLflow a tracking server's address as well. Null for the tracker's own default.",
     )
     sampling: SamplingConfig = SamplingConfig()
+    generate: GenerateConfig = GenerateConfig()
+    early: bool = Field(
+        default=True,
+        description="Early answers are scored, and poor ones taken to the teacher, while late ones are generated; the run and its "
+        "journal are the same without it.",
+    )
     corrections: CorrectionsConfig = CorrectionsConfig()
     self_training: SelfTrainingConfig | None = Field(
         default=None, description="Whether the student answers by itself between teacher calls, and how."

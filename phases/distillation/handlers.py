@@ -19,7 +19,17 @@ from pathlib import Path
 from typing import Any
 
 from fsm.engine import Context
-from phases.distillation import behaving, loading, report, report_to, self_training, showing, student
+from phases.distillation import (
+    answering,
+    behaving,
+    early,
+    loading,
+    report,
+    report_to,
+    self_training,
+    showing,
+    student,
+)
 from phases.distillation.phase import PHASE
 from phases.qlora_training import job as jobs
 from phases.turns import words
@@ -141,10 +151,11 @@ def apply_lora(ctx: Context) -> None:
 
 @PHASE.state("ModelSetup.InitTokenizer")
 def init_tokenizer(ctx: Context) -> None:
-    """And see, before an epoch is trained, that an answer fits the model's context."""
+    """And see, before an epoch is trained, that an answer fits the model's context, and that there is who answers."""
     from phases.student.generate import room
 
     room(_session(ctx).reach("pad").model, ctx.config.sampling)
+    answering.needed(ctx)
 
 
 @PHASE.state("ModelSetup.InitEvaluator")
@@ -217,11 +228,12 @@ def generate(ctx: Context) -> str:
         name: json.loads(ctx.open(f"distillation/{files[0]}.json").read_text("utf-8"))
         for name, files in SETS.items()
     }
-    total, done = sum(map(len, asked.values())), 0
+    prompts_of_both = [p for prompts in asked.values() for p in prompts]
+    with early.going_on(ctx, asked["drawn"], prompts_of_both) as heard:
+        everything = student.generate(ctx, prompts_of_both, epoch, heard)
     said = {}
     for name, prompts in asked.items():
-        outputs = student.generate(ctx, prompts, epoch, done, total)
-        done += len(outputs)
+        outputs, everything = everything[: len(prompts)], everything[len(prompts) :]
         ctx.put(f"{student.prefix(epoch)}/{SETS[name][1]}.jsonl", loading.lines(o.to_json() for o in outputs))
         said[name] = {
             "tokens": sum(o.tokens for o in outputs),
@@ -250,6 +262,7 @@ def evaluate(ctx: Context) -> str:
             config,
             references=behaving.references(ctx, prompts) if measures else None,
             walk=walk,
+            ahead=early.scores(ctx),
         )
         scored = [{"prompt": p, **s.drawn_as_dict()} for p, s in zip(prompts, found, strict=True)]
         ctx.put(f"{student.prefix(epoch)}/{scores}.jsonl", loading.lines(scored))
@@ -258,6 +271,7 @@ def evaluate(ctx: Context) -> str:
             behaved = behaving.rows(prompts, found)
             ctx.put(f"{student.prefix(epoch)}/{behaving.FILES[name]}.jsonl", loading.lines(behaved))
             behaviour[name] = behaving.mean(behaved)
+    early.forget()
     ctx.data["average"] = averages
     if measures:
         ctx.data["behaviour"] = behaviour

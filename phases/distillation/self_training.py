@@ -59,7 +59,13 @@ def sample_answers(ctx: Context) -> None:
     rows: list[dict[str, Any]] = []
     for number in range(config.samples):
         outputs = student.generate(
-            ctx, prompts, epoch, len(rows), total, draw=f"unasked {number}", temperature=config.temperature
+            ctx,
+            prompts,
+            epoch,
+            draw=f"unasked {number}",
+            temperature=config.temperature,
+            done=len(rows),
+            total=total,
         )
         likely = student.likelihoods(ctx, outputs)
         rows += [

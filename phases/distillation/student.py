@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from fsm.engine import Context
+from phases.distillation import answering
 from phases.qlora_training.job import Job
 from phases.student.config import TINY, QLoRAConfig
-from phases.student.generate import Output, SamplingConfig, answer, encode, plan, room
+from phases.student.generate import Output, SamplingConfig
 
 BASE = "distillation/base"
 
@@ -87,6 +88,7 @@ def likelihoods(ctx: Context, outputs: Sequence[Output]) -> list[float]:
     """How likely the student finds what it has said: the mean log-probability of each answer's tokens."""
     from phases.qlora_training.trainer import memory_explained
     from phases.student import likelihood, session
+    from phases.student.generate import encode, room
 
     student = session.of(ctx, job(ctx)).use(ctx.open(ctx.data["adapter"]))
     asked = encode(student.tokenizer, [o.prompt for o in outputs], room(student.model, ctx.config.sampling))
@@ -100,18 +102,19 @@ def generate(
     ctx: Context,
     prompts: Sequence[str],
     epoch: int,
-    done: int,
-    total: int,
+    heard: Callable[[int, Output], None] = lambda *_: None,
+    *,
     draw: str = "sampling",
     temperature: float | None = None,
+    done: int = 0,
+    total: int | None = None,
 ) -> list[Output]:
-    """The student's answers in the prompts' order. A batch that was had before a kill is not computed again.
+    """The student's answers in the prompts' order. One that was had before a kill is not computed again.
 
-    `draw` names the draw: with another one the same student says something else. `temperature` where it is another than
-    sampling's.
+    `heard` is told of each, with the place of its prompt, as soon as it is there. `draw` names the draw: with another one the same
+    student says something else. `temperature` where it is another than sampling's. `done` of `total` were had before, for who looks on.
     """
-    from phases.qlora_training.trainer import memory_explained
-    from phases.student import session
+    from phases.student.kept import Kept
 
     # ReduceBatchSize of Diagram 8 halves the batch where it stands in the data
     changed = {"batch": ctx.data["micro_batch"]} | (
@@ -119,33 +122,31 @@ def generate(
     )
     config: SamplingConfig = ctx.config.sampling.model_copy(update=changed)
     drawn = seed(ctx, draw)
-    student = session.of(ctx, job(ctx)).use(ctx.open(ctx.data["adapter"]))
-    encoded = encode(student.tokenizer, prompts, room(student.model, config))
-    kept = ctx.workdir("generated")
+    adapter = ctx.open(ctx.data["adapter"]).name
+    engine = answering.engine(ctx, job(ctx), config)
+    path = ctx.workdir("generated") / f"{_key(adapter, config, drawn, engine.said)}.jsonl"
     found: dict[int, Output] = {}
-    for batch in plan(encoded, config):
-        asked = [prompts[place] for place in batch.places]
-        path = kept / f"{_key(student.holds, asked, config, drawn)}.json"
-        outputs = _kept(path)
-        if outputs is None:
-            with memory_explained(config.batch):
-                outputs = answer(student.model, student.tokenizer, encoded, batch, config, drawn)
-            part = path.with_suffix(".part")
-            part.write_text(json.dumps([o.to_json() for o in outputs], ensure_ascii=False), "utf-8")
-            part.replace(path)
-        found |= dict(zip(batch.places, outputs, strict=True))
-        ctx.progress(done + len(found), total, f"epoch {epoch}")
+
+    def have(place: int, output: Output) -> None:
+        found[place] = output
+        heard(place, output)
+        ctx.progress(done + len(found), len(prompts) if total is None else total, f"epoch {epoch}")
+
+    with Kept(path) as kept:
+        for place, prompt in enumerate(prompts):
+            if prompt in kept.found:
+                have(place, kept.found[prompt])
+        left = [place for place in range(len(prompts)) if place not in found]
+        if left:
+            asked = [prompts[place] for place in left]
+            with closing(engine.answers(asked, drawn)) as coming:
+                for place, output in coming:
+                    kept.add(output)
+                    have(left[place], output)
     return [found[place] for place in range(len(prompts))]
 
 
-def _key(adapter: str, prompts: Sequence[str], config: SamplingConfig, seed: int) -> str:
-    """What a batch's answers are a function of."""
-    said: list[Any] = [adapter, list(prompts), config.model_dump(mode="json"), seed]
+def _key(adapter: str, config: SamplingConfig, seed: int, engine: Any) -> str:
+    """What answers are a function of, besides their prompts."""
+    said: list[Any] = [adapter, config.model_dump(mode="json"), seed, engine]
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
-
-
-def _kept(path: Path) -> list[Output] | None:
-    try:
-        return [Output.from_json(said) for said in json.loads(path.read_text("utf-8"))]
-    except (OSError, ValueError, TypeError):
-        return None

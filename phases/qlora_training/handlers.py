@@ -13,6 +13,7 @@ import json
 import math
 import os
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -144,10 +145,17 @@ def set_pad_token(ctx: Context) -> None:
 @PHASE.state("TrainerSetup.CreateTrainingArgs")
 def create_training_args(ctx: Context) -> None:
     """The micro-batch and the accumulation become data: ReduceBatchSize of Diagram 8 changes them there."""
-    config = jobs.of(ctx).config
-    ctx.data["micro_batch"] = config.micro_batch
-    ctx.data["accumulation"] = config.gradient_accumulation_steps
-    ctx.data["checkpoints"] = jobs.of(ctx).out
+    from phases.qlora_training import fitting
+
+    job = jobs.of(ctx)
+    ctx.data["micro_batch"] = job.config.micro_batch
+    ctx.data["accumulation"] = job.config.gradient_accumulation_steps
+    ctx.data["checkpoints"] = job.out
+    if job.config.micro_batch == "auto":
+        chosen = fitting.choose(ctx, job)
+        ctx.data["micro_batch"], ctx.data["accumulation"] = chosen.micro_batch, chosen.accumulation
+        ctx.data["checkpointing"] = chosen.checkpointing
+        ctx.log.info("the memory allows", **asdict(chosen))
 
 
 @PHASE.state("TrainerSetup.CreateCallbacks.NaNDetector")
@@ -199,7 +207,7 @@ def _word(ctx: Context, job: Job) -> None:
     config = WordingsConfig.model_validate(job.wordings)
     worded = rows(own, config, job.adapter_seed)  # the same in every epoch
     ctx.put(job.learned, data.lines(worded))
-    a_step = job.config.micro_batch * job.config.gradient_accumulation_steps
+    a_step = ctx.data["micro_batch"] * ctx.data["accumulation"]
     ctx.data["wordings"] = {
         "variants": config.variants,
         "rows": [len(own), len(worded)],

@@ -50,8 +50,9 @@ class Order:
     @classmethod
     def of(cls, ctx: Context, job: Job) -> Order:
         """Of the run's own training, as its state TrainingLoop begins."""
+        chosen = {"gradient_checkpointing": ctx.data["checkpointing"]} if "checkpointing" in ctx.data else {}
         return cls(
-            job.config,
+            job.config.model_copy(update=chosen),  # `micro_batch: auto` has chosen
             session.base_directory(ctx, job),
             ctx.open(job.adapter) if job.adapter else None,
             ctx.open(job.learned),
@@ -135,6 +136,11 @@ class Order:
     def begin(self, together: Alone) -> trainer.WalkingTrainer:
         """A trainer over the session's model, its adapter as the training begins with it. Raises what dealing.share raises."""
         accumulation = dealing.share(self.accumulation, together.rank.world)
+        if together.rank.world > 1 and self.config.micro_batch_of == "tokens":
+            raise InvalidStructure(
+                "micro_batch_of is tokens, and several ranks are dealt rows, so that a step has the same ones as on one. Set it to rows, or "
+                "take one host with one GPU."
+            )
         own = session.held(self.config, self.base, self.adapter_seed).use(self.adapter)
         dataset: Any = data.dataset if self.beta is None else pairs_of.dataset
         sets = [

@@ -15,7 +15,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -26,8 +26,8 @@ import torch
 from transformers import PrinterCallback, Trainer, TrainerCallback
 from trl import SFTConfig, SFTTrainer
 
-from phases.errors import CUDAOutOfMemory, NaNLoss
-from phases.qlora_training import checkpoints, dealing
+from phases.errors import CUDAOutOfMemory, InvalidStructure, NaNLoss
+from phases.qlora_training import checkpoints, dealing, passes
 from phases.qlora_training.follow import Follow, Followed, Intervals, NotDrawn, Walk
 from phases.qlora_training.generators import Generators
 from phases.qlora_training.together import Agreed, Alone
@@ -59,11 +59,15 @@ def arguments(
     config: QLoRAConfig, directory: Path, seed: int, micro_batch: int, accumulation: int
 ) -> SFTConfig:
     """TrainingArguments for a training on rows."""
+    by_tokens = config.micro_batch_of == "tokens"
+    # by tokens, a batch is all rows of a step, which training_step splits into passes
+    sizes = (micro_batch * accumulation, 1) if by_tokens else (micro_batch, accumulation)
     made = SFTConfig(
-        **common_arguments(config, directory, seed, micro_batch, accumulation),
+        **common_arguments(config, directory, seed, *sizes) | {"per_device_eval_batch_size": micro_batch},
         completion_only_loss=True,
-        max_length=config.max_length if config.packing else None,  # rows too long are dropped before, not cut
-        packing=config.packing,
+        # rows too long are dropped before, not cut
+        max_length=config.max_length if config.packing and not by_tokens else None,
+        packing=config.packing and not by_tokens,
         use_liger_kernel=config.liger,
     )
     return dealing.one_device(made)
@@ -121,6 +125,9 @@ class WalkingTrainer(Trainer):  # type: ignore[misc]
     stopping: Callable[[], bool]
     written: int  # the step of the newest checkpoint; 0 before there is one
     after_step: Generators  # as they stood when the last step was finished
+    budget: int = 0  # tokens in a pass; 0 where passes go by rows
+    packed: bool = False
+    lean: bool = False
 
     def __init__(self, *args: Any, together: Alone, **kwargs: Any) -> None:
         self.together = together
@@ -128,6 +135,7 @@ class WalkingTrainer(Trainer):  # type: ignore[misc]
         if together.rank.world > 1:
             for name in ("train_dataset", "eval_dataset"):
                 setattr(self, name, dealing.Filled(getattr(self, name)))
+        self.losses: list[Any] = []  # of the passes of this step
         # the constructor casts a quantised model's trainables to bf16, a resume brings them back as fp32: one of
         # the two must not be, or the weights after a resume are others
         for parameter in self.model.parameters():
@@ -137,32 +145,60 @@ class WalkingTrainer(Trainer):  # type: ignore[misc]
     def compute_loss(
         self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
-        """The loss, looked at before anything is made of it. Raises NaNLoss."""
+        """The loss, kept to be looked at before the weights change; nothing waits for it here."""
         if not model.training:
             return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
-        self.follow.forward()
-        found = super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
-        loss = found[0] if return_outputs else found
-        value = float(loss.detach())
-        if num_items_in_batch is None:
-            value /= self.current_gradient_accumulation_steps
-        value = self.together.total(value)
-        if not self.follow.loss(value):
-            step = self.state.global_step
-            last = checkpoints.newest(self.root)
-            raise NaNLoss(
-                f"The training loss became {value} in step {step + 1}. Training was halted before the weights were "
-                f"touched; the last good checkpoint is "
-                f"{f'that of step {last.step}' if last else 'the beginning: none had been due yet'}. Lower "
-                "learning_rate or max_grad_norm, or look for rows that do not belong in the data."
-            )
+        if self.lean and model is self.model and num_items_in_batch is not None and not return_outputs:
+            loss = found = passes.loss(model, inputs, num_items_in_batch)
+        else:
+            found = super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+            loss = found[0] if return_outputs else found
+        share = loss.detach()
+        self.losses.append(
+            share / self.current_gradient_accumulation_steps if num_items_in_batch is None else share
+        )
         return found
 
     def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> Any:
-        """One micro-batch forward and backward."""
-        loss = super().training_step(model, inputs, num_items_in_batch)
-        self.follow.backward()
-        return loss
+        """One micro-batch forward and backward; by tokens, all of the step's."""
+        if not self.budget:
+            return super().training_step(model, inputs, num_items_in_batch)
+        items = num_items_in_batch
+        if items is None:
+            items = (inputs["labels"][:, 1:] != passes.IGNORED).sum().clamp(min=1)
+        if self.lean:  # what TRL's own loss would count, for the log
+            self._total_train_tokens += int(inputs["attention_mask"].sum())
+            self._metrics["train"]["num_tokens"] = [self._total_train_tokens]
+        parts = passes.split(inputs, self.budget, self.packed)
+        total = 0.0
+        for number, part in enumerate(parts):
+            if number:
+                self.heed_stop()
+            last = number + 1 == len(parts)
+            with nullcontext() if last else self.accelerator.no_sync(model):
+                total = total + super().training_step(model, part, items)
+        return total
+
+    def look(self) -> None:
+        """CheckNaN for every pass of the step, before the weights change: one wait for the GPU. Raises NaNLoss."""
+        values = [self.together.total(value) for value in torch.stack(self.losses).tolist()]
+        self.losses.clear()
+        for number, value in enumerate(values):
+            self.follow.forward()
+            if not self.follow.loss(value):
+                self._halt(value)
+            self.follow.backward()
+            self.follow.accumulated(full=number + 1 == len(values))
+
+    def _halt(self, value: float) -> None:
+        step = self.state.global_step
+        last = checkpoints.newest(self.root)
+        raise NaNLoss(
+            f"The training loss became {value} in step {step + 1}. Training was halted before the weights were "
+            f"touched; the last good checkpoint is "
+            f"{f'that of step {last.step}' if last else 'the beginning: none had been due yet'}. Lower "
+            "learning_rate or max_grad_norm, or look for rows that do not belong in the data."
+        )
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
         """The evaluation's metrics. Leaves the random generators as they were, so that it may be done again.
@@ -291,11 +327,10 @@ class Flow(TrainerCallback):  # type: ignore[misc]
         self._trainer.heed_stop()
 
     def on_substep_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self._follow.accumulated(full=False)
         self._trainer.heed_stop()
 
     def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self._follow.accumulated(full=True)
+        self._trainer.look()
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> Any:
         self._trainer.after_step = Generators.now()
@@ -380,6 +415,8 @@ def create(
     `accumulation` the forward passes of each rank.
     """
     release()
+    if not config.gradient_checkpointing and model.is_gradient_checkpointing:
+        model.gradient_checkpointing_disable()  # a trainer turns it on, and none turns it off
     trainer = FollowedTrainer(
         model=model,
         args=arguments(config, directory, seed, micro_batch, accumulation),
@@ -388,6 +425,9 @@ def create(
         processing_class=tokenizer,
         together=together or Alone(),
     )
+    if config.micro_batch_of == "tokens":
+        trainer.budget, trainer.packed = micro_batch * config.max_length, config.packing
+        trainer.lean = passes.lean(model)
     trainer.remove_callback(PrinterCallback)  # the run says what there is to say
     trainer.root = directory
     return trainer
@@ -418,7 +458,7 @@ def train(
     trainer.written = last.step if last else 0
     trainer.kept = config.checkpoints_kept
     trainer.stopping = stopping
-    known = Followed.from_json(json.loads((last.path / FOLLOW).read_text())) if last else None
+    known = _followed(last) if last else None
     intervals = Intervals(config.log_steps, config.eval_steps, config.save_steps, config.patience)
     trainer.follow = Follow(walk, intervals, known, max_steps=_max_steps(trainer))
     trainer.add_callback(Flow(trainer, progress, tell))
@@ -456,6 +496,19 @@ def _max_steps(trainer: WalkingTrainer) -> int:
     epochs: float = trainer.args.num_train_epochs
     total: int = math.ceil(epochs * steps)
     return total
+
+
+def _followed(last: checkpoints.Checkpoint) -> Followed:
+    """What was known at a checkpoint. Raises InvalidStructure where another version of this program wrote it."""
+    try:
+        return Followed.from_json(json.loads((last.path / FOLLOW).read_text()))
+    except (ValueError, KeyError, TypeError) as e:
+        made = ", ".join(f"{name} {v}" for name, v in sorted(last.said.get("versions", {}).items()))
+        raise InvalidStructure(
+            f"The checkpoint {last.path} was written by another version of this program ({type(e).__name__}: {e}; with "
+            f"{made or 'libraries it does not name'}), and cannot be gone on from. Go on with that version, or empty the "
+            "directory to train from the beginning."
+        ) from e
 
 
 def _inexact(last: checkpoints.Checkpoint | None, world: int) -> str:

@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from fsm.engine import Walk
 from phases.quality_scoring.config import QualityScoringConfig
 from phases.quality_scoring.handlers import PHASE
 from phases.quality_scoring.scoring import DEFAULT, Score, Scoring
+
+if TYPE_CHECKING:
+    from phases.quality_scoring.ahead import Ahead
 
 
 def score(
@@ -40,16 +44,20 @@ def score_many(
     behaves: bool = False,
     workers: int | None = None,
     walk: Walk | None = None,
+    ahead: Ahead | None = None,
 ) -> list[Score]:
     """The scores of (text, prompt) pairs, in their order. `workers` texts at once; the configured number by default.
 
-    `references` has one for each, or None. Threads do: nearly all of the time is the compiler's.
+    `references` has one for each, or None. Threads do: nearly all of the time is the compiler's. `ahead` are scores that were
+    begun before, with the same settings.
     """
     walk = walk or _walk()
     pairs = list(items)
     beside = references if references is not None else [None] * len(pairs)
 
     def one(pair: tuple[str, str], reference: str | None) -> Score:
+        if ahead is not None and (known := ahead.taken(*pair, reference, walk)) is not None:
+            return known
         return score(*pair, config, reference=reference, behaves=behaves, walk=walk)
 
     with ThreadPoolExecutor(workers or config.workers) as pool:

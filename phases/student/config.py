@@ -108,7 +108,16 @@ class QLoRAConfig(BaseModel):
     max_steps: int = Field(
         default=-1, ge=-1, le=10**9, description="Overrides epochs where positive; -1 for none."
     )
-    micro_batch: int = Field(default=2, ge=1, le=65536, description="Rows in one forward pass on one device.")
+    micro_batch: Annotated[int, Field(ge=1, le=65536)] | Literal["auto"] = Field(
+        default=2,
+        description="Rows in one forward pass on one device. auto: as the memory allows, activations kept where they fit; a step "
+        "then has 2 x gradient_accumulation_steps rows.",
+    )
+    micro_batch_of: Literal["rows", "tokens"] = Field(
+        default="rows",
+        description="tokens: a forward pass holds the step's rows of like length, up to micro_batch x max_length tokens; the "
+        "rows of a step stay micro_batch x gradient_accumulation_steps.",
+    )
     gradient_accumulation_steps: int = Field(
         default=8, ge=1, le=65536, description="Forward passes to one optimizer step: `accum == 8`."
     )
@@ -119,9 +128,9 @@ class QLoRAConfig(BaseModel):
     max_grad_norm: float = Field(
         default=0.3, ge=0, le=10**6, description="0.3 as in the QLoRA paper (arXiv:2305.14314)."
     )
-    optimizer: Literal["adamw_torch", "adamw_torch_fused", "paged_adamw_8bit", "paged_adamw_32bit"] = (
-        "adamw_torch"
-    )
+    optimizer: Literal[
+        "adamw_torch", "adamw_torch_fused", "adamw_8bit", "paged_adamw_8bit", "paged_adamw_32bit"
+    ] = "adamw_torch"
 
     log_steps: int = Field(default=10, ge=1, le=10**9, description="`Every 10 steps`")
     eval_steps: int = Field(default=50, ge=1, le=10**9, description="`Every 50 steps?`")
@@ -136,7 +145,11 @@ class QLoRAConfig(BaseModel):
     checkpoints_kept: int = Field(default=3, ge=1, le=10_000)
     min_free_gb: float = Field(default=15.0, ge=0, le=10**6, description="`>= 15GB free`")
 
-    packing: bool = Field(default=False, description="Several rows in one sequence; needs flash_attention_2.")
+    packing: bool = Field(
+        default=False,
+        description="Several rows in one sequence, which do not see one another; cheap with flash_attention_2, by masks "
+        "with others. By tokens, those of a pass; by rows, up to max_length.",
+    )
     liger: bool = Field(default=False, description="Liger's fused kernels; needs a GPU and liger-kernel.")
     fsdp: bool = Field(
         default=False,
@@ -167,14 +180,5 @@ class QLoRAConfig(BaseModel):
         if self.max_steps == 0:
             raise ValueError(
                 "max_steps is 0, which would train nothing. Give a number of steps, or -1 to go by epochs."
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _packing_needs_flash_attention(self) -> Self:
-        if self.packing and self.attention != "flash_attention_2":
-            raise ValueError(
-                "packing puts several rows into one sequence, and only flash_attention_2 keeps them from seeing one "
-                "another. Set attention: flash_attention_2, or packing: false."
             )
         return self

@@ -105,7 +105,11 @@ def room(model: Any, config: SamplingConfig) -> int:
 
     Raises InvalidStructure when the context is full before there is a prompt.
     """
-    context = getattr(model.config, "max_position_embeddings", None)
+    return room_in(getattr(model.config, "max_position_embeddings", None), config)
+
+
+def room_in(context: int | None, config: SamplingConfig) -> int:
+    """The same by the length of the context; None where that is not known."""
     left = config.max_prompt_tokens if context is None else context - config.max_new_tokens
     if left < 1:
         raise InvalidStructure(
@@ -115,12 +119,16 @@ def room(model: Any, config: SamplingConfig) -> int:
     return min(config.max_prompt_tokens, left)
 
 
+def padded(one: Encoded, config: SamplingConfig) -> int:
+    """The length in tokens that a prompt is padded to: a multiple of `bucket`, and of at least one token more."""
+    return (len(one.ids) // config.bucket + 1) * config.bucket
+
+
 def plan(encoded: Sequence[Encoded], config: SamplingConfig) -> list[Batch]:
     """Prompts of like length together, shortest first; the same prompts always give the same batches."""
     by_length: dict[int, list[int]] = {}
     for place, one in enumerate(encoded):
-        length = (len(one.ids) // config.bucket + 1) * config.bucket  # of at least one token more
-        by_length.setdefault(length, []).append(place)
+        by_length.setdefault(padded(one, config), []).append(place)
     return [
         Batch(tuple(places[i : i + config.batch]), length)
         for length, places in sorted(by_length.items())
@@ -160,14 +168,25 @@ def answer(
                 eos_token_id=tokenizer.eos_token_id,
             ),
         )[: len(rows), batch.length :].tolist()
-    return [_output(tokenizer, row, new, config) for row, new in zip(rows, made, strict=True)]
+    return [to_output(tokenizer, row, new, config) for row, new in zip(rows, made, strict=True)]
 
 
 def answers(
     model: Any, tokenizer: Any, prompts: Sequence[str], config: SamplingConfig, seed: int
 ) -> Iterator[tuple[int, Output]]:
-    """(place, answer) for every prompt, batch by batch."""
-    encoded = encode(tokenizer, prompts, room(model, config))
+    """(place, answer) for every prompt, as they end."""
+    yield from as_they_end(model, tokenizer, encode(tokenizer, prompts, room(model, config)), config, seed)
+
+
+def as_they_end(
+    model: Any, tokenizer: Any, encoded: Sequence[Encoded], config: SamplingConfig, seed: int
+) -> Iterator[tuple[int, Output]]:
+    """(place, answer) for every prompt: in slots, or batch by batch for a model that slots do not fit."""
+    from phases.student import slots
+
+    if slots.fits(model):
+        yield from slots.answers(model, tokenizer, encoded, config, seed)
+        return
     for batch in plan(encoded, config):
         yield from zip(batch.places, answer(model, tokenizer, encoded, batch, config, seed), strict=True)
 
@@ -177,15 +196,17 @@ def key(seed: int, prompt: str) -> int:
     return int.from_bytes(hashlib.sha256(f"{seed}/{prompt}".encode()).digest()[:8], signed=True)
 
 
-def gumbel(keys: Any, step: int, vocabulary: int) -> Any:
+def gumbel(keys: Any, step: Any, vocabulary: int) -> Any:
     """Gumbel noise, float32 (rows, vocabulary), for int64 `keys` (rows,): a hash, so no state and no order.
+
+    `step` is the same for all rows, or int64 (rows,).
 
     The hash is SplitMix64's finaliser (Steele, Lea and Flood, 2014) on key, step and token; int64 arithmetic wraps.
     """
     import torch
 
     tokens = torch.arange(vocabulary, device=keys.device, dtype=torch.int64)
-    here = torch.tensor(step + 1, device=keys.device) * _GOLDEN
+    here = (torch.as_tensor(step, device=keys.device) + 1) * _GOLDEN
     x = _mix(keys + here)[:, None] + (tokens + 1) * _GOLDEN
     bits = (_mix(x) >> 11) & ((1 << 53) - 1)
     uniform = (bits.double() + 0.5) * 2.0**-53
@@ -220,7 +241,8 @@ def _processors(config: SamplingConfig, keys: Sequence[int], prompt_length: int)
     return [*warpers, draw]
 
 
-def _output(tokenizer: Any, row: Encoded, new: list[int], config: SamplingConfig) -> Output:
+def to_output(tokenizer: Any, row: Encoded, new: list[int], config: SamplingConfig) -> Output:
+    """The answer that the tokens drawn for a row come to, up to its end."""
     ends = tokenizer.eos_token_id in new
     tokens = new[: new.index(tokenizer.eos_token_id)] if ends else new
     return Output(

@@ -40,6 +40,22 @@ def merge(config: QLoRAConfig, adapter: bytes, out: Path) -> None:
         tokenizer.save_pretrained(out)
 
 
+def merged(config: QLoRAConfig, adapter: bytes) -> tuple[Any, Any]:
+    """(model, tokenizer), ready to answer: the base at 16 bit, at 32 on a CPU, with the adapter merged into it.
+
+    Raises what loading a model raises, and InvalidStructure for an adapter of another base or rank.
+    """
+    import torch
+
+    exact = unquantised(config, "bfloat16" if torch.cuda.is_available() else "float32")
+    peft = model.apply_lora(model.load(exact), exact, 0)
+    adapters.load(peft, adapter)
+    whole = peft.merge_and_unload().eval()
+    tokenizer = model.load_tokenizer(exact)
+    model.set_pad(tokenizer, whole)
+    return whole, tokenizer
+
+
 def load(config: QLoRAConfig) -> tuple[Any, Any]:
     """(model, tokenizer), ready to answer."""
     loaded = model.load(config).eval()

@@ -195,8 +195,28 @@ def _splitting(tokenizer: Any) -> Any:
     return said.get("normalizer"), said.get("pre_tokenizer")
 
 
+def fit_vocabulary(tokenizer: Any, rows: int) -> None:
+    """Raises InvalidStructure where the tokenizer has no end of text, which is the padding too, or tokens past the `rows` of
+    the model's embedding: on a GPU such a token ends the process without a word of it.
+    """
+    where = tokenizer.name_or_path
+    if tokenizer.eos_token_id is None:
+        raise InvalidStructure(
+            f"The tokenizer of {where} has no end of text, so no answer could end and nothing stand for padding. Set "
+            "eos_token in its tokenizer_config.json to the token that ends a turn."
+        )
+    last = max(tokenizer.get_vocab().values())
+    if last >= rows:
+        raise InvalidStructure(
+            f"The tokenizer of {where} has tokens up to number {last}, and the model's embedding has {rows} rows: the "
+            "vocabulary of one was changed without the other's. Take the tokenizer that belongs to the weights, or resize the "
+            "embedding (`resize_token_embeddings`) and save the model with it."
+        )
+
+
 def set_pad(tokenizer: Any, model: Any) -> None:
     """pad = eos, as drawn. Masks decide what is padding, so the eos at the end of a completion still is learned."""
+    fit_vocabulary(tokenizer, model.get_input_embeddings().weight.shape[0])
     tokenizer.pad_token = tokenizer.eos_token
     tokenizer.padding_side = "right"
     model.config.pad_token_id = tokenizer.pad_token_id

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import platform
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fsm.engine import nearest
 from phases.errors import CUDAOutOfMemory, DiskSpaceLow, InvalidStructure, NotProvided
 from phases.sagemaker_job import ranks
 from phases.student import processor
 from phases.student.config import QLoRAConfig
+from phases.student.generate import SamplingConfig
+
+if TYPE_CHECKING:
+    from phases.student.memory import How
 
 GB = 10**9
 NF4_BYTES = (4 + 8 / 64 + 32 / (64 * 256)) / 8
@@ -44,6 +49,46 @@ def cpu(config: QLoRAConfig) -> None:
         raise NotProvided(
             "bitsandbytes computes nf4 on a CPU with AVX2, and this one has none. Take another machine, or set "
             "quantization: none, which trains in full precision."
+        )
+
+
+def driver() -> None:
+    """Raises NotProvided where there is an NVIDIA GPU that torch cannot use: it would train on the CPU, for weeks, in silence."""
+    import torch
+
+    if (
+        torch.cuda.is_available()
+        or torch.version.cuda is None
+        or os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1")
+    ):
+        return
+    try:
+        lines = DRIVER.read_text("utf-8", "replace").splitlines()
+    except OSError:
+        return  # no driver: no GPU
+    raise NotProvided(
+        f"This machine has an NVIDIA driver ({lines[0].strip() if lines else 'unnamed'}), and torch {torch.__version__} for CUDA "
+        f"{torch.version.cuda} cannot use its GPU: the driver is too old for it, or the GPU is not given to this process. "
+        "Update the driver, install a torch for an older CUDA, or set CUDA_VISIBLE_DEVICES= to train on the CPU."
+    )
+
+
+DRIVER = Path("/proc/driver/nvidia/version")
+
+
+def alike() -> None:
+    """Raises NotProvided where several processes are to train on GPUs of different kinds: each step would be as slow as the
+    slowest, and the smallest memory would decide. Silent for one process, which takes one GPU.
+    """
+    import torch
+
+    if int(os.environ.get("WORLD_SIZE", "1")) < 2 or not torch.cuda.is_available():
+        return
+    kinds = sorted({torch.cuda.get_device_name(n) for n in range(torch.cuda.device_count())})
+    if len(kinds) > 1:
+        raise NotProvided(
+            f"This machine's GPUs are of different kinds ({', '.join(kinds)}), and the training is to run on several. Name those "
+            "of one kind in CUDA_VISIBLE_DEVICES, with as many processes."
         )
 
 
@@ -104,23 +149,30 @@ def alone() -> str:
 
 @dataclass(frozen=True)
 class Need:
-    """An estimate of GPU memory, in bytes: base weights, adapter with its optimizer, activations, the rest."""
+    """An estimate of memory, in bytes: base weights, adapter with its optimizer, activations, logits at their peak, the rest."""
 
     weights: float
     adapter: float
     activations: float
-    rest: float = CONTEXT_BYTES
+    logits: float
+    rest: float
 
     @property
     def total(self) -> float:
         """All of it."""
-        return self.weights + self.adapter + self.activations + self.rest
+        return self.weights + self.adapter + self.activations + self.logits + self.rest
 
 
-def need(shape: Any, config: QLoRAConfig) -> Need:
-    """What training a model of `shape` (its transformers config) will take, before it is loaded."""
+def need(shape: Any, config: QLoRAConfig, length: int | None = None, *, gpu: bool = True) -> Need:
+    """What training a model of `shape` (its transformers config) will take, before it is loaded.
+
+    A pass is `micro_batch` rows of `length` tokens, the longest that may be by default. On a CPU all is in fp32, and CUDA
+    takes nothing.
+    """
     import torch
     from transformers import AutoModelForCausalLM
+
+    from phases.student import memory
 
     with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(shape)
@@ -129,14 +181,90 @@ def need(shape: Any, config: QLoRAConfig) -> Need:
     quantised = sum(m.weight.numel() for m in linear)
     other = sum(p.numel() for p in model.parameters()) - quantised
     per_weight = NF4_BYTES if config.quantization == "nf4" else 4.0
-    lora = sum(config.lora_rank * (m.in_features + m.out_features) for m in linear)
-    tokens = config.micro_batch * config.max_length
-    width, layers = shape.hidden_size, shape.num_hidden_layers
-    # with checkpointing one hidden state a layer stays, and one layer's inside at a time; without, all of them
-    inside = 34 * width * tokens * 2.0
-    kept = layers * width * tokens * 2.0
-    activations = kept + inside if config.gradient_checkpointing else layers * inside
-    return Need(quantised * per_weight + other * 4.0, lora * 16.0, activations)
+    lora = sum(config.lora_rank * (m.in_features + m.out_features) for m in adapted(model, config))
+    rows, long = rows_at_once(config), length or config.max_length
+    below = memory.footprint(shape, config, rows, long, gpu)
+    logits = memory.logits(shape.vocab_size, rows * long, head(config), gpu)
+    if gpu:
+        logits += 2.0 * shape.vocab_size * shape.hidden_size  # the head in fp32, once more at 16 bit
+    # a layer's weights at full width while it computes
+    unpacked = (
+        max(m.weight.numel() for m in linear) * (2.0 if gpu else 4.0) if config.quantization == "nf4" else 0.0
+    )
+    optimizer = 2.0 if "8bit" in config.optimizer else 8.0
+    return Need(
+        quantised * per_weight + other * 4.0,
+        lora * (8.0 + optimizer),  # weights, gradients, and what AdamW keeps
+        below.peak,
+        max(0.0, below.kept + logits - below.peak),
+        unpacked + (CONTEXT_BYTES if gpu else 0.0),
+    )
+
+
+def adapted(model: Any, config: QLoRAConfig) -> list[Any]:
+    """The linear layers of a model that get an adapter."""
+    import torch
+
+    head = model.get_output_embeddings()
+    found = [(n, m) for n, m in model.named_modules() if isinstance(m, torch.nn.Linear) and m is not head]
+    if config.target_modules == "all-linear":
+        return [m for _, m in found]
+    return [m for name, m in found if any(name == w or name.endswith(f".{w}") for w in config.target_modules)]
+
+
+def head(config: QLoRAConfig) -> How:
+    """How the loss has its logits."""
+    from importlib.metadata import version
+
+    if config.micro_batch_of == "tokens":
+        return "pieces"
+    return "tiles" if int(version("trl").split(".")[0]) >= 1 else "whole"
+
+
+def rows_at_once(config: QLoRAConfig) -> int:
+    """Rows in a pass, as a number: where the configuration leaves them to be chosen, those drawn."""
+    return DRAWN if config.micro_batch == "auto" else config.micro_batch
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What `micro_batch: auto` comes to: rows in a pass, passes to a step, and whether activations are computed again."""
+
+    micro_batch: int
+    accumulation: int
+    checkpointing: bool
+
+
+def choose(shape: Any, config: QLoRAConfig, has: float, *, gpu: bool) -> Chosen:
+    """As few passes as fit `has` bytes, activations kept where they fit too; a step has the rows drawn, DRAWN a pass.
+
+    Keeping activations comes first: it saves a third of the arithmetic, and wider passes save less. Where nothing fits,
+    one row with activations computed again, which ReduceBatchSize of Diagram 8 would come down to.
+    """
+    rows = DRAWN * config.gradient_accumulation_steps
+    sizes = [n for n in range(min(rows, WIDEST), 0, -1) if rows % n == 0]
+    for checkpointing in (False, True):
+        for size in sizes:
+            said = {"micro_batch": size, "gradient_checkpointing": checkpointing}
+            if need(shape, config.model_copy(update=said), gpu=gpu).total <= has * ROOM:
+                return Chosen(size, rows // size, checkpointing)
+    return Chosen(1, rows, True)
+
+
+DRAWN = 2
+"""Rows in a pass where nobody says another number."""
+WIDEST = 64
+ROOM = 0.9
+"""The share of the memory that is reckoned with: an estimate is within a tenth of what is measured."""
+
+
+def here() -> tuple[float, bool]:
+    """(bytes of memory that training may take on this machine, whether they are a GPU's)."""
+    import torch
+
+    if torch.cuda.is_available():
+        return float(torch.cuda.get_device_properties(torch.cuda.current_device()).total_memory), True
+    return float(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")) / 2, False
 
 
 def gpu(shape: Any, config: QLoRAConfig) -> None:
@@ -147,14 +275,60 @@ def gpu(shape: Any, config: QLoRAConfig) -> None:
 
     if not torch.cuda.is_available():
         return
-    needed = need(shape, config.model_copy(update={"micro_batch": 1}))
+    least = {"micro_batch": 1} | ({"gradient_checkpointing": True} if config.micro_batch == "auto" else {})
+    needed = need(shape, config.model_copy(update=least))
     has = torch.cuda.get_device_properties(torch.cuda.current_device()).total_memory
     if needed.total > has:
         raise CUDAOutOfMemory(
             f"{config.model} needs about {needed.total / GB:.1f} GB of GPU memory to be trained with a single row in the micro-batch "
             f"({needed.weights / GB:.1f} weights, {needed.adapter / GB:.1f} adapter and optimizer, "
-            f"{needed.activations / GB:.1f} activations), and {torch.cuda.get_device_name()} has {has / GB:.1f} GB: "
-            f"{(needed.total - has) / GB:.1f} GB are missing. Lower max_length or lora_rank, or rent a larger GPU."
+            f"{needed.activations / GB:.1f} activations, {needed.logits / GB:.1f} logits), and {torch.cuda.get_device_name()} has "
+            f"{has / GB:.1f} GB: {(needed.total - has) / GB:.1f} GB are missing. Lower max_length or lora_rank, or rent a larger GPU."
+        )
+
+
+def answers_whole(config: QLoRAConfig, sampling: SamplingConfig) -> bool:
+    """Whether the GPU has the memory to answer over the base at 16 bit, `sampling.batch` prompts at a time.
+
+    By the GPU's whole memory, not by what is free of it: the same machine decides the same, and answers with it.
+    """
+    import torch
+
+    if not torch.cuda.is_available() or config.quantization == "none":
+        return False
+    from phases.student import model
+
+    shape = model.shape(config)
+    has: int = torch.cuda.get_device_properties(torch.cuda.current_device()).total_memory
+    return answering(shape, sampling) <= has
+
+
+def answering(shape: Any, sampling: SamplingConfig) -> float:
+    """Bytes that answering over the base at 16 bit takes: weights, the cache of all slots, logits and noise of a step."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    with torch.device("meta"):
+        weights = sum(p.numel() for p in AutoModelForCausalLM.from_config(shape).parameters())
+    heads = shape.num_attention_heads
+    width = getattr(shape, "head_dim", None) or shape.hidden_size // heads
+    kept = 4 * shape.num_hidden_layers * (getattr(shape, "num_key_value_heads", None) or heads) * width
+    # prompts come in powers of two of buckets, and a layer's keys and values are repeated for its heads
+    prompt = sampling.bucket << (-(-sampling.max_prompt_tokens // sampling.bucket)).bit_length()
+    length = min(prompt, getattr(shape, "max_position_embeddings", None) or prompt) + sampling.max_new_tokens
+    rows = sampling.batch * (length * (kept + 4 * heads * width) + 60 * shape.vocab_size)
+    total: float = 2.0 * weights + rows + CONTEXT_BYTES
+    return total
+
+
+def packing(shape: Any, config: QLoRAConfig) -> None:
+    """Raises NotProvided where rows in one sequence would see one another: masks keep them apart in attention alone."""
+    kinds = set(getattr(shape.get_text_config(), "layer_types", None) or ())
+    if config.packing and (other := sorted(kinds - {"full_attention", "sliding_attention", "attention"})):
+        raise NotProvided(
+            f"The configuration says packing: true, and {config.model} has layers of the kind {', '.join(other)}, which carry "
+            "what they read from one row of a sequence into the next. Set packing: false; micro_batch_of: tokens leaves "
+            "little padding without it."
         )
 
 

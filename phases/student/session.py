@@ -7,10 +7,12 @@ what is missing.
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import json
 import os
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
@@ -85,6 +87,8 @@ class Session:
 
     def _load(self) -> None:
         _threads(self.config)
+        preflight.driver()
+        preflight.alike()
         preflight.options(self.config)
         preflight.cpu(self.config)
         self.model = model.load(self.config)
@@ -130,8 +134,12 @@ def held(config: QLoRAConfig, base: str, adapter_seed: int) -> Session:
 
 
 def forget() -> None:
-    """Let the session go, as the death of the process would."""
+    """Let the session go, as the death of the process would, and its GPU memory with it."""
     _current.clear()
+    if torch := sys.modules.get("torch"):
+        gc.collect()  # trainers stand in cycles
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
 
 
 _SHAPING = (

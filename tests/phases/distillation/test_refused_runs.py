@@ -120,13 +120,12 @@ def test_prompts_twice_overlapping_and_too_few_are_counted(micro: Path, tmp_path
 def test_a_student_that_answers_nothing_is_scored_corrected_and_trained_on(
     micro: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from phases.distillation import student
-    from phases.student.generate import Output
+    from phases.student import generate
 
-    def nothing(model: Any, tokenizer: Any, encoded: Any, batch: Any, *rest: Any) -> list[Output]:
-        return [Output(encoded[place].prompt, "", 0, False, False) for place in batch.places]
+    def nothing(model: Any, tokenizer: Any, prompts: Any, *rest: Any) -> Any:
+        return ((n, generate.Output(prompt, "", 0, False, False)) for n, prompt in enumerate(prompts))
 
-    monkeypatch.setattr(student, "answer", nothing)
+    monkeypatch.setattr(generate, "answers", nothing)
     came = distilled(tmp_path / "run", micro, {})
     assert came.code == 0
     assert came.data["correction_rate"] == 1.0
@@ -185,7 +184,7 @@ def test_a_gpu_is_asked_for_one_row_as_in_a_training_alone(
 
     def need(shape: Any, config: Any) -> preflight.Need:
         asked.append(config.micro_batch)
-        return preflight.Need(4e9, 0, 0)
+        return preflight.Need(4e9, 0, 0, 0, 1.2e9)
 
     monkeypatch.setattr(preflight, "need", need)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)

@@ -151,7 +151,7 @@ def _train(config: QLoRAConfig, directory: Path, out: Path, at: Interruption | N
     from fsm.engine import Walk
     from machines.qlora_training import MACHINE
     from phases.qlora_training import data, trainer
-    from phases.student import adapters, model
+    from phases.student import adapters, model, preflight
 
     torch.set_num_threads(1)
     student = model.apply_lora(model.prepare(model.load(config), config), config, 7)
@@ -169,7 +169,7 @@ def _train(config: QLoRAConfig, directory: Path, out: Path, at: Interruption | N
         sets[1],
         directory,
         11,
-        config.micro_batch,
+        preflight.rows_at_once(config),
         config.gradient_accumulation_steps,
     )
     walk = Walk(MACHINE.counted_inside("TrainingLoop"))

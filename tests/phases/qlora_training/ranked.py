@@ -142,7 +142,7 @@ def _lead(config: QLoRAConfig, directory: Path, out: Path) -> int:
         root=directory,
         seed=11,
         adapter_seed=7,
-        micro_batch=config.micro_batch,
+        micro_batch=int(config.micro_batch),
         accumulation=config.gradient_accumulation_steps,
     )
     walk = Walk(MACHINE.counted_inside("TrainingLoop"))

@@ -135,6 +135,55 @@ def test_a_tokenizer_without_a_template(copied: Path) -> None:
     assert "no chat template" in said("InvalidStructure", lambda: model.load_tokenizer(settings(copied)))
 
 
+def test_a_vocabulary_that_was_resized_on_one_side_alone(copied: Path) -> None:
+    tokenizer = model.load_tokenizer(settings(copied))
+    rows = len(tokenizer)
+    model.fit_vocabulary(tokenizer, rows)  # as many, or more, as embeddings are padded to a round number
+    tokenizer.add_tokens(["<|one_more|>"])
+    message = said("InvalidStructure", lambda: model.fit_vocabulary(tokenizer, rows))
+    assert f"tokens up to number {rows}, and the model's embedding has {rows} rows" in message
+
+
+def test_a_tokenizer_without_an_end_has_no_padding(copied: Path) -> None:
+    tokenizer = model.load_tokenizer(settings(copied))
+    tokenizer.eos_token = None
+    assert "has no end of text" in said("InvalidStructure", lambda: model.fit_vocabulary(tokenizer, 10**6))
+
+
+def test_a_driver_too_old_for_this_torch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    monkeypatch.setattr(torch.version, "cuda", "13.0")
+    preflight.driver()  # there is no GPU at all
+    (tmp_path / "version").write_text("NVRM version: NVIDIA UNIX x86_64 Kernel Module  470.57.02\n")
+    monkeypatch.setattr(preflight, "DRIVER", tmp_path / "version")
+    message = said("ContainerError", preflight.driver)
+    assert "470.57.02" in message
+    assert "for CUDA 13.0 cannot use its GPU" in message
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    preflight.driver()  # the CPU is what is wanted
+
+
+def test_gpus_of_different_kinds(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda n: ("H100", "A100", "H100")[n])
+    preflight.alike()  # one process takes one of them
+    monkeypatch.setenv("WORLD_SIZE", "3")
+    assert "different kinds (A100, H100)" in said("ContainerError", preflight.alike)
+
+
+def test_a_checkpoint_of_another_version(tmp_path: Path) -> None:
+    from phases.qlora_training import checkpoints, trainer
+
+    (tmp_path / "follow.json").write_text('{"steps": [], "lost": []}')
+    last = checkpoints.Checkpoint(tmp_path, 4, {"versions": {"torch": "2.5.1"}})
+    message = said("InvalidStructure", lambda: trainer._followed(last))
+    assert "written by another version of this program (KeyError: 'losses'; with torch 2.5.1)" in message
+
+
 def test_a_gpu_too_small_says_by_how_much_before_loading(monkeypatch: pytest.MonkeyPatch) -> None:
     import torch
     from transformers import GraniteConfig
@@ -213,8 +262,6 @@ def test_intervals_that_the_drawing_cannot_walk() -> None:
         QLoRATrainingConfig(log_steps=10, eval_steps=25)
     with pytest.raises(ValueError, match="save_steps must be a multiple of eval_steps"):
         QLoRATrainingConfig(eval_steps=50, save_steps=75)
-    with pytest.raises(ValueError, match="flash_attention_2"):
-        QLoRATrainingConfig(packing=True)
 
 
 def test_hyperparameters_of_the_job_change_the_configuration_or_are_refused() -> None:
