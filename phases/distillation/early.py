@@ -109,7 +109,10 @@ class _Teacher:
         from phases.teacher_generation.desk import desk, spends_for
         from phases.teacher_generation.teachers import make_teacher
 
-        self._section = loading.section(ctx, "teacher_generation")
+        section = loading.section(ctx, "teacher_generation")
+        self._section = section.model_copy(
+            update={"max_retries": 0}
+        )  # what fails is asked again where it is drawn
         self._teacher = make_teacher(self._section.teacher, self._section.workers)
         self._desk = desk(ctx, self._section, spends_for(ctx))
         self._known = {r["digest"] for r in loading.read(ctx, ANSWERS)} if ctx.has(ANSWERS) else set()

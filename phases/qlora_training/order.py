@@ -31,6 +31,7 @@ class Order:
     names          of both sets, as a user knows them
     root           the directory of the checkpoints; the ranks that do not lead have the newest one there, to begin from
     accumulation   forward passes to an optimizer step, of all ranks together
+    checkpointing  whether activations are computed again instead of kept; as `micro_batch: auto` has chosen, where it does
     beta           None for a training on rows; of a training on pairs, DPO's: by one process alone
     """
 
@@ -45,14 +46,14 @@ class Order:
     adapter_seed: int
     micro_batch: int
     accumulation: int
+    checkpointing: bool
     beta: float | None = None
 
     @classmethod
     def of(cls, ctx: Context, job: Job) -> Order:
         """Of the run's own training, as its state TrainingLoop begins."""
-        chosen = {"gradient_checkpointing": ctx.data["checkpointing"]} if "checkpointing" in ctx.data else {}
         return cls(
-            job.config.model_copy(update=chosen),  # `micro_batch: auto` has chosen
+            job.config,
             session.base_directory(ctx, job),
             ctx.open(job.adapter) if job.adapter else None,
             ctx.open(job.learned),
@@ -63,6 +64,7 @@ class Order:
             job.adapter_seed,
             ctx.data["micro_batch"],
             ctx.data["accumulation"],
+            ctx.data.get("checkpointing", job.config.gradient_checkpointing),
             job.beta,
         )
 
@@ -108,6 +110,7 @@ class Order:
                 "adapter_seed": self.adapter_seed,
                 "micro_batch": self.micro_batch,
                 "accumulation": self.accumulation,
+                "checkpointing": self.checkpointing,
             },
             files,
         )
@@ -131,6 +134,7 @@ class Order:
             said["adapter_seed"],
             said["micro_batch"],
             said["accumulation"],
+            said["checkpointing"],
         )
 
     def begin(self, together: Alone) -> trainer.WalkingTrainer:
@@ -152,7 +156,7 @@ class Order:
         if self.beta is not None:
             make = partial(preferring.create, beta=self.beta)
         made: trainer.WalkingTrainer = make(
-            self.config,
+            self.config.model_copy(update={"gradient_checkpointing": self.checkpointing}),
             own.model,
             own.tokenizer,
             sets[0],

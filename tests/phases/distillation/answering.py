@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -23,17 +23,15 @@ def says(prompt: str, seed: int) -> str:
     return right.replace(";", "", 2) if chance == 4 else right
 
 
-def answer(
-    model: Any, tokenizer: Any, encoded: Sequence[Any], batch: Any, config: Any, seed: int
-) -> list[Output]:
-    """What `phases.student.generate.answer` gives, by `says`."""
-    return [
-        Output(one.prompt, text, len(text), False, one.cut)
-        for one in (encoded[place] for place in batch.places)
-        for text in [says(one.prompt, seed)]
-    ]
+def answers(
+    model: Any, tokenizer: Any, prompts: Sequence[str], config: Any, seed: int
+) -> Iterator[tuple[int, Output]]:
+    """What `phases.student.generate.answers` gives, by `says`."""
+    for place, prompt in enumerate(prompts):
+        text = says(prompt, seed)
+        yield place, Output(prompt, text, len(text), False, False)
 
 
 def able(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have every student of distillation answer so."""
-    monkeypatch.setattr("phases.distillation.student.answer", answer)
+    monkeypatch.setattr("phases.student.generate.answers", answers)

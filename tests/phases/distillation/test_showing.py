@@ -101,7 +101,7 @@ def test_a_correction_is_asked_for_by_the_attempt_and_learned_by_the_prompt_if_i
     (tmp_path / "asked.jsonl").write_text(json.dumps(row) + "\n")
     teacher = _Model(answer)
     monkeypatch.setattr("phases.teacher_generation.teachers.make_teacher", lambda *_: teacher)
-    monkeypatch.setattr("phases.distillation.student.answer", _wrongly)
+    monkeypatch.setattr("phases.student.generate.answers", _wrongly)
     said = {
         "eval_file": str(tmp_path / "asked.jsonl"),
         "max_epochs": 1,
@@ -128,7 +128,7 @@ def test_a_correction_is_asked_for_by_the_attempt_and_learned_by_the_prompt_if_i
         assert len(loop.rows("distillation/epoch-1/refused.jsonl")) == 1
 
 
-def _wrongly(model: Any, tokenizer: Any, encoded: Any, batch: Any, config: Any, seed: int) -> list[Any]:
+def _wrongly(model: Any, tokenizer: Any, prompts: Any, config: Any, seed: int) -> list[Any]:
     from phases.student.generate import Output
 
-    return [Output(encoded[place].prompt, "int add_ten;", 4, False, False) for place in batch.places]
+    return [(place, Output(prompt, "int add_ten;", 4, False, False)) for place, prompt in enumerate(prompts)]

@@ -144,6 +144,7 @@ def _lead(config: QLoRAConfig, directory: Path, out: Path) -> int:
         adapter_seed=7,
         micro_batch=int(config.micro_batch),
         accumulation=config.gradient_accumulation_steps,
+        checkpointing=config.gradient_checkpointing,
     )
     walk = Walk(MACHINE.counted_inside("TrainingLoop"))
     launched = together.ranks()
