@@ -80,11 +80,29 @@ COPYING: dict[str, Any] = {
 }
 """A base that copies what it reads (docs/learning.md)."""
 
+ITSELF = {"prompts": 80, "samples": 3}
+UNSURE = {
+    "whom": "unsure",
+    "calls": 12,
+}  # an epoch; of three epochs two ask, so it is as many calls as the others make later
+"""Going on by itself, and whom to ask (docs/self_training.md)."""
+
 ARMS = (
     Arm("one training", 1, _wordings(1)),
     Arm("one training, 8 wordings", 1, _wordings(8)),
     Arm("loop", EPOCHS, _wordings(1)),
     Arm("loop, 8 wordings", EPOCHS, _wordings(8)),
+    Arm("loop by itself, 8 wordings", EPOCHS, _wordings(8, self_training=ITSELF)),
+    Arm(
+        "loop that asks where unsure, 8 wordings",
+        EPOCHS,
+        _wordings(8, self_training=ITSELF | {"share": 0.0}, corrections=UNSURE),
+    ),
+    Arm(
+        "loop by itself that asks where unsure, 8 wordings",
+        EPOCHS,
+        _wordings(8, self_training=ITSELF, corrections=UNSURE),
+    ),
     Arm("copying base: one training", 1, _wordings(1) | COPYING),
     Arm("copying base: one training, 4 wordings", 1, _wordings(4) | COPYING),
     Arm("copying base: one training, 8 wordings", 1, _wordings(8) | COPYING),
