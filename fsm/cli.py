@@ -1,4 +1,4 @@
-"""`fsm`: run, status, history, runs, clean, watch, render, check, new, prove, parse, audit, and the commands that phases bring."""
+"""`fsm`: run, status, history, compare, runs, clean, watch, render, check, new, prove, parse, audit, and the commands that phases bring."""
 
 from __future__ import annotations
 
@@ -29,6 +29,12 @@ def main(argv: list[str] | None = None) -> int:
     one = of_run(commands, "status", "where a run stands", status)
     one = of_run(commands, "history", "the records of a run: places, labels, digests of artifacts", history)
     one = of_run(commands, "audit", "prove a journal whole: chain, gaps, epochs, artifacts", audit)
+
+    one = commands.add_parser("compare", help="where two runs part, and what differs after it")
+    one.add_argument("one", metavar="RUN")
+    one.add_argument("other", metavar="RUN")
+    of_store(one, "one JSON object of all that differs")
+    one.set_defaults(do=compare)
 
     one = commands.add_parser("runs", help="the runs of a store, and what they take")
     of_store(one)
@@ -181,6 +187,13 @@ def history(args: argparse.Namespace) -> int:
     from fsm.view import commands
 
     return commands.history(args.run, args.store, args.json)
+
+
+def compare(args: argparse.Namespace) -> int:
+    """Two runs beside each other; 1 where they differ."""
+    from fsm.view import compare
+
+    return compare.compare(args.one, args.other, args.store, args.json)
 
 
 def runs(args: argparse.Namespace) -> int:

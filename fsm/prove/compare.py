@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fsm.journal import essence
-from fsm.store import open_store
+from fsm.store import RunStore, open_store
 
 SHOWN = 40  # characters of a value, and bytes around the first that differs
 
@@ -31,15 +31,20 @@ class Difference:
 
 @dataclass(frozen=True)
 class History:
-    """What a run came to: its records but the claims, and what its states wrote outside, by path; None where nothing is."""
+    """What a run came to: its records but the claims, and what its states wrote outside, by path; None where nothing is.
+
+    It lies in the directory `store` under the name `run`, or is open already.
+    """
 
     store: Path
     run: str
     records: Sequence[Mapping[str, Any]]
     outside: Mapping[str, bytes | None]
+    opened: RunStore | None = None
 
     def artifact(self, sha256: str) -> bytes:
-        return open_store(str(self.store)).run(self.run).artifact(sha256).read_bytes()
+        run = self.opened or open_store(str(self.store)).run(self.run)
+        return run.artifact(sha256).read_bytes()
 
 
 def differences(found: History, reference: History) -> Iterator[Difference]:
