@@ -120,6 +120,7 @@ def main(argv: list[str] | None = None) -> int:
 
     one = commands.add_parser("new", help="begin a pipeline of your own")
     one.add_argument("name", metavar="NAME")
+    one.add_argument("--json", action="store_true", help="the files that were written, one JSON line each")
     one.set_defaults(do=new)
 
     one = commands.add_parser("prove", help="kill a pipeline everywhere, go on with it, and compare")
@@ -251,7 +252,9 @@ def new(args: argparse.Namespace) -> int:
     from fsm.new import make
 
     for path in make(args.name):
-        out(path)
+        out(json.dumps({"file": str(path)}) if args.json else path)
+    if args.json:
+        return 0
     config = f"{args.name}/{args.name}.yaml"
     out(
         f"\nfsm run {config}      run it, kill it, and give the same command again\nfsm prove {config}    have it killed everywhere"

@@ -81,6 +81,7 @@ STANDS = (
     Stand("qlora_training", "Initialization.ValidateStructure", "Container"),
     Stand("qlora_training", "ModelLoading.*", "Container"),
     Stand("qlora_training", "TrainerSetup.SetPadToken", "TRAIN"),
+    Stand("qlora_training", "TrainerSetup.CreateTrainingArgs", "TRAIN"),
     Stand("qlora_training", "TrainerSetup.CreateSFTTrainer", "TRAIN"),
     Stand("qlora_training", "TrainingLoop", "TRAIN"),
     Stand("qlora_training", "SaveOutputs.*", "TRAIN"),
@@ -118,7 +119,7 @@ WITHOUT_DATA = {
     ),
     "qlora_training": (
         *("Initialization.ParseHyperparams", "Initialization.CheckDiskSpace"),
-        *("TrainerSetup.CreateTrainingArgs", "TrainerSetup.CreateCallbacks.*"),
+        "TrainerSetup.CreateCallbacks.*",
     ),
     "quality_scoring": ("*",),
     "convergence": ("*",),

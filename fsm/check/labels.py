@@ -31,8 +31,8 @@ class Returned:
 def returned(handle: Callable[..., Any]) -> Returned | None:
     """What a handler returns; None where its source is not at hand."""
     code = getattr(inspect.unwrap(handle), "__code__", None)
-    function = _functions(code.co_filename).get(code.co_firstlineno) if code else None
-    if code is None or function is None:
+    function = _functions(*_stamped(code.co_filename)).get(code.co_firstlineno) if code else None
+    if code is None or function is None or function.name != code.co_name:
         return None
     labels: list[tuple[str | None, int]] = []
     known = True
@@ -74,8 +74,17 @@ def _sources(directory: str) -> str | None:
     return "\n".join(texts) if texts else None
 
 
+def _stamped(file: str) -> tuple[str, int, int]:
+    """A file and what changes with its content."""
+    try:
+        status = Path(file).stat()
+    except OSError:
+        return file, 0, 0
+    return file, status.st_mtime_ns, status.st_size
+
+
 @lru_cache(maxsize=256)
-def _functions(file: str) -> dict[int, Function]:
+def _functions(file: str, changed: int, size: int) -> dict[int, Function]:
     """The functions of a file by the line that Python says they begin in: that of their first decorator."""
     try:
         tree = ast.parse(Path(file).read_bytes())

@@ -19,6 +19,8 @@ from typing import Any
 WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 MOST_BYTES = 1 << 26  # of a file that is kept to be put back; a larger one is told and left
 SYSTEM = ("/dev/", "/proc/", "/sys/")
+CACHES = ("XDG_CACHE_HOME", "FSM_CACHE", "HF_HOME", "MPLCONFIGDIR", "TORCH_HOME")
+"""Environment variables that name where libraries keep what they can make again."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class Effect:
 class Outside:
     """Watches a process, and notes in a file of lines what it does; `here` tells in which (machine, state, once) it is.
 
-    What lies below `inside` is the run's own and of no interest.
+    What lies below `inside` is the run's own and of no interest, and neither is what libraries keep in caches.
     """
 
     def __init__(
@@ -47,7 +49,10 @@ class Outside:
     ) -> None:
         self._notes = os.open(notes, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         self._kept = kept
-        self._inside = tuple(f"{path}{os.sep}" for path in (*inside, kept.parent))
+        caches = (os.environ[name] for name in CACHES if os.environ.get(name))
+        self._inside = tuple(
+            f"{path}{os.sep}" for path in (*inside, kept.parent, Path.home() / ".cache", *caches)
+        )
         self._here = here
         self._busy = False
 

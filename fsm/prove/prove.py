@@ -112,7 +112,7 @@ class _Proof:
 
     def run(self, sample: int | None, told: Callable[[int, int, int], None]) -> list[State]:
         reference, moments, done = self._reference()
-        writers = {e.target: (e.machine, e.state) for e in done if e.what in ("append", "write")}
+        writers = _writers(done)
         for record in reference.records:
             if record["kind"] == "transition":
                 self._state(record["machine"], record["from"])
@@ -161,7 +161,9 @@ class _Proof:
             still = {d.key for d in self._differences(self._trial(steady=True)[0], steady, writers)}
             seen |= {key: (d, CLOCK if key in still else CHANCE) for key, d in again.items()}
         for seed in HASH_SEEDS:
-            for d in self._differences(self._trial(apart(seed))[0], reference, writers):
+            found, trial = self._trial(apart(seed))
+            by = {**_writers(effects(trial.effects)), **writers}
+            for d in self._differences(found, reference, by):
                 seen.setdefault(d.key, (d, ORDER))
         for difference, cause in seen.values():
             moment = "from run to run, without a kill"
@@ -188,6 +190,11 @@ class _Proof:
             if difference.key not in restless:
                 state.unsafe.append((str(moment), difference, _cause(difference, state, done)))
                 return  # what follows it need not be told
+
+
+def _writers(done: Sequence[Effect]) -> dict[str, tuple[str, str]]:
+    """Which (machine, state) writes which file outside."""
+    return {e.target: (e.machine, e.state) for e in done if e.what in ("append", "write")}
 
 
 def _cause(difference: Difference, state: State, done: Sequence[Effect]) -> str:

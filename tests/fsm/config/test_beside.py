@@ -76,14 +76,14 @@ def test_what_is_missing_is_printed_to_be_pasted_and_then_suffices(kitchen: Path
     pasted = missing.message.partition("begins so:\n\n")[2]
     assert 'return "Too weak"  # or "Good"' in pasted
     file = plugged(kitchen, "{handlers: coffee.py}", MACHINE + pasted)
-    assert check(configs.load(file).program) == []
+    assert [f.code for f in check(configs.load(file).program)] == ["C206"], "it takes the first edge only"
     file = plugged(kitchen, "{handlers: coffee.py}", MACHINE + PHASE + GRIND)
     (missing,) = check(configs.load(file).program)
     assert str(missing).startswith("kitchen/coffee.mmd:3:15: error[C201]: Taste has no handler. Paste this")
     file = plugged(
         kitchen, "{handlers: coffee.py}", MACHINE + PHASE + GRIND + missing.message.partition(":\n\n")[2]
     )
-    assert check(configs.load(file).program) == []
+    assert [f.code for f in check(configs.load(file).program)] == ["C206"]
 
 
 @pytest.mark.parametrize(
@@ -137,7 +137,9 @@ def test_what_cannot_be_used_is_said_in_one_line_with_its_place(
 
 def test_modules_beside_a_configuration_are_found_and_hide_no_installed_one(kitchen: Path) -> None:
     (kitchen / "json.py").write_text("raise SystemExit('hidden')\n")
-    (kitchen / "beans.py").write_text("GRAMS = 16\n")
-    grind = GRIND.replace("    ctx", "    import beans, json\n    ctx").replace("14", "beans.GRAMS")
+    (kitchen / "beans_beside.py").write_text("GRAMS = 16\n")
+    grind = GRIND.replace("    ctx", "    import beans_beside, json\n    ctx").replace(
+        "14", "beans_beside.GRAMS"
+    )
     file = plugged(kitchen, "{handlers: coffee.py}", MACHINE + PHASE + grind + TASTE)
     assert main(["run", str(file), "--log", "none"]) == 0
