@@ -9,6 +9,7 @@ from __future__ import annotations
 import atexit
 import ctypes
 import struct
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -66,8 +67,17 @@ class Outcome:
         return repr((self.result, self.left, self.calls))
 
 
-@lru_cache(maxsize=1)
+_MAKING = threading.Lock()
+
+
 def _engine() -> Any:
+    """One for all threads: what two engines have made cannot meet."""
+    with _MAKING:
+        return _made()
+
+
+@lru_cache(maxsize=1)
+def _made() -> Any:
     import wasmtime
 
     config = wasmtime.Config()
@@ -82,7 +92,7 @@ def _engine() -> Any:
 
 def _forget() -> None:
     _module.cache_clear()
-    _engine.cache_clear()
+    _made.cache_clear()
 
 
 @lru_cache(maxsize=256)

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from fsm.engine import Nobody, Outcome, Program, Runner, Stop, StopRequested
 from fsm.journal import Journal
@@ -214,6 +213,8 @@ def test_a_new_process_in_every_state_leaves_the_same_bytes(sections: dict[str, 
     assert pieces.digests == whole.digests
     assert pieces.data == whole.data
     averages = [json.loads(whole.text(f"distillation/epoch-{n}/report.json"))["drawn"] for n in (1, 2)]
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
     passed_on = EventAccumulator(str(tmp_path / "events" / "loop-0")).Reload().Scalars("drawn/overall")
     assert [(e.step, pytest.approx(e.value)) for e in passed_on] == [
         (n, average["overall"]["mean"]) for n, average in enumerate(averages, 1)

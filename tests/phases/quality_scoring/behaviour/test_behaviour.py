@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -311,3 +313,22 @@ def test_levels_that_do_not_rise_are_refused() -> None:
         ).score
         == 0.0
     )
+
+
+def test_threads_that_begin_together_have_one_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What two engines have made cannot meet: the first answers of a process were not comparable, now and then."""
+    import wasmtime
+
+    from phases.quality_scoring.behaviour import run
+
+    make = wasmtime.Engine
+
+    def slowly(config: Any) -> Any:
+        time.sleep(0.05)
+        return make(config)
+
+    run._forget()
+    monkeypatch.setattr(wasmtime, "Engine", slowly)
+    with ThreadPoolExecutor(4) as pool:
+        engines = [pool.submit(run._engine) for _ in range(4)]
+    assert len({id(engine.result()) for engine in engines}) == 1
