@@ -121,6 +121,9 @@ class _Layer(CacheLayerMixin):  # type: ignore[misc]
         """The length of the cache, in tokens."""
         return int(self.keys.shape[2])
 
+    get_max_cache_shape = get_max_length
+    """What transformers 5.3, the training image's, calls it."""
+
 
 class _Table:
     """`config.batch` slots over a cache of `capacity` tokens of prompt and `max_new_tokens` of answer."""
