@@ -12,7 +12,7 @@ from typing import Any
 
 from fsm.engine import Context
 from phases.errors import InvalidStructure
-from phases.qlora_training import checkpoints, data, dealing, preferring, trainer
+from phases.qlora_training import checkpoints, data, dealing, trainer
 from phases.qlora_training import job as jobs
 from phases.qlora_training import pairs as pairs_of
 from phases.qlora_training.job import Job
@@ -154,6 +154,10 @@ class Order:
         own.touched()
         make: Any = partial(trainer.create, together=together)
         if self.beta is not None:
+            from phases.qlora_training import (
+                preferring,
+            )  # TRL's trainer of preferences wants more than that of rows
+
             make = partial(preferring.create, beta=self.beta)
         made: trainer.WalkingTrainer = make(
             self.config.model_copy(update={"gradient_checkpointing": self.checkpointing}),
