@@ -154,11 +154,7 @@ class Order:
         own.touched()
         make: Any = partial(trainer.create, together=together)
         if self.beta is not None:
-            from phases.qlora_training import (
-                preferring,
-            )  # TRL's trainer of preferences wants more than that of rows
-
-            make = partial(preferring.create, beta=self.beta)
+            make = partial(_preferring().create, beta=self.beta)
         made: trainer.WalkingTrainer = make(
             self.config.model_copy(update={"gradient_checkpointing": self.checkpointing}),
             own.model,
@@ -178,6 +174,18 @@ class Order:
 
 
 _TRAINING, _BASES = "training", "bases"
+
+
+def _preferring() -> Any:
+    """TRL's trainer of preferences, which wants more of its surroundings than that of rows. Raises InvalidStructure."""
+    try:
+        from phases.qlora_training import preferring
+    except (ImportError, RuntimeError) as e:
+        raise InvalidStructure(
+            f"distillation.learn is sft+dpo, and the TRL that is installed cannot bring its DPOTrainer ({str(e).splitlines()[-1]}): take "
+            "TRL 1.0 or newer, or set distillation.learn to sft."
+        ) from e
+    return preferring
 
 
 def tokenized(
