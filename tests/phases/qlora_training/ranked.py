@@ -18,6 +18,7 @@ from phases.student.config import QLoRAConfig
 from tests.phases.qlora_training.micro import ROWS
 
 LONGEST = 240.0  # seconds
+AGENT = 30.0  # seconds that torchrun gives the ranks that are left
 STOPPED = 3
 
 
@@ -69,6 +70,9 @@ def train(
         children.append(fork.Process(target=_child, args=(environment, config, directory, out, at)))
     for child in children:
         child.start()
+    if at is not None and at.how == signal.SIGKILL:
+        children[at.rank].join(LONGEST)
+        _ended_by_the_agent(children)
     for child in children:
         child.join(LONGEST)
         if child.exitcode is None:
@@ -84,6 +88,15 @@ def train(
         json.loads((out / "said").read_text()) if (out / "said").is_file() else {},
         tuple(float(path.read_text()) for path in sorted(out.glob("cpu-*"))),
     )
+
+
+def _ended_by_the_agent(children: list[Any]) -> None:
+    """End those that are left of a rank that has died and do not end by themselves, as torchrun's agent does."""
+    until = time.monotonic() + AGENT
+    for child in children:
+        child.join(max(0.0, until - time.monotonic()))
+        if child.exitcode is None:
+            child.kill()
 
 
 def _errors(out: Path) -> str:
