@@ -145,9 +145,9 @@ def one_session(config: Config, store: Store, log: Path, kill: Kill | None = Non
         import structlog
 
         opened = Opened(store, kill, config.engine.run.name)
-        setattr(session, "open_store", lambda url, **options: opened)  # noqa: B010
         silent = structlog.wrap_logger(structlog.PrintLogger(sys.stdout))
-        return session.run(config, observer=Watcher(opened.deadly), logger=silent).exit_code
+        watcher = Watcher(opened.deadly)
+        return session.run(config, observer=watcher, logger=silent, store=opened).exit_code
 
     return in_child(work, log)
 
