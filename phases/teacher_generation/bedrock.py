@@ -250,6 +250,7 @@ def runtime_client(settings: TeacherConfig, workers: int, key: str | None = None
     """A bedrock-runtime client for so many threads. With an API key in the environment boto3 sends that, by https alone,
     instead of signing; that it does is checked of every request."""
     import boto3
+    import botocore
     from botocore.config import Config
 
     # a session of its own: boto3's default one keeps the credentials of whoever asked first
@@ -265,6 +266,8 @@ def runtime_client(settings: TeacherConfig, workers: int, key: str | None = None
             tcp_keepalive=True,  # an answer may take longer than a gateway keeps a silent connection
             # a request is made of checked settings and checked turns: boto3's look at it costs 3% of a call for nothing
             parameter_validation=False,
+            # and the name that it makes of its parts anew for every request costs three times that
+            user_agent=f"fsm Boto3/{boto3.__version__} Botocore/{botocore.__version__}",
         ),
     )
     client.meta.events.register("before-parse.bedrock-runtime.Converse", _whole)
