@@ -1,14 +1,11 @@
 """What a teacher's answers cost whatever dies: killed runs, budgets, processor time and memory, against Bedrock on the loopback.
 
     python -m benchmarks.teacher_ledger                     all arms (some twenty minutes)
-    python -m benchmarks.teacher_ledger kills --kills 20    one of: window kills budget cpu memory
+    python -m benchmarks.teacher_ledger kills --kills 20    one of: kills budget memory
 
-window  2,000 prompts, latency lognormal (p99 ten times the median), ten workers: the time of a sliding window and of batches of
-        ten, each as a share of the sum of the latencies by ten
 kills   one 500-prompt run killed by `kill -9` at random moments and resumed: plainly, with the work directory deleted each
         time, and on an S3 store. An answer is paid twice where it was asked again though the ledger had it
 budget  a budget that is too small, in a storm of errors, slow answers and cut connections: what the service bills beyond it
-cpu     processor time a call, beside bare boto3 in a thread pool with as many threads, in the same run
 memory  the most memory of a run of 100,000 prompts beside one of 1,000
 """
 
@@ -21,28 +18,25 @@ import random
 import resource
 import shutil
 import signal
-import statistics
 import subprocess
 import sys
 import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from decimal import Decimal
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks.common import Goal, Measure, machine, table, write
+from benchmarks.common import machine, write
 from fsm.store import Store, open_store
 from phases.rehearsal.bedrock import Bedrock
 from phases.rehearsal.model import Asked, Lognormal, Said
 from phases.rehearsal.wire import Reply, apart, refusal, serving
-from phases.teacher_generation.desk import Desk
 from phases.teacher_generation.ledger import Ledger
 
 ROOT = Path(__file__).parents[1]
@@ -113,87 +107,6 @@ def environment() -> dict[str, str]:
         "AWS_EC2_METADATA_DISABLED": "true",
         "PYTHONPATH": str(ROOT),
     }
-
-
-# The window
-
-
-def slow(median: float) -> Bedrock:
-    return Bedrock(answer=code, latency=Lognormal(median))
-
-
-def window(number: int, median: float) -> list[Measure]:
-    """The window and batches of ten, each in its own time as a share of the sum of latencies by ten."""
-    goal = Goal("ratio", ">=", 0.94)
-    latency = Lognormal(median)
-    found = []
-    for name, how, wanted in (("window", _slide, goal), ("batches of ten", _batches, None)):
-        with apart(partial(slow, median)) as place, tempfile.TemporaryDirectory() as temporary:
-            asked = [f"Write function {n}." for n in range(number)]
-            body = partial(Asked, "converse", MODEL, attempt=0, body={}, headers={})
-            floor = sum(latency(body(prompt=prompt)) for prompt in asked) / WORKERS
-            began = time.perf_counter()
-            how(place.url, asked, Path(temporary))
-            took = time.perf_counter() - began
-            found.append(
-                Measure(
-                    name,
-                    "s",
-                    took,
-                    floor,
-                    "sum of latencies / 10",
-                    floor / took,
-                    (floor / took,) * 2,
-                    1,
-                    wanted,
-                )
-            )
-    return found
-
-
-def _asking(url: str, directory: Path, **more: Any) -> tuple[Any, Any, Desk]:
-    """A teacher, the settings, and a desk that begins now."""
-    from fsm.store.local_shelf import LocalShelf
-    from phases.teacher_generation.config import AskingConfig, TeacherConfig
-    from phases.teacher_generation.policy import Everybodys
-    from phases.teacher_generation.teachers import make_teacher
-
-    os.environ.update(environment())
-    settings = TeacherConfig(model_id=MODEL, endpoint_url=url, max_tokens=256)
-    asking = AskingConfig(workers=WORKERS, **({"check": "none"} | more))
-    return (
-        make_teacher(settings, WORKERS),
-        asking,
-        Desk(Ledger(LocalShelf(directory / "teacher")), Everybodys(WORKERS), "asked/0"),
-    )
-
-
-@cache
-def _way() -> Any:
-    from fsm.engine import Walk
-    from machines.teacher_generation import MACHINE
-    from phases.teacher_generation import PHASE
-
-    inside = "ParallelExecution.ProcessFuture"
-    return Walk(MACHINE.counted_inside(inside), PHASE, prefix=f"{inside}.").way
-
-
-def _slide(url: str, asked: list[str], directory: Path) -> None:
-    from phases.teacher_generation.window import Window
-
-    teacher, asking, desk = _asking(url, directory)
-    with desk:
-        desk.window = Window(teacher, asked, asking=asking, desk=desk, way=_way())
-        for _ in range(0, len(asked), 10):
-            desk.window.take(10)
-
-
-def _batches(url: str, asked: list[str], directory: Path) -> None:
-    from phases.teacher_generation.window import ask
-
-    teacher, asking, desk = _asking(url, directory)
-    for begin in range(0, len(asked), 10):
-        ask(teacher, asked[begin : begin + 10], asking=asking, desk=desk, way=_way())
 
 
 # Kills
@@ -373,93 +286,6 @@ def budget(number: int, limits: tuple[float, ...]) -> list[dict[str, Any]]:
 # Processor time
 
 
-def quick() -> Bedrock:
-    return Bedrock(answer=code, latency=lambda asked: 0.2)
-
-
-def bare(url: str, asked: list[str]) -> None:
-    """boto3 as one would write it: a client, a pool, the same requests, the answers kept in a list."""
-    import boto3
-    from botocore.config import Config
-
-    os.environ.update(environment())
-    config = Config(retries={"total_max_attempts": 1}, max_pool_connections=WORKERS)
-    client = boto3.Session().client(
-        "bedrock-runtime", region_name="us-east-1", endpoint_url=url, config=config
-    )
-    system = [{"text": "You write C code."}]
-
-    def one(prompt: str) -> Any:
-        messages = [{"role": "user", "content": [{"text": prompt}]}]
-        inference = {"maxTokens": 256, "temperature": 0.2}
-        return client.converse(modelId=MODEL, system=system, messages=messages, inferenceConfig=inference)
-
-    with ThreadPoolExecutor(WORKERS) as pool:
-        list(pool.map(one, asked))
-
-
-def cpu(number: int, times: int) -> list[Measure]:
-    """In one process each, in turns: what asking costs beside bare boto3, with the ledger and its fdatasyncs."""
-    pairs = []
-    with apart(quick) as place:
-        for n in range(times):
-            ours = _in_child(partial(_asked, place.url, number, n))
-            theirs = _in_child(partial(_bare, place.url, number, n))
-            pairs.append((1000 * ours / number, 1000 * theirs / number))
-    ratios = sorted(a / b for a, b in pairs)
-    ours_, theirs_ = (statistics.median(side) for side in zip(*pairs, strict=True))
-    goal = Goal("ratio", "<=", 1.1)
-    return [
-        Measure(
-            "processor time a call",
-            "ms",
-            ours_,
-            theirs_,
-            "bare boto3",
-            statistics.median(ratios),
-            (ratios[0], ratios[-1]),
-            times,
-            goal,
-        )
-    ]
-
-
-def _asked(url: str, number: int, n: int) -> None:
-    with tempfile.TemporaryDirectory() as directory:
-        _slide(url, [f"Write function {n}-{k}." for k in range(number)], Path(directory))
-
-
-def _bare(url: str, number: int, n: int) -> None:
-    bare(url, [f"Bare function {n}-{k}." for k in range(number)])
-
-
-def _in_child(work: Callable[[], None]) -> float:
-    """Seconds of processor time that some work takes in a forked process, once it is warm."""
-    import boto3
-
-    import phases.teacher_generation.teachers
-    import phases.teacher_generation.window  # noqa: F401
-
-    boto3.Session().client("bedrock-runtime", region_name="us-east-1")  # its models are read
-    with suppress(Exception):
-        _way()(None)  # the machine is built
-
-    ours, theirs = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        try:
-            began = time.process_time()
-            work()
-            os.write(theirs, str(time.process_time() - began).encode())
-        finally:
-            os._exit(0)
-    os.close(theirs)
-    with os.fdopen(ours) as said:
-        spent = float(said.read() or "nan")
-    os.waitpid(pid, 0)
-    return spent
-
-
 # Memory
 
 
@@ -510,7 +336,7 @@ def _peak(process: subprocess.Popen[bytes]) -> int:
     return peak
 
 
-ARMS = ("window", "kills", "budget", "cpu", "memory")
+ARMS = ("kills", "budget", "memory")
 
 
 def main() -> int:
@@ -518,19 +344,11 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("arms", nargs="*", choices=[*ARMS, []], help="default: all")
-    parser.add_argument("--prompts", type=int, default=2000, help="of the window")
-    parser.add_argument("--median", type=float, default=0.2, help="seconds of a call, of the window")
     parser.add_argument("--kills", type=int, default=200)
-    parser.add_argument("--calls", type=int, default=1500, help="of the processor time")
     parser.add_argument("--most", type=int, default=100_000, help="prompts of the memory")
     args = parser.parse_args()
     arms = args.arms or list(ARMS)
-    measures: list[Measure] = []
     more: dict[str, Any] = {}
-    if "window" in arms:
-        measures += window(args.prompts, args.median)
-    if "cpu" in arms:
-        measures += cpu(args.calls, 5)
     if "budget" in arms:
         more["budget"] = budget(400, (0.05, 0.1, 0.2))
     if "kills" in arms:
@@ -539,13 +357,10 @@ def main() -> int:
         ]
     if "memory" in arms:
         more["memory"] = memory((1000, args.most))
-    if measures:
-        print(table(measures))
     for said in more.values():
         print(json.dumps(said, indent=1))
-    print(write("teacher_ledger", measures, machine=machine(("boto3", "botocore")), **more))
-    bad = [m for m in measures if m.met is False]
-    bad += [
+    print(write("teacher_ledger", [], machine=machine(("boto3", "botocore")), **more))
+    bad = [
         k
         for k in more.get("kills", ())
         if k["paid twice though the ledger had it"] or k["artifacts that differ from a run left alone"]
