@@ -86,7 +86,15 @@ IN_THE_IMAGE = ("bitsandbytes", "boto3", "packaging", "peft", "safetensors", "to
 
 BESIDE = ("diagrams/*.mmd", "configs/**/*")
 """What lies beside the project's packages and belongs to them."""
-TESTING = ("tests/**/*", "benchmarks/**/*.py", "docs/*", "README.md", "pyproject.toml", "constraints.txt")
+TESTING = (
+    "tests/**/*",
+    "benchmarks/**/*.py",
+    "examples/**/*",
+    "docs/*",
+    "README.md",
+    "pyproject.toml",
+    "constraints.txt",
+)
 """What the smoke job needs besides: the suite, and what its tests read."""
 
 
