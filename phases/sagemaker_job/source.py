@@ -82,7 +82,21 @@ WHERE_WANTED = (
 )
 """What an extra brings for those who want it: a teacher behind OpenAI's protocol, preparation past one machine, a rehearsal by https,
 what code does, who is told of the epochs. A job whose configuration wants one names it in its requirements."""
-IN_THE_IMAGE = ("bitsandbytes", "boto3", "packaging", "peft", "safetensors", "torch", "transformers", "trl")
+IN_THE_IMAGE = (
+    *(
+        "accelerate",
+        "bitsandbytes",
+        "boto3",
+        "botocore",
+        "datasets",
+        "huggingface-hub",
+        "jinja2",
+        "numpy",
+        "packaging",
+        "peft",
+    ),
+    *("safetensors", "tokenizers", "torch", "transformers", "trl"),
+)
 
 BESIDE = ("diagrams/*.mmd", "configs/**/*")
 """What lies beside the project's packages and belongs to them."""
