@@ -7,10 +7,10 @@ own metadata how to get it.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from importlib.metadata import Distribution, distributions
+from typing import TYPE_CHECKING
 
-from packaging.requirements import Requirement
-from packaging.utils import canonicalize_name
+if TYPE_CHECKING:
+    from importlib.metadata import Distribution
 
 BROUGHT_BY = {"re2": "google-re2", "yaml": "pyyaml"}
 """Modules that are named otherwise than the distribution that has them."""
@@ -22,6 +22,8 @@ def missing(error: BaseException) -> str | None:
     """What to install for an import that found nothing; None for any other error, and where no extra brings the module."""
     if not isinstance(error, ModuleNotFoundError) or not error.name:
         return None
+    from packaging.utils import canonicalize_name
+
     module = error.name.partition(".")[0]
     wanted = canonicalize_name(BROUGHT_BY.get(module, module))
     for one in sorted(_bringing(), key=lambda d: d.name):
@@ -31,6 +33,8 @@ def missing(error: BaseException) -> str | None:
 
 
 def _bringing() -> Iterator[Distribution]:
+    from importlib.metadata import distributions
+
     for one in distributions():
         if any(entry.group.partition(".")[0] == "fsm" for entry in one.entry_points):
             yield one
@@ -38,6 +42,9 @@ def _bringing() -> Iterator[Distribution]:
 
 def _extra(one: Distribution, wanted: str) -> str | None:
     """The first extra of a distribution, as its metadata has them, that requires the wanted one; None where none does."""
+    from packaging.requirements import Requirement
+    from packaging.utils import canonicalize_name
+
     extras: list[str] = one.metadata.get_all("Provides-Extra") or []
     required = [
         r for r in map(Requirement, one.requires or ()) if canonicalize_name(r.name) == wanted and r.marker

@@ -135,7 +135,13 @@ def code(config_text: str, machine: str, packages: Iterable[str], requirements: 
     modules = [*OWN, *packages, plug.machines, plug.phases]
     for package in (plug.machines, plug.phases):
         modules += [where.partition(":")[0] for where in importlib.import_module(package).NAMES.values()]
-    taking_part = closure(machine, said.get("recovery"), Registry(plug.machines, Machine))
+    registry = Registry(plug.machines, Machine)
+    taking_part = closure(machine, said.get("recovery"), registry)
+    if outside := sorted(filter(registry.is_brought, taking_part)):
+        raise JobRefused(
+            f"A job gets the packages that are plugged in, and {', '.join(outside)} comes by an entry point. Name the package that has it "
+            "in `plug`, with a NAMES mapping each for machines and phases."
+        )
     return Code(
         tuple(sorted({name.partition(".")[0] for name in modules})),
         tuple(sorted({Path(m.chart.file) for m in taking_part.values()})),
