@@ -23,3 +23,7 @@ local:
 # draw the rooms of docs/architecture.md anew
 rooms:
     {{python}} -m tests.rooms
+
+# the site of docs/, in build/site
+site:
+    {{python}} -m mkdocs build --strict

@@ -152,8 +152,27 @@ def _phase_commands(commands: Subparsers, argv: list[str]) -> None:
         return
     from importlib.metadata import entry_points
 
-    for entry in sorted(entry_points(group="fsm.commands"), key=lambda e: e.name):
-        entry.load()(commands)
+    found = sorted(entry_points(group="fsm.commands"), key=lambda e: e.name)
+    for entry in [e for e in found if argv and e.name == argv[0]] or found:
+        try:
+            entry.load()(commands)
+        except ModuleNotFoundError as e:  # the other commands are still there
+            _without(commands, entry.name, e)
+
+
+def _without(commands: Subparsers, name: str, error: ModuleNotFoundError) -> None:
+    """In place of a command whose extra is not installed: what says so."""
+    from fsm.extras import missing
+
+    if missing(error) is None:
+        raise error
+
+    def do(args: argparse.Namespace) -> int:
+        raise error
+
+    one = commands.add_parser(name, help="(its extra is not installed)", add_help=False, prefix_chars="\0")
+    one.add_argument("words", nargs="*")
+    one.set_defaults(do=do)
 
 
 def _phase_checks(parser: argparse.ArgumentParser, argv: list[str]) -> None:

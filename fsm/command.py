@@ -61,7 +61,7 @@ def of_store(parser: argparse.ArgumentParser, as_json: str = "JSON, one line an 
 
 def guarded(do: Callable[[argparse.Namespace], int], args: argparse.Namespace) -> int:
     """Call a command; the engine's errors become one paragraph (or, with --json, one line) and an exit code."""
-    from fsm.errors import ConfigError, FsmError
+    from fsm.errors import ConfigError, FsmError, MissingExtra
     from fsm.mermaid import MermaidError
 
     try:
@@ -74,6 +74,13 @@ def guarded(do: Callable[[argparse.Namespace], int], args: argparse.Namespace) -
         code = e.exit_code
     except MermaidError as e:
         _complain(args, str(e), "F100")
+        code = 2
+    except ModuleNotFoundError as e:
+        from fsm import extras
+
+        if (said := extras.missing(e)) is None:
+            raise
+        _complain(args, said, MissingExtra.code)
         code = 2
     except OSError as e:
         code = unwritten(e)

@@ -64,6 +64,13 @@ class MissingArtifact(FsmError):
     exit_code = 3
 
 
+class MissingExtra(FsmError):
+    """A library that an extra of an installed package brings is not there."""
+
+    code = "F205"
+    exit_code = 3
+
+
 class NotJson(FsmError):
     """A handler left something in its durable data that JSON cannot hold."""
 

@@ -30,6 +30,7 @@ ENGINE: Sequence[tuple[str, str]] = (
     ("faults", "what an error of a service means, and going on through it"),
     ("secrets", "what may not be written"),
     ("text", "text from outside"),
+    ("extras", "what is not installed, and what brings it"),
     ("errors", "the errors, numbered"),
 )
 """The rooms of fsm/, from the top: each imports only from rooms below it."""

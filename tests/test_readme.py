@@ -17,6 +17,7 @@ import pytest
 
 from tests import readme
 from tests.local_run import SECONDS, Place
+from tests.pages import blocks
 
 PROMPT = "Write a C function that tells whether a gate of the schedule is open."
 WORDS = {
@@ -43,6 +44,14 @@ COMMANDS = [c for c in readme.shown() if not c.startswith(ALONE) and c not in EN
 PHASES = {
     command.removeprefix(ALONE).split()[0]: command for command in readme.shown() if command.startswith(ALONE)
 }
+
+LOOKING = [
+    line.partition("  #")[0].strip()
+    for block in blocks(readme.ROOT / "docs" / "live.md")
+    if block.language == "sh"
+    for line in block.text.splitlines()
+    if line.startswith(("fsm render local", "fsm render diagrams"))
+]
 
 
 def given(command: str) -> Iterator[list[str]]:
@@ -109,6 +118,11 @@ def test_every_option_shown_is_one_of_the_command(local_run: Place, command: str
 @pytest.mark.parametrize("name", [c.removeprefix("fsm ") for c in readme.mentioned() if c.count(" ") == 1])
 def test_every_command_mentioned_is_one(local_run: Place, name: str) -> None:
     assert local_run.give("fsm", name, "--help").returncode == 0
+
+
+@pytest.mark.parametrize("command", LOOKING)
+def test_every_picture_of_the_page_of_looking_is_made(local_run: Place, command: str) -> None:
+    works(local_run, shlex.split(command))
 
 
 # The phases alone

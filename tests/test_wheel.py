@@ -1,4 +1,4 @@
-"""The wheel carries drawings, configurations and the small corpus, and runs where there is no checkout."""
+"""The wheel carries drawings, configurations and the small corpus, and runs where there is no checkout; with its base alone, the engine."""
 
 from __future__ import annotations
 
@@ -6,10 +6,17 @@ import os
 import shutil
 import subprocess
 import sys
+import venv
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import Distribution, distribution
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
+from tests import declared
 from tests.test_tree import ROOT, tracked
 
 PACKED = ("fsm", "machines", "phases", "configs", "diagrams")
@@ -89,3 +96,119 @@ def test_an_example_runs_from_any_directory(site: Path, tmp_path: Path) -> None:
     assert (tmp_path / "configs/local.yaml").read_text().endswith("# mine\n"), (
         "what is there is left as it is"
     )
+
+
+# The base alone
+
+TRAINED = """from fsm.engine import Context, Phase
+
+PHASE = Phase("trained")
+
+
+@PHASE.state("Train")
+def train(ctx: Context) -> None:
+    import torch
+"""
+"""The handler of a state that has use for what an extra brings."""
+
+
+def required(wanted: list[Requirement]) -> Iterator[Distribution]:
+    """The distributions that pip would install for these requirements, of those that are installed here."""
+    todo = [(one, "") for one in wanted]
+    seen: set[tuple[str, str]] = set()
+    while todo:
+        one, extra = todo.pop()
+        if one.marker and not one.marker.evaluate({"extra": extra}):
+            continue
+        found = distribution(one.name)
+        extras = one.extras or {""}
+        if fresh := {(canonicalize_name(one.name), extra) for extra in extras} - seen:
+            seen |= fresh
+            todo += [(Requirement(line), extra) for line in found.requires or () for _, extra in fresh]
+            yield found
+
+
+@dataclass(frozen=True)
+class Base:
+    """A virtual environment with the wheel and what it requires without any extra, and a directory to be in."""
+
+    python: Path
+    home: Path
+
+    def gives(self, *words: str) -> subprocess.CompletedProcess[str]:
+        plain = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "FSM_", "AWS_"))}
+        command = [str(self.python), *words]
+        return subprocess.run(command, cwd=self.home, env=plain, capture_output=True, text=True, check=False)
+
+    def fsm(self, *words: str) -> subprocess.CompletedProcess[str]:
+        return self.gives("-m", "fsm.cli", *words)
+
+
+@pytest.fixture(scope="module")
+def base(site: Path, tmp_path_factory: pytest.TempPathFactory) -> Base:
+    """What pip would install is linked from where it is installed: nothing is fetched."""
+    home = tmp_path_factory.mktemp("base")
+    venv.create(home / "venv", with_pip=False, symlinks=True)
+    (packages,) = (home / "venv").glob("lib/python*/site-packages")
+    for path in site.iterdir():
+        (packages / path.name).symlink_to(path)
+    for found in required(declared.BASE):
+        for top in {file.parts[0] for file in found.files or ()} - {"..", "__pycache__"}:
+            if not (packages / top).exists():
+                (packages / top).symlink_to(Path(str(found.locate_file(top))))
+    shutil.copytree(ROOT / "examples", home / "examples")
+    shutil.copytree(ROOT / "configs", home / "configs")
+    (home / "trained.mmd").write_text("stateDiagram-v2\n[*] --> Train\nTrain --> [*]\n")
+    (home / "trained.yaml").write_text("plug: {drawing: trained.mmd, handlers: trained.py}\n")
+    (home / "trained.py").write_text(TRAINED)
+    return Base(home / "venv" / "bin" / "python", home)
+
+
+def test_every_module_of_the_engine_can_be_imported_with_the_base_alone(base: Base) -> None:
+    """But the ones of the page, which are imported by who serves it."""
+    served = {f"fsm.view.web.{name}" for name in ("app", "artifacts", "guard", "server")}
+    modules = {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+        for path in (ROOT / "fsm").rglob("*.py")
+        if "template" not in path.parts
+    }
+    program = "import importlib, sys\nfor name in sys.argv[1:]: importlib.import_module(name)"
+    done = base.gives("-c", program, *sorted(modules - served))
+    assert done.returncode == 0, done.stderr
+    assert base.gives("-c", "import torch").returncode == 1
+    assert base.gives("-c", "import boto3").returncode == 1
+
+
+def test_a_pipeline_of_ones_own_runs_and_is_looked_at_with_the_base_alone(base: Base) -> None:
+    for words in (
+        ("check", "examples/mirror/mirror.yaml"),
+        ("run", "examples/mirror/mirror.yaml", "--log", "none"),
+        ("status", "mirror"),
+        ("render", "mirror", "-o", "mirror.svg"),
+        ("audit", "mirror"),
+        ("--help",),
+    ):
+        done = base.fsm(*words)
+        assert done.returncode == 0, (words, done.stderr)
+        assert "Traceback" not in done.stderr
+    assert (base.home / "mirror.svg").stat().st_size > 1000
+
+
+@pytest.mark.parametrize(
+    ("extra", "words"),
+    [
+        ("watch", ("watch", "mirror", "--no-open")),
+        ("watch", ("check", "examples/mirror/mirror.mmd", "--watch")),
+        ("aws", ("runs", "--store", "s3://bucket/prefix")),
+        ("score", ("score", "configs/corpus/tsn_data/gate.c")),
+        ("data", ("run", "configs/local.yaml", "--machine", "data_preparation")),
+        ("data", ("check", "configs/local.yaml")),
+        ("train", ("run", "trained.yaml", "--log", "none")),
+    ],
+)
+def test_a_missing_extra_is_one_line_that_names_it(base: Base, extra: str, words: tuple[str, ...]) -> None:
+    done = base.fsm(*words)
+    assert done.returncode in (2, 3), done.stderr
+    line = done.stderr.splitlines()[-1]
+    assert f"pip install 'fsm-pipelines[{extra}]'" in line, done.stderr
+    assert "Traceback" not in done.stderr

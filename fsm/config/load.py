@@ -151,13 +151,13 @@ def _name_of_run(draft: Draft, own: Mapping[str, Any]) -> None:
 
 
 def _sections(draft: Draft, phases: Registry, keys: list[str]) -> dict[str, Any]:
-    known = [*Engine.model_fields, *phases.names]
     values = {}
     for key in keys:
         if key in phases:
             phase = phases[key]
             values[key] = section(draft, (key,), draft.values[key], phase.config, phase.section)
         else:
+            known = [*Engine.model_fields, *phases.names]
             draft.mistake((key,), f"unknown key {key!r}{unknown(key, known)}", at_key=True)
     return values
 

@@ -6,6 +6,7 @@ import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
@@ -24,7 +25,7 @@ class Registry:
     """Machines or phases by name, imported when first asked for.
 
     `package` is the dotted name of a module with a `NAMES` mapping: name -> "module:attribute". `own` are there already, and
-    go before those of the package.
+    go before those of the package; what other packages bring by entry points (`fsm.machines`, `fsm.phases`) comes after them.
     """
 
     def __init__(self, package: str, kind: type[Any], own: Mapping[str, Any] | None = None) -> None:
@@ -32,7 +33,7 @@ class Registry:
         self.kind = kind
         self._found = dict(own or {})
         try:
-            self.names: Mapping[str, str] = {
+            self._named: Mapping[str, str] = {
                 **dict.fromkeys(self._found, ""),
                 **importlib.import_module(package).NAMES,
             }
@@ -41,22 +42,48 @@ class Registry:
                 f"plug: {package!r} cannot be used: {e}. Name a package that has a NAMES mapping, name -> 'module:attribute'."
             ) from e
 
+    @cached_property
+    def brought(self) -> Mapping[str, str]:
+        """What installed packages bring by entry points, name -> "module:attribute".
+
+        Looked up only for a name that the package does not have: it reads the metadata of all that is installed. Raises ConfigError
+        where two bring the same name.
+        """
+        from importlib.metadata import entry_points
+
+        brought: dict[str, str] = {}
+        for entry in sorted(entry_points(group=f"fsm.{self.kind.__name__.lower()}s"), key=lambda e: e.value):
+            if brought.setdefault(entry.name, entry.value) != entry.value:
+                raise ConfigError(
+                    f"Two installed packages bring a {self.kind.__name__.lower()} {entry.name!r}: {brought[entry.name]} and "
+                    f"{entry.value}. Remove one, or name a package in `plug` that has the one you mean."
+                )
+        return brought
+
+    def is_brought(self, name: str) -> bool:
+        """Whether it is an entry point that has the name, and nothing that was plugged in."""
+        return name not in self._named and name in self.brought
+
+    @property
+    def names(self) -> Mapping[str, str]:
+        """All names there are."""
+        return {**self._named, **{n: where for n, where in self.brought.items() if n not in self._named}}
+
     def __contains__(self, name: str) -> bool:
-        return name in self.names
+        return name in self._named or name in self.brought
 
     def __getitem__(self, name: str) -> Any:
         if name not in self._found:
-            if name not in self.names:
+            if name not in self:
                 raise ConfigError(
                     f"{self.package} has no {self.kind.__name__.lower()} {name!r}"
                     f"{nearest(name, list(self.names)) or '.'} It has: {', '.join(self.names)}."
                 )
-            module, _, attribute = self.names[name].partition(":")
+            where = self._named.get(name) or self.brought[name]
+            module, _, attribute = where.partition(":")
             found = getattr(importlib.import_module(module), attribute)
             if not isinstance(found, self.kind):
-                raise PhaseError(
-                    f"{self.names[name]} is a {type(found).__name__}, not a {self.kind.__name__}."
-                )
+                raise PhaseError(f"{where} is a {type(found).__name__}, not a {self.kind.__name__}.")
             self._found[name] = found
         return self._found[name]
 

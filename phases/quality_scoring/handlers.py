@@ -10,6 +10,7 @@ import structlog
 from fsm.engine import Phase
 from phases.quality_scoring import extract
 from phases.quality_scoring.asked import named
+from phases.quality_scoring.brought import scorer
 from phases.quality_scoring.compiler import Compiler, find_compiler
 from phases.quality_scoring.config import QualityScoringConfig, SyntaxConfig
 from phases.quality_scoring.diagnosis import Fault, diagnose
@@ -453,11 +454,15 @@ def check_repetition(item: Scoring) -> str:
 
 @PHASE.state("ComputeOverall.WeightedAverage")
 def weighted_average(item: Scoring) -> str:
-    """The weighted average of the scores; where behaviour could not be compared, of the others."""
+    """The weighted average of the scores, those of other packages' scorers too; where behaviour could not be compared, of the others."""
     weights = item.config.weights
     if weights.get("behaviour") and "behaviour" not in item.scores:
         rest = 1.0 - weights["behaviour"]
         weights = {name: weight / rest for name, weight in weights.items() if name != "behaviour"}
+    for name in (n for n, weight in weights.items() if weight and n not in item.scores):
+        if score := scorer(name):
+            score(item)
+            item.clamp(f"{name.capitalize()}Check")
     item.scores["overall"] = round(
         sum(weight * item.scores.get(name, 0.0) for name, weight in weights.items() if weight), 6
     )

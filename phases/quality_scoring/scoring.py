@@ -131,7 +131,7 @@ class Scoring:
     def clamp(self, rule: str) -> None:
         """Bring a score back into [0, 10]."""
         name = rule.partition(".")[0].removesuffix("Check").lower()
-        now = self.scores[name]
+        now = self.scores.get(name, 0.0)
         kept = min(10.0, max(0.0, now))
         if kept != now:
             self.give(rule, kept - now, "clamped to [0, 10]")

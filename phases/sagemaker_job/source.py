@@ -82,11 +82,36 @@ WHERE_WANTED = (
 )
 """What an extra brings for those who want it: a teacher behind OpenAI's protocol, preparation past one machine, a rehearsal by https,
 what code does, who is told of the epochs. A job whose configuration wants one names it in its requirements."""
-IN_THE_IMAGE = ("bitsandbytes", "boto3", "packaging", "peft", "safetensors", "torch", "transformers", "trl")
+IN_THE_IMAGE = (
+    *(
+        "accelerate",
+        "bitsandbytes",
+        "boto3",
+        "botocore",
+        "datasets",
+        "huggingface-hub",
+        "jinja2",
+        "numpy",
+        "packaging",
+        "peft",
+    ),
+    *("safetensors", "tokenizers", "torch", "transformers", "trl"),
+)
 
 BESIDE = ("diagrams/*.mmd", "configs/**/*")
 """What lies beside the project's packages and belongs to them."""
-TESTING = ("tests/**/*", "benchmarks/**/*.py", "docs/*", "README.md", "pyproject.toml", "constraints.txt")
+TESTING = (
+    "tests/**/*",
+    "benchmarks/**/*.py",
+    "examples/**/*",
+    "docs/*",
+    "mkdocs.yml",
+    "CONTRIBUTING.md",
+    "CHANGELOG.md",
+    "README.md",
+    "pyproject.toml",
+    "constraints.txt",
+)
 """What the smoke job needs besides: the suite, and what its tests read."""
 
 
@@ -113,7 +138,13 @@ def code(config_text: str, machine: str, packages: Iterable[str], requirements: 
     modules = [*OWN, *packages, plug.machines, plug.phases]
     for package in (plug.machines, plug.phases):
         modules += [where.partition(":")[0] for where in importlib.import_module(package).NAMES.values()]
-    taking_part = closure(machine, said.get("recovery"), Registry(plug.machines, Machine))
+    registry = Registry(plug.machines, Machine)
+    taking_part = closure(machine, said.get("recovery"), registry)
+    if outside := sorted(filter(registry.is_brought, taking_part)):
+        raise JobRefused(
+            f"A job gets the packages that are plugged in, and {', '.join(outside)} comes by an entry point. Name the package that has it "
+            "in `plug`, with a NAMES mapping each for machines and phases."
+        )
     return Code(
         tuple(sorted({name.partition(".")[0] for name in modules})),
         tuple(sorted({Path(m.chart.file) for m in taking_part.values()})),

@@ -135,7 +135,9 @@ def import_check(needs: Needs) -> Iterator[Finding]:
         except PackageNotFoundError:
             missing.append(distribution)
     if missing:
-        yield failed(f"not installed: {', '.join(missing)}; install them with pip install")
+        yield failed(
+            f"not installed: {', '.join(missing)}; pip install 'fsm-pipelines[distill]' brings what a run needs"
+        )
     else:
         yield good(", ".join(found))
     if needs.rents:

@@ -10,7 +10,6 @@ import re
 import shutil
 import subprocess
 import sys
-import tomllib
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from packaging.version import Version
 
 from phases.sagemaker_job import install, source, versions
 from phases.sagemaker_job.config import SageMakerJobConfig
+from tests import declared
 
 ROOT = Path(__file__).parents[3]
 PINS = install.pins()
@@ -85,10 +85,7 @@ def test_the_pins_are_the_versions_that_are_tested_and_enough_for_the_default_im
     assert {name: one["version"] for name, one in PINS.items()} == {name: tested[name] for name in PINS}, (
         "python -m tests.versions.pins"
     )
-    declared = map(
-        Requirement, tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
-    )
-    needed = [one for one in declared if canonicalize_name(one.name) in source.LACKING]
+    needed = [one for one in declared.NEEDED if canonicalize_name(one.name) in source.LACKING]
     more = map(Requirement, (*source.TESTED_WITH, *source.PINNED_WHERE_WANTED))
     chosen = install.missing([*needed, *more], IMAGE, PINS)
     assert set(source.LACKING) <= set(chosen)

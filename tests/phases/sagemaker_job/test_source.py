@@ -7,7 +7,6 @@ import json
 import os
 import subprocess
 import sys
-import tomllib
 from collections.abc import Iterator
 from importlib.metadata import distribution, packages_distributions
 from pathlib import Path
@@ -21,6 +20,7 @@ from phases.sagemaker_job.config import SageMakerJobConfig
 from phases.sagemaker_job.environment import Layout, write_input_config
 from phases.sagemaker_job.job import OWN, Code, JobRefused
 from phases.sagemaker_job.request import ARGUMENTS, ENTRYPOINT
+from tests import declared
 
 ROOT = Path(source.__file__).parents[2]
 DRAWING = "stateDiagram-v2\n    [*] --> Grind\n    Grind --> Taste\n    Taste --> Grind : Too weak\n    Taste --> [*] : Good\n"
@@ -193,8 +193,7 @@ def test_a_job_whose_configuration_has_use_for_a_package_of_its_own_requires_it(
 
 
 def test_every_dependency_of_the_project_is_in_the_image_or_required_or_for_whoever_looks_on() -> None:
-    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
-    named = {canonicalize_name(Requirement(line).name) for line in declared}
+    named = {canonicalize_name(one.name) for one in declared.NEEDED}
     assert named == {*source.LACKING, *source.IN_THE_IMAGE, *source.LOOKING_ON}
 
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import tomllib
-
 import pytest
-from packaging.requirements import Requirement
 
 from phases.sagemaker_job import versions
 from phases.sagemaker_job.config import SageMakerJobConfig
-from tests.versions.__main__ import PAGE, ROOT, page
+from tests import declared
+from tests.versions.__main__ import PAGE, page
 
 
 def test_the_page_shows_what_the_file_says() -> None:
@@ -24,9 +22,8 @@ def test_the_default_image_is_known_and_has_what_is_needed() -> None:
 
 
 def test_what_is_needed_is_what_the_project_requires() -> None:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    required = {r.name: str(r.specifier) for r in map(Requirement, project["dependencies"])}
-    required["python"] = project["requires-python"]
+    required = {one.name: str(one.specifier) for one in declared.NEEDED}
+    required["python"] = declared.PROJECT["requires-python"]
     assert {n: w for n, w in versions.needs().items() if n != "torch"} == {
         n: required[n] for n in versions.needs() if n != "torch"
     }, "torch is pinned for this machine; what a job needs of it is what can resume"

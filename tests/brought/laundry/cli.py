@@ -1,0 +1,3 @@
+"""A command, which wants what an extra brings."""
+
+import starch_that_nobody_has  # noqa: F401
