@@ -36,6 +36,30 @@ def main(argv: list[str] | None = None) -> int:
     of_store(one, "one JSON object of all that differs")
     one.set_defaults(do=compare)
 
+    one = commands.add_parser("fork", help="a run that shares the past of another one, with other settings")
+    one.add_argument("run", metavar="RUN")
+    one.add_argument("--at", type=int, metavar="SEQ", required=True, help="the record that it goes on from")
+    one.add_argument(
+        "--set",
+        dest="settings",
+        metavar="A.B=C",
+        action="append",
+        default=[],
+        help="another value of a setting, as YAML has it; any number of times",
+    )
+    one.add_argument("--name", metavar="NEW", default="", help="of the fork (default: RUN-fork)")
+    one.add_argument(
+        "--anyway", action="store_true", help="though a setting was used before that record, as it was then"
+    )
+    of_store(one, "what was begun, as one JSON object")
+    one.set_defaults(do=fork)
+
+    one = commands.add_parser("diff", help="what a configuration would change in a run: drawings, settings")
+    one.add_argument("run", metavar="RUN")
+    one.add_argument("config", type=Path, metavar="CONFIG")
+    of_store(one, "one JSON object of all that changed")
+    one.set_defaults(do=diff)
+
     one = commands.add_parser("runs", help="the runs of a store, and what they take")
     of_store(one)
     one.set_defaults(do=runs)
@@ -195,6 +219,20 @@ def compare(args: argparse.Namespace) -> int:
     from fsm.view import compare
 
     return compare.compare(args.one, args.other, args.store, args.json)
+
+
+def fork(args: argparse.Namespace) -> int:
+    """A run that goes on from a record of another one."""
+    from fsm.amend import command
+
+    return command.fork(args.run, args.at, args.settings, args.name, args.anyway, args.store, args.json)
+
+
+def diff(args: argparse.Namespace) -> int:
+    """A configuration beside what a run goes by; 1 where they differ."""
+    from fsm.amend import command
+
+    return command.diff(args.run, args.config, args.store, args.json)
 
 
 def runs(args: argparse.Namespace) -> int:

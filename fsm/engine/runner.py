@@ -228,6 +228,8 @@ class Runner:
             }
         if ctx.reads:
             record["reads"] = dict(ctx.reads)
+        if ctx.uses:
+            record["uses"] = sorted(ctx.uses)
         if step.also:
             record["also"] = list(step.also)
         if counts := ctx.taken_counts():
@@ -243,7 +245,7 @@ class Runner:
         """Fold and commit a record. A signal in the middle waits until both are done."""
         self.stop.depth += 1
         try:
-            if above := self.fold.begun_above(body["at"]):
+            if above := self.fold.begun_above(body.get("at", [])):
                 body["above"] = above
             self.fold.apply(body)
             if self.fold.snapshot_due():
@@ -253,6 +255,10 @@ class Runner:
             self.stop.depth -= 1
         self.observer.record(record)
         self.stop.check()
+
+    def note(self, body: dict[str, Any]) -> None:
+        """Fold and commit a record that no state makes."""
+        self._append(body)
 
     # Failure
 
