@@ -3,7 +3,8 @@
 What asks is read off the drawing: a state whose words compare a counter with a bound (`epoch >= max_epochs?`, left by Yes and No), an edge
 whose label does (`attempt >= 5`), or one that says that a most is reached (`MaxRetries exceeded`), where that leads out of the
 loop for good. A counter that the loop sets back (`Reset streak = 0`) ends it only after so many rounds in a row, and bounds nothing.
-Every way round that begins where the loop is entered must pass such a state, or an edge that something else bounds.
+Every way round that begins where the loop is entered (where a state says that it counts: there) must pass such a state, or an edge
+that something else bounds.
 """
 
 from __future__ import annotations
@@ -50,7 +51,10 @@ def exceeded(
                 loops.setdefault(loop, []).append(one)
         others = frozenset(arc for arc, by in bounded.items() if _key(bound) not in _key(by))
         for loop, asking in loops.items():
-            if walk := _past(flow, loop, starts, {one.node for one in asking}, others):
+            counting = _counting(machine, loop, asking[0].counter)
+            if walk := _past(
+                flow, loop, counting or starts, {one.node for one in asking}, others, bool(counting)
+            ):
                 yield _finding(machine, flow, asking[0], walk)
 
 
@@ -98,11 +102,26 @@ def _set_back(machine: Machine, flow: Flow, counter: str, loop: frozenset[str]) 
     return any(reset.search(text) for text in said)
 
 
+def _counting(machine: Machine, loop: frozenset[str], counter: str) -> frozenset[str]:
+    """The states of a loop that say they count (`Increment attempts`, IncrementPatience); where none does, each round counts."""
+    counts = f"increment{_key(counter)}"
+    states = machine.chart.states
+    return frozenset(n for n in loop if n in states and counter and counts in _key(states[n].title))
+
+
 def _past(
-    flow: Flow, loop: frozenset[str], starts: frozenset[str], asking: set[str], others: frozenset[Arc]
+    flow: Flow,
+    loop: frozenset[str],
+    starts: frozenset[str],
+    asking: set[str],
+    others: frozenset[Arc],
+    alone: bool = False,
 ) -> list[Arc]:
-    """A way round the loop, from where it is entered, that nobody asks on; none where there is none."""
-    entered = {arc.target for node, arcs in flow.arcs.items() if node not in loop for arc in arcs} | starts
+    """A way round the loop that nobody asks on, from one of `starts` or, unless those `alone` matter, from where the loop is
+    entered; none where there is none."""
+    entered = set(starts)
+    if not alone:
+        entered |= {arc.target for node, arcs in flow.arcs.items() if node not in loop for arc in arcs}
     left_out = others | {
         arc
         for node, arcs in flow.arcs.items()

@@ -93,3 +93,16 @@ def test_a_state_that_compares_is_left_by_yes(sign: str) -> None:
     machine = Machine("m", chart.parse(text, "m"), ends=("C",))
     (message,) = found(machine)
     assert "limit can be exceeded: it is asked in B" in message
+
+
+def test_where_the_drawing_says_what_counts_only_ways_round_that_count_matter() -> None:
+    text = """
+        [*] --> Step
+        Step --> Step : better
+        Step --> IncrementPatience : no better
+        IncrementPatience --> [*] : patience >= 3
+        IncrementPatience --> Step : patience < 3
+    """
+    assert found(drawn(text)) == []
+    again = text + "Step --> IncrementPatienceToo : odd\nIncrementPatienceToo --> Step"
+    assert len(found(drawn(again))) == 1
