@@ -104,9 +104,11 @@ def _set_back(machine: Machine, flow: Flow, counter: str, loop: frozenset[str]) 
 
 def _counting(machine: Machine, loop: frozenset[str], counter: str) -> frozenset[str]:
     """The states of a loop that say they count (`Increment attempts`, IncrementPatience); where none does, each round counts."""
-    counts = f"increment{_key(counter)}"
+    if not counter:
+        return frozenset()
+    counts = re.compile(rf"increment(?:s|ed|ing)?[\s_]*{counter}(?!\w)", re.IGNORECASE)
     states = machine.chart.states
-    return frozenset(n for n in loop if n in states and counter and counts in _key(states[n].title))
+    return frozenset(n for n in loop if n in states and counts.search(states[n].title))
 
 
 def _past(

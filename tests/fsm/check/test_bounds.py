@@ -104,5 +104,6 @@ def test_where_the_drawing_says_what_counts_only_ways_round_that_count_matter() 
         IncrementPatience --> Step : patience < 3
     """
     assert found(drawn(text)) == []
-    again = text + "Step --> IncrementPatienceToo : odd\nIncrementPatienceToo --> Step"
-    assert len(found(drawn(again))) == 1
+    also = "Step --> Also : odd\n        Also --> Step"
+    assert found(drawn(text + also)) == []
+    assert len(found(drawn(f'{text}{also}\n        state "Increment patience" as Also'))) == 1
