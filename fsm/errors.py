@@ -159,6 +159,12 @@ class ScratchNeeded(FsmError):
     code = "F408"
 
 
+class NotThere(FsmError):
+    """A run does not stand in the state that is to be left."""
+
+    code = "F412"
+
+
 class PastNeeded(FsmError):
     """What would be removed is the past of a fork, or it is gone."""
 

@@ -13,9 +13,11 @@ PAGE = ROOT / "docs" / "architecture.md"
 ENGINE: Sequence[tuple[str, str]] = (
     ("cli", "the command line"),
     ("run", "begin a run, or go on with it"),
+    ("step", "one state of a run, then out"),
     ("command", "what commands share"),
     ("view", "how a run is shown: one projection, its faces"),
     ("checking", "the command that checks"),
+    ("exchange", "drawings in other formats, and back"),
     ("new", "a pipeline to begin with"),
     ("prove", "a run killed everywhere, and compared with one left alone"),
     ("session", "one run of one configuration"),
