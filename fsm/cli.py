@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from fsm import run
+from fsm import run, step
 from fsm.command import guarded, of_run, of_store, words
 from fsm.speech import out, spoken, visible
 
@@ -26,6 +26,10 @@ def main(argv: list[str] | None = None) -> int:
     run.add_arguments(one)
     one.set_defaults(do=run.run)
 
+    one = commands.add_parser("step", help="leave one state of a run, and say by which edge")
+    step.add_arguments(one)
+    one.set_defaults(do=step.step)
+
     one = of_run(commands, "status", "where a run stands", status)
     one = of_run(commands, "history", "the records of a run: places, labels, digests of artifacts", history)
     one = of_run(commands, "audit", "prove a journal whole: chain, gaps, epochs, artifacts", audit)
@@ -35,6 +39,30 @@ def main(argv: list[str] | None = None) -> int:
     one.add_argument("other", metavar="RUN")
     of_store(one, "one JSON object of all that differs")
     one.set_defaults(do=compare)
+
+    one = commands.add_parser("fork", help="a run that shares the past of another one, with other settings")
+    one.add_argument("run", metavar="RUN")
+    one.add_argument("--at", type=int, metavar="SEQ", required=True, help="the record that it goes on from")
+    one.add_argument(
+        "--set",
+        dest="settings",
+        metavar="A.B=C",
+        action="append",
+        default=[],
+        help="another value of a setting, as YAML has it; any number of times",
+    )
+    one.add_argument("--name", metavar="NEW", default="", help="of the fork (default: RUN-fork)")
+    one.add_argument(
+        "--anyway", action="store_true", help="though a setting was used before that record, as it was then"
+    )
+    of_store(one, "what was begun, as one JSON object")
+    one.set_defaults(do=fork)
+
+    one = commands.add_parser("diff", help="what a configuration would change in a run: drawings, settings")
+    one.add_argument("run", metavar="RUN")
+    one.add_argument("config", type=Path, metavar="CONFIG")
+    of_store(one, "one JSON object of all that changed")
+    one.set_defaults(do=diff)
 
     one = commands.add_parser("runs", help="the runs of a store, and what they take")
     of_store(one)
@@ -117,6 +145,49 @@ def main(argv: list[str] | None = None) -> int:
     one.add_argument("--watch", action="store_true", help="check again whenever a file is saved")
     _phase_checks(one, argv if argv is not None else sys.argv[1:])
     one.set_defaults(do=check, words=argv if argv is not None else sys.argv[1:])
+
+    one = commands.add_parser(
+        "export", help="a drawing in another format: States Language, SCXML, XState, dot"
+    )
+    one.add_argument(
+        "what",
+        metavar="DIAGRAM|CONFIG",
+        help="a .mmd, .mermaid or .md file, page.md#name, or a configuration",
+    )
+    one.add_argument(
+        "--to",
+        choices=("asl", "scxml", "xstate", "dot"),
+        required=True,
+        help="asl: a state machine of AWS Step Functions whose tasks call `fsm step`",
+    )
+    one.add_argument(
+        "--machine", metavar="NAME", help="of a configuration: this machine (default: the one it runs)"
+    )
+    one.add_argument(
+        "--resource",
+        metavar="ARN",
+        default="${FsmStep}",
+        help="with --to asl: the Lambda function or activity that calls `fsm step` (default: a word to be filled in on deployment)",
+    )
+    one.add_argument("-o", "--output", type=Path, metavar="FILE", help="default: standard output")
+    one.set_defaults(do=export)
+
+    one = commands.add_parser("import", help="a machine of another format as a drawing")
+    one.add_argument("file", type=Path, metavar="FILE")
+    one.add_argument(
+        "--from",
+        dest="source",
+        choices=("asl", "scxml", "xstate"),
+        help="default: by the file's name and content",
+    )
+    one.add_argument("--lossy", action="store_true", help="write what can be said, though not all of it can")
+    one.add_argument("-o", "--output", type=Path, metavar="FILE", help="a .mmd (default: standard output)")
+    one.add_argument(
+        "--json",
+        action="store_true",
+        help="one JSON object: the drawing, what it cannot say, what is left to handlers",
+    )
+    one.set_defaults(do=bring)
 
     one = commands.add_parser("new", help="begin a pipeline of your own")
     one.add_argument("name", metavar="NAME")
@@ -216,6 +287,20 @@ def compare(args: argparse.Namespace) -> int:
     return compare.compare(args.one, args.other, args.store, args.json)
 
 
+def fork(args: argparse.Namespace) -> int:
+    """A run that goes on from a record of another one."""
+    from fsm.amend import command
+
+    return command.fork(args.run, args.at, args.settings, args.name, args.anyway, args.store, args.json)
+
+
+def diff(args: argparse.Namespace) -> int:
+    """A configuration beside what a run goes by; 1 where they differ."""
+    from fsm.amend import command
+
+    return command.diff(args.run, args.config, args.store, args.json)
+
+
 def runs(args: argparse.Namespace) -> int:
     """The runs of a store."""
     from fsm.view import commands
@@ -264,6 +349,20 @@ def check(args: argparse.Namespace) -> int:
     if not args.watch:
         return checking.run(args.what, form, args.further or ())
     return checking.watch(args.what, [w for w in args.words[1:] if w != "--watch"])
+
+
+def export(args: argparse.Namespace) -> int:
+    """A drawing in another format."""
+    from fsm.exchange import command
+
+    return command.export(args.what, args.to, args.machine, args.resource, args.output)
+
+
+def bring(args: argparse.Namespace) -> int:
+    """A machine of another format as a drawing; 1 where a drawing cannot say all of it."""
+    from fsm.exchange import command
+
+    return command.bring(args.file, args.source, args.output, args.lossy, args.json)
 
 
 def new(args: argparse.Namespace) -> int:

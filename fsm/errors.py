@@ -166,6 +166,30 @@ class ScratchNeeded(FsmError):
     code = "F408"
 
 
+class NotThere(FsmError):
+    """A run does not stand in the state that is to be left."""
+
+    code = "F412"
+
+
+class PastNeeded(FsmError):
+    """What would be removed is the past of a fork, or it is gone."""
+
+    code = "F411"
+
+
+class SettingUsed(FsmError):
+    """A fork would change a setting that its past was already made with."""
+
+    code = "F303"
+
+
+class NotAcceptable(FsmError):
+    """The history of a run does not fit into the drawing that it is to go on under."""
+
+    code = "F304"
+
+
 class RunReplaced(FsmError):
     """Another runner has taken this run over; this one may not write to it any more."""
 

@@ -51,6 +51,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="go on with a run in a bucket though its runner was seen alive a moment ago; that one is replaced, and ends",
     )
     parser.add_argument(
+        "--accept",
+        action="store_true",
+        help="go on with a run though its drawings have changed since, where its history exists in them as they are now",
+    )
+    parser.add_argument(
+        "--rename",
+        dest="renames",
+        metavar="OLD=NEW",
+        action="append",
+        help="with --accept: a state that is called otherwise now (machine:OLD=NEW where several drawings changed)",
+    )
+    parser.add_argument(
         "--log",
         choices=("auto", "console", "json", "none"),
         default="auto",
@@ -120,11 +132,18 @@ def run(args: argparse.Namespace) -> int:
 
     from fsm import config as configs
     from fsm import session
+    from fsm.amend import settings_of
     from fsm.check import refuse
     from fsm.engine import Outcome, StopRequested
+    from fsm.errors import ConfigError
     from fsm.speech import emit, say
+    from fsm.store import open_store
     from fsm.view import telling, watching
 
+    if args.renames and not args.accept:
+        raise ConfigError(
+            "--rename says what states are called in drawings that are accepted: give it with --accept."
+        )
     names = {
         "run.name": args.run,
         "machine": args.machine,
@@ -137,7 +156,11 @@ def run(args: argparse.Namespace) -> int:
         overrides["notify"] = None
     if args.machine and not args.run:
         overrides["run.name"] = args.machine
-    config = configs.load(_chosen(args), overrides)
+    path = _chosen(args)
+    config = configs.load(path, overrides)
+    store = open_store(config.engine.store, **config.engine.store_options)
+    if own := settings_of(store.run(config.engine.run.name)) if not args.fresh else {}:
+        config = configs.load(path, own | overrides)  # those that a fork was begun with
     refuse(config.program)
     name = config.engine.run.name
     for sentence in session.outlook(config):
@@ -152,6 +175,8 @@ def run(args: argparse.Namespace) -> int:
                 takeover=args.takeover,
                 observer=observer,
                 logger=logger,
+                store=store,
+                accept=(args.renames or []) if args.accept else None,
             )
         except StopRequested:
             outcome = Outcome("stopped", message=f"Stopped by a signal. {again}")

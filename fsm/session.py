@@ -8,15 +8,16 @@ import socket
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from fsm.amend import hold, texts
 from fsm.config import Config, Notify, environment_secrets
-from fsm.engine import Given, Nobody, Observer, Outcome, Program, Runner, Stop
-from fsm.errors import ConfigChanged, ConfigError, FsmError, NoSuchRun, NotThatRun
+from fsm.engine import Given, Nobody, Observer, Outcome, Runner, Stop
+from fsm.errors import ConfigError, FsmError, NoSuchRun, NotThatRun
 from fsm.journal import FORMAT, Fold, Journal, Watch, encode, stack_of
 from fsm.secrets import redactor
 from fsm.speech import called, origin, posted
@@ -147,11 +148,15 @@ def run(
     logger: Any = None,
     stop: Stop | None = None,
     store: Store | None = None,
+    accept: Sequence[str] | None = None,
+    drive: Callable[[Runner], Outcome] = Runner.drive,
 ) -> Outcome:
     """Run a configuration: begin the run, or go on with the one of its name where it stands.
 
     `fresh` begins it anew in any case, `retry` where it has ended and failed, or ended with items given up. `takeover` replaces a runner that seems alive, in a
     store that has no locks. A run that has ended is only read. `store` is the configuration's, opened already.
+    `accept` goes on with a run under drawings that are not those it was begun with; it lists the states that are called otherwise in
+    them, `Old=New`. `drive` is how far it goes at once: to its end.
 
     Raises every FsmError; StopRequested where a signal stopped it.
     """
@@ -173,8 +178,10 @@ def run(
     place = engine.store.partition("?")[0] if "://" in engine.store else ""
     observer = observer or Nobody()
     fold = journal.load()
+    accepted = hold(run, header, fold, config, accept)
     if not fold.ended:
         fold = journal.open(takeover)
+        accepted = accepted and hold(run, header, fold, config, accept)  # others may have written meanwhile
     if fold.ended:  # before, or while this runner was waiting for its turn
         observer.opened(run, journal.next)
         outcome = Outcome(fold.ended["outcome"], fold.ended["label"], fold.ended["last"])
@@ -201,10 +208,12 @@ def run(
     runner.observer = live
     live.opened(run, journal.next)
     try:
+        if accepted:
+            runner.note(accepted)
         for left in runner.scratch.sweep():
             runner.logger.warning("scratch of a former run is still worked in, and stays", path=str(left))
         with runner.stop.installed(), live.beating():
-            outcome = runner.drive()
+            outcome = drive(runner)
             resting = live.newest if live.newest and _rests(live.newest) else None
             if resting:
                 live.announced = resting["id"]  # before the call, which then is made once at most
@@ -324,8 +333,7 @@ def begin(
     """The header of the run, written now if it is new.
 
     `generation` counts the former runs of the name; `given` are the artifacts of the run this one comes after, as they
-    are now: later ones are not for it. Raises NotThatRun where what stands there is another run's, ConfigChanged where it
-    was begun with other words.
+    are now: later ones are not for it. Raises NotThatRun where what stands there is another run's.
     """
     header = {
         "format": FORMAT,
@@ -336,6 +344,7 @@ def begin(
         "seed": config.engine.run.seed,
         "config": dict(config.plain),
         "diagrams": config.program.digests,
+        "drawings": texts(config.program),
         "given": dict(given or {}),
     }
     if config.engine.plug.drawing or config.engine.plug.handlers:  # where who looks on finds the drawing
@@ -351,42 +360,4 @@ def begin(
             found = journal.header()
     if foreign := journal.foreign():
         raise NotThatRun(foreign)
-    _same(found, json.loads(config.redact(json.dumps(header))), run, config.program)
     return found
-
-
-def _same(found: dict[str, Any], now: dict[str, Any], run: RunStore, program: Program) -> None:
-    changed = [
-        f"diagram {name}"
-        for name in sorted({*found["diagrams"], *now["diagrams"]})
-        if found["diagrams"].get(name) != now["diagrams"].get(name)
-    ]
-    if found["machine"] != now["machine"]:
-        changed.append(f"machine: {found['machine']} then, {now['machine']} now")
-    free = {
-        "store",
-        "store_options",
-        "work",
-    }  # where things are may change between two starts; what is done may not
-    then, today = ({k: v for k, v in said["config"].items() if k not in free} for said in (found, now))
-    for name, phase in program.phases.items():  # how far it goes may change as well, where the phase says so
-        for sections in (then, today):
-            if phase.free and isinstance(sections.get(name), dict):
-                sections[name] = {k: v for k, v in sections[name].items() if k not in phase.free}
-    changed += _differences(then, today)
-    if changed:
-        shown = "; ".join(changed[:5]) + ("; and more" if len(changed) > 5 else "")
-        raise ConfigChanged(
-            f"Run {run.name} at {run.url} was begun with another program: {shown}. Put that back to go on with it, give this one "
-            "another name with --run, or start anew with --fresh."
-        )
-
-
-def _differences(then: Any, now: Any, key: str = "") -> list[str]:
-    if isinstance(then, dict) and isinstance(now, dict):
-        return [
-            d
-            for k in sorted({*then, *now})
-            for d in _differences(then.get(k), now.get(k), f"{key}.{k}".lstrip("."))
-        ]
-    return [] if then == now else [f"{key}: {json.dumps(then)} then, {json.dumps(now)} now"]

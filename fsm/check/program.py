@@ -7,6 +7,7 @@ drawings  C101 unreachable state            C102 trap: no edge leads on        C
           C107 no start                     C108 unbounded cycle               C109 edge across a closed border
           C110 exit that is never taken (warning)
           C111 what Mermaid reads or draws otherwise than it is meant (warning)
+          C112 a loop goes round past the counter that is to end it
 phases    C201 state without a handler      C202 handler without a state       C203 handler never called (warning)
           C204 machine without a phase       C205 a label that is no edge's   C206 edge that no handler takes (warning)
 programs  C301 called machine missing       C302 machines call in a ring       C303 on_error names what is not there
@@ -18,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from fsm.check.bounds import exceeded
 from fsm.check.finding import Finding, error, warning
 from fsm.check.labels import returned, stands_near
 from fsm.check.refine import refine
@@ -294,19 +296,18 @@ class _Drawing:
         elsewhere = [c for c, how in self.machine.inside.items() if how is not COUNTED]
         waits = self.machine.waits  # a composite that waits does so before it ends
         waiting = {n for n in self.flow.arcs if any(n == w or n.startswith(join(w, END)) for w in waits)}
-        bounded = frozenset(
-            arc
-            for arcs in self.flow.arcs.values()
-            for arc in arcs
-            if arc.source in waiting
-            or any(a in elsewhere for a in ancestors(arc.source))
-            or (arc.edge is not None and (arc.edge.source, arc.edge.label) in self.machine.bounds)
-        )
+        bounded: dict[Arc, str] = {}
+        for arc in (arc for arcs in self.flow.arcs.values() for arc in arcs):
+            by = self.machine.bounds.get((arc.edge.source, arc.edge.label)) if arc.edge else None
+            if by is not None or arc.source in waiting or any(a in elsewhere for a in ancestors(arc.source)):
+                bounded[arc] = by or ""
         told: set[str] = set()
         for start in self.chart.states:
-            if start not in told and (cycle := self.flow.way(start, start, bounded)):
+            if start not in told and (cycle := self.flow.way(start, start, frozenset(bounded))):
                 told |= {arc.source for arc in cycle}
                 yield self._unbounded(cycle)
+        starts = frozenset((*self.chart.initial, *self.machine.entered_at))
+        yield from exceeded(self.machine, self.flow, starts, bounded)
 
     def _unbounded(self, cycle: list[Arc]) -> Finding:
         edges = [arc.edge for arc in cycle if arc.edge is not None]

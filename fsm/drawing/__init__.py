@@ -11,6 +11,7 @@ from fsm.drawing.chart import (
     load,
     of_source,
     parent_of,
+    parse,
     text_at,
     texts_at,
 )
@@ -33,6 +34,7 @@ __all__ = [
     "load",
     "of_source",
     "parent_of",
+    "parse",
     "text_at",
     "texts_at",
 ]

@@ -121,6 +121,7 @@ class Context:
         self.files: dict[str, Artifact] = {}
         self.records: dict[str, int] = {}
         self.reads: dict[str, str] = {}
+        self.uses: set[str] = set()  # sections of other phases
         self.counts: dict[str, int] = {}
         self._calls = 0
         self._walks: list[Walk] = []
@@ -154,6 +155,7 @@ class Context:
 
     def section(self, name: str) -> Any:
         """Another phase's configuration section. Raises PhaseError where the configuration has none and needs none."""
+        self.uses.add(name)
         try:
             return self._runner.program.sections[name]
         except KeyError:

@@ -154,10 +154,50 @@ class Runner:
         ended = self.fold.ended or {"outcome": "done", "label": None, "last": ""}
         return Outcome(ended["outcome"], ended["label"], ended["last"])
 
+    @property
+    def standing(self) -> str:
+        """The state of the outermost machine whose handler runs next; empty where the run has ended."""
+        level = self._level([], self.program.root, {}, None)
+        return self._next(level) if level.place else ""
+
+    def step(self) -> Outcome:
+        """Leave one state of the outermost machine, with all that its handler calls; the run stops behind it unless that was its end.
+
+        Raises what `drive` does.
+        """
+        level = self._level([], self.program.root, {}, None)
+        state = self._next(level)
+        before = level.visit(state)
+        try:
+            with self._leaving:
+                while level.visit(state) == before:  # again where it fails, and the recovery says so
+                    self._visit_or_leave(level, state)
+        except Stopped as stopped:
+            return Outcome("stopped", message=stopped.message)
+        finally:
+            self._lasting.clear()
+        ended = self.fold.ended
+        return (
+            Outcome(ended["outcome"], ended["label"], ended["last"])
+            if ended
+            else Outcome("stopped", last=state)
+        )
+
     def _drive(
         self, at: list[str], name: str, inputs: dict[str, Any], start: str | None, until: frozenset[str]
     ) -> Result:
         """One machine, from where it stands to its end."""
+        level = self._level(at, name, inputs, start)
+        while level.place:
+            state = self._next(level)
+            if state in until:
+                break
+            self._visit_or_leave(level, state)
+        frame = level.frame
+        return Result(copied(frame["data"]), frame["last"], frame["label"])
+
+    def _level(self, at: list[str], name: str, inputs: dict[str, Any], start: str | None) -> _Level:
+        """A machine where it stands; begun where it has not."""
         machine = self.program.machine(name)
         kernel = machine.kernel
         frame = self.fold.frame(at)
@@ -168,18 +208,20 @@ class Runner:
                 f"{' > '.join(at)} called machine {frame['machine']} before it was interrupted, and now calls {name}. A handler must "
                 "make the same calls in the same order when it is run again."
             )
-        level = _Level(at, machine, self.program.phases[name], frame, inputs)
-        while place := level.place:
-            state = place[0] if len(place) == 1 else kernel.runnable(place)
-            if state in until:
-                break
-            self.stop.check()
-            try:
-                self._visit(level, state)
-            except _Leave as leave:
-                if leave.at != at or leave.state != state:
-                    raise
-        return Result(copied(frame["data"]), frame["last"], frame["label"])
+        return _Level(at, machine, self.program.phases[name], frame, inputs)
+
+    def _next(self, level: _Level) -> str:
+        place = level.place
+        return place[0] if len(place) == 1 else level.machine.kernel.runnable(place)
+
+    def _visit_or_leave(self, level: _Level, state: str) -> None:
+        """Visit a state; where something below ended it by an edge of its own, it is left by that the next time."""
+        self.stop.check()
+        try:
+            self._visit(level, state)
+        except _Leave as leave:
+            if leave.at != level.at or leave.state != state:
+                raise
 
     def _visit(self, level: _Level, state: str) -> None:
         """One state: its handler, the move, the record."""
@@ -229,6 +271,8 @@ class Runner:
             }
         if ctx.reads:
             record["reads"] = dict(ctx.reads)
+        if ctx.uses:
+            record["uses"] = sorted(ctx.uses)
         if step.also:
             record["also"] = list(step.also)
         if counts := ctx.taken_counts():
@@ -244,7 +288,7 @@ class Runner:
         """Fold and commit a record. A signal in the middle waits until both are done."""
         self.stop.depth += 1
         try:
-            if above := self.fold.begun_above(body["at"]):
+            if above := self.fold.begun_above(body.get("at", [])):
                 body["above"] = above
             self.fold.apply(body)
             if self.fold.snapshot_due():
@@ -254,6 +298,10 @@ class Runner:
             self.stop.depth -= 1
         self.observer.record(record)
         self.stop.check()
+
+    def note(self, body: dict[str, Any]) -> None:
+        """Fold and commit a record that no state makes."""
+        self._append(body)
 
     # Failure
 

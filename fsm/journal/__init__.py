@@ -14,7 +14,8 @@ from fsm.journal.journal import (
     foreign,
     header_of,
 )
-from fsm.journal.values import copied, json_values
+from fsm.journal.past import past_of, whole
+from fsm.journal.values import apart, copied, json_values
 from fsm.journal.watch import Watch, stack_of
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "Frame",
     "Journal",
     "Watch",
+    "apart",
     "audit",
     "checked",
     "copied",
@@ -38,6 +40,8 @@ __all__ = [
     "json_values",
     "new_frame",
     "opened",
+    "past_of",
     "report",
     "stack_of",
+    "whole",
 ]

@@ -16,13 +16,14 @@ from typing import Any
 from fsm.errors import FsmError, StoreError
 from fsm.journal.fold import Fold
 from fsm.journal.journal import Journal, decode, digest
+from fsm.journal.past import lines_of_past, parent, past_of
 from fsm.speech import out
 from fsm.store import RunStore
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that is wrong. `kind` is header, gap, record, chain, epoch, state or artifact.
+    """One thing that is wrong. `kind` is header, past, gap, record, chain, epoch, state or artifact.
 
     `seq` is the record it was first seen at, and `since` that record's time in seconds of the epoch, where it has one.
     """
@@ -58,6 +59,7 @@ def audit(run: RunStore, *, content: bool = True) -> Audit:
     """Check a run. Without `content` artifacts are looked for, not read. Raises StoreError where it cannot be read at all."""
     findings: list[Finding] = []
     given: frozenset[str] = frozenset()
+    header: dict[str, Any] = {}
     try:
         header = Journal(run).header()
         given = frozenset(file["sha256"] for file in (header.get("given") or {}).values())
@@ -67,7 +69,9 @@ def audit(run: RunStore, *, content: bool = True) -> Audit:
         raise
     except FsmError as e:
         findings.append(Finding("header", e.message))
-    reading = _Reading(run, findings, given)
+    reading = _Reading(run, findings, given, header)
+    if header.get("past"):
+        reading.begin_with(header["past"])
     for number, line in run.numbered():
         reading.take(number, line)
     total = sum(
@@ -96,7 +100,11 @@ class _Reading:
     findings: list[Finding]
     given: frozenset[
         str
-    ]  # the artifacts of the run that this one came after, which its header names; that one's to keep
+    ]  # the artifacts of the run that this one came after, which its header names, and of a fork's past; theirs to keep
+    header: dict[str, Any]
+    past: Fold | None = (
+        None  # the state that a fork begins with, by the records of the run that it was begun from
+    )
     count: int = 0
     expected: int = 0
     prev: str | None = (
@@ -106,6 +114,34 @@ class _Reading:
     writer: str = ""
     fold: Fold | None = field(default_factory=Fold)  # None from a gap to the next snapshot
     artifacts: dict[str, _Named] = field(default_factory=dict)
+
+    def begin_with(self, past: dict[str, Any]) -> None:
+        """Read the past of a fork as far as it is one. What the fork goes on with of it must be there, and be whole."""
+        last = ""
+        state = Fold()
+        try:
+            above = parent(self.run, past)
+            for line in lines_of_past(self.run, past):
+                last = digest(line)
+            for record in past_of(self.run):
+                state.apply(record)
+                self.given |= {file["sha256"] for file in (record.get("files") or {}).values()}
+        except Exception as e:  # as of any record: what passes the schema may still say what cannot be
+            said = e.message if isinstance(e, FsmError) else f"{type(e).__name__}: {e}"
+            self._found("past", f"the past of this fork cannot be read: {said}", None, None)
+            return
+        if last != past["record"]:
+            self._found(
+                "past",
+                f"it is a fork of {past['run']} at record {past['seq']}, {past['record'][:12]} by SHA-256, and at {above.url} that is "
+                f"{last[:12] or 'missing'}",
+                None,
+                None,
+            )
+            return
+        self.past = state
+        for name, file in state.files.items():
+            self.artifacts[file["sha256"]] = _Named(name, file["size"], 0, 0.0)
 
     def take(self, number: int, line: bytes) -> None:
         self.count += 1
@@ -150,7 +186,7 @@ class _Reading:
 
     def _epochs(self, number: int, record: dict[str, Any]) -> None:
         epoch, writer = record["epoch"], record["writer"]
-        if record["kind"] == "claim":
+        if record["kind"] in ("claim", "fork"):
             if epoch <= self.epoch:
                 self._found(
                     "epoch",
@@ -167,6 +203,10 @@ class _Reading:
 
     def _state(self, number: int, record: dict[str, Any]) -> None:
         snapshot = record.get("snapshot")
+        if record["kind"] == "fork":
+            self._forked(number, record)
+        elif record["kind"] == "accept":
+            self._accepted(number, record)
         if self.fold is None:
             self.fold = Fold(json.loads(json.dumps(snapshot))) if snapshot else None
             return
@@ -190,7 +230,34 @@ class _Reading:
             )
             self.fold = Fold(json.loads(json.dumps(snapshot)))
 
-    def _found(self, kind: str, message: str, seq: int, since: float | None) -> None:
+    def _forked(self, number: int, record: dict[str, Any]) -> None:
+        """What a fork begins with is what its past comes to."""
+        if number or record["past"] != self.header.get("past"):
+            self._found("past", "it is not the past that the header names", number, record["time"])
+        elif self.past is not None and record["snapshot"] != self.past.state:
+            self._found(
+                "past",
+                f"its state is not the one that {record['past']['run']} had at record {record['past']['seq']}",
+                number,
+                record["time"],
+            )
+
+    def _accepted(self, number: int, record: dict[str, Any]) -> None:
+        """What is accepted takes the place of what was in force."""
+        if self.fold is None:
+            return
+        accepted = self.fold.state.get("accepted") or {"diagrams": {}}
+        force = {**self.header.get("diagrams", {}), **accepted["diagrams"]}
+        for name, before in record["before"].items():
+            if force.get(name) != before:
+                self._found(
+                    "state",
+                    f"it accepts another drawing {name} in place of {before[:12]}, and {str(force.get(name))[:12]} was in force",
+                    number,
+                    record["time"],
+                )
+
+    def _found(self, kind: str, message: str, seq: int | None, since: float | None) -> None:
         self.findings.append(Finding(kind, message, seq, since))
 
 

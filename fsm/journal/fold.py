@@ -2,6 +2,8 @@
 
     {"n": 17, "files": {name: {"sha256", "size"}}, "root": FRAME, "ended": None | {"outcome", "label", "last"}}
 
+and, where other drawings were accepted, "accepted": {"diagrams": {machine: digest}, "sections": {}}.
+
 A frame is one machine in progress:
 
     {"machine": name, "place": [state, ...], "data": {}, "visits": {state: n}, "last": state, "label": label,
@@ -16,7 +18,7 @@ from __future__ import annotations
 
 import json
 import marshal
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 Json = Any
@@ -62,6 +64,18 @@ def opened(frame: Frame, state: str) -> dict[str, Any]:
     if found is None:
         found = frame["open"][state] = {"calls": {}, "once": {}, "tries": {}, "failures": 0, "skipped": {}}
     return found
+
+
+def _rename(frame: Frame, renames: Mapping[str, Mapping[str, str]]) -> None:
+    """Call the states of a frame, and of those below it, as they are called from now on."""
+    names = renames.get(frame["machine"], {})
+    frame["place"] = [names.get(state, state) for state in frame["place"]]
+    frame["last"] = names.get(frame["last"], frame["last"])
+    for of in ("visits", "open"):
+        frame[of] = {names.get(state, state): value for state, value in frame[of].items()}
+    for opened_here in frame["open"].values():
+        for call in opened_here["calls"].values():
+            _rename(call, renames)
 
 
 class Fold:
@@ -160,11 +174,17 @@ class Fold:
         return frame
 
     def apply(self, record: dict[str, Any]) -> None:
-        """Take one record. Kinds: claim, transition, once, error, verdict."""
+        """Take one record. Kinds: claim, fork, accept, transition, once, error, verdict."""
         kind = record["kind"]
         if kind == "claim":
             return
+        if kind == "fork":
+            self.state = json.loads(json.dumps(record["snapshot"]))
+            return
         self.state["n"] += 1
+        if kind == "accept":
+            self._accept(record)
+            return
         self._since += _brought(record)
         at = record["at"]
         for above in record.get("above", ()):
@@ -214,6 +234,14 @@ class Fold:
         frame["place"] = list(record["to"])
         if end := record.get("end"):
             self.state["ended"] = end
+
+    def _accept(self, record: dict[str, Any]) -> None:
+        """Go on under other drawings: states are called as they are there from here on."""
+        accepted = self.state.setdefault("accepted", {"diagrams": {}, "sections": {}})
+        accepted["diagrams"].update(record["diagrams"])
+        accepted["sections"].update(record.get("sections") or {})
+        if (renames := record.get("renames")) and self.root:
+            _rename(self.root, renames)
 
     def _recovery_failed(self, at: list[str]) -> None:
         """An error within a recovery stops the run; a resume tries the state that failed first again."""

@@ -278,6 +278,22 @@ class Journal:
         self.next, self._prev = self.next + 1, digest(line)
         return record
 
+    def fork(self, past: dict[str, Any], snapshot: dict[str, Any]) -> None:
+        """Begin the journal of a fork, whose header is there: its first record names its past, and carries the state there.
+
+        Raises Taken where the journal has begun, StoreError.
+        """
+        self.load()
+        self.store.acquire()
+        try:
+            self.epoch = 1
+            who = {"kind": "fork", "host": socket.gethostname(), "pid": os.getpid()}
+            if self.next:
+                raise Taken(0, self.store.first() or b"")
+            self._append(who | {"past": past, "snapshot": snapshot})
+        finally:
+            self.store.release()
+
     def append(self, body: dict[str, Any]) -> dict[str, Any]:
         """Add a record; durable on return. Raises RunReplaced where another writer has taken the run over, StoreError.
 

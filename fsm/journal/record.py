@@ -58,6 +58,42 @@ class Claim(_Record):
 
 
 @_exactly
+class Past(TypedDict):
+    """What a fork shares: a run up to one of its records, each by digest."""
+
+    run: str
+    generation: Annotated[int, Field(ge=0)]
+    header: Digest  # of its run.json
+    seq: Annotated[int, Field(ge=0)]
+    record: Digest  # of the line of that number
+
+
+@_exactly
+class Fork(_Record):
+    """The first record of a fork: where its past ends, and the state there."""
+
+    kind: Literal["fork"]
+    host: str
+    pid: int
+    past: Past
+    snapshot: dict[str, Any]
+
+
+@_exactly
+class Accept(_Record):
+    """The run goes on under other drawings: `before` and `diagrams` are their digests by machine, then and now, of those that
+    changed, `drawings` the texts of the new ones, `renames` the states that are called otherwise in them, by machine."""
+
+    kind: Literal["accept"]
+    before: dict[str, Digest]
+    diagrams: dict[str, Digest | None]  # None where it takes part no more
+    drawings: dict[str, str]
+    renames: NotRequired[dict[str, dict[str, str]] | None]
+    sections: NotRequired[dict[str, Any] | None]  # of machines that came with the drawings
+    snapshot: NotRequired[dict[str, Any] | None]
+
+
+@_exactly
 class Above(TypedDict):
     """A machine that called down before it wrote a record of its own, and where it stands."""
 
@@ -91,6 +127,7 @@ class Transition(_InState):
     data: NotRequired[Patch | None]
     files: NotRequired[dict[str, File] | None]  # artifacts put, by logical name
     reads: NotRequired[dict[str, Digest] | None]  # artifacts opened
+    uses: NotRequired[list[str] | None]  # sections of other phases that the handler asked for
     also: NotRequired[list[str] | None]  # edges of composites left on the way, "source --> target : label"
     # edges walked by counted machines, "machine: source --> target : label"
     counts: NotRequired[dict[str, int] | None]
@@ -141,7 +178,7 @@ class Verdict(_InState):
 
 
 _adapter: TypeAdapter[Any] = TypeAdapter(
-    Annotated[Claim | Transition | Once | Error | Verdict, Field(discriminator="kind")]
+    Annotated[Claim | Fork | Accept | Transition | Once | Error | Verdict, Field(discriminator="kind")]
 )
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterator, Mapping
+from itertools import zip_longest
 from typing import Any
 
 from fsm.errors import NotJson
@@ -35,6 +37,21 @@ def json_values(value: Any, where: str) -> Any:
             f"{where}: durable data must be JSON values, and this is not: {f'at {at}, ' if at else ''}{e}. Convert it, or keep it "
             "as an artifact."
         ) from None
+
+
+def apart(one: Any, other: Any, path: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """(dotted path, value, other value) of the innermost values in which two JSON values differ, in order.
+
+    What one of them does not have counts as null; a list's by their place, so that two of different lengths can be held together.
+    """
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        for key in sorted({*one, *other}):
+            yield from apart(one.get(key), other.get(key), f"{path}.{key}" if path else str(key))
+    elif isinstance(one, list) and isinstance(other, list):
+        for number, (mine, its) in enumerate(zip_longest(one, other)):
+            yield from apart(mine, its, f"{path}[{number}]")
+    elif one != other:
+        yield path, one, other
 
 
 def copied(value: Any) -> Any:

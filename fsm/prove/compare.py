@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fsm.journal import essence
+from fsm.journal import apart, essence
 from fsm.store import RunStore, open_store
 
 SHOWN = 40  # characters of a value, and bytes around the first that differs
@@ -93,21 +93,9 @@ def _in_record(
             yield Difference(f"{number} artifact {name}", *where, f"artifact {name}", *_bytes(*contents))
     left_out = {"files", "reads", "snapshot"}
     values = ({k: v for k, v in essence(dict(r)).items() if k not in left_out} for r in (mine, its))
-    for path, one, other in _values(next(values), next(values)):
+    for path, one, other in apart(next(values), next(values)):
         what = path.replace("data.set.", "data.", 1)  # what the state changed of the machine's data
         yield Difference(f"{number} {path}", *where, what, _short(one), _short(other))
-
-
-def _values(mine: Any, its: Any, path: str = "") -> Iterator[tuple[str, Any, Any]]:
-    """The innermost values that differ, with their dotted paths."""
-    if isinstance(mine, dict) and isinstance(its, dict):
-        for key in sorted({*mine, *its}):
-            yield from _values(mine.get(key), its.get(key), f"{path}.{key}".lstrip("."))
-    elif isinstance(mine, list) and isinstance(its, list) and len(mine) == len(its):
-        for number, (one, other) in enumerate(zip(mine, its, strict=True)):
-            yield from _values(one, other, f"{path}[{number}]")
-    elif mine != its:
-        yield path, mine, its
 
 
 def _short(value: Any) -> str:

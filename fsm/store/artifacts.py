@@ -31,6 +31,10 @@ def cache_directory(options: S3Options) -> Path:
     return Path(base).expanduser() / "fsm" / "artifacts"
 
 
+class ArtifactMissing(StoreError):
+    """There is no object of that digest."""
+
+
 @dataclass(frozen=True)
 class Source:
     """Content that can be read anywhere in it. `parts` are the SHA-256 of its pieces, `sha256` of the whole."""
@@ -233,7 +237,7 @@ class Artifacts:
                 at += len(got)
                 yield got
         except Missing:
-            raise StoreError(
+            raise ArtifactMissing(
                 f"Artifact {sha256[:12]} of {self.where} is missing: the object is gone, though a record names it. Restore it from a "
                 "copy, or start anew with --fresh."
             ) from None

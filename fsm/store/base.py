@@ -119,6 +119,14 @@ class RunStore(Protocol):
         """The mode of directories that hold what is this run's."""
         ...
 
+    @property
+    def past(self) -> RunStore | None:
+        """The run that this one, a fork, shares its past with; None of any other run, and where that one is gone.
+
+        Artifacts that the fork does not hold itself are read from there.
+        """
+        ...
+
     def read_header(self) -> bytes | None: ...
 
     def write_header(self, content: bytes) -> None:

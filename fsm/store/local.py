@@ -23,6 +23,7 @@ from fsm.store.access import PRIVATE, make_directory, mode_of, of_artifacts, of_
 from fsm.store.base import Artifact, Taken, run_name
 from fsm.store.bucket import S3Options
 from fsm.store.local_shelf import LocalShelf
+from fsm.store.past import shared
 from fsm.store.shelf import shelf_name
 
 CHUNK = 1 << 16
@@ -147,6 +148,7 @@ class LocalRun:
         self._next = 0
         self._read = (-1, 0, 0)  # inode, records and bytes that the last reader has read to
         self._whole: set[str] = set()  # artifacts whose content this process has held against their digest
+        self._past: LocalRun | None = None
 
     @property
     def url(self) -> str:
@@ -155,6 +157,18 @@ class LocalRun:
     @cached_property
     def place(self) -> str:
         return str(self.directory.absolute().parents[1].resolve())
+
+    @property
+    def past(self) -> LocalRun | None:
+        """Wherever it is now: a run that was begun anew since is only moved aside."""
+        if self._past is None and (said := shared(self.read_header())):
+            runs = self.directory.parent
+            for directory in (runs / said.run, *sorted(runs.glob(f".{said.run}.*"))):
+                found = LocalRun(directory)
+                if said.is_of(found.read_header()):
+                    self._past = found
+                    break
+        return self._past
 
     @property
     def access(self) -> int:
@@ -466,6 +480,8 @@ class LocalRun:
             with path.open("rb") as f:
                 whole = hashlib.file_digest(f, "sha256").hexdigest() == sha256
         except FileNotFoundError as e:
+            if past := self.past:
+                return past.artifact(sha256)
             raise StoreError(
                 f"Artifact {sha256[:12]} of run {self.name} is missing: {path} is gone, though a record names it. {mend}"
             ) from e
@@ -482,7 +498,7 @@ class LocalRun:
         try:
             return (self.directory / "artifacts" / sha256).stat().st_size
         except FileNotFoundError:
-            return None
+            return past.artifact_size(sha256) if (past := self.past) else None
         except OSError as e:
             raise _store_error("An artifact cannot be read:", self.directory / "artifacts" / sha256, e) from e
 
@@ -507,6 +523,9 @@ class LocalRun:
                 while piece := f.read(1 << 20):
                     yield piece
         except OSError as e:
+            if isinstance(e, FileNotFoundError) and (past := self.past):
+                yield from past.artifact_bytes(sha256)
+                return
             raise _store_error("An artifact cannot be read:", path, e) from e
 
     # Beside the runs

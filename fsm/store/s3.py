@@ -22,12 +22,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from fsm.errors import ConfigError, JournalDamaged, RunBusy, StoreError
+from fsm.errors import ConfigError, JournalDamaged, PastNeeded, RunBusy, StoreError
 from fsm.faults import Clock, Patient
 from fsm.store.access import PRIVATE
-from fsm.store.artifacts import Artifacts
+from fsm.store.artifacts import ArtifactMissing, Artifacts
 from fsm.store.base import Artifact, Taken, run_name
 from fsm.store.bucket import Boto, Bucket, Exists, Missing, S3Options, Unsure
+from fsm.store.past import shared
 from fsm.store.probe import probe
 from fsm.store.s3_shelf import S3Shelf
 from fsm.store.shelf import shelf_name
@@ -121,10 +122,14 @@ class S3Store:
         """Retention: retire the run, then delete all of it but its header; says how many objects went.
 
         The tombstone comes first, so that no record put from then on can be of a run that lives. Needs the right to
-        delete, which running does not. Raises RunBusy while a runner is alive on it.
+        delete, which running does not. Raises RunBusy while a runner is alive on it, PastNeeded where a fork shares its past.
         """
         run = self.run(name)
         prefix = run.prefix
+        if forks := self.forks(name):
+            raise PastNeeded(
+                f"Run {name} is the past of {', '.join(forks)}, which read their artifacts from it. Remove those first."
+            )
         if not self.retire(name):
             return 0
         gone, after = 0, ""
@@ -137,6 +142,18 @@ class S3Store:
             if not page.more:
                 return gone
             after = page.keys[-1][0]
+
+    def forks(self, name: str) -> list[str]:
+        """The runs that share the past of this one, those that were retired among them; one request for each run there is."""
+        header, base = self.run(name).read_header(), f"{self.prefix}runs/"
+        found = []
+        for folder in self._folders(base):
+            if not folder.endswith("~/"):
+                with suppress(Missing):
+                    its = self.ask(lambda folder=folder: self.bucket.get(f"{folder}run.json")).body  # type: ignore[misc]
+                    if (past := shared(its)) and past.is_of(header):
+                        found.append(folder.removeprefix(base).rstrip("/"))
+        return sorted(found)
 
     def _folders(self, base: str) -> Iterator[str]:
         after = ""
@@ -159,6 +176,7 @@ class S3Run:
         self._replaced = False
         self._generation = 0
         self._hint = -1  # a record that is said to be there
+        self._past: S3Run | None = None
 
     # Where
 
@@ -197,6 +215,19 @@ class S3Run:
 
     def _record(self, seq: int) -> str:
         return f"{self.prefix}journal/{seq:012}.json"
+
+    @property
+    def past(self) -> S3Run | None:
+        """Whichever generation of its name it is."""
+        if self._past is None and (said := shared(self.read_header())):
+            newest = S3Run(self.store, said.run).generation
+            for generation in sorted(range(1, newest + 1), key=lambda g: g != said.generation + 1):
+                found = S3Run(self.store, said.run)
+                found._generation = generation
+                if said.is_of(found.read_header()):
+                    self._past = found
+                    break
+        return self._past
 
     # The header
 
@@ -417,10 +448,16 @@ class S3Run:
         return self._artifacts.put(name, content)
 
     def artifact(self, sha256: str) -> Path:
-        return self._artifacts.open(sha256)
+        try:
+            return self._artifacts.open(sha256)
+        except ArtifactMissing:
+            if past := self.past:
+                return past.artifact(sha256)
+            raise
 
     def artifact_size(self, sha256: str) -> int | None:
-        return self._artifacts.size(sha256)
+        size = self._artifacts.size(sha256)
+        return past.artifact_size(sha256) if size is None and (past := self.past) else size
 
     def artifacts_size(self) -> int:
         base, after, total = f"{self.prefix}artifacts/", "", 0
@@ -432,7 +469,13 @@ class S3Run:
             after = page.keys[-1][0]
 
     def artifact_bytes(self, sha256: str) -> Iterator[bytes]:
-        return self._artifacts.stream(sha256)
+        try:
+            yield from self._artifacts.stream(sha256)
+        except ArtifactMissing:
+            if past := self.past:
+                yield from past.artifact_bytes(sha256)
+                return
+            raise
 
     def shelf(self, name: str) -> S3Shelf:
         return self.store.shelf(name, self.folder)

@@ -9,7 +9,7 @@ from datetime import datetime
 from itertools import chain
 from typing import Any
 
-from fsm.journal import Journal
+from fsm.journal import Journal, past_of
 from fsm.speech import out, say, visible
 from fsm.store import open_store
 from fsm.view import clean as cleaning
@@ -55,13 +55,17 @@ def history(run: str, store: str, as_json: bool) -> int:
 
     As JSON one line a record, as `fsm.view.projection.flat` describes it: seq, kind, time, place, machine, from, label,
     to, visit, took, artifacts {name: sha256}, and what belongs to errors and verdicts. Before them, of a run that is not
-    the one it stands as, a line {"foreign": why}.
+    the one it stands as, a line {"foreign": why}. Of a fork the records of its past come first, under the numbers they have there;
+    each has `of_past`: true.
     """
     journal = Journal(open_store(store).run(run))
     foreign = journal.foreign()
     if foreign and as_json:
         _print_json({"foreign": foreign})
-    rows = (flat(record) for record in journal.records())
+    rows = chain(
+        ({**flat(record), "of_past": True} for record in past_of(journal.store)),
+        (flat(record) for record in journal.records()),
+    )
     if as_json:
         for row in rows:
             _print_json(row)
@@ -164,7 +168,7 @@ def _status_lines(reading: Reading, indent: str = "") -> Iterable[str]:
 
 def _history_row(row: dict[str, Any]) -> tuple[str, ...]:
     at = _local_time(row["time"])
-    if row["kind"] == "claim":
+    if "place" not in row:
         return str(row["seq"]), at, "", what(row), "", ""
     took = duration(row["took"]) if "took" in row else ""
     return str(row["seq"]), at, row["place"], what(row), str(row["visit"]), took

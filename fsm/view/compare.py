@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from fsm.journal import Journal
+from fsm.journal import Journal, apart, whole
 from fsm.prove import History, differences
 from fsm.speech import out
 from fsm.store import RunStore, open_store
@@ -28,7 +28,7 @@ def compare(one: str, other: str, store: str, as_json: bool) -> int:
     runs = [_Run(opened.run(name)) for name in (one, other)]
     said = {
         "runs": [one, other],
-        "settings": dict(_apart(*(dict(_flat(r.settings)) for r in runs))),
+        "settings": {key: [a, b] for key, a, b in apart(runs[0].settings, runs[1].settings)},
         "parted": _parted(*runs),
         "edges": dict(_apart(*(r.edges() for r in runs))),
         "artifacts": dict(_apart(*(r.artifacts() for r in runs))),
@@ -51,7 +51,7 @@ class _Run:
         self.run = run
         header = Journal(run).header()
         self.settings = {k: header[k] for k in ("machine", "seed", "config", "diagrams") if k in header}
-        self.records = [r for r in Journal(run).records() if r["kind"] != "claim"]
+        self.records = [r for r in whole(run) if "from" in r]
 
     @property
     def history(self) -> History:
@@ -74,16 +74,19 @@ class _Run:
         """How it ended; None where it has not."""
         return self.records[-1].get("end") if self.records else None
 
-    def numbers(self, sha256: str) -> dict[str, float]:
-        """The numbers of a JSON artifact by their dotted keys; none of another artifact."""
+    def content(self, sha256: str) -> Any:
+        """What a JSON artifact says; None where it is none, or too long to hold beside another."""
         size = self.run.artifact_size(sha256)
         if size is None or size > MOST_NUMBERS:
-            return {}
+            return None
         try:
-            found = json.loads(b"".join(self.run.artifact_bytes(sha256)))
+            return json.loads(b"".join(self.run.artifact_bytes(sha256)))
         except ValueError:
-            return {}
-        return {k: v for k, v in _flat(found) if isinstance(v, int | float) and not isinstance(v, bool)}
+            return None
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _parted(one: _Run, other: _Run) -> dict[str, Any] | None:
@@ -107,9 +110,13 @@ def _numbers(one: _Run, other: _Run) -> Iterator[tuple[str, dict[str, Any]]]:
     mine, its = one.artifacts(), other.artifacts()
     for name in sorted(mine.keys() & its.keys()):
         if name.endswith(".json") and mine[name] != its[name]:
-            apart = dict(_apart(one.numbers(mine[name]), other.numbers(its[name])))
-            if apart:
-                yield name, apart
+            numbers = {
+                key: [a, b]
+                for key, a, b in apart(one.content(mine[name]), other.content(its[name]))
+                if _number(a) or _number(b)
+            }
+            if numbers:
+                yield name, numbers
 
 
 def _apart(one: Mapping[str, Any], other: Mapping[str, Any]) -> Iterator[tuple[str, list[Any]]]:
@@ -117,18 +124,6 @@ def _apart(one: Mapping[str, Any], other: Mapping[str, Any]) -> Iterator[tuple[s
     for key in dict.fromkeys([*one, *other]):
         if one.get(key) != other.get(key):
             yield key, [one.get(key), other.get(key)]
-
-
-def _flat(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """The innermost values by dotted keys; a list's by their place, so that two of different lengths can be held together."""
-    if isinstance(value, Mapping):
-        for key, inner in value.items():
-            yield from _flat(inner, f"{path}.{key}" if path else str(key))
-    elif isinstance(value, list):
-        for number, inner in enumerate(value):
-            yield from _flat(inner, f"{path}[{number}]")
-    else:
-        yield path, value
 
 
 def _lines(said: Mapping[str, Any], same: bool) -> Iterator[str]:

@@ -11,6 +11,7 @@ from fsm.errors import FsmError
 from fsm.journal import Watch
 from fsm.store import RunStore
 from fsm.view.projection import Projection, flat
+from fsm.view.rows import what
 
 BETWEEN_PROGRESS = 10.0  # seconds between two lines on how far a state is
 BETWEEN_POLLS = 2.0  # seconds between two looks at a run that is followed
@@ -91,6 +92,8 @@ def tell(logger: Any, row: dict[str, Any]) -> None:
     kind = row["kind"]
     if kind == "claim":
         logger.info("taken up", writer=row["writer"], epoch=row["epoch"])
+    elif kind in ("fork", "accept"):
+        logger.info(what(row))
     elif kind == "transition":
         words = {"label": row["label"]} if row["label"] else {}
         if end := row.get("end"):

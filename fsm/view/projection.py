@@ -96,6 +96,13 @@ class Projection:
         if kind == "claim":
             self.stopped = None
             return
+        if kind == "fork":
+            if root := record["snapshot"]["root"]:
+                self._take_up((), root, record["time"])
+            return
+        if kind == "accept":
+            self._rename(record.get("renames") or {})
+            return
         for above in record.get("above") or ():  # machines that called down before they had a record
             if tuple(above["at"]) not in self._frames:
                 self._begin(tuple(above["at"]), above["machine"], tuple(above["place"]), record["time"])
@@ -152,6 +159,39 @@ class Projection:
     def _begin(self, at: At, machine: str, place: tuple[str, ...], time: float) -> _Frame:
         self._frames[at] = frame = _Frame(machine, place, time)
         return frame
+
+    def _take_up(self, at: At, found: Mapping[str, Any], time: float) -> None:
+        """The machines in progress where a fork begins, with how often their states were left; of what was before no more is said."""
+        frame = self._begin(at, found["machine"], tuple(found["place"]), time)
+        for state, visits in found["visits"].items():
+            frame.visits[state] = visits
+            self._tally(frame.machine, state).visits += visits
+        for state, here in found["open"].items():
+            for key, below in here["calls"].items():
+                self._take_up((*at, state if key == "0" else f"{state}~{key}"), below, time)
+
+    def _rename(self, renames: Mapping[str, Mapping[str, str]]) -> None:
+        """Go on under other drawings, in which states are called otherwise."""
+        for machine, names in renames.items():
+            for old, new in names.items():
+                if tally := self.tallies.get(machine, {}).pop(old, None):
+                    self.tallies[machine][new] = tally
+        for at, frame in list(self._frames.items()):
+            names = renames.get(frame.machine, {})
+            frame.place = tuple(names.get(s, s) for s in frame.place)
+            frame.visits = {names.get(s, s): n for s, n in frame.visits.items()}
+            del self._frames[at]
+            self._frames[self._called_now(at, renames)] = frame
+
+    def _called_now(self, at: At, renames: Mapping[str, Mapping[str, str]]) -> At:
+        """A path of calls with the states on it as they are called now. The frames above were renamed before."""
+        steps: At = ()
+        for step in at:
+            state, mark, key = step.partition("~")
+            above = self._frames.get(steps)
+            names = renames.get(above.machine, {}) if above else {}
+            steps = (*steps, f"{names.get(state, state)}{mark}{key}")
+        return steps
 
     def _transition(self, at: At, frame: _Frame, tally: Tally, record: Mapping[str, Any]) -> None:
         state, took = record["from"], record["took"]

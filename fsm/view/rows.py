@@ -28,7 +28,8 @@ def moment(time: float) -> str:
 def flat(record: Mapping[str, Any]) -> dict[str, Any]:
     """A record as one row of a history: what happened where, without chain and snapshot.
 
-    Always `seq`, `kind`, `time`. Of a claim `epoch`, `writer`, `host`, `pid`. Of all others `place` (words), `machine`,
+    Always `seq`, `kind`, `time`. Of a claim `epoch`, `writer`, `host`, `pid`; of a fork's first record the `run` that it was
+    begun from and `at` which record; of other drawings that were accepted `diagrams` (machine -> SHA-256) and `renames`. Of all others `place` (words), `machine`,
     `from`, `visit`; of a transition `label`, `to`, `took` (seconds) and where there are any `artifacts` and `reads`
     (name -> SHA-256), `also`, `counts`, `end`; of a once `key`; of an error `error`, `message`, `recovery`, `item`; of a
     verdict `verdict`, `last`, `skipped`, `leave`.
@@ -36,6 +37,10 @@ def flat(record: Mapping[str, Any]) -> dict[str, Any]:
     row: dict[str, Any] = {"seq": record["seq"], "kind": record["kind"], "time": moment(record["time"])}
     if record["kind"] == "claim":
         return row | {k: record[k] for k in ("epoch", "writer", "host", "pid")}
+    if record["kind"] == "fork":
+        return row | {"run": record["past"]["run"], "at": record["past"]["seq"]}
+    if record["kind"] == "accept":
+        return row | {"diagrams": record["diagrams"], "renames": record.get("renames") or {}}
     row |= {
         "place": place_of(record),
         "machine": record["machine"],
@@ -53,6 +58,11 @@ def what(row: Mapping[str, Any], most: int = 80) -> str:
     kind = row["kind"]
     if kind == "claim":
         return f"taken up by {row['writer']} (epoch {row['epoch']})"
+    if kind == "fork":
+        return f"forked from {row['run']} at record {row['at']}"
+    if kind == "accept":
+        renamed = [f"{old} is {new}" for names in row["renames"].values() for old, new in names.items()]
+        return "; ".join([f"goes on under other drawings: {', '.join(row['diagrams'])}", *renamed])
     if kind == "once":
         return f"once {row['key']}"
     if kind == "error":

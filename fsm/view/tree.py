@@ -290,7 +290,7 @@ def _recent(p: Projection, frame: Frame, spare: int) -> list[Text]:
     for row in rows:
         at = datetime.fromisoformat(row["time"]).astimezone().strftime("%H:%M:%S")
         line = Text(f"{row['seq']:>{seq}} {at}  ", style="dim")
-        if row["kind"] != "claim":
+        if "place" in row:
             line.append(f"{_last(row['place'].rpartition(' > ')[2])}: ")
         style = {"error": "red", "verdict": "yellow"}.get(row["kind"], "")
         line.append(one_line(frame.redact(what(row, LONGEST)), LONGEST), style=style)

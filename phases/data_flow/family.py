@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from fsm.journal import Journal
+from fsm.journal import Journal, whole
 from fsm.store import Store
 
 
@@ -19,7 +19,7 @@ def family(store: Store, name: str) -> dict[str, list[dict[str, Any]]]:
     while before is not None and before not in found:
         journal = Journal(store.run(before))
         source = journal.header().get("config", {}).get("run", {}).get("source")
-        found = {before: list(journal.records()), **found}
+        found = {before: list(whole(journal.store)), **found}
         before = source or None
     for child in dict.fromkeys(_children(found[name])):
         if child not in found:

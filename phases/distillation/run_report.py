@@ -123,7 +123,7 @@ def seconds(records: Sequence[Mapping[str, Any]]) -> Json:
         # before a claim nobody was at it; and clocks of two machines may disagree
         gap = 0.0 if before is None or record["kind"] == "claim" else max(0.0, record["time"] - before)
         before = record["time"]
-        if record["kind"] == "claim":
+        if "from" not in record:
             continue
         state = record["at"][0].partition("~")[0] if record["at"] else record["from"]
         part = PARTS.get(".".join(state.split(".")[:2]))

@@ -63,7 +63,7 @@ class Places:
 
     def take(self, record: Mapping[str, Any]) -> None:
         """Note the next record."""
-        if record["kind"] == "claim":
+        if "from" not in record:  # of the run, not of a state
             return
         seen, at = (record["machine"], record["from"]), tuple(record["at"])
         self.records.setdefault(seen, array("L")).append(record["seq"])

@@ -1,0 +1,143 @@
+"""`fsm step RUN --state S`: one state of a run, then out; for whoever drives it from outside, such as AWS Step Functions.
+
+Each call leaves one state of the outermost machine, with all that its handler calls, and says by which edge. The journal is the same as
+that of `fsm run`, with a claim for each call: any of the two goes on where the other has stopped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of `fsm step`."""
+    parser.add_argument("run", metavar="RUN", help="begun where there is none of that name")
+    parser.add_argument(
+        "--state", metavar="S", required=True, help="the state to leave: the run must stand in it"
+    )
+    parser.add_argument(
+        "--config",
+        type=Path,
+        metavar="CONFIG",
+        default=os.environ.get("FSM_CONFIG"),
+        help="what it runs by (default: $FSM_CONFIG)",
+    )
+    parser.add_argument(
+        "--after",
+        type=int,
+        metavar="SEQ",
+        help="the newest record that the caller knows of: where the state was left behind it already, that is told again",
+    )
+    parser.add_argument("--store", metavar="URL", help="default: the configuration's")
+    parser.add_argument("--takeover", action="store_true", help="as `fsm run` has it")
+    parser.add_argument("--json", action="store_true", help="errors as JSON too; what was done always is")
+
+
+def step(args: argparse.Namespace) -> int:
+    """Leave a state, and print one JSON object: run, state, label, to (where the machine stands now, empty at its end), seq of the
+    record, end ({"outcome", "label", "last"}, or null). The exit code is 0, or 3 where the run stopped in the state."""
+    from fsm.errors import ConfigError
+    from fsm.speech import out, say
+
+    if args.config is None:
+        raise ConfigError("Say what the run runs by: --config CONFIG, or $FSM_CONFIG.")
+    found, stopped = left(
+        args.run, args.state, Path(args.config), after=args.after, store=args.store, takeover=args.takeover
+    )
+    if found is None:
+        say(f"run {args.run} stopped in {args.state}. {stopped}")
+        return 3
+    out(json.dumps(found, ensure_ascii=False))
+    return 0
+
+
+def left(
+    run: str,
+    state: str,
+    config: Path,
+    *,
+    after: int | None = None,
+    store: str | None = None,
+    takeover: bool = False,
+) -> tuple[dict[str, Any] | None, str]:
+    """(what `fsm step` prints, ""); or (None, why) where the run stopped in the state. Raises FsmError."""
+    from fsm import config as configs
+    from fsm import session
+    from fsm.amend import settings_of
+    from fsm.check import refuse
+    from fsm.engine import Outcome, Runner
+    from fsm.errors import NoSuchRun, NotThere
+    from fsm.journal import Journal
+    from fsm.store import open_store
+
+    words: dict[str, Any] = {"run.name": run} | ({"store": store} if store else {})
+    read = configs.load(config, words)
+    opened = open_store(read.engine.store, **read.engine.store_options)
+    if own := settings_of(opened.run(run)):
+        read = configs.load(config, own | words)
+    refuse(read.program)
+    chart = read.program.machine(read.program.root).chart
+    path = chart.find(state)
+    journal = Journal(opened.run(run))
+    if after is not None:
+        try:
+            journal.header()
+        except NoSuchRun:
+            pass
+        else:
+            for record in journal.records(after + 1):
+                if record["kind"] == "transition" and not record["at"] and record["from"] == path:
+                    return _said(run, record), ""
+
+    def drive(runner: Runner) -> Outcome:
+        if runner.standing != path:
+            raise NotThere(
+                f"Run {run} stands in {runner.standing}, and not in {path}. Give that state; where this one was left already, --after "
+                "with the newest record that you know of tells how."
+            )
+        return runner.step()
+
+    outcome = session.run(read, takeover=takeover, store=opened, drive=drive)
+    fold = (after_it := Journal(opened.run(run))).load()
+    newest = next(iter(after_it.records(after_it.next - 1)))
+    if newest["kind"] == "transition" and not newest["at"] and newest["from"] == path:
+        return _said(run, newest), ""
+    if fold.ended:
+        raise NotThere(f"Run {run} has ended, after {fold.ended['last']}.")
+    return None, outcome.message
+
+
+def _said(run: str, record: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "run": run,
+        "state": record["from"],
+        "label": record["label"],
+        "to": record["to"],
+        "seq": record["seq"],
+        "end": record.get("end"),
+    }
+
+
+class FsmStopped(Exception):
+    """The run stopped in the state, and can be gone on with."""
+
+
+def handler(event: Mapping[str, Any], context: object = None) -> dict[str, Any]:
+    """An AWS Lambda function for the tasks of `fsm export --to asl`: {"command": ["fsm", "step", ...]} -> what it prints.
+
+    Raises FsmStopped where the run stopped, and FsmError: the task fails by the name of the error.
+    """
+    parser = argparse.ArgumentParser(prog="fsm step", exit_on_error=False)
+    add_arguments(parser)
+    args = parser.parse_args(list(event["command"])[2:])
+    found, stopped = left(
+        args.run, args.state, Path(args.config), after=args.after, store=args.store, takeover=args.takeover
+    )
+    if found is None:
+        raise FsmStopped(stopped)
+    return found
