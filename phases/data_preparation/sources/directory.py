@@ -56,7 +56,9 @@ class LocalSource:
                     else:
                         files.append(self._file(key, entry))
                 except Unreadable as error:
-                    left_out.append(LeftOut(key, str(error)))
+                    # a link to a directory is told of as one: its name would say that it is no code
+                    mark = "/" if os.path.isdir(self.root / key) else ""  # noqa: PTH112 - it raises nothing
+                    left_out.append(LeftOut(f"{key}{mark}", str(error)))
         # by key, not by path: a path sorts by its parts, and S3 knows no parts
         return Listing(tuple(sorted(files)), tuple(sorted(left_out)))
 
@@ -127,8 +129,8 @@ class Checkout(LocalSource):
 
     def list(self, folder: str) -> Listing:
         listed, tracked = super().list(folder), self._tracked
-        told = [left for left in listed.left_out if left.key.endswith("/") or left.key in tracked]
-        here = {file.key for file in listed.files} | {left.key for left in told}
+        told = [left for left in listed.left_out if self._is_told(left.key)]
+        here = {file.key for file in listed.files} | {left.key.removesuffix("/") for left in told}
         missing = (key for key in tracked if key.startswith(f"{folder}/") and key not in here)
         told += [LeftOut(key, "git tracks it, and it is not in the work tree") for key in missing]
         return Listing(
@@ -136,6 +138,11 @@ class Checkout(LocalSource):
             tuple(sorted(told)),
             listed.there,
         )
+
+    def _is_told(self, key: str) -> bool:
+        """Whether something that is left out is the repository's: git tracks links, and of directories what is in them."""
+        name = key.removesuffix("/")
+        return name in self._tracked or (key != name and not (self.root / name).is_symlink())
 
     @cached_property
     def _tracked(self) -> frozenset[str]:
