@@ -10,6 +10,7 @@ from fsm.engine import Context
 from phases.data_preparation import publishing, splitting
 from phases.data_preparation import report as reports
 from phases.data_preparation.corpus import Corpus
+from phases.data_preparation.picture import picture
 from phases.data_preparation.splitting import Rows
 
 BUFFER = 1 << 20
@@ -59,7 +60,7 @@ def split(ctx: Context) -> None:
     told = reports.report(ctx, known, train[:, 0], val[:, 0])
     ctx.data["prompts"] = told["prompts"]
     ctx.put("data/report.json", json.dumps(told, indent=1, ensure_ascii=False))
-    ctx.put("data/report.svg", reports.picture(told))
+    ctx.put("data/report.svg", picture(told))
     for line in reports.table(told).splitlines():
         ctx.log.unbind("place").info(line)
 
