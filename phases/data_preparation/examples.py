@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import random
-from dataclasses import dataclass
 from functools import cache
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from phases.data_preparation.declarators import Language
 from phases.data_preparation.functions import Function
 from phases.data_preparation.prompts import COMPLETION, TEMPLATES, PromptFrom, prompt
 
 
-@dataclass(frozen=True)
-class Origin:
+class Origin(NamedTuple):
     """Where a file is from: the source as it was configured, the file's key in it, its domain and its licence (an SPDX
     expression; empty where none is said)."""
 
@@ -24,8 +22,7 @@ class Origin:
     licence: str = ""
 
 
-@dataclass(frozen=True)
-class Example:
+class Example(NamedTuple):
     """One example: what is asked, what is answered, and where it is from.
 
     `identity` is the code it teaches, which decides about duplicates; it is the answer of a function example and
