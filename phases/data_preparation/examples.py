@@ -43,20 +43,8 @@ class Example(NamedTuple):
     def messages(self) -> list[dict[str, str]]:
         return [{"role": "user", "content": self.prompt}, {"role": "assistant", "content": self.answer}]
 
-    @property
-    def md5(self) -> str:
-        """MD5 of the normalised example: of its code, with every run of white space as one blank.
-
-        The prompt does not count: its wording is ours, and the same code under another prompt in the validation
-        split would be code that was trained on.
-        """
-        text = self.identity
-        # the same bytes either way; of ASCII, which code nearly always is, in half the time
-        normal = b" ".join(text.encode().split()) if text.isascii() else " ".join(text.split()).encode()
-        return hashlib.md5(normal, usedforsecurity=False).hexdigest()
-
-    def row(self) -> dict[str, Any]:
-        """The example as a JSON line of data/splits/ holds it."""
+    def row(self, md5: str) -> dict[str, Any]:
+        """The example as a JSON line of data/splits/ holds it, with the MD5 of its `identity` (identity.py)."""
         return {
             "messages": self.messages,
             "kind": self.kind,
@@ -68,7 +56,7 @@ class Example(NamedTuple):
             "last": self.last,
             "licence": self.origin.licence,
             "prompt_from": self.prompt_from,
-            "md5": self.md5,
+            "md5": md5,
         }
 
 

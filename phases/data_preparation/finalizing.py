@@ -77,8 +77,8 @@ def write(ctx: Context, split: str) -> None:
                 ctx.progress(done, len(rows), f"rows of {split}.jsonl")
             one.write(line)
             other.write(line[:end] + b"}\n")
-    ctx.put(f"data/splits/{split}.jsonl", prepared)
-    ctx.put(f"data/processed/{split}.jsonl", processed)
+    ctx.put(f"data/splits/{split}.jsonl", prepared, records=len(rows))
+    ctx.put(f"data/processed/{split}.jsonl", processed, records=len(rows))
     publishing.publish(ctx, f"{split}.jsonl", prepared)
     for path in (prepared, processed):
         path.unlink()

@@ -25,6 +25,7 @@ from phases.data_preparation.archive import LEVEL
 from phases.data_preparation.config import DOMAINS
 from phases.data_preparation.examples import Example
 from phases.data_preparation.held_out import HeldOut
+from phases.data_preparation.identity import md5s
 from phases.data_preparation.lengths import token_counts
 from phases.data_preparation.planning import Chunk
 from phases.data_preparation.processing import Rules, SourceFile
@@ -126,7 +127,8 @@ def _work(settings: Settings, chunk: Chunk, contents: list[bytes]) -> Done:
 
 
 def _written(settings: Settings, examples: list[Example], done: Done) -> Done:
-    rows = [example.row() for example in examples]
+    digests = md5s([example.identity for example in examples])
+    rows = [example.row(md5) for example, md5 in zip(examples, digests, strict=True)]
     lines = [written(row) for row in rows]
     done.rows = zstandard.ZstdCompressor(LEVEL).compress(b"".join(line for line, _ in lines))
     done.licences = sorted({row["licence"] for row in rows})
@@ -134,7 +136,7 @@ def _written(settings: Settings, examples: list[Example], done: Done) -> Done:
     known: dict[str, list[Any]] = {
         "length": [len(line) for line, _ in lines],
         "messages": [messages for _, messages in lines],
-        "md5": [bytes.fromhex(row["md5"]) for row in rows],
+        "md5": [bytes.fromhex(md5) for md5 in digests],
         "prompt": [near_duplicates.digest(example.prompt) for example in examples],
         "licence": [done.licences.index(row["licence"]) for row in rows],
         "domain": [DOMAINS.index(row["domain"]) for row in rows],

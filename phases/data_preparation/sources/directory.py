@@ -71,6 +71,24 @@ class LocalSource:
 
     def read(self, key: str, listed: Object | None = None) -> bytes:
         self._within(key)
+        return self._read(key, listed)
+
+    def contents(self, files: Iterable[Object]) -> Iterator[tuple[Object, bytes | Unreadable]]:
+        within = (
+            ""  # the directory that was last seen to be: to follow a path takes longer than to read a file
+        )
+        for file in files:
+            directory = file.key.rpartition("/")[0]
+            is_link = os.path.islink(self.root / file.key)  # noqa: PTH114 - it raises nothing
+            try:
+                if is_link or directory != within:
+                    self._within(file.key)
+                    within = within if is_link else directory
+                yield file, self._read(file.key, file)
+            except Unreadable as error:
+                yield file, error
+
+    def _read(self, key: str, listed: Object | None) -> bytes:
         try:
             # whatever stands there now is not waited for, as a pipe would be
             fd = os.open(self.root / key, os.O_RDONLY | os.O_NONBLOCK)
@@ -79,20 +97,13 @@ class LocalSource:
                     raise Unreadable("it is no plain file any more")
                 content = file.read(-1 if listed is None else listed.size + 1)
         except FileNotFoundError:
-            raise Unreadable("it was there when its folder was listed, and is gone") from None
+            raise Unreadable("it is gone") from None
         except OSError as error:
             raise Unreadable(f"it cannot be read: {error.strerror}") from error
         if listed is not None and len(content) != listed.size:
             now = "more" if len(content) > listed.size else len(content)
             raise Unreadable(f"it had {listed.size} bytes when its folder was listed, and has {now} now")
         return content
-
-    def contents(self, files: Iterable[Object]) -> Iterator[tuple[Object, bytes | Unreadable]]:
-        for file in files:
-            try:
-                yield file, self.read(file.key, file)
-            except Unreadable as error:
-                yield file, error
 
     def _file(self, key: str, entry: os.DirEntry[str]) -> Object:
         if reason := unfit(key):

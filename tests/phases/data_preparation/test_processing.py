@@ -30,7 +30,7 @@ def test_a_row_knows_where_it_is_from() -> None:
     file = extracted(CODE, "Functions found", source="s3://raw")
     file.select_template()
     assert file.format_output() == "Example added"
-    row = file.examples[0].row()
+    row = file.examples[0].row("")
     assert {key: row[key] for key in ("source", "key", "domain", "name", "first", "last", "licence")} == {
         "source": "s3://raw",
         "key": "tsn/a.c",
@@ -48,7 +48,7 @@ def test_people_are_replaced_in_answers_and_prompts_unless_told_otherwise() -> N
         file = extracted(CODE, "Functions found", redact=redact)
         file.select_template()
         file.format_output()
-        row = file.examples[0].row()
+        row = file.examples[0].row("")
         assert all(said in turn["content"] for turn in row["messages"])
         assert file.tally["replaced: name"] == file.tally["replaced: e-mail"] == redact
 
