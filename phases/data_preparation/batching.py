@@ -45,10 +45,11 @@ def process(ctx: Context) -> None:
 
 def _chunks(ctx: Context) -> Iterator[Chunk]:
     first: dict[bytes, str] = {}
+    sizes = Counter(size for domain in DOMAINS for size in listing.listed(ctx, domain)["sizes"])
     for domain in DOMAINS:
         if ctx.data["objects"][domain]:
             archive = listing.plain(ctx, domain)
-            yield from chunks(domain, archive, marked(archive, listing.archived(ctx, domain), first))
+            yield from chunks(domain, archive, marked(archive, listing.archived(ctx, domain), first, sizes))
 
 
 def _settings(ctx: Context) -> Settings:
@@ -137,7 +138,7 @@ def _nothing(ctx: Context, files: int, skipped: bytes) -> EmptyDataset:
     )
     return EmptyDataset(
         f"None of the {files} files below {ctx.data['source']} gave an example ({folders}); all were skipped, {shown}. The last one "
-        f"is {entries[-1]['key']}. Add C sources and start anew with --fresh."
+        f"is {entries[-1]['key']}. Mend that, or add C sources, and start anew with --fresh."
     )
 
 

@@ -120,6 +120,9 @@ class Corpus:
         with self.open() as file, closing(_Texts(self, file, read, scratch)) as texts:
             for band in range(BANDS):
                 pairs = near_duplicates.candidates(self._column(2 + band)[wanted], sizes)
+                of = groups.names()[rows[pairs]]
+                # most are the two readings of one row, or of rows that an earlier band has brought together
+                pairs = pairs[of[:, 0] != of[:, 1]]
                 pairs, seen = near_duplicates.fresh(pairs, seen)
                 texts.prepare(np.unique(pairs))
                 for one, other in pairs.tolist():

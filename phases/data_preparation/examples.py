@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import random
-from dataclasses import dataclass
 from functools import cache
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from phases.data_preparation.declarators import Language
 from phases.data_preparation.functions import Function
 from phases.data_preparation.prompts import COMPLETION, TEMPLATES, PromptFrom, prompt
 
 
-@dataclass(frozen=True)
-class Origin:
+class Origin(NamedTuple):
     """Where a file is from: the source as it was configured, the file's key in it, its domain and its licence (an SPDX
     expression; empty where none is said)."""
 
@@ -24,8 +22,7 @@ class Origin:
     licence: str = ""
 
 
-@dataclass(frozen=True)
-class Example:
+class Example(NamedTuple):
     """One example: what is asked, what is answered, and where it is from.
 
     `identity` is the code it teaches, which decides about duplicates; it is the answer of a function example and
@@ -46,20 +43,8 @@ class Example:
     def messages(self) -> list[dict[str, str]]:
         return [{"role": "user", "content": self.prompt}, {"role": "assistant", "content": self.answer}]
 
-    @property
-    def md5(self) -> str:
-        """MD5 of the normalised example: of its code, with every run of white space as one blank.
-
-        The prompt does not count: its wording is ours, and the same code under another prompt in the validation
-        split would be code that was trained on.
-        """
-        text = self.identity
-        # the same bytes either way; of ASCII, which code nearly always is, in half the time
-        normal = b" ".join(text.encode().split()) if text.isascii() else " ".join(text.split()).encode()
-        return hashlib.md5(normal, usedforsecurity=False).hexdigest()
-
-    def row(self) -> dict[str, Any]:
-        """The example as a JSON line of data/splits/ holds it."""
+    def row(self, md5: str) -> dict[str, Any]:
+        """The example as a JSON line of data/splits/ holds it, with the MD5 of its `identity` (identity.py)."""
         return {
             "messages": self.messages,
             "kind": self.kind,
@@ -71,7 +56,7 @@ class Example:
             "last": self.last,
             "licence": self.origin.licence,
             "prompt_from": self.prompt_from,
-            "md5": self.md5,
+            "md5": md5,
         }
 
 

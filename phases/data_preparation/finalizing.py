@@ -10,6 +10,7 @@ from fsm.engine import Context
 from phases.data_preparation import publishing, splitting
 from phases.data_preparation import report as reports
 from phases.data_preparation.corpus import Corpus
+from phases.data_preparation.picture import picture
 from phases.data_preparation.splitting import Rows
 
 BUFFER = 1 << 20
@@ -59,7 +60,7 @@ def split(ctx: Context) -> None:
     told = reports.report(ctx, known, train[:, 0], val[:, 0])
     ctx.data["prompts"] = told["prompts"]
     ctx.put("data/report.json", json.dumps(told, indent=1, ensure_ascii=False))
-    ctx.put("data/report.svg", reports.picture(told))
+    ctx.put("data/report.svg", picture(told))
     for line in reports.table(told).splitlines():
         ctx.log.unbind("place").info(line)
 
@@ -76,8 +77,8 @@ def write(ctx: Context, split: str) -> None:
                 ctx.progress(done, len(rows), f"rows of {split}.jsonl")
             one.write(line)
             other.write(line[:end] + b"}\n")
-    ctx.put(f"data/splits/{split}.jsonl", prepared)
-    ctx.put(f"data/processed/{split}.jsonl", processed)
+    ctx.put(f"data/splits/{split}.jsonl", prepared, records=len(rows))
+    ctx.put(f"data/processed/{split}.jsonl", processed, records=len(rows))
     publishing.publish(ctx, f"{split}.jsonl", prepared)
     for path in (prepared, processed):
         path.unlink()

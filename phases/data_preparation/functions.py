@@ -16,8 +16,11 @@ from phases.data_preparation.outline import Definition, Outline
 from phases.data_preparation.tokens import COMMENT, PLAIN_CHARACTER, PLAIN_STRING, blank
 
 _BEGINNING = 1200  # characters: enough for the names that a prompt has room for
-_TOKEN = re.compile(rf"{COMMENT}|{PLAIN_STRING}|{PLAIN_CHARACTER}|[A-Za-z_]\w*+(?: ?\()?", re.DOTALL)
-"""A name, with the bracket of a call behind it; or what hides names."""
+_NAME = re.compile(
+    rf"[^A-Za-z_0-9\"'/]*+(?:([A-Za-z_]\w*+(?: ?\()?)|[0-9]\w*+|{COMMENT}|{PLAIN_STRING}|{PLAIN_CHARACTER}|.|\Z)",
+    re.DOTALL,
+)
+"""A name, with the bracket of a call behind it, and what stands before it; or no name, for what hides names: a number too."""
 # fmt: off
 _KEYWORDS = frozenset({
     "NULL", "_Alignof", "__attribute__", "__builtin_expect", "__typeof", "__typeof__", "alignof", "and", "assert",
@@ -132,7 +135,8 @@ def _names(body: str, declarator: Declarator) -> tuple[tuple[str, ...], tuple[st
         body = body[: body.rfind("\n", 0, _BEGINNING)]
         if body.rfind("/*") > body.rfind("*/"):
             body = body[: body.rfind("/*")]
-    said = [token for token in dict.fromkeys(_TOKEN.findall(body)) if token[0] not in "/\"'"]
+    said = dict.fromkeys(_NAME.findall(body))
+    said.pop("", None)
     own = (declarator.name.rpartition("::")[2], *declarator.parameters)
     calls = dict.fromkeys([token.rstrip(" (") for token in said if token[-1] == "("])
     called = tuple([word for word in calls if word not in _KEYWORDS and word not in own])

@@ -136,10 +136,11 @@ def _looked_at(ctx: Context, found: dict[str, Listing]) -> str:
             continue
         kinds = Counter(PurePosixPath(file.key).suffix or "no suffix" for file in listing.files)
         shown = ", ".join(f"{n} with {kind}" for kind, n in kinds.most_common(SHOWN))
-        held = f"{folder} holds {len(listing.files)} files{f' ({shown})' if shown else ''}"
+        files = len(listing.files)
+        held = f"{folder} holds {files} file{'' if files == 1 else 's'}{f' ({shown})' if shown else ''}"
         if listing.left_out:
             left = listing.left_out[0]
-            held += f", and {len(listing.left_out)} more that are not read, {spelt(left.key)} because: {left.reason}"
+            held += f", and left out are {len(listing.left_out)}, {spelt(left.key)} because: {left.reason}"
         said.append(held)
     return f"{'; '.join(said)}."
 

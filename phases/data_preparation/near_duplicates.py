@@ -218,7 +218,9 @@ class Groups:
 
     def names(self) -> Numbers:
         """The name of each number's group."""
-        return np.array([self.find(number) for number in range(len(self._parent))], dtype=np.int64)
+        while not np.array_equal(above := self._parent[self._parent], self._parent):
+            self._parent = above
+        return self._parent.copy()
 
 
 def digest(text: str) -> int:

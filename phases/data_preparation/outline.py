@@ -122,7 +122,8 @@ class Outline:
 
     def _begin(self, at: int) -> None:
         """A head may begin here."""
-        self._head = _Head(at, at)
+        # past the Python that a NamedTuple is made by: this is done five times for each function
+        self._head = tuple.__new__(_Head, (at, at, False, None, ()))
 
     def _part(self, start: int, end: int) -> str:
         """A part of the text, without what is not code of the head in hand."""

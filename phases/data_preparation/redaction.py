@@ -6,13 +6,12 @@ Looked for in comments and strings, by shapes; docs/data.md lists them, and says
 from __future__ import annotations
 
 import re
-from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterator
 
 import re2
 
-from phases.data_preparation.tokens import STRINGS
+from phases.data_preparation.tokens import around
 
 MARKS = {"e-mail": "[e-mail]", "name": "[name]", "key": "[key]"}
 """What stands instead, by the kind that is counted."""
@@ -106,17 +105,14 @@ def _is_name(found: re.Match[str]) -> bool:
 def _replaced(text: str, found: list[tuple[int, int, str]]) -> tuple[str, Counter[str]]:
     """The text with the marks of what was found in comments and strings; of two that overlap, the first."""
     counts: Counter[str] = Counter()
-    last = found[-1][0]
-    places = []
-    for token in STRINGS.finditer(text):
-        if token.start() > last:
-            break
-        places.append(token.span())
-    starts = [start for start, _ in places]
     parts, done = [], 0
+    first = until = 0  # of the comment or literal in hand
     for start, end, kind in found:
-        at = bisect_right(starts, start) - 1
-        if start >= done and at >= 0 and start < places[at][1]:
+        if start < done:
+            continue
+        if start >= until:
+            first, until = around(text, start, max(first, until))
+        if start < until:
             parts += [text[done:start], MARKS[kind]]
             done = end
             counts[kind] += 1

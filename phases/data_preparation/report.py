@@ -1,8 +1,7 @@
-"""What data preparation came to, by source: as JSON, as a table, as a picture. Nothing in here depends on a clock."""
+"""What data preparation came to, by source: as JSON and as a table. Nothing in here depends on a clock."""
 
 from __future__ import annotations
 
-import io
 import json
 import re
 from collections import Counter
@@ -22,7 +21,6 @@ ALIKE = (
     "All {} examples are near-duplicates of each other, or ask the same: they were split as if they were not, so validation says "
     "nothing of what the student knows. Add sources that differ."
 )
-COLOURS = ("#1f6f8b", "#c8553d", "#c9a227", "#8a8a8a")
 
 
 class Dropping:
@@ -157,33 +155,3 @@ def table(told: Mapping[str, Any]) -> str:
         if licences := ", ".join(f"{name} {n:,}" for name, n in found["licences"].items()):
             lines.append(f"{domain}: licences of rows: {licences}")
     return "\n".join(line.rstrip() for line in lines)
-
-
-def picture(told: Mapping[str, Any]) -> bytes:
-    """What became of each source's examples, as an SVG that is the same every time."""
-    from matplotlib import rc_context
-    from matplotlib.backends.backend_svg import FigureCanvasSVG
-    from matplotlib.figure import Figure  # without pyplot, which takes a quarter of a second more
-
-    sources = told["sources"]
-    parts = {
-        "training": [found["train"] for found in sources.values()],
-        "validation": [found["val"] for found in sources.values()],
-        "near-duplicates": [found.get("near-duplicates", 0) for found in sources.values()],
-        "duplicates and held out": [
-            found.get("duplicates", 0) + found.get("held out", 0) for found in sources.values()
-        ],
-    }
-    figure = Figure(figsize=(6.4, 0.9 + 0.5 * len(sources)), layout="constrained")
-    axes = figure.subplots()
-    left = [0] * len(sources)
-    for (name, values), colour in zip(parts.items(), COLOURS, strict=True):
-        axes.barh(list(sources), values, left=left, label=name, color=colour)
-        left = [a + b for a, b in zip(left, values, strict=True)]
-    axes.invert_yaxis()
-    axes.set(xlabel="examples")
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, 1.35), ncols=4, frameon=False, fontsize="small")
-    out = io.BytesIO()
-    with rc_context({"svg.hashsalt": "data_preparation"}):
-        FigureCanvasSVG(figure).print_svg(out, metadata={"Date": None, "Creator": None})
-    return out.getvalue()

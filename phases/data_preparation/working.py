@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
@@ -25,12 +25,15 @@ from phases.data_preparation.archive import LEVEL
 from phases.data_preparation.config import DOMAINS
 from phases.data_preparation.examples import Example
 from phases.data_preparation.held_out import HeldOut
+from phases.data_preparation.identity import md5s
 from phases.data_preparation.lengths import token_counts
 from phases.data_preparation.planning import Chunk
 from phases.data_preparation.processing import Rules, SourceFile
 from phases.data_preparation.tokens import COMMENTS
 
 INSIDE = "ProcessFiles"
+OWN = ("name", "md5")
+"""What else than its messages a row has for itself; the rest it has in common with those beside it."""
 LINE_ENDS = "\u2028\u2029\u0085"
 """What other readers than JSON's take for the end of a line."""
 
@@ -124,7 +127,8 @@ def _work(settings: Settings, chunk: Chunk, contents: list[bytes]) -> Done:
 
 
 def _written(settings: Settings, examples: list[Example], done: Done) -> Done:
-    rows = [example.row() for example in examples]
+    digests = md5s([example.identity for example in examples])
+    rows = [example.row(md5) for example, md5 in zip(examples, digests, strict=True)]
     lines = [written(row) for row in rows]
     done.rows = zstandard.ZstdCompressor(LEVEL).compress(b"".join(line for line, _ in lines))
     done.licences = sorted({row["licence"] for row in rows})
@@ -132,7 +136,7 @@ def _written(settings: Settings, examples: list[Example], done: Done) -> Done:
     known: dict[str, list[Any]] = {
         "length": [len(line) for line, _ in lines],
         "messages": [messages for _, messages in lines],
-        "md5": [bytes.fromhex(row["md5"]) for row in rows],
+        "md5": [bytes.fromhex(md5) for md5 in digests],
         "prompt": [near_duplicates.digest(example.prompt) for example in examples],
         "licence": [done.licences.index(row["licence"]) for row in rows],
         "domain": [DOMAINS.index(row["domain"]) for row in rows],
@@ -183,16 +187,18 @@ def written(row: Mapping[str, Any]) -> tuple[bytes, int]:
     The characters that other readers take for line ends are escaped.
     """
     turns = b", ".join(
-        [b'{"role": %b, "content": %b}' % (_name(t["role"]), _json(t["content"])) for t in row["messages"]]
-    )
-    rest = b", ".join(
-        [b"%b: %b" % (_name(key), _json(value)) for key, value in row.items() if key != "messages"]
+        [b'{"role": %b, "content": %b}' % (_often(t["role"]), _json(t["content"])) for t in row["messages"]]
     )
     head = b'{"messages": [%b]' % turns
-    return b"%b, %b}\n" % (head, rest), len(head)
+    values = [
+        b"%d" % value if isinstance(value, int) else (_json if key in OWN else _often)(value)
+        for key, value in row.items()
+        if key != "messages"
+    ]
+    return head + _form(tuple(row)) % tuple(values), len(head)
 
 
-def _json(value: str | int) -> bytes:
+def _json(value: str) -> bytes:
     """As json.dumps has it without ensure_ascii, in half the time."""
     text = to_json(value)
     if text.isascii():
@@ -202,9 +208,15 @@ def _json(value: str | int) -> bytes:
     return text
 
 
+_often = lru_cache(256)(_json)
+"""The same of what the rows of a file have in common."""
+
+
 @cache
-def _name(word: str) -> bytes:
-    return _json(word)
+def _form(keys: tuple[str, ...]) -> bytes:
+    """What stands around the values behind the messages."""
+    names = [_json(key).replace(b"%", b"%%") for key in keys if key != "messages"]
+    return b"".join([b", %b: %%b" % name for name in names]) + b"}\n"
 
 
 def joined(done: list[Done]) -> Done:

@@ -153,7 +153,8 @@ def clean_checkpoints(ctx: Context) -> None:
     ctx.data["verdict"] = "stop"
     _advise(
         ctx,
-        "There is no old checkpoint left to remove: free disk space, or give the instance a larger volume.",
+        "There is no old checkpoint left to remove: free space on the disk that the run works on (`work:` in the configuration), or "
+        "give the instance a larger volume.",
     )
 
 

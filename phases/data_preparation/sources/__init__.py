@@ -58,8 +58,16 @@ def open_source(
 
 def _local(url: str) -> Source:
     path = Path(url)
-    if path.is_dir():
-        return Checkout(path) if (path / ".git").exists() else LocalSource(path)
+    try:
+        is_directory = path.is_dir()
+        is_checkout = is_directory and (path / ".git").exists()
+    except OSError as error:
+        raise EmptyDataset(
+            f"data_preparation.source names {url!r}, which cannot be looked into: {error.strerror}. Let the user that the run belongs "
+            "to read it, or name another source."
+        ) from error
+    if is_directory:
+        return Checkout(path) if is_checkout else LocalSource(path)
     if path.is_file():
         if path.name.lower().endswith(ENDINGS):
             return Packed(path)

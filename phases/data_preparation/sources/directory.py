@@ -56,7 +56,9 @@ class LocalSource:
                     else:
                         files.append(self._file(key, entry))
                 except Unreadable as error:
-                    left_out.append(LeftOut(key, str(error)))
+                    # a link to a directory is told of as one: its name would say that it is no code
+                    mark = "/" if os.path.isdir(self.root / key) else ""  # noqa: PTH112 - it raises nothing
+                    left_out.append(LeftOut(f"{key}{mark}", str(error)))
         # by key, not by path: a path sorts by its parts, and S3 knows no parts
         return Listing(tuple(sorted(files)), tuple(sorted(left_out)))
 
@@ -69,6 +71,24 @@ class LocalSource:
 
     def read(self, key: str, listed: Object | None = None) -> bytes:
         self._within(key)
+        return self._read(key, listed)
+
+    def contents(self, files: Iterable[Object]) -> Iterator[tuple[Object, bytes | Unreadable]]:
+        within = (
+            ""  # the directory that was last seen to be: to follow a path takes longer than to read a file
+        )
+        for file in files:
+            directory = file.key.rpartition("/")[0]
+            is_link = os.path.islink(self.root / file.key)  # noqa: PTH114 - it raises nothing
+            try:
+                if is_link or directory != within:
+                    self._within(file.key)
+                    within = within if is_link else directory
+                yield file, self._read(file.key, file)
+            except Unreadable as error:
+                yield file, error
+
+    def _read(self, key: str, listed: Object | None) -> bytes:
         try:
             # whatever stands there now is not waited for, as a pipe would be
             fd = os.open(self.root / key, os.O_RDONLY | os.O_NONBLOCK)
@@ -77,20 +97,13 @@ class LocalSource:
                     raise Unreadable("it is no plain file any more")
                 content = file.read(-1 if listed is None else listed.size + 1)
         except FileNotFoundError:
-            raise Unreadable("it was there when its folder was listed, and is gone") from None
+            raise Unreadable("it is gone") from None
         except OSError as error:
             raise Unreadable(f"it cannot be read: {error.strerror}") from error
         if listed is not None and len(content) != listed.size:
             now = "more" if len(content) > listed.size else len(content)
             raise Unreadable(f"it had {listed.size} bytes when its folder was listed, and has {now} now")
         return content
-
-    def contents(self, files: Iterable[Object]) -> Iterator[tuple[Object, bytes | Unreadable]]:
-        for file in files:
-            try:
-                yield file, self.read(file.key, file)
-            except Unreadable as error:
-                yield file, error
 
     def _file(self, key: str, entry: os.DirEntry[str]) -> Object:
         if reason := unfit(key):
@@ -127,8 +140,8 @@ class Checkout(LocalSource):
 
     def list(self, folder: str) -> Listing:
         listed, tracked = super().list(folder), self._tracked
-        told = [left for left in listed.left_out if left.key.endswith("/") or left.key in tracked]
-        here = {file.key for file in listed.files} | {left.key for left in told}
+        told = [left for left in listed.left_out if self._is_told(left.key)]
+        here = {file.key for file in listed.files} | {left.key.removesuffix("/") for left in told}
         missing = (key for key in tracked if key.startswith(f"{folder}/") and key not in here)
         told += [LeftOut(key, "git tracks it, and it is not in the work tree") for key in missing]
         return Listing(
@@ -136,6 +149,11 @@ class Checkout(LocalSource):
             tuple(sorted(told)),
             listed.there,
         )
+
+    def _is_told(self, key: str) -> bool:
+        """Whether something that is left out is the repository's: git tracks links, and of directories what is in them."""
+        name = key.removesuffix("/")
+        return name in self._tracked or (key != name and not (self.root / name).is_symlink())
 
     @cached_property
     def _tracked(self) -> frozenset[str]:

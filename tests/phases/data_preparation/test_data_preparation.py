@@ -114,9 +114,7 @@ def test_no_objects_anywhere_stops_at_the_listing_and_a_resume_lists_again(
     root = sources({"tsn_data/readme.txt": "not code"})
     stopped = prepare(root).outcome
     assert stopped.outcome == "stopped"
-    assert (
-        "tsn_data holds 1 files (1 with .txt); avb_data is not there; carla is not there" in stopped.message
-    )
+    assert "tsn_data holds 1 file (1 with .txt); avb_data is not there; carla is not there" in stopped.message
     assert "The folders there are: tsn_data. Put the raw code there and resume" in stopped.message
     sources(FILES)
     assert prepare(root).outcome.outcome == "done"

@@ -34,6 +34,13 @@ def left_out(root: Path, folder: str = "tsn") -> dict[str, str]:
     return {left.key: left.reason for left in LocalSource(root).list(folder).left_out}
 
 
+def reachable(path: Path) -> None:
+    """Let any user come to a directory that pytest made."""
+    own = Path(tempfile.gettempdir()).resolve()
+    for above in (p for p in (path, *path.parents) if own in p.resolve().parents):
+        above.chmod(0o755)
+
+
 def test_links_out_of_the_source_and_to_nowhere_are_refused(tmp_path: Path) -> None:
     root = files(tmp_path / "src", "tsn/a.c", "tsn/sub/b.c", "avb/c.c")
     (tmp_path / "secret").mkdir()
@@ -48,15 +55,38 @@ def test_links_out_of_the_source_and_to_nowhere_are_refused(tmp_path: Path) -> N
     listed = LocalSource(root).list("tsn")
     assert [file.key for file in listed.files] == ["tsn/a.c", "tsn/sub/b.c", "tsn/within.c"]
     told = {left.key: left.reason for left in listed.left_out}
-    assert told["tsn/out.c"] == told["tsn/relative.c"] == told["tsn/beyond"]
+    assert told["tsn/out.c"] == told["tsn/relative.c"] == told["tsn/beyond/"]
     assert told["tsn/out.c"] == "a symbolic link that leads out of the source"
     assert told["tsn/nowhere.c"] == "a symbolic link that leads nowhere"
     assert "Too many levels of symbolic links" in told["tsn/loop.c"]
-    assert "a symbolic link to a directory" in told["tsn/up"]
+    assert "a symbolic link to a directory" in told["tsn/up/"]
     (root / "away").symlink_to(tmp_path / "secret")
     assert LocalSource(root).list("away").left_out == (
         LeftOut("away/", "a symbolic link that leads out of the source"),
     )
+
+
+def test_a_link_to_a_directory_that_is_not_followed_is_told(tmp_path: Path, finish: Finish) -> None:
+    root = files(tmp_path / "src", "tsn_data/a.c", "tsn_data/b.c")
+    (tmp_path / "elsewhere").mkdir()
+    (root / "tsn_data/vendored").symlink_to(tmp_path / "elsewhere")
+    done = finish("data_preparation", {"source": str(root), "near_dedup": "off"})
+    assert {
+        "key": "tsn_data/vendored/",
+        "domain": "TSN",
+        "reason": "a symbolic link that leads out of the source",
+    } in done.rows("data/skipped.jsonl")
+
+
+def test_a_root_without_permission_is_said(tmp_path: Path) -> None:
+    root = files(tmp_path / "src", "tsn/a.c")
+    reachable(tmp_path)
+    root.chmod(0)
+    try:
+        with as_nobody(), pytest.raises(EmptyDataset, match="cannot be looked into: Permission denied"):
+            open_source(str(root))
+    finally:
+        root.chmod(0o755)
 
 
 def test_a_root_that_is_a_link_is_a_root(tmp_path: Path) -> None:
@@ -78,9 +108,7 @@ def test_what_is_no_plain_file_and_names_that_are_not_utf_8_are_left_out(tmp_pat
 
 def test_a_directory_without_permission_is_said(tmp_path: Path, finish: Finish) -> None:
     root = files(tmp_path / "src", "tsn/a.c", "tsn/locked/b.c", "tsn/c.c")
-    own = Path(tempfile.gettempdir()).resolve()
-    for above in (p for p in (tmp_path, *tmp_path.parents) if own in p.resolve().parents):
-        above.chmod(0o755)
+    reachable(tmp_path)
     (root / "tsn/locked").chmod(0)
     (root / "tsn/c.c").chmod(0)
     try:
@@ -157,9 +185,7 @@ def test_folders_of_other_names_are_named(tmp_path: Path, finish: Finish) -> Non
     (root / "carla/readme.md").write_text("none here")
     stopped = finish("data_preparation", {"source": str(root)}).outcome
     assert stopped.outcome == "stopped"
-    assert (
-        "tsn_data is not there; avb_data is not there; carla holds 1 files (1 with .md)." in stopped.message
-    )
+    assert "tsn_data is not there; avb_data is not there; carla holds 1 file (1 with .md)." in stopped.message
     assert "The folders there are: TSN-Data, avb, carla." in stopped.message
 
 
@@ -174,17 +200,20 @@ def git(root: Path, *words: str) -> None:
 def test_of_a_git_checkout_the_tracked_files_are_read(tmp_path: Path) -> None:
     root = files(tmp_path / "src", "tsn/a.c", "tsn/é.c", "tsn/deleted.c", "avb/b.c")
     (root / "tsn/link.c").symlink_to("/etc/hostname")
+    (root / "tsn/avb").symlink_to("../avb")
     git(root, "init")
     git(root, "add", ".")
     git(root, "commit", "-m", "first")
     files(root, "tsn/build/generated.c")
     (root / "tsn/untracked.c").symlink_to("/etc/hostname")
+    (root / "tsn/output").symlink_to("/etc")
     (root / "tsn/deleted.c").unlink()
     mark = tmp_path / "ran"
     git(root, "config", "core.fsmonitor", f"touch {mark}")  # a repository's own command is not run
     listed = open_source(str(root)).list("tsn")
     assert [file.key for file in listed.files] == ["tsn/a.c", "tsn/é.c"]
     assert {left.key: left.reason for left in listed.left_out} == {
+        "tsn/avb/": "a symbolic link to a directory, which is read where it stands, and not again",
         "tsn/deleted.c": "git tracks it, and it is not in the work tree",
         "tsn/link.c": "a symbolic link that leads out of the source",
     }

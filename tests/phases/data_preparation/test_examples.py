@@ -30,7 +30,7 @@ def test_all_four_templates_are_chosen_and_the_choice_is_the_seeds() -> None:
 
 def test_a_row_says_where_it_is_from() -> None:
     example = examples.function_example(FUNCTION, 0, "C", TSN)
-    row = example.row()
+    row = example.row("509d0e5534f8570ce5009f43c584988b")
     assert row.pop("messages") == [
         {"role": "user", "content": "Write a C function `gate_open` for TSN: Let frames pass."},
         {"role": "assistant", "content": FUNCTION.text + "\n"},
@@ -52,7 +52,7 @@ def test_a_row_says_where_it_is_from() -> None:
 def test_a_completion_is_the_lines_of_its_file() -> None:
     example = examples.completion_example("int a;\n", "int b;\n", "C++", TSN)
     assert "```cpp\nint a;\n```" in example.prompt
-    assert (example.row()["first"], example.row()["last"], example.identity) == (1, 2, "int a;\nint b;\n")
+    assert (example.row("")["first"], example.row("")["last"], example.identity) == (1, 2, "int a;\nint b;\n")
 
 
 @given(st.text(min_size=3), st.integers())
@@ -67,16 +67,3 @@ def test_a_split_is_at_the_start_of_a_line_and_depends_on_the_seed() -> None:
     points = {examples.choose_split(text, seed) for seed in range(20)}
     assert all(text[point - 1] == "\n" for point in points)
     assert len(points) > 5
-
-
-def test_white_space_and_wording_do_not_make_another_example() -> None:
-    spaced = Function("gate_open", "x", "bool gate_open(void)\n{\n    return true;\n}", Doc("Other words."))
-    first = examples.function_example(FUNCTION, 0, "C", TSN)
-    second = examples.function_example(spaced, 3, "C", Origin("b.c", "AVB"))
-    assert first.md5 == second.md5
-
-
-def test_another_code_is_another_example() -> None:
-    other = Function("gate_open", "x", "bool gate_open(void) { return false; }", FUNCTION.doc)
-    first = examples.function_example(FUNCTION, 0, "C", TSN)
-    assert first.md5 != examples.function_example(other, 0, "C", TSN).md5

@@ -297,6 +297,11 @@ def test_what_calls_nothing_says_what_it_uses() -> None:
     assert function.uses == ("state", "GATE_OPEN")
 
 
+def test_numbers_and_their_suffixes_are_no_names() -> None:
+    (function,) = functions("int f(void) { return (state & 0x1Fu) << 3UL | 1e5 | 'c'; }")
+    assert function.uses == ("state",)
+
+
 def test_deep_nesting_is_no_recursion_of_ours() -> None:
     text = "#if X\n" * 3000 + "int f(void) { return 1; }\n" + "#endif\n" * 3000
     assert names(text) == ["f"]

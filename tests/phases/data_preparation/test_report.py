@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import xml.etree.ElementTree as ET
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,9 @@ import yaml
 
 from fsm.command import guarded
 from phases.data_preparation import cli
+from phases.data_preparation.picture import picture
 from phases.data_preparation.publishing import card
-from phases.data_preparation.report import picture, table
+from phases.data_preparation.report import table
 
 CORPUS = Path(__file__).parents[3] / "configs" / "corpus"
 Finish = Callable[..., Any]
@@ -42,6 +44,28 @@ def test_the_report_adds_up(prepared: Any) -> None:
 def test_the_picture_is_the_same_every_time(prepared: Any) -> None:
     told = json.loads(prepared.text("data/report.json"))
     assert picture(told) == picture(told) == prepared.text("data/report.svg").encode()
+
+
+def test_the_picture_has_every_number_and_bars_as_long_as_they_say() -> None:
+    sources = {
+        "TSN": {"train": 12_000, "val": 1_300, "near-duplicates": 900, "duplicates": 40, "held out": 3},
+        "AVB": {"train": 6_000, "val": 10},
+        "CARLA": {"train": 0, "val": 0},
+    }
+    svg = "{http://www.w3.org/2000/svg}"
+    drawn = ET.fromstring(picture({"sources": sources}))
+    bars = [
+        (title.text, float(bar.attrib["width"]))
+        for bar in drawn.iter(f"{svg}rect")
+        if (title := bar.find(f"{svg}title")) is not None
+    ]
+    assert [said for said, _ in bars] == [
+        *("12,000 training", "1,300 validation", "900 near-duplicates", "43 duplicates and held out"),
+        *("6,000 training", "10 validation"),
+    ]
+    assert bars[0][1] == pytest.approx(2 * bars[4][1], abs=0.1)
+    words = [text.text for text in drawn.iter(f"{svg}text")]
+    assert words[4:] == ["TSN", "12,000", "1,300", "900", "14,243", "AVB", "6,000", "6,010", "CARLA", "0"]
 
 
 def test_tokens_are_those_of_the_students_tokenizer(finish: Finish, tmp_path: Path) -> None:
