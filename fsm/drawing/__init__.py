@@ -1,5 +1,6 @@
 """The drawing as a statechart: what was read, as states, moves, composites and the walks through them."""
 
+from fsm.drawing.branches import Apart, Branch, Split, splits
 from fsm.drawing.chart import (
     END,
     ROOT,
@@ -20,11 +21,14 @@ from fsm.drawing.meeting import Meetings
 __all__ = [
     "END",
     "ROOT",
+    "Apart",
     "Arc",
+    "Branch",
     "Chart",
     "Edge",
     "Flow",
     "Meetings",
+    "Split",
     "State",
     "ancestors",
     "is_end",
@@ -33,6 +37,7 @@ __all__ = [
     "load",
     "of_source",
     "parent_of",
+    "splits",
     "text_at",
     "texts_at",
 ]

@@ -16,7 +16,7 @@ from fsm.engine.program import Program
 from fsm.engine.stop import Stop
 from fsm.engine.walk import Walk
 from fsm.errors import MissingArtifact, PhaseError
-from fsm.journal import Fold, json_values
+from fsm.journal import Fold, json_values, words
 from fsm.store import Artifact, RunStore, Scratch, Shelf
 
 T = TypeVar("T")
@@ -80,6 +80,8 @@ class Driver(Protocol):
         start: str | None,
         until: frozenset[str],
     ) -> Result: ...
+
+    def map(self, ctx: Context, key: str, name: str, items: list[Any], at_once: int) -> list[Result]: ...
 
     def walk(self, ctx: Context, name: str | None) -> Walk: ...
 
@@ -174,7 +176,7 @@ class Context:
     @property
     def place(self) -> str:
         """The stack of places: `IterativeDistillation > EpochN.Train > ForwardPass`."""
-        return " > ".join([*[step.partition("~")[0] for step in self._at], self.state])
+        return " > ".join([*words(self._at), self.state])
 
     @cached_property
     def identity(self) -> str:
@@ -236,7 +238,7 @@ class Context:
         given = self._runner.given
         return (
             name in self.files
-            or name in self._runner.fold.files
+            or name in self._runner.fold.files_at(self._at)
             or (given is not None and name in given.files)
         )
 
@@ -245,8 +247,8 @@ class Context:
         run, given = self._runner.run, self._runner.given
         if name in self.files:
             sha256 = self.files[name].sha256
-        elif name in self._runner.fold.files:
-            sha256 = self._runner.fold.files[name]["sha256"]
+        elif name in self._runner.fold.files_at(self._at):
+            sha256 = self._runner.fold.files_at(self._at)[name]["sha256"]
         elif given is not None and name in given.files:
             run, sha256 = given.run, given.files[name]["sha256"]
         else:
@@ -259,7 +261,7 @@ class Context:
 
     def names(self, prefix: str = "") -> list[str]:
         """The names of this run's artifacts that begin with `prefix`, sorted."""
-        return sorted(n for n in {*self._runner.fold.files, *self.files} if n.startswith(prefix))
+        return sorted(n for n in {*self._runner.fold.files_at(self._at), *self.files} if n.startswith(prefix))
 
     def workdir(self, name: str) -> Path:
         """A directory of this run on this machine: survives a kill, may be lost with the machine."""
@@ -313,6 +315,19 @@ class Context:
         key = str(self._calls)
         self._calls += 1
         return self._runner.call(self, key, machine, dict(inputs or {}), start, frozenset(until))
+
+    def map(self, machine: str, items: Iterable[Any], *, at_once: int = 1) -> list[Result]:
+        """Run a machine below this state for each of the items, `at_once` of them at the same time; the results in the order of
+        the items, which are JSON values.
+
+        The machine finds its item as `ctx.inputs["item"]`. Each is durable by itself: a resumed run goes on with those that
+        have not ended. An item knows what was there before the map and what it did itself, not what others do; of its
+        artifacts this state knows when all have ended, and two that put one name differently are an error. Like calls of
+        `run`, those of `map` are told apart by their order.
+        """
+        key = str(self._calls)
+        self._calls += 1
+        return self._runner.map(self, key, machine, list(items), at_once)
 
     def walk(self, machine: str | None = None) -> Walk:
         """A counted machine to walk items through; without a name, the counted inside of this state.

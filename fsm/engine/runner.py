@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping
@@ -10,16 +11,30 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fsm.drawing import Split
 from fsm.engine.context import Context, Given, Result
-from fsm.engine.kernel import Step
+from fsm.engine.kernel import Place, Step
 from fsm.engine.machine import Machine, Verdict, callee
 from fsm.engine.observer import Nobody, Observer
 from fsm.engine.phase import Phase, Registered
 from fsm.engine.program import Program
 from fsm.engine.stop import Stop
+from fsm.engine.turns import Turns
 from fsm.engine.walk import Walk
 from fsm.errors import FsmError, PhaseError, RunReplaced, StoreError
-from fsm.journal import RECOVERY, Fold, Frame, Journal, Watch, copied, json_values, new_frame, opened
+from fsm.journal import (
+    RECOVERY,
+    Fold,
+    Frame,
+    Journal,
+    Watch,
+    copied,
+    is_branch,
+    json_values,
+    new_frame,
+    opened,
+    words,
+)
 from fsm.store import RunStore, Scratch, Shelf, open_store
 from fsm.text import spelt
 
@@ -48,7 +63,7 @@ class Stopped(BaseException):
         self.message = message
 
 
-class _Leave(BaseException):
+class Leave(BaseException):
     """An outer state is left by an edge of its own, for something below it failed."""
 
     def __init__(self, at: list[str], state: str) -> None:
@@ -58,7 +73,7 @@ class _Leave(BaseException):
 
 
 @dataclass(frozen=True)
-class _Level:
+class Level:
     """One machine in progress: its path of calls, what it is, its frame in the fold, what its caller gave."""
 
     at: list[str]
@@ -66,6 +81,7 @@ class _Level:
     phase: Phase
     frame: Frame
     inputs: dict[str, Any]
+    splits: tuple[Split, ...] = ()  # what runs at once in it
 
     @property
     def place(self) -> tuple[str, ...]:
@@ -74,6 +90,10 @@ class _Level:
     def visit(self, state: str) -> int:
         """Which visit of a state this is, from 1."""
         return int(self.frame["visits"].get(state, 0)) + 1
+
+    def step(self, state: str, label: str | None, place: Place | None = None) -> Step:
+        """The move of one of the states it stands in, or of those of `place`."""
+        return self.machine.kernel.step(self.place if place is None else place, state, label)
 
     def record(self, kind: str, state: str) -> dict[str, Any]:
         """What every record made in a state begins with."""
@@ -125,6 +145,8 @@ class Runner:
         self.observer: Observer = observer or Nobody()
         self.stop = stop or Stop()
         self._logger = logger
+        self.thread = threading.get_ident()  # the one that drives
+        self.turns: Turns | None = None  # where what runs at once is to take turns
         self._shelves: dict[str, Shelf] = {}
         self._lasting: dict[str, Any] = {}
         self._leaving = ExitStack()
@@ -142,6 +164,7 @@ class Runner:
 
         Raises RunReplaced, StoreError and StopRequested; every other failure is in the journal and the Outcome.
         """
+        self.thread = threading.get_ident()
         if not self.fold.ended:
             try:
                 with self._leaving:
@@ -167,20 +190,33 @@ class Runner:
                 f"{' > '.join(at)} called machine {frame['machine']} before it was interrupted, and now calls {name}. A handler must "
                 "make the same calls in the same order when it is run again."
             )
-        level = _Level(at, machine, self.program.phases[name], frame, inputs)
+        level = Level(at, machine, self.program.phases[name], frame, inputs, machine.splits)
+        self._walk(level, until)
+        return Result(copied(frame["data"]), frame["last"], frame["label"])
+
+    def _walk(self, level: Level, until: frozenset[str]) -> None:
+        """From where a machine stands to its end, or to a state of `until`."""
+        kernel = level.machine.kernel
         while place := level.place:
+            if level.splits and self._at_once(level, until):
+                continue
             state = place[0] if len(place) == 1 else kernel.runnable(place)
             if state in until:
                 break
             self.stop.check()
             try:
                 self._visit(level, state)
-            except _Leave as leave:
-                if leave.at != at or leave.state != state:
+            except Leave as leave:
+                if leave.at != level.at or leave.state != state:
                     raise
-        return Result(copied(frame["data"]), frame["last"], frame["label"])
 
-    def _visit(self, level: _Level, state: str) -> None:
+    def _at_once(self, level: Level, until: frozenset[str]) -> bool:
+        """Go through the split that the machine stands behind, if it does. Who runs nothing at once imports nothing for it."""
+        from fsm.engine import at_once
+
+        return at_once.through(self, level, until)
+
+    def _visit(self, level: Level, state: str) -> None:
         """One state: its handler, the move, the record."""
         at, machine, frame = level.at, level.machine, level.frame
         registered = level.phase.handlers.get(state)
@@ -198,7 +234,7 @@ class Runner:
                 self._recover(level, state)
                 return
             label = here["leave"] if "leave" in here else self._handle(registered, ctx)
-            step = machine.kernel.step(level.place, state, label)
+            step = level.step(state, label)
             patch = _patch(frame["data"], ctx)
         except (StoreError, RunReplaced):
             raise
@@ -213,7 +249,7 @@ class Runner:
         return registered.handle(ctx)
 
     def _commit(
-        self, level: _Level, ctx: Context, step: Step, patch: dict[str, Any] | None, took: float
+        self, level: Level, ctx: Context, step: Step, patch: dict[str, Any] | None, took: float
     ) -> None:
         state = ctx.state
         record = level.record("transition", state)
@@ -233,30 +269,40 @@ class Runner:
         if counts := ctx.taken_counts():
             record["counts"] = counts
         if not level.at and not step.place:
-            last = step.edges[-1].label if step.edges else step.label
-            names = {last, state, state.rpartition(".")[2]}
-            failed = bool(level.machine.failures & names)
-            record["end"] = {"outcome": "failed" if failed else "done", "label": last, "last": state}
+            record["end"] = ended_by(level.machine, state, step)
         self._append(record)
 
     def _append(self, body: dict[str, Any]) -> None:
         """Fold and commit a record. A signal in the middle waits until both are done."""
+        self._of_this_thread(body)
         self.stop.depth += 1
         try:
-            if above := self.fold.begun_above(body["at"]):
-                body["above"] = above
-            self.fold.apply(body)
-            if self.fold.snapshot_due():
-                body["snapshot"] = self.fold.snapshot()
+            self._fold(body)
             record = self.journal.append(body)
         finally:
             self.stop.depth -= 1
         self.observer.record(record)
         self.stop.check()
 
+    def _fold(self, body: dict[str, Any]) -> None:
+        if above := self.fold.begun_above(body["at"]):
+            body["above"] = above
+        self.fold.apply(body)
+        if self.fold.snapshot_due():
+            body["snapshot"] = self.fold.snapshot()
+
+    def _of_this_thread(self, body: Mapping[str, Any]) -> None:
+        """Raises PhaseError where a thread that a handler has started would write."""
+        if threading.get_ident() != self.thread:
+            where = " > ".join([*words(body["at"]), body["from"]])
+            raise PhaseError(
+                f"{where}: a thread that its handler started asked for a record ({body['kind']}). `once`, `run` and `map` are for the "
+                "handler's own thread: let the threads hand their results to it, or have the engine run them by `ctx.map`."
+            )
+
     # Failure
 
-    def _failed(self, level: _Level, state: str, error: Exception) -> None:
+    def _failed(self, level: Level, state: str, error: Exception) -> None:
         """An exception in a state: record it, and go through the recovery machine where it fits a class."""
         recovery = self.program.recovery
         inside = any(step.endswith(RECOVERY) for step in level.at)
@@ -275,7 +321,7 @@ class Runner:
         if (item := getattr(error, "item", None)) is not None:
             body["item"] = spelt(str(item))
         self._append(body)
-        where = " > ".join([*level.at, state])
+        where = " > ".join([*words(level.at), state])
         if entry is None:
             raise Stopped(
                 str(error)
@@ -285,7 +331,7 @@ class Runner:
             )
         self._recover(level, state)
 
-    def _recover(self, level: _Level, state: str) -> None:
+    def _recover(self, level: Level, state: str) -> None:
         """Walk the recovery machine to its end and do what its last state decides."""
         name = self.program.recovery
         assert name is not None
@@ -313,9 +359,9 @@ class Runner:
             body["leave"] = {"at": leave[0], "state": leave[1], "label": leave[2]}
         self._append(body)
         if leave:
-            raise _Leave(leave[0], leave[1])
+            raise Leave(leave[0], leave[1])
         if verdict is Verdict.STOP:
-            where = " > ".join([*level.at, state])
+            where = " > ".join([*words(level.at), state])
             raise Stopped(
                 str(result.data.get("advice") or f"{where}: {failed['error']}: {failed['message']}")
             )
@@ -323,6 +369,8 @@ class Runner:
     def _edge_outside(self, at: list[str], state: str, entry: str) -> tuple[list[str], str, str] | None:
         """The innermost state, this one or one above it, that declares an edge for such an end."""
         for depth in range(len(at), -1, -1):
+            if depth < len(at) and is_branch(at[depth]):
+                continue
             frame = self.fold.frame(at[:depth])
             assert frame is not None
             standing = state if depth == len(at) else at[depth].partition("~")[0]
@@ -334,23 +382,29 @@ class Runner:
     # What a context asks for
 
     def once(self, ctx: Context, key: str, do: Callable[[], Any]) -> Any:
+        done = self._here(ctx).get("once", {})
+        if key not in done:
+            named = json_values(key, f"{ctx.place}: the key of once")
+            value = json_values(do(), f"{ctx.place}: once({key!r})")
+            self._append(self.asked(ctx, "once", key=named, value=value))
+            done = self._here(ctx)["once"]
+        return copied(done[key])
+
+    def asked(self, ctx: Context, kind: str, **said: Any) -> dict[str, Any]:
+        """A record that a handler asks for."""
         frame = self.fold.frame(ctx._at)
         assert frame is not None
-        done = opened(frame, ctx.state)["once"]
-        if key not in done:
-            body: dict[str, Any] = {
-                "kind": "once",
-                "at": ctx._at,
-                "machine": ctx.machine,
-                "from": ctx.state,
-                "visit": ctx.visit,
-                "key": json_values(key, f"{ctx.place}: the key of once"),
-                "value": json_values(do(), f"{ctx.place}: once({key!r})"),
-            }
-            if len(frame["place"]) > 1:
-                body["place"] = frame["place"]
-            self._append(body)
-        return copied(opened(frame, ctx.state)["once"][key])
+        body = {
+            "kind": kind,
+            "at": ctx._at,
+            "machine": ctx.machine,
+            "from": ctx.state,
+            "visit": ctx.visit,
+            **said,
+        }
+        if len(frame["place"]) > 1:
+            body["place"] = frame["place"]
+        return body
 
     def failures(self, ctx: Context) -> int:
         return int(self._here(ctx).get("failures", 0))
@@ -377,6 +431,12 @@ class Runner:
         until = frozenset(map(self.program.machine(name).chart.find, until))
         step = ctx.state if key == "0" else f"{ctx.state}~{key}"
         return self._drive([*ctx._at, step], name, json_values(inputs, ctx.place), start, until)
+
+    def map(self, ctx: Context, key: str, name: str, items: list[Any], at_once: int) -> list[Result]:
+        from fsm.engine import at_once as lines
+
+        self._declared(ctx, name)
+        return lines.mapped(self, ctx, key, name, items, at_once)
 
     def walk(self, ctx: Context, name: str | None) -> Walk:
         if name is not None:
@@ -412,6 +472,17 @@ class Runner:
 
     def on_progress(self, at: list[str], state: str, done: float, total: float, note: str) -> None:
         self.observer.progress(at, state, done, total, note)
+
+
+def ended_by(machine: Machine, state: str, step: Step) -> dict[str, Any]:
+    """How the run has ended whose outermost machine made its last step."""
+    last = step.edges[-1].label if step.edges else step.label
+    names = {last, state, state.rpartition(".")[2]}
+    return {
+        "outcome": "failed" if machine.failures & names else "done",
+        "label": last,
+        "last": state,
+    }
 
 
 def _patch(before: dict[str, Any], ctx: Context) -> dict[str, Any] | None:

@@ -1,7 +1,7 @@
 """The records of a run, and the state that they fold into."""
 
 from fsm.journal.audit import Audit, audit, report
-from fsm.journal.fold import RECOVERY, Fold, Frame, new_frame, opened
+from fsm.journal.fold import RECOVERY, Fold, Frame, branches_of, files_of, new_frame, opened
 from fsm.journal.journal import (
     FORMAT,
     GENESIS,
@@ -14,6 +14,16 @@ from fsm.journal.journal import (
     foreign,
     header_of,
 )
+from fsm.journal.lines import (
+    TwoWrites,
+    branch_step,
+    in_order,
+    is_branch,
+    is_line,
+    item_step,
+    merged,
+    words,
+)
 from fsm.journal.values import copied, json_values
 from fsm.journal.watch import Watch, stack_of
 
@@ -25,19 +35,29 @@ __all__ = [
     "Fold",
     "Frame",
     "Journal",
+    "TwoWrites",
     "Watch",
     "audit",
+    "branch_step",
+    "branches_of",
     "checked",
     "copied",
     "decode",
     "digest",
     "encode",
     "essence",
+    "files_of",
     "foreign",
     "header_of",
+    "in_order",
+    "is_branch",
+    "is_line",
+    "item_step",
     "json_values",
+    "merged",
     "new_frame",
     "opened",
     "report",
     "stack_of",
+    "words",
 ]

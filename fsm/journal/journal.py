@@ -17,7 +17,7 @@ import json
 import os
 import socket
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from types import ModuleType
 from typing import Any
@@ -252,7 +252,7 @@ class Journal:
             if fold.ended:
                 return fold
             try:
-                self._append(claim)
+                self._put(claim, self.store.append)
                 return fold
             except Taken as taken:
                 fold.apply(self._behind(taken.line))
@@ -283,6 +283,9 @@ class Journal:
 
         After either this journal takes no more: what follows would rest on a record that may not be there.
         """
+        return self._added(body, self.store.append)
+
+    def _added(self, body: dict[str, Any], put: Callable[[int, bytes], None]) -> dict[str, Any]:
         if self._over:
             raise StoreError(
                 f"Run {self.store.name}: a record was not acknowledged, so nothing more can be added from here. Give the same "
@@ -290,13 +293,26 @@ class Journal:
             )
         self._over = True
         try:
-            record = self._append(body)
+            record = self._put(body, put)
         except Taken as taken:
             raise self._replaced(taken) from None
         self._over = False
         return record
 
-    def _append(self, body: dict[str, Any]) -> dict[str, Any]:
+    def write(self, body: dict[str, Any]) -> dict[str, Any]:
+        """`append` in two parts, for several threads that wait for the disk together: the record has its number and its place in
+        the chain, and is durable once it was `sync`ed. One thread at a time."""
+        return self._added(body, self.store.write)
+
+    def sync(self, seq: int) -> None:
+        """Wait until a record that was written is durable, and with it all before it. From any thread. Raises StoreError."""
+        try:
+            self.store.sync(seq)
+        except StoreError:
+            self._over = True
+            raise
+
+    def _put(self, body: dict[str, Any], put: Callable[[int, bytes], None]) -> dict[str, Any]:
         record = {
             "seq": self.next,
             "epoch": self.epoch,
@@ -309,7 +325,7 @@ class Journal:
         line = encode(record)
         if self._redact is not None:
             line = self._redact(line.decode()).encode()
-        self.store.append(self.next, line)
+        put(self.next, line)
         self.next += 1
         self._prev = digest(line)
         return record

@@ -72,7 +72,10 @@ _Acted = TypedDict("_Acted", {"from": str})
 
 @_exactly
 class _InState(_Record, _Acted):
-    at: list[str]  # the states, outermost first, that called down to this machine; `~2` marks a second call
+    at: list[
+        str
+    ]  # the states, outermost first, that called down to this machine; `~2` marks a second call, `~|B` branch B
+    # of a split, `~0|7` item 7 of a first call
     machine: str
     visit: Annotated[int, Field(ge=1)]
     place: NotRequired[list[str] | None]  # where the machine stands, if in more than one state
@@ -140,8 +143,37 @@ class Verdict(_InState):
     leave: NotRequired[Leave | None]
 
 
+@_exactly
+class Split(_InState):
+    """Lines begin here that go at once: branches of a split, each with where it stands, or items that a handler maps.
+
+    `visit` counts the splits here; of a map it is the state's. What happens in a line carries its step in `at`.
+    """
+
+    kind: Literal["split"]
+    branches: NotRequired[dict[str, list[str]] | None]
+    key: NotRequired[str | None]  # which of its calls the handler's map is
+    calls: NotRequired[str | None]  # the machine that every item walks
+    items: NotRequired[Annotated[int, Field(ge=1)] | None]
+
+
+@_exactly
+class Join(_InState):
+    """All lines of a split have come to rest, and what they did is put together. Of branches: `last` and `label` are those of the
+    last branch in the drawing, `to` the place after it, `also` the edges of what was left with it."""
+
+    kind: Literal["join"]
+    took: float
+    key: NotRequired[str | None]
+    last: NotRequired[str | None]
+    label: NotRequired[str | None]
+    to: NotRequired[list[str] | None]
+    also: NotRequired[list[str] | None]
+    end: NotRequired[Ended | None]
+
+
 _adapter: TypeAdapter[Any] = TypeAdapter(
-    Annotated[Claim | Transition | Once | Error | Verdict, Field(discriminator="kind")]
+    Annotated[Claim | Transition | Once | Error | Verdict | Split | Join, Field(discriminator="kind")]
 )
 
 

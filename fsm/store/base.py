@@ -143,6 +143,15 @@ class RunStore(Protocol):
         """
         ...
 
+    def write(self, seq: int, line: bytes) -> None:
+        """Add a record as `append` does, durable once `sync` has returned for it: several threads then wait for the disk
+        together. The writes themselves come one after the other."""
+        ...
+
+    def sync(self, seq: int) -> None:
+        """Wait until record `seq` and all before it are durable. From any thread. Raises StoreError."""
+        ...
+
     def check(self, seq: int) -> None:
         """Raises Taken where a record has that number by now. Where a lock is held nobody else can have written it."""
         ...

@@ -1,4 +1,5 @@
-"""Runs in a directory: one append-only file under an exclusive lock, one fdatasync a record."""
+"""Runs in a directory: one append-only file under an exclusive lock, one fdatasync a record, or one for those that wait
+together."""
 
 from __future__ import annotations
 
@@ -10,6 +11,7 @@ import os
 import re
 import stat
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -145,6 +147,10 @@ class LocalRun:
         self._fd = -1
         self._size = 0
         self._next = 0
+        self._written = 0  # bytes, of which `_size` are durable
+        self._durable = 0  # records
+        self._broken: StoreError | None = None
+        self._syncing = threading.Lock()
         self._read = (-1, 0, 0)  # inode, records and bytes that the last reader has read to
         self._whole: set[str] = set()  # artifacts whose content this process has held against their digest
 
@@ -220,6 +226,7 @@ class LocalRun:
             ) from e
         try:
             self._size = os.fstat(self._fd).st_size
+            self._written, self._durable, self._broken = 0, 0, None
             self._cut_torn_line()
             self._sweep()
             self._next = self._last_number() + 1
@@ -256,15 +263,62 @@ class LocalRun:
             raise Taken(seq, b"")
         content = line + b"\n"
         try:
-            written = os.write(self._fd, content)
-            if written < len(content):  # the disk filled up in the middle of the line
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            self._write(content)
             os.fdatasync(self._fd)
         except OSError as e:
             self._forget_unacknowledged()
             raise _store_error(f"Record {seq} cannot be written to", self.journal, e) from e
         self._size += len(content)
         self._next += 1
+
+    def _write(self, content: bytes) -> None:
+        if os.write(self._fd, content) < len(content):  # the disk filled up in the middle of the line
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def write(self, seq: int, line: bytes) -> None:
+        if seq != self._next:
+            raise Taken(seq, b"")
+        content = line + b"\n"
+        if self._written < self._size:  # the records before were appended
+            self._written, self._durable = self._size, seq
+        self._whole_so_far()
+        try:
+            self._write(content)
+        except OSError as e:
+            with self._syncing:  # who waits for records before it may still have them
+                self._flush()
+                self._forget_unacknowledged()
+            raise _store_error(f"Record {seq} cannot be written to", self.journal, e) from e
+        self._whole_so_far()
+        self._written += len(content)
+        self._next += 1
+
+    def _whole_so_far(self) -> None:
+        """Nothing may follow records that were cut off, not even where both happen at one moment. Raises StoreError."""
+        if self._broken is not None:
+            with self._syncing:
+                self._forget_unacknowledged()
+            raise self._broken
+
+    def sync(self, seq: int) -> None:
+        """Who comes while another thread waits for the disk waits behind it, and finds its own record durable mostly: one
+        fdatasync takes all that were written when it began."""
+        with self._syncing:
+            if self._durable <= seq:
+                self._flush()
+
+    def _flush(self) -> None:
+        """Make durable what is written by now. To be called by one thread at a time."""
+        if self._broken is not None:
+            raise self._broken
+        number, size = self._next, self._written
+        try:
+            os.fdatasync(self._fd)
+        except OSError as e:
+            self._broken = _store_error(f"Record {number - 1} cannot be written to", self.journal, e)
+            self._forget_unacknowledged()
+            raise self._broken from e
+        self._durable, self._size = number, size
 
     def check(self, seq: int) -> None:
         """The lock is held: no one else can have written."""
