@@ -67,6 +67,7 @@ class _Reading:
         self.edges = self.chart.moves(path) if fork else ()
         starts = [e.target for e in self.edges] if fork else list(self.here.initial)
         self.starts = sorted(dict.fromkeys(starts), key=self._order)
+        self.nodes = flow.reach(self.chart.states)  # an end of a region, say, is never stood at
         barred = frozenset({self.node, path})
         reached = [set(flow.reach([start], barred)) for start in self.starts]
         self.own = [mine - set().union(*(r for r in reached if r is not mine)) for mine in reached]
@@ -116,8 +117,9 @@ class _Reading:
                 )
 
     def _arcs(self) -> Iterator[Arc]:
-        for arcs in self.flow.arcs.values():
-            yield from arcs
+        for node, arcs in self.flow.arcs.items():
+            if node in self.nodes:
+                yield from arcs
 
     def _entered(self) -> Iterator[Apart]:
         """Ways into a branch that are not through the split."""

@@ -355,8 +355,10 @@ class Section:
         if self.runner.turns:
             self.runner.turns.enter(names, instead=me)
         with self._abandoned_where_it_is_left():
+            self.runner.stop.depth += 1  # a signal finds all of them begun
             for thread in threads:
                 thread.start()
+            self.runner.stop.depth -= 1
             self._wait()
         if self.runner.turns and me is not None:
             self.runner.turns.await_turn(me)
@@ -411,6 +413,7 @@ class Section:
 
     def _wait(self) -> None:
         try:
+            self.runner.stop.check()
             with self._changed:
                 self._changed.wait_for(lambda: self.halted or not self._lines)
         except StopRequested:
@@ -440,9 +443,12 @@ class Section:
         errors = self._errors
         if not errors:
             return
-        for kind in (RunReplaced, StoreError, Leave):
+        for _, error in errors:  # the first of them is the cause of the others
+            if not isinstance(error, Exception | Stopped | StopRequested | Leave):
+                raise error
+        for kinds in ((RunReplaced, StoreError), (Leave,)):
             for _, error in errors:
-                if isinstance(error, kind):
+                if isinstance(error, kinds):
                     raise error
         in_order = [error for _, error in sorted(errors, key=lambda e: e[0])]
         for error in in_order:

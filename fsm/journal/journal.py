@@ -17,7 +17,7 @@ import json
 import os
 import socket
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 from types import ModuleType
 from typing import Any
@@ -26,6 +26,7 @@ from pydantic_core import to_json
 
 from fsm.errors import JournalDamaged, NewerFormat, NoSuchRun, RunBusy, RunReplaced, StoreError
 from fsm.journal.fold import Fold
+from fsm.journal.lines import in_order, is_line
 from fsm.store import RunStore, Taken
 
 FORMAT = 1
@@ -109,9 +110,16 @@ def foreign(
     )
 
 
-def essence(record: dict[str, Any]) -> dict[str, Any]:
-    """The record without what differs between two runs that did the same: times, writers, chain, tracebacks."""
-    return {k: v for k, v in record.items() if k not in FRAME}
+def essence(record: Mapping[str, Any]) -> dict[str, Any]:
+    """The record without what differs between two runs that did the same: times, writers, chain, tracebacks. In a line that went
+    beside others also without its snapshot: how far those had come is in it, and which record carries it is chance."""
+    without = (*FRAME, "snapshot") if any(map(is_line, record.get("at", ()))) else FRAME
+    return {k: v for k, v in record.items() if k not in without}
+
+
+def alike(records: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """What all runs have in common that did the same, claims aside, in whatever order their lines went."""
+    return [essence(record) for record in in_order(records)]
 
 
 def _prev_of(line: bytes | None) -> str | None:
