@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from fsm.drawing.chart import Edge, State, join
+from fsm.drawing.chart import ROOT, Edge, State, join, parent_of
 from fsm.drawing.flow import Arc, Flow, is_end
 
 
@@ -68,17 +68,36 @@ class _Reading:
         starts = [e.target for e in self.edges] if fork else list(self.here.initial)
         self.starts = sorted(dict.fromkeys(starts), key=self._order)
         self.nodes = flow.reach(self.chart.states)  # an end of a region, say, is never stood at
-        barred = frozenset({self.node, path})
-        reached = [set(flow.reach([start], barred)) for start in self.starts]
-        self.own = [mine - set().union(*(r for r in reached if r is not mine)) for mine in reached]
+        self.barred = frozenset({self.node, path})
+        self.meeting = self._nearest_meeting()
+        self.own = self._apart(self.meeting)
+
+    def _nearest_meeting(self) -> str | None:
+        """The first node that all branches lead to and before which they keep apart; None where there is none."""
+        reached = [self.flow.reach([start], self.barred) for start in self.starts]
+        common = [node for node in reached[0] if all(node in mine for mine in reached)]
+        common.sort(key=lambda node: sum(mine[node] for mine in reached))
+        for node in common:
+            apart = self._apart(node)
+            if len(frozenset[str]().union(*apart)) == sum(map(len, apart)):
+                return node
+        return None
+
+    def _apart(self, meeting: str | None) -> list[set[str]]:
+        """What each branch leads to before it comes to the meeting; without one, what it alone leads to."""
+        barred = self.barred | ({meeting} if meeting else frozenset())
+        reached = [set(self.flow.reach([start], barred)) for start in self.starts]
+        if meeting:
+            return reached
+        return [mine - set().union(*(r for r in reached if r is not mine)) for mine in reached]
 
     def _order(self, path: str) -> int:
         return list(self.chart.states).index(path) if path in self.chart.states else len(self.chart.states)
 
     def found(self) -> Split | list[Apart]:
-        wrong = [*self._empty()] or [*self._entered(), *self._meeting()]
-        if wrong:
-            return wrong
+        wrong = [*self._empty()] or [*self._meeting(), *self._entered()]
+        if wrong or self.meeting is None:
+            return wrong or [Apart(self.here, "they never lead to the same", True)]
         names = self._names()
         witness = {start: self._witness(mine) for start, mine in zip(self.starts, self.own, strict=True)}
         branches = tuple(
@@ -89,7 +108,7 @@ class _Reading:
             )
             for start, mine in zip(self.starts, self.own, strict=True)
         )
-        return Split(self.path, branches, self._meets()[0])
+        return Split(self.path, branches, self.meeting)
 
     def _names(self) -> Mapping[str, str]:
         """The last name of each start, or its path where two are called alike."""
@@ -131,37 +150,39 @@ class _Reading:
                         f"{arc.source} leads into the middle of a branch, to {arc.target}. Lead it to the split itself",
                     )
 
-    def _meets(self) -> list[str]:
-        """Where the branches lead, in the order of the drawing."""
-        return list(dict.fromkeys(arc.target for arc, _ in self._out()))
-
     def _out(self) -> list[tuple[Arc, str]]:
-        """The arcs out of each branch, with its start."""
+        """The arcs out of each branch, or to an end of something around it, with the branch's start."""
         return [
             (arc, start)
             for start, mine in zip(self.starts, self.own, strict=True)
             for arc in self._arcs()
-            if arc.source in mine and arc.target not in mine
+            if arc.source in mine and (arc.target not in mine or self._ends_around(arc.target))
         ]
+
+    def _ends_around(self, node: str) -> bool:
+        """Whether a node is the end of something that the split is in."""
+        scope = parent_of(node)
+        return is_end(node) and (scope == ROOT or f"{self.path}.".startswith(f"{scope}."))
 
     def _meeting(self) -> Iterator[Apart]:
         out = self._out()
+        meeting = self.meeting or (out[0][0].target if out else "")
         for start in self.starts:
             if not any(of == start for _, of in out):
                 yield Apart(
                     self.here, f"the branch that begins at {start} never leads to where the others do", True
                 )
         for arc, start in out:
-            if arc.target in (self.node, self.path):
+            if arc.target in self.barred:
                 yield Apart(
                     arc.edge or self.here,
                     f"the branch that begins at {start} leads back to the split while others are under way",
                     True,
                 )
-            elif arc.target != out[0][0].target:
+            elif arc.target != meeting:
                 yield Apart(
                     arc.edge or self.here,
-                    f"the branch that begins at {start} leads to {_said(arc.target)}, and another one to {_said(out[0][0].target)}. "
+                    f"the branch that begins at {start} leads to {_said(arc.target)}, and another one to {_said(meeting)}. "
                     "Lead all of them to one join, one state, or one end",
                     True,
                 )

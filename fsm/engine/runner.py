@@ -110,7 +110,12 @@ class Level:
 
 
 class Runner:
-    """Drives one run, as the writer of its journal."""
+    """Drives one run, as the writer of its journal.
+
+    `turns`, where it is set, has what runs at once take turns, for a test or a proof.
+    """
+
+    turns: Turns | None = None
 
     def __init__(
         self,
@@ -146,7 +151,6 @@ class Runner:
         self.stop = stop or Stop()
         self._logger = logger
         self.thread = threading.get_ident()  # the one that drives
-        self.turns: Turns | None = None  # where what runs at once is to take turns
         self._shelves: dict[str, Shelf] = {}
         self._lasting: dict[str, Any] = {}
         self._leaving = ExitStack()

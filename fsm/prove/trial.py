@@ -25,6 +25,7 @@ from typing import Any
 from fsm import session
 from fsm.config import Config
 from fsm.engine import Context, Nobody, Runner
+from fsm.engine.turns import Turns, in_rotation
 from fsm.errors import FsmError
 from fsm.journal import Journal
 from fsm.prove.outside import Outside
@@ -83,8 +84,14 @@ class Clockwork(Nobody):
         self._seq = 0
         self._times: dict[str, int] = {}
         self._lock = threading.Lock()
-        self.here: tuple[str, str] | None = None
+        self._here: dict[int, tuple[str, str]] = {}  # by thread: branches may go at once
+        self._last: tuple[str, str] | None = None
         self.once = False
+
+    @property
+    def here(self) -> tuple[str, str] | None:
+        """(machine, state) that this thread is in; of a thread that a handler started, the one entered last."""
+        return self._here.get(threading.get_ident(), self._last)
 
     def moment(self, what: str, seq: int | None = None) -> None:
         """A point is passed; not passed where it is the chosen one."""
@@ -102,7 +109,7 @@ class Clockwork(Nobody):
             time.sleep(60)  # until the signal comes
 
     def entered(self, at: list[str], machine: str, state: str, visit: int) -> None:
-        self.here = machine, state
+        self._last = self._here[threading.get_ident()] = machine, state
         self.moment(ENTERED)
 
     def progress(self, at: list[str], state: str, done: float, total: float, note: str) -> None:
@@ -120,8 +127,14 @@ class Watched:
         return getattr(self._run, name)
 
     def append(self, seq: int, line: bytes) -> None:
+        self._put(seq, lambda: self._run.append(seq, line))
+
+    def write(self, seq: int, line: bytes) -> None:
+        self._put(seq, lambda: self._run.write(seq, line))
+
+    def _put(self, seq: int, do: Callable[[], None]) -> None:
         self._clockwork.moment(APPENDING, seq)
-        self._run.append(seq, line)
+        do()
         self._clockwork.moment(APPENDED)
         self._clockwork.moment(NEXT, seq + 1)
 
@@ -190,6 +203,7 @@ class Trial:
         if self.steady:
             _steady(clockwork)
         _told_of_once(clockwork)
+        setattr(Runner, "turns", Turns(in_rotation()))  # noqa: B010 - so that a moment comes again
 
         def here() -> tuple[str, str, bool] | None:
             return (*clockwork.here, clockwork.once) if clockwork.here else None
@@ -290,11 +304,14 @@ def _told_of_once(clockwork: Clockwork) -> None:
     original = Runner.once
 
     def once(self: Runner, ctx: Context, key: str, do: Callable[[], Any]) -> Any:
-        clockwork.once = True
-        try:
-            return original(self, ctx, key, do)
-        finally:
-            clockwork.once = False
+        def doing() -> Any:
+            clockwork.once = True
+            try:
+                return do()
+            finally:
+                clockwork.once = False
+
+        return original(self, ctx, key, doing)
 
     setattr(Runner, "once", once)  # noqa: B010 - in the process of a trial only
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from fsm.journal import Journal
+from fsm.journal import Journal, in_order
 from fsm.prove import History, differences
 from fsm.speech import out
 from fsm.store import RunStore, open_store
@@ -51,7 +51,7 @@ class _Run:
         self.run = run
         header = Journal(run).header()
         self.settings = {k: header[k] for k in ("machine", "seed", "config", "diagrams") if k in header}
-        self.records = [r for r in Journal(run).records() if r["kind"] != "claim"]
+        self.records = in_order(Journal(run).records())  # lines that went at once, one after the other
 
     @property
     def history(self) -> History:

@@ -12,7 +12,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from typing import Any
 from fsm import session
 from fsm.config import Config
 from fsm.engine import Nobody
-from fsm.journal import Journal, audit, essence
+from fsm.journal import Journal, alike, audit, in_order
 from fsm.prove.trial import in_child
 from fsm.store import RunStore, Store
 
@@ -61,10 +61,16 @@ class Deadly:
         return getattr(self._run, name)
 
     def append(self, seq: int, line: bytes) -> None:
+        self._put(seq, lambda: self._run.append(seq, line))
+
+    def write(self, seq: int, line: bytes) -> None:
+        self._put(seq, lambda: self._run.write(seq, line))
+
+    def _put(self, seq: int, do: Callable[[], None]) -> None:
         kill = self._kill
         if seq == kill.seq and kill.where in (BEFORE, MIDDLE):
             die()
-        self._run.append(seq, line)
+        do()
         if seq == kill.seq:
             die()
         if seq == kill.seq - 1 and kill.where == MIDDLE:
@@ -119,10 +125,10 @@ def history(run: RunStore) -> History:
     """The journal of a run and its artifacts, each checked to be whole. Raises AssertionError where it is not."""
     found = audit(run)
     assert found.whole, [str(f) for f in found.findings]
-    records = [r for r in Journal(run).records() if r["kind"] != "claim"]
+    records: list[Any] = in_order(Journal(run).records())
     files = {n: f["sha256"] for r in records for n, f in (r.get("files") or {}).items()}
     return History(
-        tuple(essence(r) for r in records),
+        tuple(alike(records)),
         files,
         records[-1].get("end"),
         tuple(r["seq"] for r in records),

@@ -72,9 +72,23 @@ def machines(concurrent: bool = True) -> dict[str, Machine]:
 
 
 def works(concurrent: bool = True) -> Program:
-    """Nothing in it is left to chance; each branch writes what is its own."""
+    """The works as a program."""
     made = machines(concurrent)
-    phases = {name: Phase(name) for name in made}
+    return program(*made.values(), phases=phases(), recovery="rescue")
+
+
+def ordered(ctx: Context) -> str:
+    """Order something outside, and note it in the ledger where there is one."""
+    name = ctx.effect_name("order")
+    if ledger := getattr(ctx.config, "ledger", None):
+        with ledger.open("a") as file:
+            file.write(f"{name}\n")
+    return name
+
+
+def phases(config: type[Any] | None = None) -> dict[str, Phase]:
+    """Nothing in them is left to chance; each branch writes what is its own."""
+    phases = {name: Phase(name, config if name == "works" else None) for name in ("works", "bench", "rescue")}
     phases["rescue"].classifies(lambda error: "Wipe" if isinstance(error, Smudge) else None)
     here, bench = phases["works"], phases["bench"]
 
@@ -102,7 +116,7 @@ def works(concurrent: bool = True) -> Program:
 
     @here.state("Hall.region3.Order")
     def order(ctx: Context) -> str:
-        ctx.data["order"] = ctx.once("order", lambda: ctx.effect_name("order"))
+        ctx.data["order"] = ctx.once("order", lambda: ordered(ctx))
         ctx.data["held"] = [r.data["held"] for r in ctx.map("bench", ["a", "b", "c"], at_once=2)]
         return "ordered"
 
@@ -120,7 +134,7 @@ def works(concurrent: bool = True) -> Program:
     @here.state("Ship")
     def ship(ctx: Context) -> str:
         ctx.data["shipped"] = [r.data["held"] for r in ctx.map("bench", [*"abcdefg"], at_once=3)]
-        return "second round" if ctx.visit < 2 else "shipped"
+        return "second round" if ctx.visit < getattr(ctx.config, "rounds", 2) else "shipped"
 
     @bench.state("Hold", "Rasp")
     def hold(ctx: Context) -> None:
@@ -133,7 +147,7 @@ def works(concurrent: bool = True) -> Program:
         ctx.data["patch"] = {"wiped": True}
 
     phases["rescue"].state("Retry")(lambda ctx: None)
-    return program(*made.values(), phases=phases, recovery="rescue")
+    return phases
 
 
 def begun(directory: Path, run: Callable[[Path], LocalRun] = LocalRun) -> LocalRun:
