@@ -17,7 +17,7 @@ from typing import Any
 from fsm.config import Config, Notify, environment_secrets
 from fsm.engine import Given, Nobody, Observer, Outcome, Program, Runner, Stop
 from fsm.errors import ConfigChanged, ConfigError, FsmError, NoSuchRun, NotThatRun
-from fsm.journal import FORMAT, Fold, Journal, Watch, encode, stack_of
+from fsm.journal import FORMAT, Fold, Journal, Watch, encode, is_line, stack_of, words
 from fsm.secrets import redactor
 from fsm.speech import called, origin, posted
 from fsm.store import RunStore, Scratch, Store, Taken, open_store
@@ -53,6 +53,9 @@ class Live(Nobody):
         self._scratch = str(scratch.path.absolute())
         self._entered: dict[str, Any] | None = None
         self._progress: dict[str, Any] = {}
+        self._lines: dict[
+            tuple[str, ...], dict[str, Any]
+        ] = {}  # what goes at once, by path: {"entered", "progress"}
         self._watching: str | None = None
         self.newest: Mapping[str, Any] | None = None  # record of this runner
         self.announced: str | None = None  # the id of the record that others are called for
@@ -89,10 +92,22 @@ class Live(Nobody):
     def entered(self, at: list[str], machine: str, state: str, visit: int) -> None:
         self._entered = {"at": at, "machine": machine, "state": state, "visit": visit, "time": time.time()}
         self._progress = {}
+        if self._lines or any(map(is_line, at)):
+            self._at_once(at)
         self._then.entered(at, machine, state, visit)
+
+    def _at_once(self, at: list[str]) -> None:
+        """Lines go at once: keep where each is, and of this one nothing of what it did before."""
+        deep = len(at)
+        left = {k: v for k, v in self._lines.items() if list(k[:deep]) != at and at[: len(k)] != list(k)}
+        if any(map(is_line, at)):
+            left[tuple(at)] = {"entered": self._entered, "progress": self._progress}
+        self._lines = left
 
     def progress(self, at: list[str], state: str, done: float, total: float, note: str) -> None:
         self._progress = {"state": state, "done": done, "total": total, "note": note}
+        if (line := self._lines.get(tuple(at))) is not None:
+            line["progress"] = self._progress
         self._then.progress(at, state, done, total, note)
 
     def watched(self, at: list[str], state: str, watch: Watch) -> None:
@@ -131,6 +146,7 @@ class Live(Nobody):
                 "stack": [list(s) for s in stack_of(self._fold)] if status == "ended" else None,
                 "entered": self._entered,
                 "progress": self._progress,
+                **({"beside": list(self._lines.values())} if self._lines else {}),
                 "scratch": self._scratch,
                 "announced": self.announced,
             }
@@ -265,7 +281,7 @@ def _announce(
     said = {
         "run": run.name,
         "status": outcome.outcome,
-        "place": " > ".join([*(step.partition("~")[0] for step in record["at"]), record["from"]]),
+        "place": " > ".join([*words(record["at"]), record["from"]]),
         "label": outcome.label,
         "message": outcome.message or f"Run {run.name} {outcome.outcome} {by}.",
         "url": run.url,

@@ -16,21 +16,25 @@ from fsm.journal.journal import (
     header_of,
 )
 from fsm.journal.lines import (
+    MARK,
     TwoWrites,
+    base,
     branch_step,
     in_order,
     is_branch,
     is_line,
     item_step,
     merged,
+    said,
     words,
 )
 from fsm.journal.values import copied, json_values
-from fsm.journal.watch import Watch, stack_of
+from fsm.journal.watch import Watch, stack_of, where
 
 __all__ = [
     "FORMAT",
     "GENESIS",
+    "MARK",
     "RECOVERY",
     "Audit",
     "Fold",
@@ -40,6 +44,7 @@ __all__ = [
     "Watch",
     "alike",
     "audit",
+    "base",
     "branch_step",
     "branches_of",
     "checked",
@@ -60,6 +65,8 @@ __all__ = [
     "new_frame",
     "opened",
     "report",
+    "said",
     "stack_of",
+    "where",
     "words",
 ]

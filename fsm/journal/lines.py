@@ -21,6 +21,7 @@ At = Sequence[str]
 
 MARK = "|"  # in a step, behind its `~`: a line begins here. Of a branch nothing stands between the two.
 MISSING = object()
+SHOWN = 4  # of lines that go at once, in words
 
 
 def branch_step(split: str, branch: str) -> str:
@@ -54,6 +55,38 @@ def words(at: At) -> list[str]:
         elif call:
             said.append(f"{state}[{number}]")
     return said
+
+
+def base(at: At) -> tuple[str, ...]:
+    """What the lines have in common that are beside each other below a path: it without the branches that it ends in, and without
+    the number of the item."""
+    steps = list(at)
+    while steps and is_branch(steps[-1]):
+        steps.pop()
+    if steps and is_line(steps[-1]):
+        steps[-1] = steps[-1].rpartition(MARK)[0] + MARK
+    return tuple(steps)
+
+
+def said(levels: Sequence[tuple[At, str]]) -> str:
+    """Where a run stands, in words: `Epoch > Train > Step`, and where lines are beside each other `Epoch > (Left > Load | Right)`.
+
+    `levels` are the paths with their states, each with what it has called behind it.
+    """
+    if not levels:
+        return ""
+    heads: list[list[tuple[At, str]]] = []
+    common = base(levels[0][0])
+    for level in levels:
+        if base(level[0]) == common:
+            heads.append([level])
+        else:
+            heads[-1].append(level)
+    parts = [" > ".join(filter(None, (head[0][1], said(head[1:])))) for head in heads]
+    if len(parts) == 1:
+        return parts[0]
+    more = [f"{len(parts) - SHOWN} more"] if len(parts) > SHOWN else []
+    return f"({' | '.join([*parts[:SHOWN], *more])})"
 
 
 class TwoWrites(Exception):

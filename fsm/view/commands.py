@@ -9,7 +9,7 @@ from datetime import datetime
 from itertools import chain
 from typing import Any
 
-from fsm.journal import Journal
+from fsm.journal import Journal, base
 from fsm.speech import out, say, visible
 from fsm.store import open_store
 from fsm.view import clean as cleaning
@@ -19,6 +19,7 @@ from fsm.view.projection import flat
 from fsm.view.report import Reading
 from fsm.view.rows import one_line, what
 from fsm.view.sizes import size
+from fsm.view.views import Level
 
 SHOWN = 5  # newest records in the text of a status
 
@@ -135,6 +136,7 @@ def _status_lines(reading: Reading, indent: str = "") -> Iterable[str]:
     if reading.alive and reading.live:
         yield f"{indent}  runner    process {reading.live.get('pid')} on {reading.live.get('host')}"
     now = time.time()
+    before: list[Level] = []
     for depth, level in enumerate(p.stack()):
         seen = f" ({' or '.join(level.overview)})" if level.overview else ""
         visit = f", visit {level.visit}" if level.visit > 1 else ""
@@ -142,7 +144,9 @@ def _status_lines(reading: Reading, indent: str = "") -> Iterable[str]:
         others = [s for s in level.place if s != level.state]
         beside = f", beside {', '.join(others)}" if others else ""
         at = f"{level.state}{seen}"
-        yield f"{indent}  {'stands in ' if depth == 0 else '        > '}{at}{since}{visit}{beside}  [{level.machine}]"
+        same = any(base(lv.at) == base(level.at) for lv in before)
+        before.append(level)
+        yield f"{indent}  {'stands in ' if depth == 0 else '        | ' if same else '        > '}{at}{since}{visit}{beside}  [{level.machine}]"
         if level.progress:
             of = f" of {level.progress.total:g}" if level.progress.total else ""
             yield f"{indent}            {level.progress.done:g}{of} {level.progress.note}".rstrip()

@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from fsm.errors import FsmError
-from fsm.journal import Watch
+from fsm.journal import Watch, words
 from fsm.store import RunStore
 from fsm.view.projection import Projection, flat
+from fsm.view.rows import what
 
 BETWEEN_PROGRESS = 10.0  # seconds between two lines on how far a state is
 BETWEEN_POLLS = 2.0  # seconds between two looks at a run that is followed
@@ -83,7 +84,7 @@ class Teller:
 
 
 def _words(at: list[str]) -> list[str]:
-    return [step.partition("~")[0] for step in at]
+    return words(at)
 
 
 def tell(logger: Any, row: dict[str, Any]) -> None:
@@ -105,6 +106,8 @@ def tell(logger: Any, row: dict[str, Any]) -> None:
     elif kind == "error":
         said = {k: row[k] for k in ("error", "message", "recovery", "item") if row.get(k)}
         logger.error("error", place=row["place"], **said)
+    elif kind in ("split", "join"):
+        logger.info("at once" if kind == "split" else "joined", place=row["place"], what=what(row))
     else:
         said = {"skipped": ", ".join(row["skipped"])} if row.get("skipped") else {}
         logger.warning(

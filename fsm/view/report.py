@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from fsm.config import Beside, Plug
 from fsm.engine import Machine, Registry, closure
 from fsm.errors import FsmError, StoreError
-from fsm.journal import Journal
+from fsm.journal import Journal, is_branch, where
 from fsm.mermaid import MermaidError
 from fsm.session import HEARTBEAT
 from fsm.store import RunStore, Scratch, Store
@@ -127,14 +127,24 @@ def changed(header: Mapping[str, Any], machines: Mapping[str, Machine]) -> tuple
 
 def say_now(projection: Projection, live: Mapping[str, Any]) -> None:
     """Tell a projection what the runner said of itself last, where the journal has not gone on since."""
-    entered, progress = live.get("entered"), live.get("progress")
-    if not isinstance(entered, dict) or live.get("status") != "running":
+    if live.get("status") != "running":
         return
+    beside = live.get("beside")
+    for said in beside if isinstance(beside, list) else [live]:
+        if isinstance(said, dict) and isinstance(said.get("entered"), dict):
+            _say(projection, said["entered"], said.get("progress"))
+
+
+def _say(projection: Projection, entered: Mapping[str, Any], progress: object) -> None:
     at, state = tuple(entered["at"]), entered["state"]
     levels = {level.at: level for level in projection.stack()}
-    caller = levels.get(at[:-1]) if at else None
-    if at and (caller is None or caller.state != at[-1].partition("~")[0]):
-        return
+    if at and is_branch(at[-1]):
+        if at not in levels:
+            return
+    elif at:
+        caller = levels.get(at[:-1])
+        if caller is None or caller.state != at[-1].partition("~")[0]:
+            return
     level = levels.get(at)
     if level is None and projection.knows(at):
         return  # that machine has ended
@@ -245,13 +255,11 @@ def summary(store: Store, name: str, now: float) -> dict[str, Any]:
         raise
     except FsmError as e:
         return row | {"problem": e.message}
-    from fsm.journal import stack_of
-
     live = run.read_live()
     alive = is_alive(run, live)
     newest = [_time_of(line) for line in run.tail(lambda line: True)]
     updated = newest[-1] if newest else None
-    words = " > ".join(place[0] for _, place in stack_of(fold))
+    words = where(fold)
     ended = fold.ended
     there = [s for s in scratches(run, header, live) if s.there]
     return row | {

@@ -6,18 +6,25 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from fsm.journal import MARK, is_branch, words
+
 _ALWAYS = {
     "transition": ("label", "to", "took"),
     "once": ("key",),
     "error": ("error", "message", "recovery"),
     "verdict": ("verdict", "last"),
+    "split": (),
+    "join": ("took",),
 }
-_SOMETIMES = ("reads", "also", "counts", "end", "item", "skipped", "leave")
+_SOMETIMES = (
+    *("reads", "also", "counts", "end", "item", "skipped", "leave"),
+    *("branches", "calls", "items", "key", "last", "label", "to"),  # of what goes at once
+)
 
 
 def place_of(record: Mapping[str, Any]) -> str:
     """The stack of places in which a record was made, as words."""
-    return " > ".join([*(step.partition("~")[0] for step in record["at"]), record["from"]])
+    return " > ".join([*words(record["at"]), record["from"]])
 
 
 def moment(time: float) -> str:
@@ -29,9 +36,10 @@ def flat(record: Mapping[str, Any]) -> dict[str, Any]:
     """A record as one row of a history: what happened where, without chain and snapshot.
 
     Always `seq`, `kind`, `time`. Of a claim `epoch`, `writer`, `host`, `pid`. Of all others `place` (words), `machine`,
-    `from`, `visit`; of a transition `label`, `to`, `took` (seconds) and where there are any `artifacts` and `reads`
+    `from`, `visit`, and of what happens in a branch that goes at once with others `branch`; of a transition `label`, `to`, `took` (seconds) and where there are any `artifacts` and `reads`
     (name -> SHA-256), `also`, `counts`, `end`; of a once `key`; of an error `error`, `message`, `recovery`, `item`; of a
-    verdict `verdict`, `last`, `skipped`, `leave`.
+    verdict `verdict`, `last`, `skipped`, `leave`; of a split `branches` (name -> where it stands), or `calls` (the machine),
+    `items` and `key`; of a join `took`, and of branches `last`, `label`, `to`, `also`, `end`.
     """
     row: dict[str, Any] = {"seq": record["seq"], "kind": record["kind"], "time": moment(record["time"])}
     if record["kind"] == "claim":
@@ -42,6 +50,8 @@ def flat(record: Mapping[str, Any]) -> dict[str, Any]:
         "from": record["from"],
         "visit": record["visit"],
     }
+    if branches := [step.rpartition(MARK)[2] for step in record["at"] if is_branch(step)]:
+        row["branch"] = " > ".join(branches)
     row |= {k: record[k] for k in _ALWAYS[record["kind"]]}
     if files := record.get("files"):
         row["artifacts"] = {name: file["sha256"] for name, file in files.items()}
@@ -60,7 +70,14 @@ def what(row: Mapping[str, Any], most: int = 80) -> str:
         return f"{row['error']}: {one_line(row['message'], most)}{fits}"
     if kind == "verdict":
         return f"{row['verdict']}, after {row['last']}"
-    to = ", ".join(row["to"]) or "[*]"
+    if kind == "split":
+        several = ", ".join(row.get("branches") or ())
+        return f"at once: {several or str(row['items']) + ' items through ' + row['calls']}"
+    if kind == "join" and "key" in row:
+        return "all items have ended"
+    to = ", ".join(row.get("to") or ()) or "[*]"
+    if kind == "join":
+        return f"all branches have joined -> {to}"
     words = f"{row['label']} -> {to}" if row["label"] else f"-> {to}"
     if artifacts := row.get("artifacts"):
         words += f"  + {len(artifacts)} artifact{'s' if len(artifacts) > 1 else ''}"
