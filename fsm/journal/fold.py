@@ -24,7 +24,7 @@ from collections import ChainMap
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from fsm.journal.lines import MARK, branch_step, is_branch, is_line, item_step, merged, put
+from fsm.journal.lines import MARK, branch_step, is_branch, is_item, is_line, item_step, merged, put
 from fsm.journal.values import copied
 
 Json = Any
@@ -32,6 +32,7 @@ Frame = dict[str, Any]
 
 RECOVERY = "~!"  # marks the call that a failed state makes to the recovery machine
 SNAPSHOT_EVERY = 64  # records between snapshots: bounds what opening a run reads
+RECORD_BYTES = 200  # that a record is taken to weigh in a line, where a snapshot tells of all the others too
 SNAPSHOT_BYTES = 1 << 17  # of values in the records between them: bounds it where states keep much
 
 
@@ -78,6 +79,7 @@ class Fold:
     def __init__(self, state: dict[str, Any] | None = None) -> None:
         self.state: dict[str, Any] = state or {"n": 0, "files": {}, "root": None, "ended": None}
         self._snapshot = len(json.dumps(self.state))  # bytes of the newest one
+        self._last = self.state["n"]  # when it was made
         self._since = 0  # bytes that the records after it brought
         self._untold: dict[tuple[str, ...], Frame] = {}  # begun, and not in any record yet
         self._lately_in_line = False  # whether the record applied last was one of a line
@@ -115,15 +117,20 @@ class Fold:
         where an undisturbed one has them. After lines that went at once the first record has one if any of theirs had, so
         that from there on it is all the same how they went.
         """
-        return bool(
-            self.state["n"] % SNAPSHOT_EVERY == 0
-            or self._since >= max(SNAPSHOT_BYTES, self._snapshot)
-            or (self._in_line and not self._lately_in_line)
-        )
+        number = self.state["n"]
+        if (
+            self._lately_in_line
+        ):  # not before the records weigh as much as the last one: there may be a thousand lines
+            heavy = (number - self._last) * RECORD_BYTES >= self._snapshot
+            return bool(number % SNAPSHOT_EVERY == 0 and heavy) or self._heavy()
+        return bool(number % SNAPSHOT_EVERY == 0 or self._heavy() or self._in_line)
+
+    def _heavy(self) -> bool:
+        return self._since >= max(SNAPSHOT_BYTES, self._snapshot)
 
     def snapshot(self) -> dict[str, Any]:
         """A copy of the state as JSON values, for the record applied last to carry."""
-        self._in_line = self._lately_in_line
+        self._in_line, self._last = self._lately_in_line, self.state["n"]
         text = json.dumps(self.state)
         self._snapshot, self._since = len(text), 0
         return json.loads(text)  # type: ignore[no-any-return]
@@ -256,6 +263,11 @@ class Fold:
         frame["place"] = list(record["to"])
         if end := record.get("end"):
             self.state["ended"] = end
+        if not frame["place"] and self._lately_in_line and is_item(record["at"][-1]):
+            frame.pop(
+                "visits"
+            )  # only how it ended is asked for from here on, and there may be a thousand of them
+            frame.pop("open")
 
     def _recovery_failed(self, at: list[str]) -> None:
         """An error within a recovery stops the run; a resume tries the state that failed first again."""

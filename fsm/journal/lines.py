@@ -44,6 +44,11 @@ def is_branch(step: str) -> bool:
     return step.partition("~")[2].startswith(MARK)
 
 
+def is_item(step: str) -> bool:
+    """Whether it is the step to an item of a map."""
+    return is_line(step) and not is_branch(step)
+
+
 def words(at: At) -> list[str]:
     """A path of calls as a person would say it: branches are no calls, and items are counted from 0."""
     said = []
