@@ -1,6 +1,7 @@
 """The proof that a run is whole: its chain, its epochs, its state and its artifacts, checked from the first record on.
 
-Nothing is written and nothing repaired. A finding says what is wrong and since which record; what can be checked in
+Lines that went at once (`fsm.journal.lines`) are read as they stand in the journal: in any order it is one chain, and each record
+follows from the fold of those before it. Nothing is written and nothing repaired. A finding says what is wrong and since which record; what can be checked in
 spite of it is.
 """
 

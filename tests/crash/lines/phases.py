@@ -10,7 +10,7 @@ from tests.fsm.engine.lines import phases
 class Config(BaseModel):
     """The section of the works."""
 
-    ledger: Path
+    ledger: Path | None = None
     rounds: int = 1
 
 
