@@ -8,19 +8,20 @@
 
 A handler does the work of a state and names the label of the edge to take; a state with one edge names nothing. It is
 run again from its beginning when the run was killed in it, so whatever must not be done twice goes through
-`ctx.once`, an artifact, or an outside name derived from `ctx.effect_name`.
+`ctx.once`, an artifact, or an outside name derived from `ctx.effect_name`. It may be a coroutine (`async def`): it then runs in an
+event loop of its own, which ends with the visit.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from fsm.errors import PhaseError
 from fsm.store import Store
 
-Handler = Callable[[Any], str | None]
+Handler = Callable[[Any], str | Coroutine[Any, Any, str | None] | None]
 H = TypeVar("H", bound=Handler)
 Foresees = Callable[[Any, Any, Callable[[], Store]], Iterable[str]]
 """(the phase's section, the program, opens the store) -> sentences."""

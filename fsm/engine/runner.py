@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Generator, Mapping
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from fsm.engine.context import Context, Given, Result
+from fsm.engine.coroutine import finished
 from fsm.engine.kernel import Step
 from fsm.engine.machine import Machine, Verdict, callee
 from fsm.engine.observer import Nobody, Observer
@@ -28,7 +29,10 @@ MOST_TRIES = 100  # of one state in one visit, whatever the recovery machine say
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run came to rest. `outcome` is done, failed (by a failure edge) or stopped (resumable)."""
+    """How a run came to rest. `outcome` is done, failed (by a failure edge) or stopped (resumable).
+
+    May be awaited, and is there at once: what waits for a run is awaited in async code, and is not in any other.
+    """
 
     outcome: str
     label: str | None = None
@@ -38,6 +42,10 @@ class Outcome:
     @property
     def exit_code(self) -> int:
         return {"done": 0, "failed": 1, "stopped": 3}[self.outcome]
+
+    def __await__(self) -> Generator[Any, None, Outcome]:
+        return self
+        yield
 
 
 class Stopped(BaseException):
@@ -210,7 +218,10 @@ class Runner:
     def _handle(self, registered: Registered, ctx: Context) -> str | None:
         if registered.effects:
             self.journal.check_claim()
-        return registered.handle(ctx)
+        label = registered.handle(ctx)
+        if not isinstance(label, str | None) and isinstance(label, Coroutine):
+            return finished(label, self.stop)
+        return label
 
     def _commit(
         self, level: _Level, ctx: Context, step: Step, patch: dict[str, Any] | None, took: float
@@ -376,7 +387,8 @@ class Runner:
         self._declared(ctx, name)
         until = frozenset(map(self.program.machine(name).chart.find, until))
         step = ctx.state if key == "0" else f"{ctx.state}~{key}"
-        return self._drive([*ctx._at, step], name, json_values(inputs, ctx.place), start, until)
+        with self.stop.waking(None):  # a signal is for what runs below, whatever called it
+            return self._drive([*ctx._at, step], name, json_values(inputs, ctx.place), start, until)
 
     def walk(self, ctx: Context, name: str | None) -> Walk:
         if name is not None:

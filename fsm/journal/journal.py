@@ -336,4 +336,6 @@ class Journal:
         )
 
     def close(self) -> None:
+        """Write no more; what a handler has left at work in another thread cannot either."""
+        self._over = True
         self.store.release()
