@@ -171,3 +171,15 @@ class Unanswered(FsmError):
 
     code = "F409"
     exit_code = 3
+
+
+class RunExists(FsmError):
+    """A run was to be begun under a name that has one."""
+
+    code = "F420"
+
+
+class RunEnded(FsmError):
+    """What only a run has that goes on was asked of one that has ended."""
+
+    code = "F421"

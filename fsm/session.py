@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from fsm.config import Config, Notify, environment_secrets
+from fsm.config import Config, Notify, environment_secrets, findable
 from fsm.engine import Given, Nobody, Observer, Outcome, Program, Runner, Stop
-from fsm.errors import ConfigChanged, ConfigError, FsmError, NoSuchRun, NotThatRun
+from fsm.errors import ConfigChanged, ConfigError, FsmError, NoSuchRun, NotThatRun, RunExists
 from fsm.journal import FORMAT, Fold, Journal, Watch, encode, stack_of
 from fsm.secrets import redactor
 from fsm.speech import called, origin, posted
@@ -26,6 +26,7 @@ HEARTBEAT = 5.0  # seconds between two writings of live.json
 GIVEN_UP = "failures.jsonl"  # what a phase calls the artifact of the items that it gave up; empty where there are none
 TAIL_SECONDS = 4 * HEARTBEAT  # how old the records are that live.json brings
 TAIL_BYTES = 1 << 19  # how many of them at most
+Only = Literal["start", "resume"]
 
 
 class Live(Nobody):
@@ -147,13 +148,15 @@ def run(
     logger: Any = None,
     stop: Stop | None = None,
     store: Store | None = None,
+    only: Only | None = None,
 ) -> Outcome:
-    """Run a configuration: begin the run, or go on with the one of its name where it stands.
+    """Run a configuration: begin the run, or go on with the one of its name where it stands; `only` the one or the other.
 
     `fresh` begins it anew in any case, `retry` where it has ended and failed, or ended with items given up. `takeover` replaces a runner that seems alive, in a
     store that has no locks. A run that has ended is only read. `store` is the configuration's, opened already.
 
-    Raises every FsmError; StopRequested where a signal stopped it.
+    Raises every FsmError, RunExists and NoSuchRun among them where only the other would do; StopRequested where it was stopped
+    by a signal, or by `stop`.
     """
     engine = config.engine
     store = store or open_store(engine.store, **engine.store_options)
@@ -168,7 +171,9 @@ def run(
         run = store.run(run.name)  # in a bucket, other keys
         journal = Journal(run, redact=redact)
     source = store.run(engine.run.source) if engine.run.source else None
-    header = begin(config, run, journal, generation, _files(source) if source else {})
+    header = begin(
+        config, run, journal, generation, _files(source) if source else {}, None if fresh else only
+    )
     # what is made outside is named after the run: a bucket's run by its bucket too, for its jobs share an account
     place = engine.store.partition("?")[0] if "://" in engine.store else ""
     observer = observer or Nobody()
@@ -203,7 +208,7 @@ def run(
     try:
         for left in runner.scratch.sweep():
             runner.logger.warning("scratch of a former run is still worked in, and stays", path=str(left))
-        with runner.stop.installed(), live.beating():
+        with findable(Path(config.file).parent), runner.stop.installed(), live.beating():
             outcome = runner.drive()
             resting = live.newest if live.newest and _rests(live.newest) else None
             if resting:
@@ -229,7 +234,8 @@ def outlook(config: Config) -> list[str]:
 
     for name, phase in config.program.phases.items():
         try:
-            said += phase.foresee(config.program.sections.get(name), config.program, store)
+            with findable(Path(config.file).parent):
+                said += phase.foresee(config.program.sections.get(name), config.program, store)
         except ConfigError:
             raise
         except FsmError as e:
@@ -320,12 +326,13 @@ def begin(
     journal: Journal,
     generation: int = 0,
     given: Mapping[str, Any] | None = None,
+    only: Only | None = None,
 ) -> dict[str, Any]:
     """The header of the run, written now if it is new.
 
     `generation` counts the former runs of the name; `given` are the artifacts of the run this one comes after, as they
     are now: later ones are not for it. Raises NotThatRun where what stands there is another run's, ConfigChanged where it
-    was begun with other words.
+    was begun with other words; NoSuchRun and RunExists where `only` the other would do.
     """
     header = {
         "format": FORMAT,
@@ -343,12 +350,19 @@ def begin(
     try:
         found = journal.header()
     except NoSuchRun:
+        if only == "resume":
+            raise
         content = config.redact(json.dumps(header, indent=1, sort_keys=True, ensure_ascii=False))
         try:
             run.write_header(content.encode())
             return header
         except Taken:  # another runner began it at this moment
             found = journal.header()
+    if only == "start":
+        raise RunExists(
+            f"There is a run {run.name} at {run.url} already. Resume it to go on where it stands, start anew with fresh (the former run "
+            "is moved aside), or give this one another name."
+        )
     if foreign := journal.foreign():
         raise NotThatRun(foreign)
     _same(found, json.loads(config.redact(json.dumps(header))), run, config.program)
