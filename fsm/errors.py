@@ -171,3 +171,28 @@ class Unanswered(FsmError):
 
     code = "F409"
     exit_code = 3
+
+
+class RunOver(FsmError):
+    """The run has ended: there is nothing to cancel, or to answer."""
+
+    code = "F410"
+
+
+class NotAsking(FsmError):
+    """The run does not ask that, or has had its answer."""
+
+    code = "F411"
+
+
+class NotOver(FsmError):
+    """What is kept of a run is freed when it is over, and this one is not."""
+
+    code = "F412"
+
+
+class Retired(StoreError):
+    """The artifact was freed when its run was retired."""
+
+    code = "F413"
+    exit_code = 2
