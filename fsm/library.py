@@ -30,9 +30,9 @@ from typing import Any, Generic, Self, TypeVar, cast
 from fsm import config as configs
 from fsm import session
 from fsm.check import refuse
-from fsm.engine import Nobody, Observer, Outcome, Stop, StopRequested, nearest
-from fsm.errors import FsmError, MissingArtifact, RunBusy, RunEnded
-from fsm.journal import Fold, Journal, Watch, encode, stack_of
+from fsm.engine import Clock, Nobody, Observer, Outcome, Stop, StopRequested, nearest
+from fsm.errors import FsmError, MissingArtifact, RunBusy, RunOver
+from fsm.journal import Fold, Journal, Watch, encode, pauses_of, stack_of
 from fsm.secrets import redactor
 from fsm.store import Artifact, RunStore, Store, open_store
 
@@ -89,9 +89,12 @@ class Run:
     run that goes on elsewhere as well.
     """
 
-    def __init__(self, config: configs.Config, store: Store | None = None) -> None:
-        """`store` is the configuration's, opened already."""
+    def __init__(
+        self, config: configs.Config, store: Store | None = None, clock: Clock | None = None
+    ) -> None:
+        """`store` is the configuration's, opened already; `clock` tells how long it waits, `time` where none is given."""
         self.config = config
+        self._clock = clock
         self.name = config.engine.run.name
         self._given = store
         self._lock = threading.Lock()
@@ -109,18 +112,23 @@ class Run:
 
     # Going on
 
-    def start(self, *, fresh: bool = False, observer: Observer | None = None, logger: Any = None) -> Self:
+    def start(
+        self, *, fresh: bool = False, stay: bool = True, observer: Observer | None = None, logger: Any = None
+    ) -> Self:
         """Begin it, in a thread of its own. With `fresh` a former run of the name is moved aside.
+
+        Without `stay` it comes to rest where it waits for a moment or an answer, as by `fsm run --no-wait`.
 
         Raises RunExists where there is one of the name, and every FsmError that keeps it from beginning.
         """
-        return self._threaded(observer, logger, fresh=fresh, only=None if fresh else "start")
+        return self._threaded(observer, logger, fresh=fresh, stay=stay, only=None if fresh else "start")
 
     def resume(
         self,
         *,
         retry: bool = False,
         takeover: bool = False,
+        stay: bool = True,
         observer: Observer | None = None,
         logger: Any = None,
     ) -> Self:
@@ -130,7 +138,7 @@ class Run:
         alive, in a bucket. Raises NoSuchRun where there is none, RunBusy where another runner is at it, ConfigChanged where it
         was begun with another program, and every other FsmError that keeps it from going on.
         """
-        return self._threaded(observer, logger, retry=retry, takeover=takeover, only="resume")
+        return self._threaded(observer, logger, retry=retry, takeover=takeover, stay=stay, only="resume")
 
     def drive(
         self,
@@ -138,6 +146,7 @@ class Run:
         fresh: bool = False,
         retry: bool = False,
         takeover: bool = False,
+        stay: bool = True,
         observer: Observer | None = None,
         logger: Any = None,
     ) -> Outcome:
@@ -152,6 +161,7 @@ class Run:
             fresh=fresh,
             retry=retry,
             takeover=takeover,
+            stay=stay,
             logger=logger,
         )
         return drive.result()
@@ -222,7 +232,9 @@ class Run:
 
     def _work(self, drive: _Drive, stopped: str, **how: Any) -> None:
         try:
-            drive.outcome = session.run(self.config, observer=drive, stop=drive.stop, store=self.store, **how)
+            drive.outcome = session.run(
+                self.config, observer=drive, stop=drive.stop, store=self.store, clock=self._clock, **how
+            )
         except StopRequested:
             drive.outcome = Outcome("stopped", message=stopped)
         except BaseException as e:  # for who waits for it
@@ -234,35 +246,38 @@ class Run:
 
     @property
     def status(self) -> str:
-        """absent, running, stopped (resumable), or how it ended: done, failed."""
+        """absent, running, waiting or stopped (resumable), or how it ended: done, failed, cancelled."""
         if self._newest is not None and not self._newest.over.is_set():
             return "running"
         run = self._run()
         if run.read_header() is None:
             return "absent"
-        if ended := self._fold().ended:
-            return str(ended["outcome"])
+        fold = self._fold()
+        if fold.ended:
+            return str(fold.ended["outcome"])
         from fsm.view import is_alive
 
-        return "running" if is_alive(run, run.read_live()) else "stopped"
+        if is_alive(run, run.read_live()):
+            return "running"
+        return "waiting" if pauses_of(fold.root) else "stopped"
 
     @property
     def outcome(self) -> Outcome | None:
         """How it ended; None while it has not. Raises NoSuchRun."""
         ended = self._fold().ended
-        return Outcome(ended["outcome"], ended["label"], ended["last"]) if ended else None
+        return Outcome.of(ended) if ended else None
 
     @property
     def state(self) -> str:
         """Where it stands: the stack of places, `Measure > Weighing.Read`; states that are entered at once stand beside each
         other, `Left, Right`.
 
-        Raises RunEnded where it has ended, and so is in no state; NoSuchRun.
+        Raises RunOver where it has ended, and so is in no state; NoSuchRun.
         """
         fold = self._fold()
         if ended := fold.ended:
             by = f" by {ended['label']!r}" if ended["label"] else ""
-            raise RunEnded(
+            raise RunOver(
                 f"Run {self.name} has ended and is in no state any more: it is {ended['outcome']}{by}, after {ended['last']}. "
                 "`outcome` says how it ended, `history()` which way it went."
             )
@@ -407,6 +422,8 @@ class Run:
             raise RunBusy(
                 f"Run {self.name} goes on in another process. It is waited for there; `fsm watch {self.name}` shows it."
             )
+        if pauses := pauses_of(self._fold().root):
+            return Outcome("waiting", message=" ".join(pause.words(self.name) for pause in pauses))
         return Outcome("stopped", message=f"Resume run {self.name} to go on with it.")
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 EPILOG = """\
 Interrupt it (Ctrl-C, a kill, a closed terminal, a lost machine) and give the same command again: it goes on from the state it was in.
-exit codes: 0 done; 1 the run ended in a failure edge; 2 bad input; 3 stopped and resumable"""
+exit codes: 0 done; 1 the run ended in a failure edge; 2 bad input; 3 stopped and resumable; 4 waiting (--no-wait); 5 cancelled"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -48,6 +48,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--takeover",
         action="store_true",
         help="go on with a run in a bucket though its runner was seen alive a moment ago; that one is replaced, and ends",
+    )
+    parser.add_argument(
+        "--no-wait",
+        action="store_true",
+        help="where the run waits for a moment or an answer, end and say for which (exit code 4); `fsm resume-due` goes on with it",
     )
     parser.add_argument(
         "--log",
@@ -140,14 +145,17 @@ def run(args: argparse.Namespace) -> int:
             takeover=args.takeover,
             observer=observer,
             logger=logger,
+            stay=not args.no_wait,
         )
     if args.json:
         said = {"run": name, "outcome": outcome.outcome, "label": outcome.label, "last": outcome.last}
         why = emit(json.dumps(said | ({"message": outcome.message} if outcome.message else {})))
         if why:  # the exit code still tells
             say(f"run {name} {outcome.outcome}, which could not be written to standard output: {why}.")
-    elif outcome.outcome == "stopped":
-        say(f"run {name} stopped. {outcome.message}")
+    elif outcome.outcome in ("stopped", "waiting"):
+        say(f"run {name} {'stopped' if outcome.outcome == 'stopped' else 'rests'}. {outcome.message}")
+    elif outcome.outcome == "cancelled":
+        say(f"run {name} is cancelled, {outcome.message or 'by request'}. --fresh begins it anew.")
     else:
         how = f"by {outcome.label!r}, after {outcome.last}" if outcome.label else f"after {outcome.last}"
         then = " Mend the cause and start anew with --fresh." if outcome.outcome == "failed" else ""

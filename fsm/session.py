@@ -15,14 +15,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 from fsm.config import Config, Notify, environment_secrets, findable
-from fsm.engine import Given, Nobody, Observer, Outcome, Program, Runner, Stop
+from fsm.engine import Clock, Given, Nobody, Observer, Outcome, Program, Runner, Stop
 from fsm.errors import ConfigChanged, ConfigError, FsmError, NoSuchRun, NotThatRun, RunExists
-from fsm.journal import FORMAT, Fold, Journal, Watch, encode, stack_of
+from fsm.journal import FORMAT, Fold, Journal, Watch, encode, pauses_of, requests, stack_of
 from fsm.secrets import redactor
 from fsm.speech import called, origin, posted
 from fsm.store import RunStore, Scratch, Store, Taken, open_store
 
 HEARTBEAT = 5.0  # seconds between two writings of live.json
+LISTEN = 1.0  # seconds between two looks whether the run is to be cancelled; in a bucket a heartbeat
 GIVEN_UP = "failures.jsonl"  # what a phase calls the artifact of the items that it gave up; empty where there are none
 TAIL_SECONDS = 4 * HEARTBEAT  # how old the records are that live.json brings
 TAIL_BYTES = 1 << 19  # how many of them at most
@@ -30,9 +31,10 @@ Only = Literal["start", "resume"]
 
 
 class Live(Nobody):
-    """Keeps live.json: who is at the run, where it stands, how far, where its scratch is, and which record was announced.
+    """Keeps live.json: who is at the run, where it stands, how far, where its scratch is, which record was announced, and, when
+    it has come to rest, what it waits for and how it is gone on with.
 
-    Passes on to the next observer.
+    Passes on to the next observer. Hears that the run is to be cancelled.
 
     Where every look is a request, in a bucket, live.json also brings the newest records (without their snapshots), so that
     who follows a fast run need not ask for each.
@@ -46,7 +48,12 @@ class Live(Nobody):
         then: Observer,
         scratch: Scratch,
         redact: Callable[[str], str] | None = None,
+        *,
+        stop: Stop | None = None,
+        again: Mapping[str, Any] | None = None,
     ) -> None:
+        self._stop = stop
+        self._again = again
         self._run = run
         self._journal = journal
         self._fold = fold
@@ -112,9 +119,19 @@ class Live(Nobody):
             self._thread.join()
             self._write("ended")
 
+    def _waiting(self) -> list[dict[str, Any]]:
+        if self._fold.ended:
+            return []
+        return [pause.as_json() for pause in pauses_of(self._fold.root)]
+
     def _beat(self) -> None:
-        while not self._end.wait(HEARTBEAT):
-            self._write("running")
+        written = time.monotonic()
+        while not self._end.wait(HEARTBEAT if "://" in self._run.url else min(LISTEN, HEARTBEAT)):
+            if self._stop is not None and not self._stop.cancelled and self._run.has_request(requests.CANCEL):
+                self._stop.cancel()
+            if (now := time.monotonic()) - written >= HEARTBEAT - LISTEN / 2:
+                written = now
+                self._write("running")
 
     def _write(self, status: str) -> None:
         # before `seq`, which then is no older
@@ -130,6 +147,9 @@ class Live(Nobody):
                 "seq": self._journal.next - 1,
                 "watching": self._watching,
                 "stack": [list(s) for s in stack_of(self._fold)] if status == "ended" else None,
+                "waiting": self._waiting() if status == "ended" else None,
+                "over": self._fold.ended is not None,
+                "again": self._again,
                 "entered": self._entered,
                 "progress": self._progress,
                 "scratch": self._scratch,
@@ -148,12 +168,15 @@ def run(
     logger: Any = None,
     stop: Stop | None = None,
     store: Store | None = None,
+    stay: bool = True,
+    clock: Clock | None = None,
     only: Only | None = None,
 ) -> Outcome:
     """Run a configuration: begin the run, or go on with the one of its name where it stands; `only` the one or the other.
 
     `fresh` begins it anew in any case, `retry` where it has ended and failed, or ended with items given up. `takeover` replaces a runner that seems alive, in a
-    store that has no locks. A run that has ended is only read. `store` is the configuration's, opened already.
+    store that has no locks. A run that has ended is only read. `store` is the configuration's, opened already. Without `stay`
+    a run that waits comes to rest, and `fsm resume-due` goes on with it; `clock` tells how long it waits.
 
     Raises every FsmError, RunExists and NoSuchRun among them where only the other would do; StopRequested where it was stopped
     by a signal, or by `stop`.
@@ -182,7 +205,7 @@ def run(
         fold = journal.open(takeover)
     if fold.ended:  # before, or while this runner was waiting for its turn
         observer.opened(run, journal.next)
-        outcome = Outcome(fold.ended["outcome"], fold.ended["label"], fold.ended["last"])
+        outcome = Outcome.of(fold.ended)
         if engine.notify and (record := _not_announced(run)):
             _announce(engine.notify, run, record, outcome, redact, logger)
         return outcome
@@ -201,8 +224,15 @@ def run(
         given=Given(source, header["given"]) if source else None,
         logger=logger,
         stop=stop,
+        stay=stay,
+        clock=clock or time,
     )
-    live = Live(run, journal, fold, observer, runner.scratch, redact)
+    again = {
+        "config": str(Path(config.file).absolute()),
+        "overrides": dict(config.overrides),
+        "directory": str(Path.cwd()),
+    }
+    live = Live(run, journal, fold, observer, runner.scratch, redact, stop=runner.stop, again=again)
     runner.observer = live
     live.opened(run, journal.next)
     try:
@@ -245,7 +275,7 @@ def outlook(config: Config) -> list[str]:
 
 def _rests(record: Mapping[str, Any]) -> bool:
     """Whether a run can have ended or stopped with this record."""
-    return record["kind"] in ("error", "verdict") or "end" in record
+    return record["kind"] in ("error", "verdict", "ask") or "end" in record
 
 
 def _not_announced(run: RunStore) -> dict[str, Any] | None:

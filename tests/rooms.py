@@ -12,6 +12,7 @@ PAGE = ROOT / "docs" / "architecture.md"
 
 ENGINE: Sequence[tuple[str, str]] = (
     ("cli", "the command line"),
+    ("upkeep", "a run answered, gone on with, cancelled, retired"),
     ("run", "begin a run, or go on with it"),
     ("command", "what commands share"),
     ("library", "a run, from Python"),

@@ -77,7 +77,7 @@ def _load(path: Path, text: str, overrides: Mapping[str, Any]) -> Config:
     plain = engine.model_dump(mode="json", exclude=NOT_KEPT) | {
         n: _plain(v) for n, v in sorted(values.items())
     }
-    return Config(str(path), engine, program, plain, text, frozenset(secrets))
+    return Config(str(path), engine, program, plain, text, frozenset(secrets), dict(overrides or {}))
 
 
 def read_values(text: str, file: str) -> dict[str, Any]:

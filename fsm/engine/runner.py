@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fsm.engine import cancelling
+from fsm.engine.cancelling import Ended
 from fsm.engine.context import Context, Given, Result
 from fsm.engine.coroutine import finished
 from fsm.engine.kernel import Step
@@ -17,10 +19,23 @@ from fsm.engine.machine import Machine, Verdict, callee
 from fsm.engine.observer import Nobody, Observer
 from fsm.engine.phase import Phase, Registered
 from fsm.engine.program import Program
-from fsm.engine.stop import Stop
+from fsm.engine.stop import Stop, StopRequested
+from fsm.engine.waiting import Clock, Resting, Waits
 from fsm.engine.walk import Walk
 from fsm.errors import FsmError, PhaseError, RunReplaced, StoreError
-from fsm.journal import RECOVERY, Fold, Frame, Journal, Watch, copied, json_values, new_frame, opened
+from fsm.journal import (
+    RECOVERY,
+    Fold,
+    Frame,
+    Journal,
+    Watch,
+    copied,
+    json_values,
+    new_frame,
+    opened,
+    pauses_of,
+    requests,
+)
 from fsm.store import RunStore, Scratch, Shelf, open_store
 from fsm.text import spelt
 
@@ -29,7 +44,10 @@ MOST_TRIES = 100  # of one state in one visit, whatever the recovery machine say
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run came to rest. `outcome` is done, failed (by a failure edge) or stopped (resumable).
+    """How a run came to rest.
+
+    `outcome` is done, failed (by a failure edge) or cancelled, which are the ends of a run; stopped (resumable), or waiting, for
+    a moment or an answer.
 
     May be awaited, and is there at once: what waits for a run is awaited in async code, and is not in any other.
     """
@@ -41,7 +59,14 @@ class Outcome:
 
     @property
     def exit_code(self) -> int:
-        return {"done": 0, "failed": 1, "stopped": 3}[self.outcome]
+        return {"done": 0, "failed": 1, "stopped": 3, "waiting": 4, "cancelled": 5}[self.outcome]
+
+    @classmethod
+    def of(cls, ended: Mapping[str, Any]) -> Outcome:
+        """How a run has ended, by its journal."""
+        said = [f"by {ended['by']}"] if ended.get("by") else []
+        said += [f"for: {ended['why']}"] if ended.get("why") else []
+        return cls(ended["outcome"], ended["label"], ended["last"], ", ".join(said))
 
     def __await__(self) -> Generator[Any, None, Outcome]:
         return self
@@ -66,7 +91,7 @@ class _Leave(BaseException):
 
 
 @dataclass(frozen=True)
-class _Level:
+class Level:
     """One machine in progress: its path of calls, what it is, its frame in the fold, what its caller gave."""
 
     at: list[str]
@@ -118,7 +143,10 @@ class Runner:
         observer: Observer | None = None,
         logger: Any = None,
         stop: Stop | None = None,
+        stay: bool = True,
+        clock: Clock = time,
     ) -> None:
+        """`stay`: wait here for what the run waits for; else come to rest."""
         self.program = program
         self.run = run
         self.journal = journal
@@ -132,6 +160,8 @@ class Runner:
         self.given = given
         self.observer: Observer = observer or Nobody()
         self.stop = stop or Stop()
+        self.waits = Waits(self, stay, clock)
+        self.ending = False  # the run is cancelled: what is in progress is ended, and nothing begun
         self._logger = logger
         self._shelves: dict[str, Shelf] = {}
         self._lasting: dict[str, Any] = {}
@@ -151,15 +181,35 @@ class Runner:
         Raises RunReplaced, StoreError and StopRequested; every other failure is in the journal and the Outcome.
         """
         if not self.fold.ended:
+            if asked := requests.cancel_of(self.run):
+                return cancelling.cancelled(self, *asked)
             try:
-                with self._leaving:
-                    self._drive([], self.program.root, {}, None, frozenset())
+                self.walk_down()
             except Stopped as stopped:
                 return Outcome("stopped", message=stopped.message)
-            finally:
-                self._lasting.clear()
-        ended = self.fold.ended or {"outcome": "done", "label": None, "last": ""}
-        return Outcome(ended["outcome"], ended["label"], ended["last"])
+            except Resting:
+                waits = [pause.words(self.run.name) for pause in pauses_of(self.fold.root)]
+                return Outcome("waiting", message=" ".join(waits))
+            except StopRequested:
+                if not (self.stop.cancelled and (asked := requests.cancel_of(self.run))):
+                    raise
+                return cancelling.cancelled(self, *asked)
+        return Outcome.of(self.fold.ended or {"outcome": "done", "label": None, "last": ""})
+
+    def walk_down(self) -> None:
+        """From the root to where the run stands, and on from there."""
+        try:
+            with self._leaving:
+                self._drive([], self.program.root, {}, None, frozenset())
+        finally:
+            self._lasting.clear()
+
+    def context(self, level: Level, state: str) -> Context:
+        config = self.program.sections.get(level.phase.machine)
+        data = copied(level.frame["data"])
+        return Context(
+            self, level.machine.name, level.at, state, level.visit(state), config, data, level.inputs
+        )
 
     def _drive(
         self, at: list[str], name: str, inputs: dict[str, Any], start: str | None, until: frozenset[str]
@@ -175,7 +225,9 @@ class Runner:
                 f"{' > '.join(at)} called machine {frame['machine']} before it was interrupted, and now calls {name}. A handler must "
                 "make the same calls in the same order when it is run again."
             )
-        level = _Level(at, machine, self.program.phases[name], frame, inputs)
+        level = Level(at, machine, self.program.phases[name], frame, inputs)
+        if self.ending and level.place:
+            cancelling.end_all(self, level)
         while place := level.place:
             state = place[0] if len(place) == 1 else kernel.runnable(place)
             if state in until:
@@ -188,7 +240,7 @@ class Runner:
                     raise
         return Result(copied(frame["data"]), frame["last"], frame["label"])
 
-    def _visit(self, level: _Level, state: str) -> None:
+    def _visit(self, level: Level, state: str) -> None:
         """One state: its handler, the move, the record."""
         at, machine, frame = level.at, level.machine, level.frame
         registered = level.phase.handlers.get(state)
@@ -197,15 +249,14 @@ class Runner:
                 f"phases/{machine.name}: {state} has no handler. Register one with @PHASE.state({state!r})."
             )
         here: dict[str, Any] = frame["open"].get(state) or {}
-        visit, config = level.visit(state), self.program.sections.get(level.phase.machine)
-        ctx = Context(self, machine.name, at, state, visit, config, copied(frame["data"]), level.inputs)
-        self.observer.entered(at, machine.name, state, visit)
+        ctx = self.context(level, state)
+        self.observer.entered(at, machine.name, state, ctx.visit)
         started = time.monotonic()
         try:
             if "!" in here.get("calls", ()):  # it was interrupted while recovering
                 self._recover(level, state)
                 return
-            label = here["leave"] if "leave" in here else self._handle(registered, ctx)
+            label = here["leave"] if "leave" in here else self.handle(registered, ctx)
             step = machine.kernel.step(level.place, state, label)
             patch = _patch(frame["data"], ctx)
         except (StoreError, RunReplaced):
@@ -215,7 +266,7 @@ class Runner:
             return
         self._commit(level, ctx, step, patch, time.monotonic() - started)
 
-    def _handle(self, registered: Registered, ctx: Context) -> str | None:
+    def handle(self, registered: Registered, ctx: Context) -> str | None:
         if registered.effects:
             self.journal.check_claim()
         label = registered.handle(ctx)
@@ -224,7 +275,7 @@ class Runner:
         return label
 
     def _commit(
-        self, level: _Level, ctx: Context, step: Step, patch: dict[str, Any] | None, took: float
+        self, level: Level, ctx: Context, step: Step, patch: dict[str, Any] | None, took: float
     ) -> None:
         state = ctx.state
         record = level.record("transition", state)
@@ -248,10 +299,12 @@ class Runner:
             names = {last, state, state.rpartition(".")[2]}
             failed = bool(level.machine.failures & names)
             record["end"] = {"outcome": "failed" if failed else "done", "label": last, "last": state}
-        self._append(record)
+        self.append(record)
 
-    def _append(self, body: dict[str, Any]) -> None:
+    def append(self, body: dict[str, Any]) -> None:
         """Fold and commit a record. A signal in the middle waits until both are done."""
+        if self.ending:
+            raise Ended
         self.stop.depth += 1
         try:
             if above := self.fold.begun_above(body["at"]):
@@ -267,7 +320,7 @@ class Runner:
 
     # Failure
 
-    def _failed(self, level: _Level, state: str, error: Exception) -> None:
+    def _failed(self, level: Level, state: str, error: Exception) -> None:
         """An exception in a state: record it, and go through the recovery machine where it fits a class."""
         recovery = self.program.recovery
         inside = any(step.endswith(RECOVERY) for step in level.at)
@@ -285,7 +338,7 @@ class Runner:
             body["by"] = recovery
         if (item := getattr(error, "item", None)) is not None:
             body["item"] = spelt(str(item))
-        self._append(body)
+        self.append(body)
         where = " > ".join([*level.at, state])
         if entry is None:
             raise Stopped(
@@ -296,7 +349,7 @@ class Runner:
             )
         self._recover(level, state)
 
-    def _recover(self, level: _Level, state: str) -> None:
+    def _recover(self, level: Level, state: str) -> None:
         """Walk the recovery machine to its end and do what its last state decides."""
         name = self.program.recovery
         assert name is not None
@@ -322,7 +375,7 @@ class Runner:
         leave = self._edge_outside(level.at, state, failed["entry"]) if verdict is Verdict.STOP else None
         if leave:
             body["leave"] = {"at": leave[0], "state": leave[1], "label": leave[2]}
-        self._append(body)
+        self.append(body)
         if leave:
             raise _Leave(leave[0], leave[1])
         if verdict is Verdict.STOP:
@@ -349,19 +402,28 @@ class Runner:
         assert frame is not None
         done = opened(frame, ctx.state)["once"]
         if key not in done:
-            body: dict[str, Any] = {
-                "kind": "once",
-                "at": ctx._at,
-                "machine": ctx.machine,
-                "from": ctx.state,
-                "visit": ctx.visit,
-                "key": json_values(key, f"{ctx.place}: the key of once"),
-                "value": json_values(do(), f"{ctx.place}: once({key!r})"),
-            }
-            if len(frame["place"]) > 1:
-                body["place"] = frame["place"]
-            self._append(body)
+            named = json_values(key, f"{ctx.place}: the key of once")
+            self.say(ctx, "once", key=named, value=json_values(do(), f"{ctx.place}: once({key!r})"))
         return copied(opened(frame, ctx.state)["once"][key])
+
+    def say(self, ctx: Context, kind: str, **said: Any) -> None:
+        """Commit a record of the state that acts."""
+        frame = self.fold.frame(ctx._at)
+        assert frame is not None
+        body: dict[str, Any] = {
+            "kind": kind,
+            "at": ctx._at,
+            "machine": ctx.machine,
+            "from": ctx.state,
+            "visit": ctx.visit,
+            **said,
+        }
+        if len(frame["place"]) > 1:
+            body["place"] = frame["place"]
+        self.append(body)
+
+    def pauses(self, ctx: Context) -> Mapping[str, Any]:
+        return self._here(ctx).get("pauses", {})  # type: ignore[no-any-return]
 
     def failures(self, ctx: Context) -> int:
         return int(self._here(ctx).get("failures", 0))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -26,6 +27,7 @@ class Stop:
 
     def __init__(self) -> None:
         self.requested = False
+        self.cancelled = False  # it was asked for from outside, and is for good
         self.depth = 0
         self._hung_up = False
         self._old: dict[int, Any] = {}
@@ -49,6 +51,20 @@ class Stop:
             for restored, old in self._old.items():
                 signal.signal(restored, old)
             self._old.clear()
+
+    def cancel(self) -> None:
+        """From any thread: the run is to be over. Heard as a stop is, and later by a handler that defers it."""
+        if self.cancelled:
+            return
+        self.cancelled = True
+        if self._old and not self.requested:
+            os.kill(os.getpid(), signal.SIGTERM)  # wakes the main thread, which a flag does not
+        else:
+            self.request()
+
+    def obeyed(self) -> None:
+        """The stop was heard: what is left to do is not stopped by it."""
+        self.requested = False
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         again = self.requested

@@ -1,5 +1,6 @@
 """The records of a run, and the state that they fold into."""
 
+from fsm.journal import requests
 from fsm.journal.audit import Audit, audit, report
 from fsm.journal.fold import RECOVERY, Fold, Frame, new_frame, opened
 from fsm.journal.journal import (
@@ -14,6 +15,7 @@ from fsm.journal.journal import (
     foreign,
     header_of,
 )
+from fsm.journal.pauses import Pause, is_open, moment, pauses_of
 from fsm.journal.values import copied, json_values
 from fsm.journal.watch import Watch, stack_of
 
@@ -25,6 +27,7 @@ __all__ = [
     "Fold",
     "Frame",
     "Journal",
+    "Pause",
     "Watch",
     "audit",
     "checked",
@@ -35,9 +38,13 @@ __all__ = [
     "essence",
     "foreign",
     "header_of",
+    "is_open",
     "json_values",
+    "moment",
     "new_frame",
     "opened",
+    "pauses_of",
     "report",
+    "requests",
     "stack_of",
 ]

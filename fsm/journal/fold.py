@@ -6,10 +6,10 @@ A frame is one machine in progress:
 
     {"machine": name, "place": [state, ...], "data": {}, "visits": {state: n}, "last": state, "label": label,
      "open": {state: {"calls": {key: FRAME}, "once": {key: value}, "tries": {entry: n}, "failures": n,
-                      "skipped": {item: why}}}}
+                      "skipped": {item: why}, "pauses"?: {key: PAUSE}}}}
 
 `open` holds what a state has begun and not yet left: machines below it, results of its `once` steps, and how often
-it was tried again. It goes when the state is left. Plain dicts, for a snapshot is this value as JSON.
+it was tried again; `fsm.journal.pauses` says what a PAUSE is. It goes when the state is left. Plain dicts, for a snapshot is this value as JSON.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ import json
 import marshal
 from collections.abc import Iterable
 from typing import Any
+
+from fsm.journal import pauses
 
 Json = Any
 Frame = dict[str, Any]
@@ -34,7 +36,7 @@ def _brought(record: dict[str, Any]) -> int:
     back to objects met before, and those of a resumed run are others than those of one left alone.
     """
     size = 0
-    for key in ("data", "value", "patch"):
+    for key in ("data", "value", "patch", "show", "values"):
         if key in record:
             size += len(marshal.dumps(record[key], 2))
     for key in ("files", "reads"):
@@ -69,7 +71,7 @@ class Fold:
 
     def __init__(self, state: dict[str, Any] | None = None) -> None:
         self.state: dict[str, Any] = state or {"n": 0, "files": {}, "root": None, "ended": None}
-        self._snapshot = len(json.dumps(self.state))  # bytes of the newest one
+        self._snapshot = self._weight(json.dumps(self.state))  # bytes of the newest one
         self._since = 0  # bytes that the records after it brought
         self._untold: dict[tuple[str, ...], Frame] = {}  # begun, and not in any record yet
 
@@ -110,8 +112,14 @@ class Fold:
     def snapshot(self) -> dict[str, Any]:
         """A copy of the state as JSON values, for the record applied last to carry."""
         text = json.dumps(self.state)
-        self._snapshot, self._since = len(text), 0
+        self._snapshot, self._since = self._weight(text), 0
         return json.loads(text)  # type: ignore[no-any-return]
+
+    def _weight(self, text: str) -> int:
+        """Bytes of the state, which is `text`: without the moments of its pauses, for equal runs have equal weights."""
+        if '"until": ' in text:
+            text = json.dumps(self.state | {"root": pauses.timeless(self.root)})
+        return len(text)
 
     def frame(self, at: list[str]) -> Frame | None:
         """The frame at a path of calls, or None where it has not begun."""
@@ -160,7 +168,7 @@ class Fold:
         return frame
 
     def apply(self, record: dict[str, Any]) -> None:
-        """Take one record. Kinds: claim, transition, once, error, verdict."""
+        """Take one record. Kinds: claim, transition, once, error, verdict, those of pauses, cancel."""
         kind = record["kind"]
         if kind == "claim":
             return
@@ -200,6 +208,10 @@ class Fold:
                 }
         elif kind == "verdict":
             self._verdict(frame, state, record)
+        elif kind in pauses.KINDS:
+            pauses.apply(opened(frame, state), record)
+        elif kind == "cancel":
+            self.state["ended"] = record["end"]
 
     def _transition(self, frame: Frame, state: str, record: dict[str, Any]) -> None:
         if patch := record.get("data"):

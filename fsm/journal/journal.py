@@ -26,6 +26,7 @@ from pydantic_core import to_json
 
 from fsm.errors import JournalDamaged, NewerFormat, NoSuchRun, RunBusy, RunReplaced, StoreError
 from fsm.journal.fold import Fold
+from fsm.journal.pauses import timeless
 from fsm.store import RunStore, Taken
 
 FORMAT = 1
@@ -39,6 +40,7 @@ FRAME = (  # what differs between two equal runs; a traceback tells where the pr
     "prev",
     "time",
     "took",
+    "until",
     "traceback",
 )
 
@@ -111,7 +113,10 @@ def foreign(
 
 def essence(record: dict[str, Any]) -> dict[str, Any]:
     """The record without what differs between two runs that did the same: times, writers, chain, tracebacks."""
-    return {k: v for k, v in record.items() if k not in FRAME}
+    said = {k: v for k, v in record.items() if k not in FRAME}
+    if snapshot := said.get("snapshot"):
+        said["snapshot"] = snapshot | {"root": timeless(snapshot["root"])}
+    return said
 
 
 def _prev_of(line: bytes | None) -> str | None:

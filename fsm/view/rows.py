@@ -6,13 +6,35 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from fsm.journal import moment as at
+
 _ALWAYS = {
     "transition": ("label", "to", "took"),
     "once": ("key",),
     "error": ("error", "message", "recovery"),
     "verdict": ("verdict", "last"),
+    "wait": ("until",),
+    "waited": (),
+    "ask": ("slot", "question", "labels"),
+    "answer": ("label", "by"),
+    "cancel": ("end",),
 }
-_SOMETIMES = ("reads", "also", "counts", "end", "item", "skipped", "leave")
+_SOMETIMES = (
+    "reads",
+    "also",
+    "counts",
+    "end",
+    "item",
+    "skipped",
+    "leave",
+    "seconds",
+    "show",
+    "until",
+    "otherwise",
+    "note",
+    "values",
+    "left",
+)
 
 
 def place_of(record: Mapping[str, Any]) -> str:
@@ -31,7 +53,8 @@ def flat(record: Mapping[str, Any]) -> dict[str, Any]:
     Always `seq`, `kind`, `time`. Of a claim `epoch`, `writer`, `host`, `pid`. Of all others `place` (words), `machine`,
     `from`, `visit`; of a transition `label`, `to`, `took` (seconds) and where there are any `artifacts` and `reads`
     (name -> SHA-256), `also`, `counts`, `end`; of a once `key`; of an error `error`, `message`, `recovery`, `item`; of a
-    verdict `verdict`, `last`, `skipped`, `leave`.
+    verdict `verdict`, `last`, `skipped`, `leave`; of a wait `until` (seconds since 1970) and `seconds`; of an ask `slot`, `question`,
+    `labels`, `show`, `until`, `otherwise`; of an answer `label`, `by`, `note`, `values`; of a cancel `end` and `left`.
     """
     row: dict[str, Any] = {"seq": record["seq"], "kind": record["kind"], "time": moment(record["time"])}
     if record["kind"] == "claim":
@@ -60,11 +83,38 @@ def what(row: Mapping[str, Any], most: int = 80) -> str:
         return f"{row['error']}: {one_line(row['message'], most)}{fits}"
     if kind == "verdict":
         return f"{row['verdict']}, after {row['last']}"
+    if kind in _PAUSES:
+        return _PAUSES[kind](row, most)
     to = ", ".join(row["to"]) or "[*]"
     words = f"{row['label']} -> {to}" if row["label"] else f"-> {to}"
     if artifacts := row.get("artifacts"):
         words += f"  + {len(artifacts)} artifact{'s' if len(artifacts) > 1 else ''}"
     return words
+
+
+def _wait(row: Mapping[str, Any], most: int) -> str:
+    return f"waits until {at(row['until'])}"
+
+
+def _waited(row: Mapping[str, Any], most: int) -> str:
+    return "has waited"
+
+
+def _ask(row: Mapping[str, Any], most: int) -> str:
+    return f"asks: {one_line(row['question'], most)}"
+
+
+def _answer(row: Mapping[str, Any], most: int) -> str:
+    note = f": {one_line(row['note'], most)}" if row.get("note") else ""
+    return f"answered {row['label']!r} by {row['by'] or 'nobody in time'}{note}"
+
+
+def _cancel(row: Mapping[str, Any], most: int) -> str:
+    why = f": {one_line(row['end']['why'], most)}" if row["end"].get("why") else ""
+    return f"cancelled by {row['end'].get('by') or 'request'}{why}"
+
+
+_PAUSES = {"wait": _wait, "waited": _waited, "ask": _ask, "answer": _answer, "cancel": _cancel}
 
 
 def one_line(text: str, most: int) -> str:
