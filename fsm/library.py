@@ -94,7 +94,7 @@ class Run:
     ) -> None:
         """`store` is the configuration's, opened already; `clock` tells how long it waits, `time` where none is given."""
         self.config = config
-        self._clock = clock
+        self.clock = clock
         self.name = config.engine.run.name
         self._given = store
         self._lock = threading.Lock()
@@ -233,7 +233,7 @@ class Run:
     def _work(self, drive: _Drive, stopped: str, **how: Any) -> None:
         try:
             drive.outcome = session.run(
-                self.config, observer=drive, stop=drive.stop, store=self.store, clock=self._clock, **how
+                self.config, observer=drive, stop=drive.stop, store=self.store, clock=self.clock, **how
             )
         except StopRequested:
             drive.outcome = Outcome("stopped", message=stopped)

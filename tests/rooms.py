@@ -15,6 +15,7 @@ ENGINE: Sequence[tuple[str, str]] = (
     ("upkeep", "a run answered, gone on with, cancelled, retired"),
     ("run", "begin a run, or go on with it"),
     ("command", "what commands share"),
+    ("testing", "help for tests of pipelines"),
     ("library", "a run, from Python"),
     ("view", "how a run is shown: one projection, its faces"),
     ("checking", "the command that checks"),
