@@ -53,7 +53,7 @@ class Beside:
                 machines[source.name] = Machine(source.name, of_source(source))
         if module is not None and not phases:
             raise HandlersError(
-                f"{module.__file__} holds no Phase. Begin it with `from fsm.engine import Context, Phase` and "
+                f"{module.__file__} holds no Phase. Begin it with `from fsm import Context, Phase` and "
                 f"`PHASE = Phase({next(iter(machines), 'my_drawing')!r})`."
             )
         return cls(machines, phases)
