@@ -167,7 +167,7 @@ def test_a_clock_that_jumps_neither_waits_twice_nor_for_ever(
         if left and desk.clock.slept > left[0][0]:
             desk.clock.wall += left.pop(0)[1]
 
-    desk.clock.sleep = sleep  # type: ignore[method-assign]
+    desk.clock.sleep = sleep  # type: ignore[method-assign, assignment]
     desk.drive()
     assert desk.clock.slept <= seconds + 1e-3
 
