@@ -7,6 +7,7 @@ import contextvars
 import threading
 from collections.abc import Callable, Coroutine
 from concurrent import futures
+from contextlib import AbstractContextManager
 from typing import Any, TypeVar
 
 from fsm.engine.stop import Stop, StopRequested
@@ -15,12 +16,14 @@ from fsm.errors import RunReplaced, StoreError
 T = TypeVar("T")
 
 
-def finished(coroutine: Coroutine[Any, Any, T], stop: Stop) -> T:
+def finished(
+    coroutine: Coroutine[Any, Any, T], stop: Stop, lent: Callable[[], AbstractContextManager[None]]
+) -> T:
     """Run a coroutine to its end in an event loop of its own, as `asyncio.run` does, and return what it returns.
 
     The loop is this thread's, and goes with the visit, and with it the tasks that the coroutine has left. Below another
     coroutine, and where a loop is running already (a notebook, a run that is driven by async code), it runs in a thread beside
-    this one, which waits.
+    this one, which waits, and stands for this one inside `lent`.
 
     A stop cancels the coroutine where it awaits something, and is raised here once it has ended; where it ends otherwise, what
     it returned is returned, and the stop comes with the next record. One that blocks is not interrupted: it hears of the stop
@@ -34,7 +37,7 @@ def finished(coroutine: Coroutine[Any, Any, T], stop: Stop) -> T:
         asyncio.get_running_loop()
     except RuntimeError:
         return _here(coroutine, stop)
-    return _beside(lambda: _here(coroutine, stop), stop)
+    return _beside(lambda: _here(coroutine, stop), stop, lent)
 
 
 def _here(coroutine: Coroutine[Any, Any, T], stop: Stop) -> T:
@@ -68,15 +71,18 @@ def _here(coroutine: Coroutine[Any, Any, T], stop: Stop) -> T:
         raise
 
 
-def _beside(work: Callable[[], T], stop: Stop) -> T:
+def _beside(work: Callable[[], T], stop: Stop, lent: Callable[[], AbstractContextManager[None]]) -> T:
     """Call in a thread beside this one, and wait; left at once by a second signal, which closes the journal to what is left."""
     done: futures.Future[T] = futures.Future()
 
     def call() -> None:
         try:
-            done.set_result(work())
+            with lent():
+                result = work()
         except BaseException as e:
             done.set_exception(e)
+        else:
+            done.set_result(result)
 
     context = contextvars.copy_context()
     with stop.waking(_nothing):  # the coroutine there has a waker of its own

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 import time
 import traceback
-from collections.abc import Callable, Coroutine, Generator, Mapping
-from contextlib import AbstractContextManager, ExitStack
+from collections.abc import Callable, Coroutine, Generator, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -163,6 +164,7 @@ class Runner:
         self.waits = Waits(self, stay, clock)
         self.ending = False  # the run is cancelled: what is in progress is ended, and nothing begun
         self._logger = logger
+        self.thread = threading.get_ident()  # the one that drives
         self._shelves: dict[str, Shelf] = {}
         self._lasting: dict[str, Any] = {}
         self._leaving = ExitStack()
@@ -195,6 +197,15 @@ class Runner:
                     raise
                 return cancelling.cancelled(self, *asked)
         return Outcome.of(self.fold.ended or {"outcome": "done", "label": None, "last": ""})
+
+    @contextmanager
+    def lent(self) -> Iterator[None]:
+        """Inside, this thread is the one that drives: that one waits for it."""
+        before, self.thread = self.thread, threading.get_ident()
+        try:
+            yield
+        finally:
+            self.thread = before
 
     def walk_down(self) -> None:
         """From the root to where the run stands, and on from there."""
@@ -271,7 +282,7 @@ class Runner:
             self.journal.check_claim()
         label = registered.handle(ctx)
         if not isinstance(label, str | None) and isinstance(label, Coroutine):
-            return finished(label, self.stop)
+            return finished(label, self.stop, self.lent)
         return label
 
     def _commit(
