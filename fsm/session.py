@@ -51,7 +51,10 @@ class Live(Nobody):
         *,
         stop: Stop | None = None,
         again: Mapping[str, Any] | None = None,
+        deaf: Callable[[str], None] = lambda place: None,
     ) -> None:
+        """`deaf` is called with the place of a coroutine that does not hear of a stop."""
+        self._deaf = deaf
         self._stop = stop
         self._again = again
         self._run = run
@@ -125,10 +128,15 @@ class Live(Nobody):
         return [pause.as_json() for pause in pauses_of(self._fold.root)]
 
     def _beat(self) -> None:
-        written = time.monotonic()
+        written, deaf, told = time.monotonic(), set[str](), set[str]()
         while not self._end.wait(HEARTBEAT if "://" in self._run.url else min(LISTEN, HEARTBEAT)):
             if self._stop is not None and not self._stop.cancelled and self._run.has_request(requests.CANCEL):
                 self._stop.cancel()
+            if self._stop is not None:
+                for place in (deaf & self._stop.deaf) - told:  # for a whole beat
+                    self._deaf(place)
+                    told.add(place)
+                deaf = set(self._stop.deaf)
             if (now := time.monotonic()) - written >= HEARTBEAT - LISTEN / 2:
                 written = now
                 self._write("running")
@@ -232,7 +240,16 @@ def run(
         "overrides": dict(config.overrides),
         "directory": str(Path.cwd()),
     }
-    live = Live(run, journal, fold, observer, runner.scratch, redact, stop=runner.stop, again=again)
+
+    def deaf(place: str) -> None:
+        runner.logger.warning(
+            "the coroutine does not hear that the run is to stop: one that blocks hears of it when it awaits something, or by a second signal",
+            place=place,
+        )
+
+    live = Live(
+        run, journal, fold, observer, runner.scratch, redact, stop=runner.stop, again=again, deaf=deaf
+    )
     runner.observer = live
     live.opened(run, journal.next)
     try:

@@ -80,5 +80,5 @@ def end_all(runner: Runner, level: Level) -> None:
         if end := level.phase.endings.get(state):
             runner.journal.check_claim()
             if isinstance(ending := end(ctx), Coroutine):
-                finished(ending, runner.stop, runner.lent)
+                finished(ending, runner.stop, runner.lent, ctx.place)
     raise Ended

@@ -7,7 +7,7 @@ import contextvars
 import threading
 from collections.abc import Callable, Coroutine
 from concurrent import futures
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from typing import Any, TypeVar
 
 from fsm.engine.stop import Stop, StopRequested
@@ -17,7 +17,10 @@ T = TypeVar("T")
 
 
 def finished(
-    coroutine: Coroutine[Any, Any, T], stop: Stop, lent: Callable[[], AbstractContextManager[None]]
+    coroutine: Coroutine[Any, Any, T],
+    stop: Stop,
+    lent: Callable[[], AbstractContextManager[None]],
+    place: str,
 ) -> T:
     """Run a coroutine to its end in an event loop of its own, as `asyncio.run` does, and return what it returns.
 
@@ -27,7 +30,8 @@ def finished(
 
     A stop cancels the coroutine where it awaits something, and is raised here once it has ended; where it ends otherwise, what
     it returned is returned, and the stop comes with the next record. One that blocks is not interrupted: it hears of the stop
-    when it awaits something, or by a second signal. Inside `Stop.deferred` it is not cancelled.
+    when it awaits something, or by a second signal, and until then its `place` is in `Stop.deaf`. Inside `Stop.deferred` it is
+    not cancelled.
 
     Raises what the coroutine raises. Of a group, what no handler may swallow comes alone: a stop, a store that failed, a run
     that was taken over. A cancellation that nobody has asked for is `concurrent.futures.CancelledError`, an Exception like
@@ -36,22 +40,25 @@ def finished(
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        return _here(coroutine, stop)
-    return _beside(lambda: _here(coroutine, stop), stop, lent)
+        return _here(coroutine, stop, place)
+    return _beside(lambda: _here(coroutine, stop, place), stop, lent)
 
 
-def _here(coroutine: Coroutine[Any, Any, T], stop: Stop) -> T:
+def _here(coroutine: Coroutine[Any, Any, T], stop: Stop, place: str) -> T:
     async def main() -> T:
         loop, task = asyncio.get_running_loop(), asyncio.current_task()
         assert task is not None
 
         def ask() -> None:  # in the loop, so between two steps of the coroutine
+            stop.deaf.discard(place)
             if stop.depth == 0:
                 task.cancel()
 
         def wake() -> None:
             if not loop.is_closed():
-                loop.call_soon_threadsafe(ask)
+                stop.deaf.add(place)
+                with suppress(RuntimeError):  # it was closed just now
+                    loop.call_soon_threadsafe(ask)
 
         with stop.waking(wake):
             return await coroutine
@@ -69,6 +76,8 @@ def _here(coroutine: Coroutine[Any, Any, T], stop: Stop) -> T:
         if (alone := _alone(group)) is not None:
             raise alone from group
         raise
+    finally:
+        stop.deaf.discard(place)
 
 
 def _beside(work: Callable[[], T], stop: Stop, lent: Callable[[], AbstractContextManager[None]]) -> T:

@@ -282,7 +282,7 @@ class Runner:
             self.journal.check_claim()
         label = registered.handle(ctx)
         if not isinstance(label, str | None) and isinstance(label, Coroutine):
-            return finished(label, self.stop, self.lent)
+            return finished(label, self.stop, self.lent, ctx.place)
         return label
 
     def _commit(

@@ -31,6 +31,9 @@ class Stop:
         self.depth = 0
         self._hung_up = False
         self._old: dict[int, Any] = {}
+        self.deaf: set[str] = (
+            set()
+        )  # places of coroutines that were asked to stop, and have awaited nothing since
         self._asleep: set[Wake] = set()  # coroutines that await something, in any thread
         self._here = threading.local()  # of them, who is the innermost at work in this thread: `innermost`
 

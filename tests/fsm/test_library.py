@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 import fsm
-from fsm import Context, FsmError, Outcome, Run, load
+from fsm import Context, FsmError, Outcome, Run, load, session
 from fsm.cli import main
 from fsm.errors import (
     CheckFailed,
@@ -52,6 +52,7 @@ def grind(ctx: Context) -> None:
 
 @PHASE.state("Taste")
 async def taste(ctx: Context) -> str:
+    hook.taste(ctx)
     await asyncio.sleep(0)
     ctx.put("cup.txt", "x" * ctx.data["grams"])
     return "Too weak" if ctx.data["grams"] < 18 else "Good"
@@ -267,6 +268,34 @@ def test_in_async_code_it_is_awaited_and_its_records_come(coffee: Path, do: Do) 
         assert (await load(coffee, name="two").wait()).outcome == "done"
 
     asyncio.run(both())
+
+
+def test_a_coroutine_that_blocks_when_it_is_to_stop_is_told_of_and_the_journal_stays_whole(
+    coffee: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Log:
+        def __init__(self) -> None:
+            self.said = threading.Event()
+            self.places: list[str] = []
+
+        def warning(self, message: str, place: str) -> None:
+            assert "does not hear that the run is to stop" in message
+            self.places.append(place)
+            self.said.set()
+
+    def block(ctx: Context) -> None:
+        run.stop()
+        assert log.said.wait(30)
+
+    log = Log()
+    monkeypatch.setattr(session, "LISTEN", 0.01)
+    monkeypatch.setattr(hook, "taste", block)
+    run = load(coffee)
+    assert run.start(logger=log).wait().outcome == "stopped"
+    assert (log.places, way(run)) == (["Taste"], ["Grind"])
+    monkeypatch.undo()
+    assert run.resume().wait() == DONE
+    assert audit(open_store(str(coffee.parent)).run("coffee")).whole
 
 
 def test_a_wait_that_is_cancelled_stops_it_and_one_that_has_waited_long_enough_does_not(
