@@ -138,6 +138,7 @@ def went_on(
                 continue
             while len(at_work) >= at_once:
                 yield _next(at_work)
+            going.warm()
             begun = going.begin(one.name, by, log)
             at_work[begun.pid] = begun
         while at_work:

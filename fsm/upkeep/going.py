@@ -9,6 +9,7 @@ import traceback
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,22 @@ class Going:
     name: str
     pid: int
     said: int  # a descriptor: what it says at its end
+
+
+def warm() -> None:
+    """Import here what every process needs that is begun from now on."""
+    for module in (
+        "fsm.check",
+        "fsm.config",
+        "fsm.journal.record",
+        "fsm.session",
+        "fsm.view.logs",
+        "fsm.view.spool",
+        "fsm.view.stray",
+        "fsm.view.terminal",
+        "structlog",
+    ):
+        import_module(module)
 
 
 def begin(name: str, by: Words, log: str = "none") -> Going:
