@@ -171,3 +171,34 @@ class Unanswered(FsmError):
 
     code = "F409"
     exit_code = 3
+
+
+class RunOver(FsmError):
+    """The run has ended: there is nothing to cancel, to answer, or to stand in."""
+
+    code = "F410"
+
+
+class NotAsking(FsmError):
+    """The run does not ask that, or has had its answer."""
+
+    code = "F411"
+
+
+class NotOver(FsmError):
+    """What is kept of a run is freed when it is over, and this one is not."""
+
+    code = "F412"
+
+
+class Retired(StoreError):
+    """The artifact was freed when its run was retired."""
+
+    code = "F413"
+    exit_code = 2
+
+
+class RunExists(FsmError):
+    """A run was to be begun under a name that has one."""
+
+    code = "F420"

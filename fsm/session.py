@@ -12,26 +12,40 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from fsm.config import Config, Notify, environment_secrets
-from fsm.engine import Given, Nobody, Observer, Outcome, Program, Runner, Stop
-from fsm.errors import ConfigChanged, ConfigError, FsmError, NoSuchRun, NotThatRun
-from fsm.journal import FORMAT, Fold, Journal, Watch, encode, is_line, stack_of, words
+from fsm.config import Config, Notify, environment_secrets, findable
+from fsm.engine import Clock, Given, Nobody, Observer, Outcome, Program, Runner, Stop
+from fsm.errors import ConfigChanged, ConfigError, FsmError, NoSuchRun, NotThatRun, RunExists
+from fsm.journal import (
+    FORMAT,
+    Fold,
+    Journal,
+    Watch,
+    encode,
+    is_line,
+    pauses_of,
+    requests,
+    stack_of,
+    words,
+)
 from fsm.secrets import redactor
 from fsm.speech import called, origin, posted
 from fsm.store import RunStore, Scratch, Store, Taken, open_store
 
 HEARTBEAT = 5.0  # seconds between two writings of live.json
+LISTEN = 1.0  # seconds between two looks whether the run is to be cancelled; in a bucket a heartbeat
 GIVEN_UP = "failures.jsonl"  # what a phase calls the artifact of the items that it gave up; empty where there are none
 TAIL_SECONDS = 4 * HEARTBEAT  # how old the records are that live.json brings
 TAIL_BYTES = 1 << 19  # how many of them at most
+Only = Literal["start", "resume"]
 
 
 class Live(Nobody):
-    """Keeps live.json: who is at the run, where it stands, how far, where its scratch is, and which record was announced.
+    """Keeps live.json: who is at the run, where it stands, how far, where its scratch is, which record was announced, and, when
+    it has come to rest, what it waits for and how it is gone on with.
 
-    Passes on to the next observer.
+    Passes on to the next observer. Hears that the run is to be cancelled.
 
     Where every look is a request, in a bucket, live.json also brings the newest records (without their snapshots), so that
     who follows a fast run need not ask for each.
@@ -45,7 +59,15 @@ class Live(Nobody):
         then: Observer,
         scratch: Scratch,
         redact: Callable[[str], str] | None = None,
+        *,
+        stop: Stop | None = None,
+        again: Mapping[str, Any] | None = None,
+        deaf: Callable[[str], None] = lambda place: None,
     ) -> None:
+        """`deaf` is called with the place of a coroutine that does not hear of a stop."""
+        self._deaf = deaf
+        self._stop = stop
+        self._again = again
         self._run = run
         self._journal = journal
         self._fold = fold
@@ -126,9 +148,24 @@ class Live(Nobody):
             self._thread.join()
             self._write("ended")
 
+    def _waiting(self) -> list[dict[str, Any]]:
+        if self._fold.ended:
+            return []
+        return [pause.as_json() for pause in pauses_of(self._fold.root)]
+
     def _beat(self) -> None:
-        while not self._end.wait(HEARTBEAT):
-            self._write("running")
+        written, deaf, told = time.monotonic(), set[str](), set[str]()
+        while not self._end.wait(HEARTBEAT if "://" in self._run.url else min(LISTEN, HEARTBEAT)):
+            if self._stop is not None and not self._stop.cancelled and self._run.has_request(requests.CANCEL):
+                self._stop.cancel()
+            if self._stop is not None:
+                for place in (deaf & self._stop.deaf) - told:  # for a whole beat
+                    self._deaf(place)
+                    told.add(place)
+                deaf = set(self._stop.deaf)
+            if (now := time.monotonic()) - written >= HEARTBEAT - LISTEN / 2:
+                written = now
+                self._write("running")
 
     def _write(self, status: str) -> None:
         # before `seq`, which then is no older
@@ -144,6 +181,9 @@ class Live(Nobody):
                 "seq": self._journal.next - 1,
                 "watching": self._watching,
                 "stack": [list(s) for s in stack_of(self._fold)] if status == "ended" else None,
+                "waiting": self._waiting() if status == "ended" else None,
+                "over": self._fold.ended is not None,
+                "again": self._again,
                 "entered": self._entered,
                 "progress": self._progress,
                 **({"beside": list(self._lines.values())} if self._lines else {}),
@@ -163,13 +203,18 @@ def run(
     logger: Any = None,
     stop: Stop | None = None,
     store: Store | None = None,
+    stay: bool = True,
+    clock: Clock | None = None,
+    only: Only | None = None,
 ) -> Outcome:
-    """Run a configuration: begin the run, or go on with the one of its name where it stands.
+    """Run a configuration: begin the run, or go on with the one of its name where it stands; `only` the one or the other.
 
     `fresh` begins it anew in any case, `retry` where it has ended and failed, or ended with items given up. `takeover` replaces a runner that seems alive, in a
-    store that has no locks. A run that has ended is only read. `store` is the configuration's, opened already.
+    store that has no locks. A run that has ended is only read. `store` is the configuration's, opened already. Without `stay`
+    a run that waits comes to rest, and `fsm resume-due` goes on with it; `clock` tells how long it waits.
 
-    Raises every FsmError; StopRequested where a signal stopped it.
+    Raises every FsmError, RunExists and NoSuchRun among them where only the other would do; StopRequested where it was stopped
+    by a signal, or by `stop`.
     """
     engine = config.engine
     store = store or open_store(engine.store, **engine.store_options)
@@ -184,7 +229,9 @@ def run(
         run = store.run(run.name)  # in a bucket, other keys
         journal = Journal(run, redact=redact)
     source = store.run(engine.run.source) if engine.run.source else None
-    header = begin(config, run, journal, generation, _files(source) if source else {})
+    header = begin(
+        config, run, journal, generation, _files(source) if source else {}, None if fresh else only
+    )
     # what is made outside is named after the run: a bucket's run by its bucket too, for its jobs share an account
     place = engine.store.partition("?")[0] if "://" in engine.store else ""
     observer = observer or Nobody()
@@ -193,7 +240,7 @@ def run(
         fold = journal.open(takeover)
     if fold.ended:  # before, or while this runner was waiting for its turn
         observer.opened(run, journal.next)
-        outcome = Outcome(fold.ended["outcome"], fold.ended["label"], fold.ended["last"])
+        outcome = Outcome.of(fold.ended)
         if engine.notify and (record := _not_announced(run)):
             _announce(engine.notify, run, record, outcome, redact, logger)
         return outcome
@@ -212,14 +259,30 @@ def run(
         given=Given(source, header["given"]) if source else None,
         logger=logger,
         stop=stop,
+        stay=stay,
+        clock=clock or time,
     )
-    live = Live(run, journal, fold, observer, runner.scratch, redact)
+    again = {
+        "config": str(Path(config.file).absolute()),
+        "overrides": dict(config.overrides),
+        "directory": str(Path.cwd()),
+    }
+
+    def deaf(place: str) -> None:
+        runner.logger.warning(
+            "the coroutine does not hear that the run is to stop: one that blocks hears of it when it awaits something, or by a second signal",
+            place=place,
+        )
+
+    live = Live(
+        run, journal, fold, observer, runner.scratch, redact, stop=runner.stop, again=again, deaf=deaf
+    )
     runner.observer = live
     live.opened(run, journal.next)
     try:
         for left in runner.scratch.sweep():
             runner.logger.warning("scratch of a former run is still worked in, and stays", path=str(left))
-        with runner.stop.installed(), live.beating():
+        with findable(Path(config.file).parent), runner.stop.installed(), live.beating():
             outcome = runner.drive()
             resting = live.newest if live.newest and _rests(live.newest) else None
             if resting:
@@ -245,7 +308,8 @@ def outlook(config: Config) -> list[str]:
 
     for name, phase in config.program.phases.items():
         try:
-            said += phase.foresee(config.program.sections.get(name), config.program, store)
+            with findable(Path(config.file).parent):
+                said += phase.foresee(config.program.sections.get(name), config.program, store)
         except ConfigError:
             raise
         except FsmError as e:
@@ -255,7 +319,7 @@ def outlook(config: Config) -> list[str]:
 
 def _rests(record: Mapping[str, Any]) -> bool:
     """Whether a run can have ended or stopped with this record."""
-    return record["kind"] in ("error", "verdict") or "end" in record
+    return record["kind"] in ("error", "verdict", "ask") or "end" in record
 
 
 def _not_announced(run: RunStore) -> dict[str, Any] | None:
@@ -336,12 +400,13 @@ def begin(
     journal: Journal,
     generation: int = 0,
     given: Mapping[str, Any] | None = None,
+    only: Only | None = None,
 ) -> dict[str, Any]:
     """The header of the run, written now if it is new.
 
     `generation` counts the former runs of the name; `given` are the artifacts of the run this one comes after, as they
     are now: later ones are not for it. Raises NotThatRun where what stands there is another run's, ConfigChanged where it
-    was begun with other words.
+    was begun with other words; NoSuchRun and RunExists where `only` the other would do.
     """
     header = {
         "format": FORMAT,
@@ -359,12 +424,19 @@ def begin(
     try:
         found = journal.header()
     except NoSuchRun:
+        if only == "resume":
+            raise
         content = config.redact(json.dumps(header, indent=1, sort_keys=True, ensure_ascii=False))
         try:
             run.write_header(content.encode())
             return header
         except Taken:  # another runner began it at this moment
             found = journal.header()
+    if only == "start":
+        raise RunExists(
+            f"There is a run {run.name} at {run.url} already. Resume it to go on where it stands, start anew with fresh (the former run "
+            "is moved aside), or give this one another name."
+        )
     if foreign := journal.foreign():
         raise NotThatRun(foreign)
     _same(found, json.loads(config.redact(json.dumps(header))), run, config.program)

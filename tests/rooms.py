@@ -12,12 +12,16 @@ PAGE = ROOT / "docs" / "architecture.md"
 
 ENGINE: Sequence[tuple[str, str]] = (
     ("cli", "the command line"),
+    ("upkeep", "a run answered, gone on with, cancelled, retired"),
     ("run", "begin a run, or go on with it"),
     ("command", "what commands share"),
+    ("testing", "help for tests of pipelines"),
+    ("library", "a run, from Python"),
     ("view", "how a run is shown: one projection, its faces"),
     ("checking", "the command that checks"),
     ("new", "a pipeline to begin with"),
     ("prove", "a run killed everywhere, and compared with one left alone"),
+    ("moments", "points of a run, and dying at one"),
     ("session", "one run of one configuration"),
     ("config", "the configuration"),
     ("check", "what can be proved before anything runs"),

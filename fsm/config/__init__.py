@@ -14,7 +14,7 @@ What the variable holds is used, and kept out of the journal and the logs wherev
 that is one.
 """
 
-from fsm.config.beside import Beside
+from fsm.config.beside import Beside, findable
 from fsm.config.environment import SECRET_NAME, VARIABLE, environment_secrets
 from fsm.config.load import load, read_values
 from fsm.config.model import Config, Engine, Notify, Plug, Run
@@ -29,6 +29,7 @@ __all__ = [
     "Plug",
     "Run",
     "environment_secrets",
+    "findable",
     "load",
     "read_values",
 ]

@@ -104,6 +104,7 @@ class Config:
     plain: Mapping[str, Any]  # as JSON values, secrets masked: what run.json keeps
     text: str = ""  # the file as it stands, its variables not filled in
     secrets: frozenset[str] = field(repr=False, default=frozenset())
+    overrides: Mapping[str, Any] = field(default_factory=dict)  # what the command line said, by dotted name
 
     def redact(self, text: str) -> str:
         """The text without any secret's value."""

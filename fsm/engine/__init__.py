@@ -9,11 +9,14 @@ from fsm.engine.program import Program, Registry, closure, nearest
 from fsm.engine.runner import Outcome, Runner
 from fsm.engine.skeleton import skeleton, whole
 from fsm.engine.stop import Stop, StopRequested
+from fsm.engine.waiting import Answer, Clock
 from fsm.engine.walk import Walk
 
 __all__ = [
     "COUNTED",
     "ELSEWHERE",
+    "Answer",
+    "Clock",
     "Context",
     "Detail",
     "Given",

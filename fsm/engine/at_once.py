@@ -14,17 +14,18 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 from fsm.drawing import Branch, Split
+from fsm.engine.cancelling import Ended
 from fsm.engine.context import Context, Result
 from fsm.engine.kernel import Place, Step
 from fsm.engine.observer import Observer
-from fsm.engine.phase import Registered
 from fsm.engine.runner import Leave, Level, Runner, Stopped, ended_by
-from fsm.engine.stop import Stop, StopRequested
+from fsm.engine.stop import Stop, StopRequested, Wake
+from fsm.engine.waiting import Resting
 from fsm.errors import PhaseError, RunReplaced, StoreError
 from fsm.journal import (
     Frame,
@@ -65,7 +66,7 @@ def through(runner: Runner, level: Level, until: frozenset[str]) -> bool:
             "branches": {name: place for name, place in stands.items() if place},
             "place": list(level.place),
         }
-        runner._append(_of_split("split", level, split) | said)
+        runner.append(_of_split("split", level, split) | said)
     jobs: dict[str, Job] = {}
     levels = {branch.name: _level(level, split, branch) for branch in split.branches}
     for name, frame in branches_of(level.frame, split.path).items():
@@ -74,6 +75,14 @@ def through(runner: Runner, level: Level, until: frozenset[str]) -> bool:
     Section(runner, f"{'/'.join(level.at)}/{split.path}", split.path).run(jobs, len(jobs))
     _join(runner, level, split, levels, began)
     return True
+
+
+def under_way(level: Level) -> list[Level]:
+    """The branches of a machine that go at once and are not at rest; none where it goes one way."""
+    for split in level.splits:
+        if frames := branches_of(level.frame, split.path):
+            return [_level(level, split, b) for b in split.branches if frames.get(b.name, {}).get("place")]
+    return []
 
 
 def mapped(runner: Runner, ctx: Context, key: str, name: str, items: list[Any], at_once: int) -> list[Result]:
@@ -85,7 +94,7 @@ def mapped(runner: Runner, ctx: Context, key: str, name: str, items: list[Any], 
     items = json_values(items, f"{ctx.place}: the items of map")
     called = _called(runner, ctx, key)
     if called is None:
-        runner._append(runner.asked(ctx, "split", key=key, calls=name, items=len(items)))
+        runner.say(ctx, "split", key=key, calls=name, items=len(items))
         called = _called(runner, ctx, key)
         assert called is not None
     elif (called["calls"], called["items"]) != (name, len(items)):
@@ -100,10 +109,20 @@ def mapped(runner: Runner, ctx: Context, key: str, name: str, items: list[Any], 
             frame = runner.fold.frame([*ctx._at, step])
             if frame is None or frame["place"]:
                 jobs[step] = _driving([*ctx._at, step], name, {"item": item})
+        if runner.ending:
+            _end(runner, [job for step, job in jobs.items() if runner.fold.frame([*ctx._at, step])])
         began = time.monotonic()
         Section(runner, f"{'/'.join(ctx._at)}/{ctx.state}~{key}", ctx.place).run(jobs, at_once)
         _join_items(runner, ctx, key, steps, began)
     return [_result(runner, [*ctx._at, step]) for step in steps]
+
+
+def _end(runner: Runner, jobs: Sequence[Job]) -> None:
+    """End what items have begun outside, one after the other. Raises Ended."""
+    for job in jobs:
+        with suppress(Ended):
+            job(runner)
+    raise Ended
 
 
 def _called(runner: Runner, ctx: Context, key: str) -> Mapping[str, Any] | None:
@@ -132,7 +151,7 @@ def _join_items(runner: Runner, ctx: Context, key: str, steps: Sequence[str], be
             f"{ctx.place}: items {' and '.join(numbers)} of map put artifact {two.key!r}, and differently. Have each item put a name "
             "of its own, and begin anew with --fresh."
         ) from None
-    runner._append(runner.asked(ctx, "join", key=key, took=round(time.monotonic() - began, 6)))
+    runner.say(ctx, "join", key=key, took=round(time.monotonic() - began, 6))
 
 
 # A branch
@@ -184,7 +203,7 @@ def _join(runner: Runner, level: Level, split: Split, levels: Mapping[str, _Bran
         record["also"] = also
     if not level.at and not step.place:
         record["end"] = ended_by(level.machine, state, step)
-    runner._append(record)
+    runner.append(record)
 
 
 def _conflict(level: Level, split: Split, branches: Mapping[str, Frame]) -> PhaseError | None:
@@ -283,6 +302,16 @@ class _LineStop(Stop):
         if self.due:
             raise StopRequested
 
+    @contextmanager
+    def waking(self, wake: Wake | None) -> Iterator[None]:
+        with self._outer.waking(wake), super().waking(wake):
+            yield
+
+    def wake_all(self) -> None:
+        """Another line has made a stop necessary: whoever awaits something here hears of it."""
+        for wake in tuple(self._asleep):
+            wake()
+
 
 class Line(Runner):
     """The runner as one thread of a section has it: the same run, with ways of its own to write, to hear of a stop, and to be
@@ -293,10 +322,11 @@ class Line(Runner):
         self.name = name
         self.where = ""
         self.shared: Shared = section.shared
-        self.stop = _LineStop(section, runner.stop)
+        self.stop: _LineStop = _LineStop(section, runner.stop)
+        self.waits = runner.waits.of(self)
         self.observer = _Each(self.shared, self)
 
-    def _append(self, body: dict[str, Any]) -> None:
+    def append(self, body: dict[str, Any]) -> None:
         self._of_this_thread(body)
         shared = self.shared
         with shared.lock:
@@ -311,11 +341,9 @@ class Line(Runner):
             self.turns.go_on(self.name)
         self.stop.check()
 
-    def _handle(self, registered: Registered, ctx: Context) -> str | None:
-        if registered.effects:
-            with self.shared.lock:
-                self.journal.check_claim()
-        return registered.handle(ctx)
+    def check_claim(self) -> None:
+        with self.shared.lock:
+            super().check_claim()
 
     def lasting(self, name: str, make: Callable[[], AbstractContextManager[Any]]) -> Any:
         with self.shared.making:
@@ -384,11 +412,23 @@ class Section:
                 line.turns.await_turn(line.name)
             while (job := self._take()) is not None:
                 number, do = job
-                do(line)
+                try:
+                    do(line)
+                except (
+                    Resting
+                ) as e:  # it waits, and nobody is to wait with it: the others come as far as they can
+                    self._errors.append((number, e))
         except BaseException as e:  # for the one who waits
             self._failed(number, e)
         finally:
             self._ended(line)
+
+    def _halt(self) -> None:
+        """Have every line come to rest at its next record. To be called with the lock held."""
+        self.halted = True
+        for line in self._lines.values():
+            line.stop.wake_all()
+        self._changed.notify_all()
 
     def _take(self) -> tuple[int, Job] | None:
         with self._changed:
@@ -397,8 +437,7 @@ class Section:
     def _failed(self, number: int, error: BaseException) -> None:
         with self._changed:
             self._errors.append((number, error))
-            self.halted = True
-            self._changed.notify_all()
+            self._halt()
 
     def _ended(self, line: Line) -> None:
         with self._changed:
@@ -426,7 +465,7 @@ class Section:
         if not self._lines:
             return
         with self._changed:
-            self.halted = True
+            self._halt()
             if self._changed.wait_for(lambda: not self._lines, PATIENCE):
                 return
             slow = [line.where for line in self._lines.values()]
@@ -444,7 +483,7 @@ class Section:
         if not errors:
             return
         for _, error in errors:  # the first of them is the cause of the others
-            if not isinstance(error, Exception | Stopped | StopRequested | Leave):
+            if not isinstance(error, Exception | Stopped | StopRequested | Leave | Resting):
                 raise error
         for kinds in ((RunReplaced, StoreError), (Leave,)):
             for _, error in errors:
@@ -452,9 +491,11 @@ class Section:
                     raise error
         in_order = [error for _, error in sorted(errors, key=lambda e: e[0])]
         for error in in_order:
-            if not isinstance(error, Stopped | StopRequested):
+            if not isinstance(error, Stopped | StopRequested | Resting):
                 raise error
         stopped = [error for error in in_order if isinstance(error, Stopped)]
         if len(stopped) > 1:
             raise Stopped("\n".join(dict.fromkeys(error.message for error in stopped)))
-        raise stopped[0] if stopped else errors[0][1]
+        if stopped:
+            raise stopped[0]
+        raise next((error for error in in_order if isinstance(error, StopRequested)), in_order[0])

@@ -8,12 +8,14 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from fsm.engine.program import Program
 from fsm.engine.stop import Stop
+from fsm.engine.waiting import Answer, Waits
 from fsm.engine.walk import Walk
 from fsm.errors import MissingArtifact, PhaseError
 from fsm.journal import Fold, json_values, words
@@ -61,6 +63,7 @@ class Driver(Protocol):
     config_text: str
     given: Given | None
     stop: Stop
+    waits: Waits
 
     @property
     def logger(self) -> Any: ...
@@ -125,6 +128,7 @@ class Context:
         self.reads: dict[str, str] = {}
         self.counts: dict[str, int] = {}
         self._calls = 0
+        self._pauses = 0
         self._walks: list[Walk] = []
 
     # Where
@@ -328,6 +332,36 @@ class Context:
         key = str(self._calls)
         self._calls += 1
         return self._runner.map(self, key, machine, list(items), at_once)
+
+    # Waiting
+
+    def wait(self, seconds: float | None = None, *, until: datetime | float | None = None) -> None:
+        """Wait so many seconds, or until a moment: a datetime with its time zone, or seconds since 1970.
+
+        The moment stands in the journal: a run that is resumed waits the rest, or goes on where it has passed. Under
+        `fsm run --no-wait` the process ends here, and `fsm resume-due` goes on when it is time; the handler is then run again
+        from its beginning, and must make the same calls. A moment that is past is no wait. Raises PhaseError.
+        """
+        self._runner.waits.wait(self, self._next_pause(), seconds, until)
+
+    def ask(
+        self, question: str, *, show: Any = None, seconds: float | None = None, otherwise: str | None = None
+    ) -> Answer:
+        """Wait until somebody names one of this state's edges (`fsm answer RUN LABEL`), and return what was said.
+
+        `show` (JSON values) is what the person decides by. With `seconds` it is left by the edge `otherwise` when nobody has
+        answered by then. What was set with the answer (`--set key=value`) is in `data` on return. The handler decides what
+        it does with the label; most return it. Raises PhaseError.
+        """
+        edges = self._runner.program.machine(self.machine).chart.moves(self.state)
+        labels = list(dict.fromkeys(e.label for e in edges if e.label))
+        answer = self._runner.waits.ask(self, self._next_pause(), labels, question, show, seconds, otherwise)
+        self.data.update(answer.values)
+        return answer
+
+    def _next_pause(self) -> str:
+        self._pauses += 1
+        return str(self._pauses - 1)
 
     def walk(self, machine: str | None = None) -> Walk:
         """A counted machine to walk items through; without a name, the counted inside of this state.

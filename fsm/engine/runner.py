@@ -5,21 +5,25 @@ from __future__ import annotations
 import threading
 import time
 import traceback
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, ExitStack
+from collections.abc import Callable, Coroutine, Generator, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from fsm.drawing import Split
+from fsm.engine import cancelling
+from fsm.engine.cancelling import Ended
 from fsm.engine.context import Context, Given, Result
+from fsm.engine.coroutine import finished
 from fsm.engine.kernel import Place, Step
 from fsm.engine.machine import Machine, Verdict, callee
 from fsm.engine.observer import Nobody, Observer
 from fsm.engine.phase import Phase, Registered
 from fsm.engine.program import Program
-from fsm.engine.stop import Stop
+from fsm.engine.stop import Stop, StopRequested
 from fsm.engine.turns import Turns
+from fsm.engine.waiting import Clock, Resting, Waits
 from fsm.engine.walk import Walk
 from fsm.errors import FsmError, PhaseError, RunReplaced, StoreError
 from fsm.journal import (
@@ -33,6 +37,8 @@ from fsm.journal import (
     json_values,
     new_frame,
     opened,
+    pauses_of,
+    requests,
     words,
 )
 from fsm.store import RunStore, Scratch, Shelf, open_store
@@ -43,7 +49,13 @@ MOST_TRIES = 100  # of one state in one visit, whatever the recovery machine say
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run came to rest. `outcome` is done, failed (by a failure edge) or stopped (resumable)."""
+    """How a run came to rest.
+
+    `outcome` is done, failed (by a failure edge) or cancelled, which are the ends of a run; stopped (resumable), or waiting, for
+    a moment or an answer.
+
+    May be awaited, and is there at once: what waits for a run is awaited in async code, and is not in any other.
+    """
 
     outcome: str
     label: str | None = None
@@ -52,7 +64,18 @@ class Outcome:
 
     @property
     def exit_code(self) -> int:
-        return {"done": 0, "failed": 1, "stopped": 3}[self.outcome]
+        return {"done": 0, "failed": 1, "stopped": 3, "waiting": 4, "cancelled": 5}[self.outcome]
+
+    @classmethod
+    def of(cls, ended: Mapping[str, Any]) -> Outcome:
+        """How a run has ended, by its journal."""
+        said = [f"by {ended['by']}"] if ended.get("by") else []
+        said += [f"for: {ended['why']}"] if ended.get("why") else []
+        return cls(ended["outcome"], ended["label"], ended["last"], ", ".join(said))
+
+    def __await__(self) -> Generator[Any, None, Outcome]:
+        return self
+        yield
 
 
 class Stopped(BaseException):
@@ -135,7 +158,10 @@ class Runner:
         observer: Observer | None = None,
         logger: Any = None,
         stop: Stop | None = None,
+        stay: bool = True,
+        clock: Clock = time,
     ) -> None:
+        """`stay`: wait here for what the run waits for; else come to rest."""
         self.program = program
         self.run = run
         self.journal = journal
@@ -149,6 +175,8 @@ class Runner:
         self.given = given
         self.observer: Observer = observer or Nobody()
         self.stop = stop or Stop()
+        self.waits = Waits(self, stay, clock)
+        self.ending = False  # the run is cancelled: what is in progress is ended, and nothing begun
         self._logger = logger
         self.thread = threading.get_ident()  # the one that drives
         self._shelves: dict[str, Shelf] = {}
@@ -170,15 +198,44 @@ class Runner:
         """
         self.thread = threading.get_ident()
         if not self.fold.ended:
+            if asked := requests.cancel_of(self.run):
+                return cancelling.cancelled(self, *asked)
             try:
-                with self._leaving:
-                    self._drive([], self.program.root, {}, None, frozenset())
+                self.walk_down()
             except Stopped as stopped:
                 return Outcome("stopped", message=stopped.message)
-            finally:
-                self._lasting.clear()
-        ended = self.fold.ended or {"outcome": "done", "label": None, "last": ""}
-        return Outcome(ended["outcome"], ended["label"], ended["last"])
+            except Resting:
+                waits = [pause.words(self.run.name) for pause in pauses_of(self.fold.root)]
+                return Outcome("waiting", message=" ".join(waits))
+            except StopRequested:
+                if not (self.stop.cancelled and (asked := requests.cancel_of(self.run))):
+                    raise
+                return cancelling.cancelled(self, *asked)
+        return Outcome.of(self.fold.ended or {"outcome": "done", "label": None, "last": ""})
+
+    @contextmanager
+    def lent(self) -> Iterator[None]:
+        """Inside, this thread is the one that drives: that one waits for it."""
+        before, self.thread = self.thread, threading.get_ident()
+        try:
+            yield
+        finally:
+            self.thread = before
+
+    def walk_down(self) -> None:
+        """From the root to where the run stands, and on from there."""
+        try:
+            with self._leaving:
+                self._drive([], self.program.root, {}, None, frozenset())
+        finally:
+            self._lasting.clear()
+
+    def context(self, level: Level, state: str) -> Context:
+        config = self.program.sections.get(level.phase.machine)
+        data = copied(level.frame["data"])
+        return Context(
+            self, level.machine.name, level.at, state, level.visit(state), config, data, level.inputs
+        )
 
     def _drive(
         self, at: list[str], name: str, inputs: dict[str, Any], start: str | None, until: frozenset[str]
@@ -195,6 +252,8 @@ class Runner:
                 "make the same calls in the same order when it is run again."
             )
         level = Level(at, machine, self.program.phases[name], frame, inputs, machine.splits)
+        if self.ending and level.place:
+            cancelling.end_all(self, level)
         self._walk(level, until)
         return Result(copied(frame["data"]), frame["last"], frame["label"])
 
@@ -229,15 +288,14 @@ class Runner:
                 f"phases/{machine.name}: {state} has no handler. Register one with @PHASE.state({state!r})."
             )
         here: dict[str, Any] = frame["open"].get(state) or {}
-        visit, config = level.visit(state), self.program.sections.get(level.phase.machine)
-        ctx = Context(self, machine.name, at, state, visit, config, copied(frame["data"]), level.inputs)
-        self.observer.entered(at, machine.name, state, visit)
+        ctx = self.context(level, state)
+        self.observer.entered(at, machine.name, state, ctx.visit)
         started = time.monotonic()
         try:
             if "!" in here.get("calls", ()):  # it was interrupted while recovering
                 self._recover(level, state)
                 return
-            label = here["leave"] if "leave" in here else self._handle(registered, ctx)
+            label = here["leave"] if "leave" in here else self.handle(registered, ctx)
             step = level.step(state, label)
             patch = _patch(frame["data"], ctx)
         except (StoreError, RunReplaced):
@@ -247,10 +305,17 @@ class Runner:
             return
         self._commit(level, ctx, step, patch, time.monotonic() - started)
 
-    def _handle(self, registered: Registered, ctx: Context) -> str | None:
+    def check_claim(self) -> None:
+        """Before an effect outside: whether this is still the writer. Raises RunReplaced."""
+        self.journal.check_claim()
+
+    def handle(self, registered: Registered, ctx: Context) -> str | None:
         if registered.effects:
-            self.journal.check_claim()
-        return registered.handle(ctx)
+            self.check_claim()
+        label = registered.handle(ctx)
+        if not isinstance(label, str | None) and isinstance(label, Coroutine):
+            return finished(label, self.stop, self.lent, ctx.place)
+        return label
 
     def _commit(
         self, level: Level, ctx: Context, step: Step, patch: dict[str, Any] | None, took: float
@@ -274,10 +339,12 @@ class Runner:
             record["counts"] = counts
         if not level.at and not step.place:
             record["end"] = ended_by(level.machine, state, step)
-        self._append(record)
+        self.append(record)
 
-    def _append(self, body: dict[str, Any]) -> None:
+    def append(self, body: dict[str, Any]) -> None:
         """Fold and commit a record. A signal in the middle waits until both are done."""
+        if self.ending:
+            raise Ended
         self._of_this_thread(body)
         self.stop.depth += 1
         try:
@@ -324,7 +391,7 @@ class Runner:
             body["by"] = recovery
         if (item := getattr(error, "item", None)) is not None:
             body["item"] = spelt(str(item))
-        self._append(body)
+        self.append(body)
         where = " > ".join([*words(level.at), state])
         if entry is None:
             raise Stopped(
@@ -361,7 +428,7 @@ class Runner:
         leave = self._edge_outside(level.at, state, failed["entry"]) if verdict is Verdict.STOP else None
         if leave:
             body["leave"] = {"at": leave[0], "state": leave[1], "label": leave[2]}
-        self._append(body)
+        self.append(body)
         if leave:
             raise Leave(leave[0], leave[1])
         if verdict is Verdict.STOP:
@@ -389,16 +456,15 @@ class Runner:
         done = self._here(ctx).get("once", {})
         if key not in done:
             named = json_values(key, f"{ctx.place}: the key of once")
-            value = json_values(do(), f"{ctx.place}: once({key!r})")
-            self._append(self.asked(ctx, "once", key=named, value=value))
+            self.say(ctx, "once", key=named, value=json_values(do(), f"{ctx.place}: once({key!r})"))
             done = self._here(ctx)["once"]
         return copied(done[key])
 
-    def asked(self, ctx: Context, kind: str, **said: Any) -> dict[str, Any]:
-        """A record that a handler asks for."""
+    def say(self, ctx: Context, kind: str, **said: Any) -> None:
+        """Commit a record of the state that acts."""
         frame = self.fold.frame(ctx._at)
         assert frame is not None
-        body = {
+        body: dict[str, Any] = {
             "kind": kind,
             "at": ctx._at,
             "machine": ctx.machine,
@@ -408,7 +474,10 @@ class Runner:
         }
         if len(frame["place"]) > 1:
             body["place"] = frame["place"]
-        return body
+        self.append(body)
+
+    def pauses(self, ctx: Context) -> Mapping[str, Any]:
+        return self._here(ctx).get("pauses", {})  # type: ignore[no-any-return]
 
     def failures(self, ctx: Context) -> int:
         return int(self._here(ctx).get("failures", 0))
@@ -434,7 +503,8 @@ class Runner:
         self._declared(ctx, name)
         until = frozenset(map(self.program.machine(name).chart.find, until))
         step = ctx.state if key == "0" else f"{ctx.state}~{key}"
-        return self._drive([*ctx._at, step], name, json_values(inputs, ctx.place), start, until)
+        with self.stop.waking(None):  # a signal is for what runs below, whatever called it
+            return self._drive([*ctx._at, step], name, json_values(inputs, ctx.place), start, until)
 
     def map(self, ctx: Context, key: str, name: str, items: list[Any], at_once: int) -> list[Result]:
         from fsm.engine import at_once as lines

@@ -1,5 +1,6 @@
 """The records of a run, and the state that they fold into."""
 
+from fsm.journal import requests
 from fsm.journal.audit import Audit, audit, report
 from fsm.journal.fold import RECOVERY, Fold, Frame, branches_of, files_of, new_frame, opened
 from fsm.journal.journal import (
@@ -28,6 +29,7 @@ from fsm.journal.lines import (
     said,
     words,
 )
+from fsm.journal.pauses import Pause, is_open, moment, pauses_of
 from fsm.journal.values import copied, json_values
 from fsm.journal.watch import Watch, stack_of, where
 
@@ -40,6 +42,7 @@ __all__ = [
     "Fold",
     "Frame",
     "Journal",
+    "Pause",
     "TwoWrites",
     "Watch",
     "alike",
@@ -59,12 +62,16 @@ __all__ = [
     "in_order",
     "is_branch",
     "is_line",
+    "is_open",
     "item_step",
     "json_values",
     "merged",
+    "moment",
     "new_frame",
     "opened",
+    "pauses_of",
     "report",
+    "requests",
     "said",
     "stack_of",
     "where",

@@ -18,7 +18,7 @@ from fsm.errors import FsmError, StoreError
 from fsm.journal.fold import Fold
 from fsm.journal.journal import Journal, decode, digest
 from fsm.speech import out
-from fsm.store import RunStore
+from fsm.store import RETIRED, RunStore
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,7 @@ class Audit:
     artifacts: int
     bytes: int
     findings: tuple[Finding, ...]
+    freed: int = 0  # artifacts that are not there, for the run was retired
 
     @property
     def whole(self) -> bool:
@@ -71,11 +72,22 @@ def audit(run: RunStore, *, content: bool = True) -> Audit:
     reading = _Reading(run, findings, given)
     for number, line in run.numbered():
         reading.take(number, line)
+    retired = run.read_request(RETIRED) is not None
+    gone = {sha256 for sha256 in reading.artifacts if run.artifact_size(sha256) is None} if retired else set()
     total = sum(
-        _artifact(run, sha256, named, content, findings) for sha256, named in reading.artifacts.items()
+        _artifact(run, sha256, named, content, findings)
+        for sha256, named in reading.artifacts.items()
+        if sha256 not in gone
     )
     return Audit(
-        run.name, run.url, reading.count, reading.epoch, len(reading.artifacts), total, tuple(findings)
+        run.name,
+        run.url,
+        reading.count,
+        reading.epoch,
+        len(reading.artifacts),
+        total,
+        tuple(findings),
+        len(gone),
     )
 
 
@@ -233,6 +245,8 @@ def report(found: Audit, as_json: bool = False) -> int:
     checked = (
         f"{found.records} records, {found.epochs} epochs, {found.artifacts} artifacts ({found.bytes:,} bytes)"
     )
+    if found.freed:
+        checked += f"; {found.freed} of them were freed when it was retired"
     if found.whole:
         out(f"{found.url} is whole: {checked}.")
         return 0

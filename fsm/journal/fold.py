@@ -6,14 +6,14 @@ A frame is one machine in progress:
 
     {"machine": name, "place": [state, ...], "data": {}, "visits": {state: n}, "last": state, "label": label,
      "open": {state: {"calls": {key: FRAME}, "once": {key: value}, "tries": {entry: n}, "failures": n,
-                      "skipped": {item: why}}}}
+                      "skipped": {item: why}, "pauses"?: {key: PAUSE}}}}
 
 Where branches of a split go at once, or items of a map, each is a frame among the calls of the state where they began
 (`fsm.journal.lines`), with what it put under `files` until all have joined; a branch begins with the data of its machine.
 `maps` holds what was called for items: {key: {"calls": machine, "items": n, "joined": bool}}.
 
 `open` holds what a state has begun and not yet left: machines below it, results of its `once` steps, and how often
-it was tried again. It goes when the state is left. Plain dicts, for a snapshot is this value as JSON.
+it was tried again; `fsm.journal.pauses` says what a PAUSE is. It goes when the state is left. Plain dicts, for a snapshot is this value as JSON.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from collections import ChainMap
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from fsm.journal import pauses
 from fsm.journal.lines import MARK, branch_step, is_branch, is_item, is_line, item_step, merged, put
 from fsm.journal.values import copied
 
@@ -43,7 +44,7 @@ def _brought(record: dict[str, Any]) -> int:
     back to objects met before, and those of a resumed run are others than those of one left alone.
     """
     size = 0
-    for key in ("data", "value", "patch"):
+    for key in ("data", "value", "patch", "show", "values"):
         if key in record:
             size += len(marshal.dumps(record[key], 2))
     for key in ("files", "reads"):
@@ -78,7 +79,7 @@ class Fold:
 
     def __init__(self, state: dict[str, Any] | None = None) -> None:
         self.state: dict[str, Any] = state or {"n": 0, "files": {}, "root": None, "ended": None}
-        self._snapshot = len(json.dumps(self.state))  # bytes of the newest one
+        self._snapshot = self._weight(json.dumps(self.state))  # bytes of the newest one
         self._last = self.state["n"]  # when it was made
         self._since = 0  # bytes that the records after it brought
         self._untold: dict[tuple[str, ...], Frame] = {}  # begun, and not in any record yet
@@ -132,8 +133,14 @@ class Fold:
         """A copy of the state as JSON values, for the record applied last to carry."""
         self._in_line, self._last = self._lately_in_line, self.state["n"]
         text = json.dumps(self.state)
-        self._snapshot, self._since = len(text), 0
+        self._snapshot, self._since = self._weight(text), 0
         return json.loads(text)  # type: ignore[no-any-return]
+
+    def _weight(self, text: str) -> int:
+        """Bytes of the state, which is `text`: without the moments of its pauses, for equal runs have equal weights."""
+        if '"until": ' in text:
+            text = json.dumps(self.state | {"root": pauses.timeless(self.root)})
+        return len(text)
 
     def frame(self, at: list[str]) -> Frame | None:
         """The frame at a path of calls, or None where it has not begun."""
@@ -201,7 +208,7 @@ class Fold:
         return frame
 
     def apply(self, record: dict[str, Any]) -> None:
-        """Take one record. Kinds: claim, transition, once, error, verdict, split, join."""
+        """Take one record. Kinds: claim, transition, once, error, verdict, those of pauses, cancel, split, join."""
         kind = record["kind"]
         if kind == "claim":
             return
@@ -237,6 +244,10 @@ class Fold:
                 }
         elif kind == "verdict":
             self._verdict(frame, state, record)
+        elif kind in pauses.KINDS:
+            pauses.apply(opened(frame, state), record)
+        elif kind == "cancel":
+            self.state["ended"] = record["end"]
         elif kind == "split":
             self._split(frame, state, record)
         elif kind == "join":
@@ -264,10 +275,7 @@ class Fold:
         if end := record.get("end"):
             self.state["ended"] = end
         if not frame["place"] and self._lately_in_line and is_item(record["at"][-1]):
-            frame.pop(
-                "visits"
-            )  # only how it ended is asked for from here on, and there may be a thousand of them
-            frame.pop("open")
+            frame["visits"] = {}  # only how it ended is asked for now, and there may be a thousand of them
 
     def _recovery_failed(self, at: list[str]) -> None:
         """An error within a recovery stops the run; a resume tries the state that failed first again."""

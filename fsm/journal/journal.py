@@ -27,6 +27,7 @@ from pydantic_core import to_json
 from fsm.errors import JournalDamaged, NewerFormat, NoSuchRun, RunBusy, RunReplaced, StoreError
 from fsm.journal.fold import Fold
 from fsm.journal.lines import in_order, is_line
+from fsm.journal.pauses import timeless
 from fsm.store import RunStore, Taken
 
 FORMAT = 1
@@ -40,6 +41,7 @@ FRAME = (  # what differs between two equal runs; a traceback tells where the pr
     "prev",
     "time",
     "took",
+    "until",
     "traceback",
 )
 
@@ -114,7 +116,10 @@ def essence(record: Mapping[str, Any]) -> dict[str, Any]:
     """The record without what differs between two runs that did the same: times, writers, chain, tracebacks. In a line that went
     beside others also without its snapshot: how far those had come is in it, and which record carries it is chance."""
     without = (*FRAME, "snapshot") if any(map(is_line, record.get("at", ()))) else FRAME
-    return {k: v for k, v in record.items() if k not in without}
+    said = {k: v for k, v in record.items() if k not in without}
+    if snapshot := said.get("snapshot"):
+        said["snapshot"] = snapshot | {"root": timeless(snapshot["root"])}
+    return said
 
 
 def alike(records: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -360,4 +365,6 @@ class Journal:
         )
 
     def close(self) -> None:
+        """Write no more; what a handler has left at work in another thread cannot either."""
+        self._over = True
         self.store.release()

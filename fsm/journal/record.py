@@ -33,9 +33,11 @@ class Patch(TypedDict):
 
 @_exactly
 class Ended(TypedDict):
-    outcome: Literal["done", "failed"]
+    outcome: Literal["done", "failed", "cancelled"]
     label: str | None
     last: str
+    by: NotRequired[str | None]  # of a cancelled one: who asked for it, and why
+    why: NotRequired[str | None]
 
 
 @_exactly
@@ -172,8 +174,65 @@ class Join(_InState):
     end: NotRequired[Ended | None]
 
 
+@_exactly
+class Wait(_InState):
+    """A state waits: until a moment, in seconds since 1970; `seconds` where that many were asked for."""
+
+    kind: Literal["wait"]
+    key: str
+    until: float
+    seconds: NotRequired[float | None]
+
+
+@_exactly
+class Waited(_InState):
+    """A wait is over, whatever the clock says after it."""
+
+    kind: Literal["waited"]
+    key: str
+
+
+@_exactly
+class Ask(_InState):
+    """A state waits for one of its edges to be named, `until` a moment at most: then it is left by `otherwise`."""
+
+    kind: Literal["ask"]
+    key: str
+    slot: Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
+    question: str
+    labels: list[str]
+    show: NotRequired[Any]
+    until: NotRequired[float | None]
+    seconds: NotRequired[float | None]
+    otherwise: NotRequired[str | None]
+
+
+@_exactly
+class Answer(_InState):
+    """A question is answered: by whom, or by nobody in time."""
+
+    kind: Literal["answer"]
+    key: str
+    label: str
+    by: str | None
+    note: NotRequired[str | None]
+    values: NotRequired[dict[str, Any] | None]
+
+
+@_exactly
+class Cancel(_InState):
+    """The run is over, for somebody asked for that; `left` says what could not be ended outside."""
+
+    kind: Literal["cancel"]
+    left: NotRequired[list[str] | None]
+    end: Ended
+
+
 _adapter: TypeAdapter[Any] = TypeAdapter(
-    Annotated[Claim | Transition | Once | Error | Verdict | Split | Join, Field(discriminator="kind")]
+    Annotated[
+        Claim | Transition | Once | Error | Verdict | Wait | Waited | Ask | Answer | Cancel | Split | Join,
+        Field(discriminator="kind"),
+    ]
 )
 
 

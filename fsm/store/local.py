@@ -13,16 +13,16 @@ import stat
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 from dataclasses import fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from fsm.errors import ConfigError, JournalDamaged, RunBusy, StoreError
+from fsm.errors import ConfigError, JournalDamaged, Retired, RunBusy, StoreError
 from fsm.store.access import PRIVATE, make_directory, mode_of, of_artifacts, of_files, open_to_group
-from fsm.store.base import Artifact, Taken, run_name
+from fsm.store.base import RETIRED, Artifact, Taken, freed, run_name
 from fsm.store.bucket import S3Options
 from fsm.store.local_shelf import LocalShelf
 from fsm.store.shelf import shelf_name
@@ -474,6 +474,44 @@ class LocalRun:
             os.close(fd)
         return False
 
+    # What others ask of it
+
+    def read_request(self, name: str) -> bytes | None:
+        path = self._request(name)
+        try:
+            return path.read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as e:
+            raise _store_error("A request cannot be read:", path, e) from e
+
+    def put_request(self, name: str, content: bytes) -> bytes:
+        path = self._request(name)
+        try:
+            make_directory(path.parent, self.access)
+            fd, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+            try:
+                with os.fdopen(fd, "wb") as f:
+                    f.write(content)
+                    f.flush()
+                    os.fchmod(f.fileno(), of_files(self.access))
+                    os.fsync(f.fileno())
+                path.hardlink_to(temporary)  # where it is there, the first one stays
+                _sync_directory(path.parent)
+            except FileExistsError:
+                return path.read_bytes()
+            finally:
+                Path(temporary).unlink(missing_ok=True)
+        except OSError as e:
+            raise _store_error("A request cannot be written to", path, e) from e
+        return content
+
+    def has_request(self, name: str) -> bool:
+        return self._request(name).exists()
+
+    def _request(self, name: str) -> Path:
+        return self.directory / "requests" / f"{name}.json"
+
     # Artifacts
 
     def put_artifact(self, name: str, content: bytes | Path) -> Artifact:
@@ -520,6 +558,8 @@ class LocalRun:
             with path.open("rb") as f:
                 whole = hashlib.file_digest(f, "sha256").hexdigest() == sha256
         except FileNotFoundError as e:
+            if self.has_request(RETIRED):
+                raise Retired(freed(sha256, self.name)) from e
             raise StoreError(
                 f"Artifact {sha256[:12]} of run {self.name} is missing: {path} is gone, though a record names it. {mend}"
             ) from e
@@ -561,7 +601,26 @@ class LocalRun:
                 while piece := f.read(1 << 20):
                     yield piece
         except OSError as e:
+            if isinstance(e, FileNotFoundError) and self.has_request(RETIRED):
+                raise Retired(freed(sha256, self.name)) from e
             raise _store_error("An artifact cannot be read:", path, e) from e
+
+    def free_artifacts(self, but: Collection[str]) -> tuple[int, int]:
+        directory = self.directory / "artifacts"
+        count = size = 0
+        try:
+            with os.scandir(directory) as found:
+                for entry in sorted(found, key=lambda e: e.name):
+                    if entry.name not in but:
+                        size += entry.stat(follow_symlinks=False).st_size
+                        Path(entry.path).unlink()
+                        count += 1
+        except FileNotFoundError:
+            return 0, 0
+        except OSError as e:
+            raise _store_error("The artifacts cannot be removed:", directory, e) from e
+        self._whole.clear()
+        return count, size
 
     # Beside the runs
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from fsm.errors import FsmError
 from fsm.journal import Watch, words
+from fsm.journal import moment as at
 from fsm.store import RunStore
 from fsm.view.projection import Projection, flat
 from fsm.view.rows import what
@@ -108,6 +109,21 @@ def tell(logger: Any, row: dict[str, Any]) -> None:
         logger.error("error", place=row["place"], **said)
     elif kind in ("split", "join"):
         logger.info("at once" if kind == "split" else "joined", place=row["place"], what=what(row))
+    elif kind == "wait":
+        logger.info("waits", place=row["place"], until=at(row["until"]))
+    elif kind == "waited":
+        logger.info("has waited", place=row["place"])
+    elif kind == "ask":
+        said = {k: row[k] for k in ("labels", "show", "otherwise") if row.get(k)}
+        until = {"until": at(row["until"])} if "until" in row else {}
+        logger.warning("asks", place=row["place"], question=row["question"], **said, **until)
+    elif kind == "answer":
+        said = {k: row[k] for k in ("by", "note", "values") if row.get(k)}
+        logger.info("answered", place=row["place"], label=row["label"], **said)
+    elif kind == "cancel":
+        said = {k: row["end"][k] for k in ("by", "why") if row["end"].get(k)}
+        left = {"left": "; ".join(row["left"])} if row.get("left") else {}
+        logger.warning("cancelled", place=row["place"], **said, **left)
     else:
         said = {"skipped": ", ".join(row["skipped"])} if row.get("skipped") else {}
         logger.warning(

@@ -16,7 +16,7 @@ from typing import Any
 
 from fsm.drawing import Edge, ancestors
 from fsm.engine import Detail, Machine
-from fsm.journal import MARK, RECOVERY, base, branch_step, is_branch, is_line, said
+from fsm.journal import MARK, RECOVERY, Pause, base, branch_step, is_branch, is_line, said
 from fsm.view.overview import overview_states, path_between
 from fsm.view.relations import relations
 from fsm.view.rows import flat, moment, place_of
@@ -70,6 +70,7 @@ class Projection:
         self.artifacts = 0
         self.errors = 0
         self.ended: dict[str, Any] | None = None
+        self.pauses: dict[tuple[At, str], Pause] = {}  # what is waited for, by place and state
         self.stopped: str | None = None  # why, where the last thing that happened ends the attempt
         self._recent: deque[Mapping[str, Any]] = deque(maxlen=RECENT)
         self._left_by: dict[str, dict[str, set[str]]] = {}  # of the counted edges those out of a state
@@ -115,6 +116,13 @@ class Projection:
             self._split(at, frame, state, record)
         elif kind == "join":
             self._join(at, frame, state, record)
+        elif kind in ("wait", "ask"):
+            self.pauses[at, state] = Pause.of(place_of(record), record)
+        elif kind in ("waited", "answer"):
+            self.pauses.pop((at, state), None)
+        elif kind == "cancel":
+            self.ended = record["end"]
+            self.pauses.clear()
 
     def entered(self, at: Iterable[str], machine: str, state: str, visit: int, time: float) -> None:
         """A handler begins (advisory)."""
@@ -149,6 +157,11 @@ class Projection:
         return bool(self._now or self.watched)
 
     @property
+    def waits(self) -> str:
+        """What it waits for, in words; empty where that is nothing."""
+        return " ".join(pause.words(self.name or "RUN") for pause in self.pauses.values())
+
+    @property
     def recent(self) -> list[dict[str, Any]]:
         """The newest records as rows of a history, oldest first."""
         return [flat(record) for record in self._recent]
@@ -177,6 +190,8 @@ class Projection:
         if self._now:
             self._forget_now(at)
         self._drop(at, state)
+        if self.pauses:
+            self.pauses.pop((at, state), None)
         if self.watched:
             self.watched.pop((*at, state), None)
         if end := record.get("end"):
@@ -246,6 +261,8 @@ class Projection:
         for known in (self._frames, self._now):
             for called in [key for key in known if len(key) > deep and _below(key, at, state)]:
                 del known[called]
+        for key in [key for key in self.pauses if _below(key[0], at, state)]:
+            del self.pauses[key]
 
     def _forget_now(self, at: At) -> None:
         for key in [k for k in self._now if k[: len(at)] == at]:
@@ -506,6 +523,7 @@ class Projection:
             "frames": {at: vars(f) for at, f in self._frames.items()},
             "ended": self.ended,
             "stopped": self.stopped,
+            "pauses": dict(self.pauses),
             "recent": self.recent,
         }
 

@@ -7,17 +7,24 @@ from datetime import UTC, datetime
 from typing import Any
 
 from fsm.journal import MARK, is_branch, words
+from fsm.journal import moment as at
 
 _ALWAYS = {
     "transition": ("label", "to", "took"),
     "once": ("key",),
     "error": ("error", "message", "recovery"),
     "verdict": ("verdict", "last"),
+    "wait": ("until",),
+    "waited": (),
+    "ask": ("slot", "question", "labels"),
+    "answer": ("label", "by"),
+    "cancel": ("end",),
     "split": (),
     "join": ("took",),
 }
 _SOMETIMES = (
     *("reads", "also", "counts", "end", "item", "skipped", "leave"),
+    *("seconds", "show", "until", "otherwise", "note", "values", "left"),  # of waiting and cancelling
     *("branches", "calls", "items", "key", "last", "label", "to"),  # of what goes at once
 )
 
@@ -38,8 +45,10 @@ def flat(record: Mapping[str, Any]) -> dict[str, Any]:
     Always `seq`, `kind`, `time`. Of a claim `epoch`, `writer`, `host`, `pid`. Of all others `place` (words), `machine`,
     `from`, `visit`, and of what happens in a branch that goes at once with others `branch`; of a transition `label`, `to`, `took` (seconds) and where there are any `artifacts` and `reads`
     (name -> SHA-256), `also`, `counts`, `end`; of a once `key`; of an error `error`, `message`, `recovery`, `item`; of a
-    verdict `verdict`, `last`, `skipped`, `leave`; of a split `branches` (name -> where it stands), or `calls` (the machine),
-    `items` and `key`; of a join `took`, and of branches `last`, `label`, `to`, `also`, `end`.
+    verdict `verdict`, `last`, `skipped`, `leave`; of a wait `until` (seconds since 1970) and `seconds`; of an ask `slot`, `question`,
+    `labels`, `show`, `until`, `otherwise`; of an answer `label`, `by`, `note`, `values`; of a cancel `end` and `left`; of a split
+    `branches` (name -> where it stands), or `calls` (the machine), `items` and `key`; of a join `took`, and of branches `last`,
+    `label`, `to`, `also`, `end`.
     """
     row: dict[str, Any] = {"seq": record["seq"], "kind": record["kind"], "time": moment(record["time"])}
     if record["kind"] == "claim":
@@ -70,6 +79,8 @@ def what(row: Mapping[str, Any], most: int = 80) -> str:
         return f"{row['error']}: {one_line(row['message'], most)}{fits}"
     if kind == "verdict":
         return f"{row['verdict']}, after {row['last']}"
+    if kind in _PAUSES:
+        return _PAUSES[kind](row, most)
     if kind == "split":
         several = ", ".join(row.get("branches") or ())
         return f"at once: {several or str(row['items']) + ' items through ' + row['calls']}"
@@ -82,6 +93,31 @@ def what(row: Mapping[str, Any], most: int = 80) -> str:
     if artifacts := row.get("artifacts"):
         words += f"  + {len(artifacts)} artifact{'s' if len(artifacts) > 1 else ''}"
     return words
+
+
+def _wait(row: Mapping[str, Any], most: int) -> str:
+    return f"waits until {at(row['until'])}"
+
+
+def _waited(row: Mapping[str, Any], most: int) -> str:
+    return "has waited"
+
+
+def _ask(row: Mapping[str, Any], most: int) -> str:
+    return f"asks: {one_line(row['question'], most)}"
+
+
+def _answer(row: Mapping[str, Any], most: int) -> str:
+    note = f": {one_line(row['note'], most)}" if row.get("note") else ""
+    return f"answered {row['label']!r} by {row['by'] or 'nobody in time'}{note}"
+
+
+def _cancel(row: Mapping[str, Any], most: int) -> str:
+    why = f": {one_line(row['end']['why'], most)}" if row["end"].get("why") else ""
+    return f"cancelled by {row['end'].get('by') or 'request'}{why}"
+
+
+_PAUSES = {"wait": _wait, "waited": _waited, "ask": _ask, "answer": _answer, "cancel": _cancel}
 
 
 def one_line(text: str, most: int) -> str:

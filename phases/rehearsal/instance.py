@@ -344,7 +344,7 @@ class Instances(threading.Thread):
     def _checkpoints(self) -> dict[str, tuple[int, int]]:
         found = {}
         for layout in self._layouts().values():
-            for path in sorted(p for p in layout.checkpoints.rglob("*") if p.is_file()):
+            for path in _files(layout.checkpoints):
                 with suppress(FileNotFoundError):
                     stat = path.stat()
                     found[str(path)] = (stat.st_mtime_ns, stat.st_size)
@@ -373,7 +373,7 @@ class Instances(threading.Thread):
         place = f"{wanted['S3OutputPath'].rstrip('/')}/{self.job['TrainingJobName']}/tensorboard-output"
         for layout in self._layouts().values():
             directory = layout.output / "tensorboard"
-            for path in sorted(p for p in directory.rglob("*") if p.is_file()):
+            for path in _files(directory):
                 self._put(f"{place}/{path.relative_to(directory)}", path)
 
     def _upload(self) -> None:
@@ -425,6 +425,11 @@ class Instances(threading.Thread):
         self.job["SecondaryStatus"] = status
         self.job["LastModifiedTime"] = now
         self._told()
+
+
+def _files(directory: Path) -> list[Path]:
+    """The files below a directory, sorted, while a container removes some of them: `rglob` would raise where a directory goes."""
+    return sorted(Path(place, name) for place, _, names in os.walk(directory) for name in names)
 
 
 def _fetch(s3: Any, uri: str, directory: Path) -> int:

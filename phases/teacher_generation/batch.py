@@ -12,7 +12,7 @@ import itertools
 import json
 import re
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -102,9 +102,14 @@ def _words(name: str) -> list[str]:
 
 
 def fill(
-    ctx: Context, prompts: Iterable[str], ledger: Ledger, config: TeacherGenerationConfig, run: str
+    ctx: Context,
+    prompts: Callable[[], Iterable[str]],
+    ledger: Ledger,
+    config: TeacherGenerationConfig,
+    run: str,
 ) -> None:
-    """Have prompts that the ledger has no answer for answered by batch jobs, and enter the answers.
+    """Have prompts that the ledger has no answer for answered by batch jobs, and enter the answers. A job of another run that
+    has some of them under way is awaited as if it were this one's: whether who sent it lives does not matter.
 
     Raises:
         BudgetReached: the job could cost more than is left; nothing was sent.
@@ -112,7 +117,12 @@ def fill(
         Unanswered: Bedrock or S3 gave no clear answer.
     """
     service, teacher = Service.of(config.teacher), BedrockTeacher(config.teacher)
-    rest = iter(prompts)
+    for paid in ledger.jobs():
+        if paid.run != run:
+            _Job(
+                ctx, service, teacher, ledger, config, paid.run, paid.job.rpartition("/")[2], paid.job
+            ).follow(prompts)
+    rest = iter(prompts())
     for number in itertools.count():
         # a job that failed is not found again by the next attempt
         name = ctx.effect_name(f"teacher-{number}-{ctx.failures}" if number or ctx.failures else "teacher")
@@ -123,7 +133,7 @@ def fill(
 
 @dataclass
 class _Job:
-    """One job, from its records to the entries."""
+    """One job, from its records to the entries. `run_name` pays for it; `url` is where another run put its objects."""
 
     ctx: Context
     service: Service
@@ -132,12 +142,17 @@ class _Job:
     asking: AskingConfig
     run_name: str
     name: str
+    url: str = ""
 
     @property
     def place(self) -> tuple[str, str]:
         """Bucket, and prefix of this job's objects."""
-        bucket, _, prefix = self.service.batch.place.removeprefix("s3://").partition("/")
-        return bucket, f"{prefix.rstrip('/')}/{self.name}".lstrip("/")
+        bucket, _, prefix = self._url.removeprefix("s3://").partition("/")
+        return bucket, prefix
+
+    @property
+    def _url(self) -> str:
+        return self.url or f"{self.service.batch.place.rstrip('/')}/{self.name}"
 
     def run(self, prompts: Iterator[str]) -> bool:
         """Do it all; whether there may be more prompts than the job could have."""
@@ -159,7 +174,7 @@ class _Job:
                 self._open(most)
                 self._send(records, names)
                 job = self._create()
-            found = self._wait(job, names)
+            found = self._wait(job, _read(names))
             answered, rejected = self._enter(found, names)
             self._close()
         finally:
@@ -169,6 +184,30 @@ class _Job:
             f"the batch job {self.name} has ended ({found['status']})", answered=answered, rejected=rejected
         )
         return answered + rejected >= MAXIMUM
+
+    def follow(self, prompts: Callable[[], Iterable[str]]) -> None:
+        """Await another run's job, if it is at work at any of the prompts, and enter what it answers, as paid by that run."""
+        names = self.ctx.workdir("batch") / "others.txt"
+        if (job := self._find()) is None or not self._fetch("names.txt", names):
+            return
+        theirs = set(_read(names))
+        theirs -= self.ledger.has(theirs)
+        if not any(
+            self.ledger.name(self.teacher.question(prompt), n) in theirs
+            for prompt in prompts()
+            for n in range(self.asking.best_of)
+        ):
+            return
+        self.ctx.log.info(
+            f"the batch job {self.name} of the run {self.run_name} is at these prompts, and is awaited"
+        )
+        try:
+            answered, _ = self._enter(self._wait(job, ()), names)
+        except AccessDenied as failed:  # whoever sent it tells its own user; here another is made
+            self.ctx.log.warning(str(failed))
+            return
+        self._close()
+        self.ctx.log.info(f"the batch job {self.name} has ended", answered=answered)
 
     # Before
 
@@ -231,14 +270,15 @@ class _Job:
                 "Nothing was sent. Raise the budget, lower teacher_generation.teacher.max_tokens or teacher_generation.limit, and "
                 "give the same command again."
             )
-        self.ledger.note(Paid(self.run_name, "", usd=str(most), what="open"), self.name)
+        self.ledger.note(Paid(self.run_name, "", usd=str(most), what="open", job=self._url), self.name)
         self.ctx.log.info(f"a batch job is sent: it costs ${most:.4f} at most", job=self.name)
 
     def _close(self) -> None:
         """Nothing is under way any more: take off again what was entered as open."""
         opened = self.ledger.noted("open", self.run_name, self.name)
         if opened is not None:
-            self.ledger.note(Paid(self.run_name, "", usd=str(-opened.dollars), what="closed"), self.name)
+            paid = Paid(self.run_name, "", usd=str(-opened.dollars), what="closed", job=opened.job)
+            self.ledger.note(paid, self.name)
 
     def _send(self, *files: Path) -> None:
         bucket, prefix = self.place
@@ -287,11 +327,10 @@ class _Job:
 
     # Meanwhile, and after
 
-    def _wait(self, arn: str, names: Path) -> dict[str, Any]:
-        """What the job is when it has ended. Raises AccessDenied where it has no answers."""
-        asked = _read(names)
+    def _wait(self, arn: str, held: Iterable[str]) -> dict[str, Any]:
+        """What the job is when it has ended. The names in `held` stay claimed. Raises AccessDenied where it has no answers."""
         while True:
-            self.ledger.claim(asked)  # and go on having them
+            self.ledger.claim(held)
             found: dict[str, Any] = self._asked(
                 lambda: self.service.control.get_model_invocation_job(jobIdentifier=arn),
                 "looking at the batch job",

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -143,7 +144,7 @@ def submit_futures(ctx: Context) -> None:
     if ctx.config.teacher.batches:
         run = spends_for(ctx)
         ledger = desk(ctx, ctx.config, run).at(ctx.data.get("scope", ""))
-        batch.fill(ctx, _prompts(ctx), ledger, ctx.config, run)
+        batch.fill(ctx, partial(_prompts, ctx), ledger, ctx.config, run)
 
 
 @PHASE.state("ParallelExecution.ProcessFuture")

@@ -41,6 +41,8 @@ class Paid:
         again   a second answer to what somebody else had asked at the same moment
         cut     an answer that fit_max_tokens cut off
         open    what the calls of a process may come to while they are under way; `closed`, at its end, takes it off
+
+    `job` is the batch job that `open` and `closed` are of: s3://BUCKET/PREFIX/NAME.
     """
 
     run: str
@@ -49,6 +51,7 @@ class Paid:
     output: int = 0
     usd: str = ""
     what: str = ""
+    job: str = ""
 
     @property
     def dollars(self) -> Decimal:
@@ -151,6 +154,18 @@ class Ledger:
         """The most dollars that a run can have paid by now: what is entered, and what a killed process had under way."""
         paid = (entry.paid for _, entry in self.all())
         return sum((p.dollars for p in paid if p is not None and p.run == run), Decimal(0))
+
+    def jobs(self) -> list[Paid]:
+        """The batch jobs that are under way, whoever began them and whether he lives; in the order of their places."""
+        found: dict[tuple[str, str], Paid] = {}
+        closed: set[tuple[str, str]] = set()
+        for _, entry in self.all():
+            if (paid := entry.paid) is not None and paid.job:
+                if paid.what == "closed":
+                    closed.add((paid.job, paid.run))
+                else:
+                    found[paid.job, paid.run] = paid
+        return [paid for key, paid in sorted(found.items()) if key not in closed]
 
     def claim(self, names: Iterable[str]) -> set[str]:
         """See Shelf.claim: those of the names that are this run's to ask."""

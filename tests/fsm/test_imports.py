@@ -61,6 +61,12 @@ except SystemExit as end:
     assert imported(program, HEAVY) == []
 
 
+def test_fsm_itself_imports_nothing_and_what_it_names_is_light() -> None:
+    assert imported("import fsm", FOR_HELP) == []
+    assert imported("from fsm import Context, Machine, Phase", HEAVY) == []
+    assert imported("from fsm import Run, load\nimport fsm.testing", HEAVY) == []
+
+
 def test_every_machine_and_every_phase_is_light_to_import() -> None:
     modules = [*machines.NAMES.values(), *phases.NAMES.values()]
     assert len(modules) >= 10 + 9

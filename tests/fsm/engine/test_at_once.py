@@ -269,7 +269,7 @@ def test_while_one_branch_recovers_the_others_go_on(quick: Path) -> None:
 
 def test_a_stop_waits_for_each_branch_to_reach_a_record(quick: Path) -> None:
     failed = threading.Event()
-    mended = []
+    mended: list[int] = []
 
     def a(ctx: Context) -> None:
         if not mended:

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from fsm.cli import main
+from fsm.moments import Moment
 from fsm.prove import State, Stuck, prove, table
-from fsm.prove.trial import Moment
 
 ROOT = Path(__file__).parents[3]
 DRAWING = """stateDiagram-v2

@@ -62,6 +62,19 @@ def rejecting(asked: Asked) -> str | Reply:
     return code(asked)
 
 
+def killed_while_it_waits(finish: Finish, section: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    class Killed(BaseException):
+        pass
+
+    def kill(seconds: float) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr("phases.teacher_generation.batch.time.sleep", kill)
+        with pytest.raises(Killed):
+            finish("teacher_generation", section)
+
+
 def test_a_job_answers_at_half_the_price_and_what_it_rejects_is_asked_by_itself(
     finish: Finish, bedrock: ServedBedrock, section: dict[str, Any]
 ) -> None:
@@ -86,21 +99,49 @@ def test_a_job_answers_at_half_the_price_and_what_it_rejects_is_asked_by_itself(
 def test_a_run_that_was_killed_while_it_waited_finds_its_job_again(
     finish: Finish, bedrock: ServedBedrock, section: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Killed(BaseException):
-        pass
-
-    def kill(seconds: float) -> None:
-        raise Killed
-
-    with monkeypatch.context() as patch:
-        patch.setattr("phases.teacher_generation.batch.time.sleep", kill)
-        with pytest.raises(Killed):
-            finish("teacher_generation", section)
+    killed_while_it_waits(finish, section, monkeypatch)
     assert len(bedrock.batches.jobs) == 1
     done = finish("teacher_generation", section)
     assert done.outcome.outcome == "done"
     assert len(bedrock.batches.jobs) == 1
     assert (bedrock.bill.paid.total(), operations(bedrock)) == (NUMBER, [])
+
+
+def test_the_job_of_a_run_that_died_is_awaited_by_another_run_that_asks_the_same(
+    finish: Finish,
+    bedrock: ServedBedrock,
+    section: dict[str, Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    killed_while_it_waits(finish, section, monkeypatch)
+    second = finish("teacher_generation", section, name="second")
+    assert second.outcome.outcome == "done"
+    assert (len(bedrock.batches.jobs), bedrock.bill.paid.total(), operations(bedrock)) == (1, NUMBER, [])
+    first = finish("teacher_generation", section)
+    assert first.rows("teacher/outputs.jsonl") == second.rows("teacher/outputs.jsonl")
+    assert (len(bedrock.batches.jobs), bedrock.bill.paid.total()) == (1, NUMBER)
+    entries = [entry for _, entry in Ledger(LocalShelf(tmp_path / "store" / "teacher")).all()]
+    paid = [entry.paid for entry in entries if entry.paid]
+    assert [p.what for p in paid if p.what] == ["open", "closed"]
+    assert len({p.run for p in paid}) == 1  # who sent it
+    assert sum(p.dollars for p in paid) == bedrock.bill.dollars
+
+
+def test_where_the_job_of_a_run_that_died_fails_another_run_sends_its_own(
+    finish: Finish, bedrock: ServedBedrock, section: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    killed_while_it_waits(finish, section, monkeypatch)
+    real = bedrock.batches._further
+
+    def first_fails(job: Any) -> None:
+        if job.id == "job000000000":
+            job.status, job.message = "Failed", "The role cannot read the input."
+        real(job)
+
+    monkeypatch.setattr(bedrock.batches, "_further", first_fails)
+    assert finish("teacher_generation", section, name="second").outcome.outcome == "done"
+    assert (len(bedrock.batches.jobs), bedrock.bill.paid.total(), operations(bedrock)) == (2, NUMBER, [])
 
 
 def test_fewer_prompts_than_a_job_must_have_are_asked_one_by_one(
