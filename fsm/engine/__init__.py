@@ -9,7 +9,7 @@ from fsm.engine.program import Program, Registry, closure, nearest
 from fsm.engine.runner import Outcome, Runner
 from fsm.engine.skeleton import skeleton, whole
 from fsm.engine.stop import Stop, StopRequested
-from fsm.engine.waiting import Answer
+from fsm.engine.waiting import Answer, Waits
 from fsm.engine.walk import Walk
 
 __all__ = [
@@ -35,6 +35,7 @@ __all__ = [
     "Stop",
     "StopRequested",
     "Verdict",
+    "Waits",
     "Walk",
     "callee",
     "closure",
