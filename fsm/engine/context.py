@@ -12,6 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
+from fsm.engine.data import Data
 from fsm.engine.program import Program
 from fsm.engine.stop import Stop
 from fsm.engine.walk import Walk
@@ -96,7 +97,7 @@ class Context:
     """What a handler is given: one visit of one state.
 
     `data` is the machine's durable dictionary (JSON values only); what the handler changes in it is committed with
-    the transition. `inputs` is what the calling machine gave.
+    the transition, and what it was made of is not touched. `inputs` is what the calling machine gave.
     """
 
     def __init__(
@@ -107,7 +108,7 @@ class Context:
         state: str,
         visit: int,
         config: Any,
-        data: dict[str, Any],
+        data: Mapping[str, Any],
         inputs: Mapping[str, Any],
     ) -> None:
         self._runner = runner
@@ -116,7 +117,8 @@ class Context:
         self.state = state
         self.visit = visit
         self.config = config
-        self.data = data
+        self._given = Data(data)
+        self.data: dict[str, Any] = self._given
         self.inputs = inputs
         self.files: dict[str, Artifact] = {}
         self.records: dict[str, int] = {}
@@ -351,6 +353,12 @@ class Context:
             yield
 
     # For the engine
+
+    def patch(self) -> dict[str, Any] | None:
+        """What this visit has changed of its data. Raises NotJson."""
+        if self.data is self._given and not self._given.touched:
+            return None
+        return self._given.patch(self.data, self.place)
 
     def taken_counts(self) -> dict[str, int]:
         """What the walks of this visit have counted, by machine and edge, in a fixed order."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from fsm.engine.context import Context, Given, Result
+from fsm.engine.data import Data
 from fsm.engine.kernel import Step
 from fsm.engine.machine import Machine, Verdict, callee
 from fsm.engine.observer import Nobody, Observer
@@ -178,7 +179,7 @@ class Runner:
             except _Leave as leave:
                 if leave.at != at or leave.state != state:
                     raise
-        return Result(copied(frame["data"]), frame["last"], frame["label"])
+        return Result(Data(frame["data"]), frame["last"], frame["label"])
 
     def _visit(self, level: _Level, state: str) -> None:
         """One state: its handler, the move, the record."""
@@ -190,7 +191,7 @@ class Runner:
             )
         here: dict[str, Any] = frame["open"].get(state) or {}
         visit, config = level.visit(state), self.program.sections.get(level.phase.machine)
-        ctx = Context(self, machine.name, at, state, visit, config, copied(frame["data"]), level.inputs)
+        ctx = Context(self, machine.name, at, state, visit, config, frame["data"], level.inputs)
         self.observer.entered(at, machine.name, state, visit)
         started = time.monotonic()
         try:
@@ -199,7 +200,7 @@ class Runner:
                 return
             label = here["leave"] if "leave" in here else self._handle(registered, ctx)
             step = machine.kernel.step(level.place, state, label)
-            patch = _patch(frame["data"], ctx)
+            patch = ctx.patch()
         except (StoreError, RunReplaced):
             raise
         except Exception as error:
@@ -293,7 +294,7 @@ class Runner:
         place = [*level.at, state + RECOVERY]
         below = self.fold.frame(place)
         assert below is not None
-        failed = copied(below["data"]["error"])
+        failed = Data(below["data"]["error"])
         result = self._drive(place, name, failed, None, frozenset())
         verdict = Verdict(recovery.ends.get(result.last, Verdict.STOP))
         if result.data.get("verdict"):  # a last state may find that its own verdict cannot be carried out
@@ -412,19 +413,3 @@ class Runner:
 
     def on_progress(self, at: list[str], state: str, done: float, total: float, note: str) -> None:
         self.observer.progress(at, state, done, total, note)
-
-
-def _patch(before: dict[str, Any], ctx: Context) -> dict[str, Any] | None:
-    """What the handler changed in the frame's data, as JSON gives it back. Raises NotJson.
-
-    Only what differs is made JSON: a state that changes one key among many pays for that one.
-    """
-    differs = {k: v for k, v in ctx.data.items() if k not in before or before[k] != v}
-    if not differs and len(before) == len(ctx.data):
-        return None
-    patch: dict[str, Any] = {}
-    if differs:
-        patch["set"] = json_values(differs, ctx.place)
-    if dropped := before.keys() - ctx.data.keys() - patch.get("set", {}).keys():
-        patch["drop"] = sorted(dropped)
-    return patch or None

@@ -131,10 +131,8 @@ def test_what_a_handler_leaves_in_its_data_is_there_in_the_next_visit(
     first: Any, second: Any, dropped: set[str]
 ) -> None:
     # through the fold alone: a directory for each example would cost milliseconds
-    from fsm.engine.runner import _patch
-
     before = json_values({"a": first, "b": second, "c": [first]}, "")
-    ctx = Context(None, "m", [], "S", 1, None, copied(before), {})  # type: ignore[arg-type]
+    ctx = Context(None, "m", [], "S", 1, None, before, {})  # type: ignore[arg-type]
     for key in dropped:
         del ctx.data[key]
     ctx.data["b"] = (second, first)
@@ -149,7 +147,7 @@ def test_what_a_handler_leaves_in_its_data_is_there_in_the_next_visit(
         "to": [],
     }
     fold.apply({**record, "data": {"set": before}})
-    fold.apply({**record, "data": _patch(before, ctx) or {}})
+    fold.apply({**record, "data": ctx.patch() or {}})
     assert fold.root is not None
     assert fold.root["data"] == json_values(ctx.data, "")
 
