@@ -97,7 +97,8 @@ class Context:
     """What a handler is given: one visit of one state.
 
     `data` is the machine's durable dictionary (JSON values only); what the handler changes in it is committed with
-    the transition, and what it was made of is not touched. `inputs` is what the calling machine gave.
+    the transition. It is made of the values that are given when it is first asked for, and leaves these as they are.
+    `inputs` is what the calling machine gave.
     """
 
     def __init__(
@@ -117,8 +118,9 @@ class Context:
         self.state = state
         self.visit = visit
         self.config = config
-        self._given = Data(data)
-        self.data: dict[str, Any] = self._given
+        self._before = data
+        self._data: dict[str, Any] | None = None
+        self._given: Data | None = None
         self.inputs = inputs
         self.files: dict[str, Artifact] = {}
         self.records: dict[str, int] = {}
@@ -210,6 +212,19 @@ class Context:
         return random.Random(self.seed())
 
     # Data
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """The machine's durable data, to be read and changed."""
+        if self._data is None:
+            self._data = self._given = Data(self._before)
+        return self._data
+
+    @data.setter
+    def data(self, data: dict[str, Any]) -> None:
+        if self._given is None:
+            self._given = Data(self._before)
+        self._data = data
 
     def put(self, name: str, content: bytes | str | Path, *, records: int | None = None) -> Artifact:
         """Keep a file by content under a logical name (`data/splits/train.jsonl`); it is durable on return.
@@ -356,9 +371,10 @@ class Context:
 
     def patch(self) -> dict[str, Any] | None:
         """What this visit has changed of its data. Raises NotJson."""
-        if self.data is self._given and not self._given.touched:
+        given, now = self._given, self._data
+        if given is None or now is None or (now is given and not given.touched):
             return None
-        return self._given.patch(self.data, self.place)
+        return given.patch(now, self.place)
 
     def taken_counts(self) -> dict[str, int]:
         """What the walks of this visit have counted, by machine and edge, in a fixed order."""

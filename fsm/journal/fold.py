@@ -14,10 +14,11 @@ it was tried again. It goes when the state is left. Plain dicts, for a snapshot 
 
 from __future__ import annotations
 
-import json
 import marshal
 from collections.abc import Iterable
 from typing import Any
+
+from pydantic_core import from_json, to_json
 
 Json = Any
 Frame = dict[str, Any]
@@ -25,18 +26,31 @@ Frame = dict[str, Any]
 RECOVERY = "~!"  # marks the call that a failed state makes to the recovery machine
 SNAPSHOT_EVERY = 64  # records between snapshots: bounds what opening a run reads
 SNAPSHOT_BYTES = 1 << 17  # of values in the records between them: bounds it where states keep much
+MOST_BETWEEN = (
+    16 * SNAPSHOT_EVERY
+)  # records between snapshots of a state that is heavier than so many records
+RECORD_BYTES = (
+    1000  # what a record counts for, beside its values: it is read about as fast as so much of a snapshot
+)
+MARSHAL = 2
+"""The version of marshal that values are measured by: ten times faster than JSON, and equal values have equal lengths. Later
+versions refer back to objects met before, and those of a resumed run are others than those of one left alone."""
+
+
+def _packed(value: Any) -> bytes:
+    """A value in marshal's form."""
+    try:
+        return marshal.dumps(value, MARSHAL)
+    except ValueError:  # a label of an enumeration, say, which JSON spells as what it is equal to
+        return marshal.dumps(from_json(to_json(value)), MARSHAL)
 
 
 def _brought(record: dict[str, Any]) -> int:
-    """About how many bytes of values a record brings, besides the few hundred that each has.
-
-    marshal's version 2 measures ten times faster than JSON, and gives equal values equal lengths; later versions refer
-    back to objects met before, and those of a resumed run are others than those of one left alone.
-    """
+    """About how many bytes of values a record brings, besides the few hundred that each has."""
     size = 0
     for key in ("data", "value", "patch"):
         if key in record:
-            size += len(marshal.dumps(record[key], 2))
+            size += len(_packed(record[key]))
     for key in ("files", "reads"):
         if key in record:
             size += 150 * len(record[key])
@@ -69,7 +83,8 @@ class Fold:
 
     def __init__(self, state: dict[str, Any] | None = None) -> None:
         self.state: dict[str, Any] = state or {"n": 0, "files": {}, "root": None, "ended": None}
-        self._snapshot = len(json.dumps(self.state))  # bytes of the newest one
+        self._snapshot = len(_packed(self.state))  # bytes of the newest one
+        self._at = self.state["n"]  # records before it
         self._since = 0  # bytes that the records after it brought
         self._untold: dict[tuple[str, ...], Frame] = {}  # begun, and not in any record yet
 
@@ -99,19 +114,21 @@ class Fold:
     def snapshot_due(self) -> bool:
         """Whether the record applied last should carry a snapshot.
 
-        Heavy records have it sooner, yet not before they weigh as much as the last one, so that snapshots do not outweigh
-        them. Claims do not count, nor what differs between two runs in a line: a run that was interrupted has its snapshots
-        where an undisturbed one has them.
+        One in so many records does, where these weigh as much as the last snapshot: of a state that is heavy and changes
+        little, snapshots would outweigh all else. Heavy records have it sooner, by the same measure. Claims do not count,
+        nor what differs between two runs in a line: a run that was interrupted has its snapshots where an undisturbed one
+        has them.
         """
-        return bool(
-            self.state["n"] % SNAPSHOT_EVERY == 0 or self._since >= max(SNAPSHOT_BYTES, self._snapshot)
-        )
+        records: int = self.state["n"] - self._at
+        if self.state["n"] % SNAPSHOT_EVERY == 0:
+            return records >= MOST_BETWEEN or records * RECORD_BYTES + self._since >= self._snapshot
+        return self._since >= SNAPSHOT_BYTES and self._since >= self._snapshot
 
     def snapshot(self) -> dict[str, Any]:
         """A copy of the state as JSON values, for the record applied last to carry."""
-        text = json.dumps(self.state)
-        self._snapshot, self._since = len(text), 0
-        return json.loads(text)  # type: ignore[no-any-return]
+        content = _packed(self.state)
+        self._snapshot, self._at, self._since = len(content), self.state["n"], 0
+        return marshal.loads(content)  # type: ignore[no-any-return]
 
     def frame(self, at: list[str]) -> Frame | None:
         """The frame at a path of calls, or None where it has not begun."""
