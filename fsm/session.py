@@ -239,7 +239,7 @@ def outlook(config: Config) -> list[str]:
 
 def _rests(record: Mapping[str, Any]) -> bool:
     """Whether a run can have ended or stopped with this record."""
-    return record["kind"] in ("error", "verdict") or "end" in record
+    return (record["kind"] in ("error", "verdict") and "retry" not in record) or "end" in record
 
 
 def _not_announced(run: RunStore) -> dict[str, Any] | None:

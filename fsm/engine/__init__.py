@@ -2,6 +2,7 @@
 
 from fsm.engine.context import Context, Given, Result
 from fsm.engine.kernel import Kernel, Place
+from fsm.engine.limits import RUN, Limit, Retries
 from fsm.engine.machine import COUNTED, ELSEWHERE, Detail, Inside, Machine, Verdict, callee
 from fsm.engine.observer import Nobody, Observer
 from fsm.engine.phase import Phase, Registered
@@ -14,11 +15,13 @@ from fsm.engine.walk import Walk
 __all__ = [
     "COUNTED",
     "ELSEWHERE",
+    "RUN",
     "Context",
     "Detail",
     "Given",
     "Inside",
     "Kernel",
+    "Limit",
     "Machine",
     "Nobody",
     "Observer",
@@ -29,6 +32,7 @@ __all__ = [
     "Registered",
     "Registry",
     "Result",
+    "Retries",
     "Runner",
     "Stop",
     "StopRequested",

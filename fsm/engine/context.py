@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import random
 import re
+import subprocess
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from fsm.engine.data import Data
+from fsm.engine.limits import TimeLeft, ended_in_time
 from fsm.engine.program import Program
 from fsm.engine.stop import Stop
 from fsm.engine.walk import Walk
@@ -126,6 +128,7 @@ class Context:
         self.records: dict[str, int] = {}
         self.reads: dict[str, str] = {}
         self.counts: dict[str, int] = {}
+        self.time_left: TimeLeft | None = None
         self._calls = 0
         self._walks: list[Walk] = []
 
@@ -232,6 +235,7 @@ class Context:
         `content` is the bytes, the text, or the path of a file. The name becomes visible with this transition. `records` says
         how many are in it, for who asks what went where; of JSON lines they are counted.
         """
+        self._in_time()
         if isinstance(content, str):
             content = content.encode()
         artifact = self._runner.run.put_artifact(
@@ -259,6 +263,7 @@ class Context:
 
     def open(self, name: str) -> Path:
         """The newest artifact of that name, as a local file to be read. Raises MissingArtifact."""
+        self._in_time()
         run, given = self._runner.run, self._runner.given
         if name in self.files:
             sha256 = self.files[name].sha256
@@ -312,6 +317,7 @@ class Context:
 
         A kill between the effect and the record runs it again; for that, name the effect by `effect_name`.
         """
+        self._in_time()
         return self._runner.once(self, key, do)
 
     def run(
@@ -327,6 +333,7 @@ class Context:
         The machine is a frame on the stack of places: a resumed run goes on inside it. Calls of one handler are told
         apart by their order, so a handler must make the same calls when it is run again.
         """
+        self._in_time()
         key = str(self._calls)
         self._calls += 1
         return self._runner.call(self, key, machine, dict(inputs or {}), start, frozenset(until))
@@ -336,6 +343,7 @@ class Context:
 
         `NAME:COMPOSITE` is the counted inside of another machine's composite.
         """
+        self._in_time()
         walk = self._runner.walk(self, machine)
         self._walks.append(walk)
         return walk
@@ -349,16 +357,19 @@ class Context:
 
     def progress(self, done: float, total: float, note: str = "") -> None:
         """How far the state is. Advisory: shown, never journaled."""
+        self._in_time()
         self._runner.on_progress(self._at, self.state, done, total, note)
 
     def watch(self, run_name: str) -> Any:
         """Another run of the same store, to be followed from here (`poll` reads what is new); shown below this state."""
+        self._in_time()
         return self._runner.watch(self, run_name)
 
     # Stopping
 
     def stopping(self) -> bool:
         """Whether a stop was asked for (Ctrl-C, SIGTERM)."""
+        self._in_time()
         return self._runner.stop.requested
 
     @contextmanager
@@ -366,6 +377,34 @@ class Context:
         """Inside, a signal only sets the flag: for work that must reach a point of its own before it stops."""
         with self._runner.stop.deferred():
             yield
+        self._in_time()
+
+    # Limits of time
+
+    @property
+    def left(self) -> float | None:
+        """Seconds until the first limit of time passes that holds here: of this state, or of anything around it; 0 where one has,
+        None where none holds.
+
+        A state that goes on after that fails, at the next call that it makes here (`put`, `open`, `once`, `run`, `walk`,
+        `progress`, `watch`, `stopping`), or when it returns.
+        """
+        return None if self.time_left is None else self.time_left.seconds()
+
+    @contextmanager
+    def ending(self, process: subprocess.Popen[Any]) -> Iterator[subprocess.Popen[Any]]:
+        """Inside, a process is ended when the time is up, by SIGTERM, and a few seconds later by SIGKILL; and when this is left.
+
+        with ctx.ending(subprocess.Popen(...)) as process:
+            process.wait()
+        """
+        with ended_in_time(process, self.time_left):
+            yield process
+        self._in_time()
+
+    def _in_time(self) -> None:
+        if self.time_left is not None and not self._runner.stop.depth:
+            self.time_left.check()
 
     # For the engine
 

@@ -13,14 +13,26 @@ from typing import Any
 from fsm.engine.context import Context, Given, Result
 from fsm.engine.data import Data
 from fsm.engine.kernel import Step
+from fsm.engine.limits import Clock, Limits, TimeUp, pause, retries_of
 from fsm.engine.machine import Machine, Verdict, callee
 from fsm.engine.observer import Nobody, Observer
 from fsm.engine.phase import Phase, Registered
 from fsm.engine.program import Program
 from fsm.engine.stop import Stop
 from fsm.engine.walk import Walk
-from fsm.errors import FsmError, PhaseError, RunReplaced, StoreError
-from fsm.journal import RECOVERY, Fold, Frame, Journal, Watch, copied, json_values, new_frame, opened
+from fsm.errors import FsmError, PhaseError, RunReplaced, StoreError, TimeLimit
+from fsm.journal import (
+    RECOVERY,
+    Fold,
+    Frame,
+    Journal,
+    Watch,
+    copied,
+    json_values,
+    new_frame,
+    opened,
+    retried,
+)
 from fsm.store import RunStore, Scratch, Shelf, open_store
 from fsm.text import spelt
 
@@ -111,6 +123,7 @@ class Runner:
         observer: Observer | None = None,
         logger: Any = None,
         stop: Stop | None = None,
+        clock: Clock = time,
     ) -> None:
         self.program = program
         self.run = run
@@ -125,6 +138,8 @@ class Runner:
         self.given = given
         self.observer: Observer = observer or Nobody()
         self.stop = stop or Stop()
+        self.clock = clock
+        self.limits = Limits.of(program, fold, clock)
         self._logger = logger
         self._shelves: dict[str, Shelf] = {}
         self._lasting: dict[str, Any] = {}
@@ -198,20 +213,30 @@ class Runner:
             if "!" in here.get("calls", ()):  # it was interrupted while recovering
                 self._recover(level, state)
                 return
-            label = here["leave"] if "leave" in here else self._handle(registered, ctx)
+            label = here["leave"] if "leave" in here else self._handle(level, registered, ctx)
             step = machine.kernel.step(level.place, state, label)
             patch = ctx.patch()
         except (StoreError, RunReplaced):
             raise
+        except TimeUp as up:
+            if (up.scope.at, up.scope.state) != (at, state):
+                raise
+            self._failed(level, state, up.scope.error(), again=not up.scope.key)
+            return
         except Exception as error:
             self._failed(level, state, error)
             return
         self._commit(level, ctx, step, patch, time.monotonic() - started)
 
-    def _handle(self, registered: Registered, ctx: Context) -> str | None:
+    def _handle(self, level: _Level, registered: Registered, ctx: Context) -> str | None:
         if registered.effects:
             self.journal.check_claim()
-        return registered.handle(ctx)
+        if self.limits is not None:
+            ctx.time_left = self.limits.begin(level.at, level.machine, ctx.state)
+        label = registered.handle(ctx)
+        if ctx.time_left is not None:
+            ctx.time_left.check()
+        return label
 
     def _commit(
         self, level: _Level, ctx: Context, step: Step, patch: dict[str, Any] | None, took: float
@@ -246,6 +271,8 @@ class Runner:
         try:
             if above := self.fold.begun_above(body["at"]):
                 body["above"] = above
+            if self.limits is not None:
+                self.limits.tell(body)
             self.fold.apply(body)
             if self.fold.snapshot_due():
                 body["snapshot"] = self.fold.snapshot()
@@ -257,14 +284,18 @@ class Runner:
 
     # Failure
 
-    def _failed(self, level: _Level, state: str, error: Exception) -> None:
-        """An exception in a state: record it, and go through the recovery machine where it fits a class."""
+    def _failed(self, level: _Level, state: str, error: Exception, again: bool = True) -> None:
+        """An exception in a state: record it, and start the state again where its machine declares that for such errors, or go
+        through the recovery machine where it fits a class. `again`: whether another try could end otherwise.
+        """
         recovery = self.program.recovery
         inside = any(step.endswith(RECOVERY) for step in level.at)
-        entry = None
-        if recovery and not inside and not isinstance(error, FsmError):
-            named = self.program.phases[recovery].classify(error)
-            entry = self.program.machine(recovery).chart.find(named) if named else None
+        entry, retry = None, None
+        if not inside and (not isinstance(error, FsmError) or isinstance(error, TimeLimit)):
+            retry = self._retry(level, state, error) if again else None
+            if recovery and retry is None:
+                named = self.program.phases[recovery].classify(error)
+                entry = self.program.machine(recovery).chart.find(named) if named else None
         body = level.record("error", state) | {
             "recovery": entry,
             "error": type(error).__name__,
@@ -273,9 +304,16 @@ class Runner:
         }
         if entry:
             body["by"] = recovery
+        if retry:
+            body["retry"] = retry
         if (item := getattr(error, "item", None)) is not None:
             body["item"] = spelt(str(item))
         self._append(body)
+        if self.limits is not None:
+            self.limits.recovering(level.at, state)
+        if retry:
+            pause(retry["seconds"], self.clock, self.stop.check)
+            return
         where = " > ".join([*level.at, state])
         if entry is None:
             raise Stopped(
@@ -285,6 +323,17 @@ class Runner:
                 f"traceback is in the journal (`fsm history {self.run.name}`). Mend the cause and give the same command again."
             )
         self._recover(level, state)
+
+    def _retry(self, level: _Level, state: str, error: Exception) -> dict[str, Any] | None:
+        """{"of": the class of errors, "seconds": before the next try}; None where there is none for such an error, or none left."""
+        if not level.machine.retries or (found := retries_of(level.machine, error)) is None:
+            return None
+        name, retries = found
+        tried = retried(self.fold.frame(level.at), state, name)
+        if tried >= retries.most:
+            return None
+        place = f"{self.fold.visited(level.at)}/{level.machine.name}:{state}#{level.visit(state)}"
+        return {"of": name, "seconds": retries.seconds(tried, f"{self.seed}/{place}/{name}/{tried}")}
 
     def _recover(self, level: _Level, state: str) -> None:
         """Walk the recovery machine to its end and do what its last state decides."""

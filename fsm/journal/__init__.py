@@ -1,7 +1,7 @@
 """The records of a run, and the state that they fold into."""
 
 from fsm.journal.audit import Audit, audit, report
-from fsm.journal.fold import RECOVERY, Fold, Frame, new_frame, opened
+from fsm.journal.fold import RECOVERY, Fold, Frame, new_frame, opened, retried
 from fsm.journal.journal import (
     FORMAT,
     GENESIS,
@@ -39,5 +39,6 @@ __all__ = [
     "new_frame",
     "opened",
     "report",
+    "retried",
     "stack_of",
 ]

@@ -2,6 +2,8 @@
 
     {"n": 17, "files": {name: {"sha256", "size"}}, "root": FRAME, "ended": None | {"outcome", "label", "last"}}
 
+and where a machine has limits of time "spent": {key: seconds}, what is used of those that hold now.
+
 A frame is one machine in progress:
 
     {"machine": name, "place": [state, ...], "data": {}, "visits": {state: n}, "last": state, "label": label,
@@ -23,6 +25,9 @@ from pydantic_core import from_json, to_json
 Json = Any
 Frame = dict[str, Any]
 
+RETRY = (
+    "retry "  # begins, among the `tries` of a state, the name of a class of errors that its machine retries
+)
 RECOVERY = "~!"  # marks the call that a failed state makes to the recovery machine
 SNAPSHOT_EVERY = 64  # records between snapshots: bounds what opening a run reads
 SNAPSHOT_BYTES = 1 << 17  # of values in the records between them: bounds it where states keep much
@@ -78,6 +83,11 @@ def opened(frame: Frame, state: str) -> dict[str, Any]:
     return found
 
 
+def retried(frame: Frame | None, state: str, error: str) -> int:
+    """How often a state was started again in this visit for such an error, as its machine declares."""
+    return int(opened(frame, state)["tries"].get(RETRY + error, 0)) if frame else 0
+
+
 class Fold:
     """The run so far. `apply` takes the records in order; everything else reads."""
 
@@ -106,6 +116,11 @@ class Fold:
     @property
     def files(self) -> dict[str, dict[str, Any]]:
         return self.state["files"]  # type: ignore[no-any-return]
+
+    @property
+    def spent(self) -> dict[str, float]:
+        """Seconds that are used of the limits of time that hold, by the keys of `fsm.engine.limits`."""
+        return self.state.get("spent", {})  # type: ignore[no-any-return]
 
     @property
     def ended(self) -> dict[str, Any] | None:
@@ -183,6 +198,8 @@ class Fold:
             return
         self.state["n"] += 1
         self._since += _brought(record)
+        if spent := record.get("spent"):
+            self._spend(spent)
         at = record["at"]
         for above in record.get("above", ()):
             if self.frame(above["at"]) is None:
@@ -198,11 +215,15 @@ class Fold:
         elif kind == "once":
             opened(frame, state)["once"][record["key"]] = record["value"]
         elif kind == "error":
-            opened(frame, state)["failures"] += 1
-            if any(step.endswith(RECOVERY) for step in at):
+            here = opened(frame, state)
+            here["failures"] += 1
+            if retry := record.get("retry"):
+                counted = RETRY + retry["of"]
+                here["tries"][counted] = here["tries"].get(counted, 0) + 1
+                self._starts_again(here)
+            elif any(step.endswith(RECOVERY) for step in at):
                 self._recovery_failed(at)
             elif entry := record["recovery"]:
-                here = opened(frame, state)
                 here["tries"][entry] = here["tries"].get(entry, 0) + 1
                 below = self._put([*at, state + RECOVERY], new_frame(record["by"], [entry]))
                 below["data"]["error"] = {
@@ -215,8 +236,16 @@ class Fold:
                     "attempt": here["tries"][entry] - 1,
                     "data": dict(frame["data"]),
                 }
+            else:
+                here["tries"] = {k: n for k, n in here["tries"].items() if not k.startswith(RETRY)}
         elif kind == "verdict":
             self._verdict(frame, state, record)
+
+    def _spend(self, used: dict[str, float | None]) -> None:
+        spent = {k: seconds for k, seconds in {**self.spent, **used}.items() if seconds is not None}
+        self.state.pop("spent", None)
+        if spent:
+            self.state["spent"] = spent
 
     def _transition(self, frame: Frame, state: str, record: dict[str, Any]) -> None:
         if patch := record.get("data"):
@@ -239,9 +268,13 @@ class Fold:
         assert outer is not None, at
         outer["open"].pop(at[depth].removesuffix(RECOVERY), None)
 
+    def _starts_again(self, here: dict[str, Any]) -> None:
+        """A state does, and with it what it had called."""
+        here["calls"] = {}
+
     def _verdict(self, frame: Frame, state: str, record: dict[str, Any]) -> None:
         here = opened(frame, state)
-        here["calls"] = {}  # the state starts again, and with it what it had called
+        self._starts_again(here)
         frame["data"].update(record.get("patch") or {})
         if record["verdict"] == "stop":
             here["tries"] = {}

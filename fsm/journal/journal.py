@@ -39,6 +39,7 @@ FRAME = (  # what differs between two equal runs; a traceback tells where the pr
     "prev",
     "time",
     "took",
+    "spent",
     "traceback",
 )
 
@@ -111,7 +112,10 @@ def foreign(
 
 def essence(record: dict[str, Any]) -> dict[str, Any]:
     """The record without what differs between two runs that did the same: times, writers, chain, tracebacks."""
-    return {k: v for k, v in record.items() if k not in FRAME}
+    said = {k: v for k, v in record.items() if k not in FRAME}
+    if "spent" in (said.get("snapshot") or ()):
+        said["snapshot"] = {k: v for k, v in said["snapshot"].items() if k not in FRAME}
+    return said
 
 
 def _prev_of(line: bytes | None) -> str | None:

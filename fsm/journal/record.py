@@ -78,6 +78,7 @@ class _InState(_Record, _Acted):
     place: NotRequired[list[str] | None]  # where the machine stands, if in more than one state
     above: NotRequired[list[Above] | None]  # machines above that no record has told of before
     snapshot: NotRequired[dict[str, Any] | None]
+    spent: NotRequired[dict[str, float | None]]  # seconds used of limits of time; null of one that is over
 
 
 @_exactly
@@ -107,6 +108,14 @@ class Once(_InState):
 
 
 @_exactly
+class Retry(TypedDict):
+    """The state starts again after so many seconds, for its machine declares that of such errors."""
+
+    of: str  # the class, by its name
+    seconds: Annotated[float, Field(ge=0)]
+
+
+@_exactly
 class Error(_InState):
     """An exception in a state; `recovery` is the state of the recovery machine it entered, if it fits a class."""
 
@@ -116,6 +125,7 @@ class Error(_InState):
     error: str
     message: str
     item: NotRequired[str | None]
+    retry: NotRequired[Retry]
     traceback: str
 
 

@@ -12,7 +12,7 @@ _ALWAYS = {
     "error": ("error", "message", "recovery"),
     "verdict": ("verdict", "last"),
 }
-_SOMETIMES = ("reads", "also", "counts", "end", "item", "skipped", "leave")
+_SOMETIMES = ("reads", "also", "counts", "end", "item", "retry", "skipped", "leave")
 
 
 def place_of(record: Mapping[str, Any]) -> str:
@@ -30,7 +30,7 @@ def flat(record: Mapping[str, Any]) -> dict[str, Any]:
 
     Always `seq`, `kind`, `time`. Of a claim `epoch`, `writer`, `host`, `pid`. Of all others `place` (words), `machine`,
     `from`, `visit`; of a transition `label`, `to`, `took` (seconds) and where there are any `artifacts` and `reads`
-    (name -> SHA-256), `also`, `counts`, `end`; of a once `key`; of an error `error`, `message`, `recovery`, `item`; of a
+    (name -> SHA-256), `also`, `counts`, `end`; of a once `key`; of an error `error`, `message`, `recovery`, `item`, `retry`; of a
     verdict `verdict`, `last`, `skipped`, `leave`.
     """
     row: dict[str, Any] = {"seq": record["seq"], "kind": record["kind"], "time": moment(record["time"])}
@@ -57,7 +57,8 @@ def what(row: Mapping[str, Any], most: int = 80) -> str:
         return f"once {row['key']}"
     if kind == "error":
         fits = f"; enters {row['recovery']}" if row["recovery"] else ""
-        return f"{row['error']}: {one_line(row['message'], most)}{fits}"
+        again = f"; again in {row['retry']['seconds']:g} s" if row.get("retry") else ""
+        return f"{row['error']}: {one_line(row['message'], most)}{fits}{again}"
     if kind == "verdict":
         return f"{row['verdict']}, after {row['last']}"
     to = ", ".join(row["to"]) or "[*]"
