@@ -2,6 +2,7 @@
 
 from fsm.engine.context import Context, Given, Result
 from fsm.engine.kernel import Kernel, Place
+from fsm.engine.limits import RUN, Limit, Retries
 from fsm.engine.machine import COUNTED, ELSEWHERE, Detail, Inside, Machine, Verdict, callee
 from fsm.engine.observer import Nobody, Observer
 from fsm.engine.phase import Phase, Registered
@@ -15,12 +16,14 @@ from fsm.engine.walk import Walk
 __all__ = [
     "COUNTED",
     "ELSEWHERE",
+    "RUN",
     "Answer",
     "Context",
     "Detail",
     "Given",
     "Inside",
     "Kernel",
+    "Limit",
     "Machine",
     "Nobody",
     "Observer",
@@ -31,6 +34,7 @@ __all__ = [
     "Registered",
     "Registry",
     "Result",
+    "Retries",
     "Runner",
     "Stop",
     "StopRequested",
