@@ -12,6 +12,9 @@ class Clock:
     now: float = 0.0
     slept: list[float] = field(default_factory=list)
 
+    def time(self) -> float:
+        return self.now
+
     def monotonic(self) -> float:
         return self.now
 
