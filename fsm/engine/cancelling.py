@@ -89,7 +89,7 @@ def end_all(runner: Runner, level: Level) -> None:
         calls = (level.frame["open"].get(state) or {}).get("calls", {})
         if handler and "!" not in calls and any(call["place"] for call in calls.values()):
             try:
-                runner.handle(handler, ctx)  # calls down again, and does not return from there
+                runner.called(handler, ctx)  # calls down again, and does not return from there
             except Ended:
                 continue
         if end := level.phase.endings.get(state):

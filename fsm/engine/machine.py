@@ -18,6 +18,7 @@ from typing import Any
 
 from fsm.drawing import Apart, Chart, Flow, Split, ancestors, load, splits
 from fsm.engine.kernel import Kernel
+from fsm.engine.limits import RUN, Limit, Retries, wrong_limits
 from fsm.errors import DiagramError, MachineError
 
 
@@ -73,6 +74,9 @@ class Machine:
     counted  the whole machine is walked in memory
     entered_at states where the machine may be begun besides its drawn start (the recovery machine's entries)
     concurrent forks, and composites with several starts or regions, whose branches run at the same time
+    limits   state, composite or RUN -> the seconds that it may take, or a Limit (`fsm.engine.limits`)
+    retries  class of error, by its name -> how often and when a state that raises it starts again, before the recovery
+             machine is asked
     """
 
     def __init__(
@@ -92,6 +96,8 @@ class Machine:
         counted: bool = False,
         entered_at: Iterable[str] = (),
         concurrent: Iterable[str] = (),
+        limits: Mapping[str, float | Limit] | None = None,
+        retries: Mapping[str, Retries] | None = None,
     ) -> None:
         self.name = name
         self.chart = source if isinstance(source, Chart) else load(source, name)
@@ -120,6 +126,13 @@ class Machine:
         self.calls = MappingProxyType(called)
         self.entered_at = tuple(map(find, entered_at))
         self.concurrent = frozenset(map(find, concurrent))
+        self.limits = MappingProxyType(
+            {
+                k if k == RUN else find(k): v if isinstance(v, Limit) else Limit(v)
+                for k, v in (limits or {}).items()
+            }
+        )
+        self.retries = MappingProxyType(dict(retries or {}))
         self._validate()
 
     def __repr__(self) -> str:
@@ -231,6 +244,8 @@ class Machine:
                     f"machines/{self.name}: {path} is declared concurrent, and the engine goes only one way there. Name a fork, or a "
                     "composite with several starts or regions, outside what is declared in `inside`."
                 )
+        for wrong in wrong_limits(self, self.limits, self.retries):
+            raise MachineError(f"machines/{self.name}: {wrong}")
         known = {e.label for e in self.chart.edges} | {s.name for s in self.chart.states.values()}
         for failure in self.failures - known:
             raise MachineError(f"machines/{self.name}: no edge or state is called {failure!r}.")

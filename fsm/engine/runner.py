@@ -16,7 +16,9 @@ from fsm.engine import cancelling
 from fsm.engine.cancelling import Ended
 from fsm.engine.context import Context, Given, Result
 from fsm.engine.coroutine import finished
+from fsm.engine.data import Data
 from fsm.engine.kernel import Place, Step
+from fsm.engine.limits import Limits, TimeUp, pause, retries_of
 from fsm.engine.machine import Machine, Verdict, callee
 from fsm.engine.observer import Nobody, Observer
 from fsm.engine.phase import Phase, Registered
@@ -25,7 +27,7 @@ from fsm.engine.stop import Stop, StopRequested
 from fsm.engine.turns import Turns
 from fsm.engine.waiting import Clock, Resting, Waits
 from fsm.engine.walk import Walk
-from fsm.errors import FsmError, PhaseError, RunReplaced, StoreError
+from fsm.errors import FsmError, PhaseError, RunReplaced, StoreError, TimeLimit
 from fsm.journal import (
     RECOVERY,
     Fold,
@@ -39,6 +41,7 @@ from fsm.journal import (
     opened,
     pauses_of,
     requests,
+    retried,
     words,
 )
 from fsm.store import RunStore, Scratch, Shelf, open_store
@@ -177,6 +180,8 @@ class Runner:
         self.stop = stop or Stop()
         self.waits = Waits(self, stay, clock)
         self.ending = False  # the run is cancelled: what is in progress is ended, and nothing begun
+        self.clock = clock
+        self.limits = Limits.of(program, fold, clock)
         self._logger = logger
         self.thread = threading.get_ident()  # the one that drives
         self._shelves: dict[str, Shelf] = {}
@@ -232,9 +237,15 @@ class Runner:
 
     def context(self, level: Level, state: str) -> Context:
         config = self.program.sections.get(level.phase.machine)
-        data = copied(level.frame["data"])
         return Context(
-            self, level.machine.name, level.at, state, level.visit(state), config, data, level.inputs
+            self,
+            level.machine.name,
+            level.at,
+            state,
+            level.visit(state),
+            config,
+            level.frame["data"],
+            level.inputs,
         )
 
     def _drive(
@@ -255,7 +266,7 @@ class Runner:
         if self.ending and level.place:
             cancelling.end_all(self, level)
         self._walk(level, until)
-        return Result(copied(frame["data"]), frame["last"], frame["label"])
+        return Result(Data(frame["data"]), frame["last"], frame["label"])
 
     def _walk(self, level: Level, until: frozenset[str]) -> None:
         """From where a machine stands to its end, or to a state of `until`."""
@@ -295,11 +306,16 @@ class Runner:
             if "!" in here.get("calls", ()):  # it was interrupted while recovering
                 self._recover(level, state)
                 return
-            label = here["leave"] if "leave" in here else self.handle(registered, ctx)
+            label = here["leave"] if "leave" in here else self.handle(level, registered, ctx)
             step = level.step(state, label)
-            patch = _patch(frame["data"], ctx)
+            patch = ctx.patch()
         except (StoreError, RunReplaced):
             raise
+        except TimeUp as up:
+            if (up.scope.at, up.scope.state) != (at, state):
+                raise
+            self._failed(level, state, up.scope.error(), again=not up.scope.key)
+            return
         except Exception as error:
             self._failed(level, state, error)
             return
@@ -309,9 +325,18 @@ class Runner:
         """Before an effect outside: whether this is still the writer. Raises RunReplaced."""
         self.journal.check_claim()
 
-    def handle(self, registered: Registered, ctx: Context) -> str | None:
+    def handle(self, level: Level, registered: Registered, ctx: Context) -> str | None:
         if registered.effects:
             self.check_claim()
+        if self.limits is not None:
+            ctx.time_left = self.limits.begin(level.at, level.machine, ctx.state)
+        label = self.called(registered, ctx)
+        if ctx.time_left is not None:
+            ctx.time_left.check()
+        return label
+
+    def called(self, registered: Registered, ctx: Context) -> str | None:
+        """What a handler returns, once it has; a coroutine is waited for."""
         label = registered.handle(ctx)
         if not isinstance(label, str | None) and isinstance(label, Coroutine):
             return finished(label, self.stop, self.lent, ctx.place)
@@ -358,6 +383,8 @@ class Runner:
     def _fold(self, body: dict[str, Any]) -> None:
         if above := self.fold.begun_above(body["at"]):
             body["above"] = above
+        if self.limits is not None:
+            self.limits.tell(body)
         self.fold.apply(body)
         if self.fold.snapshot_due():
             body["snapshot"] = self.fold.snapshot()
@@ -373,14 +400,18 @@ class Runner:
 
     # Failure
 
-    def _failed(self, level: Level, state: str, error: Exception) -> None:
-        """An exception in a state: record it, and go through the recovery machine where it fits a class."""
+    def _failed(self, level: Level, state: str, error: Exception, again: bool = True) -> None:
+        """An exception in a state: record it, and start the state again where its machine declares that for such errors, or go
+        through the recovery machine where it fits a class. `again`: whether another try could end otherwise.
+        """
         recovery = self.program.recovery
         inside = any(step.endswith(RECOVERY) for step in level.at)
-        entry = None
-        if recovery and not inside and not isinstance(error, FsmError):
-            named = self.program.phases[recovery].classify(error)
-            entry = self.program.machine(recovery).chart.find(named) if named else None
+        entry, retry = None, None
+        if not inside and (not isinstance(error, FsmError) or isinstance(error, TimeLimit)):
+            retry = self._retry(level, state, error) if again else None
+            if recovery and retry is None:
+                named = self.program.phases[recovery].classify(error)
+                entry = self.program.machine(recovery).chart.find(named) if named else None
         body = level.record("error", state) | {
             "recovery": entry,
             "error": type(error).__name__,
@@ -389,9 +420,16 @@ class Runner:
         }
         if entry:
             body["by"] = recovery
+        if retry:
+            body["retry"] = retry
         if (item := getattr(error, "item", None)) is not None:
             body["item"] = spelt(str(item))
         self.append(body)
+        if self.limits is not None:
+            self.limits.recovering(level.at, state)
+        if retry:
+            pause(retry["seconds"], self.clock, self.stop.check)
+            return
         where = " > ".join([*words(level.at), state])
         if entry is None:
             raise Stopped(
@@ -402,6 +440,17 @@ class Runner:
             )
         self._recover(level, state)
 
+    def _retry(self, level: Level, state: str, error: Exception) -> dict[str, Any] | None:
+        """{"of": the class of errors, "seconds": before the next try}; None where there is none for such an error, or none left."""
+        if not level.machine.retries or (found := retries_of(level.machine, error)) is None:
+            return None
+        name, retries = found
+        tried = retried(self.fold.frame(level.at), state, name)
+        if tried >= retries.most:
+            return None
+        place = f"{self.fold.visited(level.at)}/{level.machine.name}:{state}#{level.visit(state)}"
+        return {"of": name, "seconds": retries.seconds(tried, f"{self.seed}/{place}/{name}/{tried}")}
+
     def _recover(self, level: Level, state: str) -> None:
         """Walk the recovery machine to its end and do what its last state decides."""
         name = self.program.recovery
@@ -410,7 +459,7 @@ class Runner:
         place = [*level.at, state + RECOVERY]
         below = self.fold.frame(place)
         assert below is not None
-        failed = copied(below["data"]["error"])
+        failed = Data(below["data"]["error"])
         result = self._drive(place, name, failed, None, frozenset())
         verdict = Verdict(recovery.ends.get(result.last, Verdict.STOP))
         if result.data.get("verdict"):  # a last state may find that its own verdict cannot be carried out
@@ -475,6 +524,10 @@ class Runner:
         if len(frame["place"]) > 1:
             body["place"] = frame["place"]
         self.append(body)
+
+    def waited(self, ctx: Context, seconds: float) -> None:
+        if self.limits is not None:
+            self.limits.not_counted(ctx._at, ctx.state, seconds)
 
     def pauses(self, ctx: Context) -> Mapping[str, Any]:
         return self._here(ctx).get("pauses", {})  # type: ignore[no-any-return]
@@ -557,19 +610,3 @@ def ended_by(machine: Machine, state: str, step: Step) -> dict[str, Any]:
         "label": last,
         "last": state,
     }
-
-
-def _patch(before: dict[str, Any], ctx: Context) -> dict[str, Any] | None:
-    """What the handler changed in the frame's data, as JSON gives it back. Raises NotJson.
-
-    Only what differs is made JSON: a state that changes one key among many pays for that one.
-    """
-    differs = {k: v for k, v in ctx.data.items() if k not in before or before[k] != v}
-    if not differs and len(before) == len(ctx.data):
-        return None
-    patch: dict[str, Any] = {}
-    if differs:
-        patch["set"] = json_values(differs, ctx.place)
-    if dropped := before.keys() - ctx.data.keys() - patch.get("set", {}).keys():
-        patch["drop"] = sorted(dropped)
-    return patch or None

@@ -2,7 +2,7 @@
 
 from fsm.journal import requests
 from fsm.journal.audit import Audit, audit, report
-from fsm.journal.fold import RECOVERY, Fold, Frame, branches_of, files_of, new_frame, opened
+from fsm.journal.fold import RECOVERY, Fold, Frame, branches_of, files_of, new_frame, opened, retried
 from fsm.journal.journal import (
     FORMAT,
     GENESIS,
@@ -72,6 +72,7 @@ __all__ = [
     "pauses_of",
     "report",
     "requests",
+    "retried",
     "said",
     "stack_of",
     "where",

@@ -23,7 +23,7 @@ _ALWAYS = {
     "join": ("took",),
 }
 _SOMETIMES = (
-    *("reads", "also", "counts", "end", "item", "skipped", "leave"),
+    *("reads", "also", "counts", "end", "item", "retry", "skipped", "leave"),
     *("seconds", "show", "until", "otherwise", "note", "values", "left"),  # of waiting and cancelling
     *("branches", "calls", "items", "key", "last", "label", "to"),  # of what goes at once
 )
@@ -43,8 +43,9 @@ def flat(record: Mapping[str, Any]) -> dict[str, Any]:
     """A record as one row of a history: what happened where, without chain and snapshot.
 
     Always `seq`, `kind`, `time`. Of a claim `epoch`, `writer`, `host`, `pid`. Of all others `place` (words), `machine`,
-    `from`, `visit`, and of what happens in a branch that goes at once with others `branch`; of a transition `label`, `to`, `took` (seconds) and where there are any `artifacts` and `reads`
-    (name -> SHA-256), `also`, `counts`, `end`; of a once `key`; of an error `error`, `message`, `recovery`, `item`; of a
+    `from`, `visit`, and of what happens in a branch that goes at once with others `branch`; of a transition `label`, `to`, `took`
+    (seconds) and where there are any `artifacts` and `reads` (name -> SHA-256), `also`, `counts`, `end`; of a once `key`; of an
+    error `error`, `message`, `recovery`, `item`, `retry`; of a
     verdict `verdict`, `last`, `skipped`, `leave`; of a wait `until` (seconds since 1970) and `seconds`; of an ask `slot`, `question`,
     `labels`, `show`, `until`, `otherwise`; of an answer `label`, `by`, `note`, `values`; of a cancel `end` and `left`; of a split
     `branches` (name -> where it stands), or `calls` (the machine), `items` and `key`; of a join `took`, and of branches `last`,
@@ -76,7 +77,8 @@ def what(row: Mapping[str, Any], most: int = 80) -> str:
         return f"once {row['key']}"
     if kind == "error":
         fits = f"; enters {row['recovery']}" if row["recovery"] else ""
-        return f"{row['error']}: {one_line(row['message'], most)}{fits}"
+        again = f"; again in {row['retry']['seconds']:g} s" if row.get("retry") else ""
+        return f"{row['error']}: {one_line(row['message'], most)}{fits}{again}"
     if kind == "verdict":
         return f"{row['verdict']}, after {row['last']}"
     if kind in _PAUSES:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import json
 import os
@@ -18,11 +19,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fsm.check import check
-from fsm.engine import Context, Outcome, Phase, Program, Stop, StopRequested, Verdict, at_once
+from fsm.engine import RUN, Context, Outcome, Phase, Program, Runner, Stop, StopRequested, Verdict, at_once
 from fsm.engine.turns import in_rotation
 from fsm.errors import MachineError, PhaseError, StoreError
-from fsm.journal import Fold, Journal, audit, in_order
+from fsm.journal import Fold, Journal, audit, in_order, requests
 from fsm.store.local import LocalRun
+from fsm.testing import Clock
 from tests.fsm.drawn import drawn, program
 from tests.fsm.engine.lines import artifacts, begun, by, driven, records, told, works
 
@@ -535,3 +537,103 @@ def test_a_machine_is_not_run_until_a_state_in_a_branch(quick: Path) -> None:
     phases["inner"].state("F", "J", "A", "B")(lambda ctx: None)
     outcome, _ = driven(begun(quick / "r"), program(outer, inner, phases=phases))
     assert "inner is to be run until A, which is in a branch of F" in outcome.message
+
+
+# With what else there is
+
+
+def test_a_branch_that_waits_keeps_no_other_from_going_on(quick: Path) -> None:
+    def a(ctx: Context) -> None:
+        ctx.wait(3600)
+
+    def b(ctx: Context) -> None:
+        ctx.data["b"] = 1
+
+    run = begun(quick / "r")
+    of = fork(a, b)
+    journal = Journal(run)
+    runner = Runner(of, run, journal, journal.open(), seed=7, work=quick / "work", stay=False)
+    assert runner.drive().outcome == "waiting"
+    journal.close()
+    assert {(r["at"][0], r["kind"]) for r in records(run) if r["at"]} == {
+        ("F~|A", "wait"),
+        ("F~|B", "transition"),
+    }
+    assert audit(run).whole
+
+
+def test_a_coroutine_in_a_branch_is_stopped_where_it_awaits_when_another_branch_fails(quick: Path) -> None:
+    awaiting = threading.Event()
+    ended: list[BaseException] = []
+
+    async def a(ctx: Context) -> None:
+        awaiting.set()
+        try:
+            await asyncio.sleep(60)
+        except BaseException as e:
+            ended.append(e)
+            raise
+
+    def b(ctx: Context) -> None:
+        assert awaiting.wait(10)
+        raise ValueError("no")
+
+    began = time.monotonic()
+    outcome, _ = driven(begun(quick / "r"), fork(a, b))
+    assert time.monotonic() - began < 30
+    assert "B: ValueError: no" in outcome.message
+    assert [type(e) for e in ended] == [asyncio.CancelledError]
+
+
+def test_what_branches_have_begun_outside_is_ended_with_the_run(quick: Path) -> None:
+    ended: list[str] = []
+
+    def branch(ctx: Context) -> None:
+        ctx.once("begun", lambda: 1)
+        ctx.wait(3600)
+
+    of = fork(branch, branch)
+    of.phases["works"].ends("A", "B")(lambda ctx: ended.append(ctx.state))
+    run = begun(quick / "r")
+    for asks in (False, True):
+        if asks:
+            requests.put(run, requests.CANCEL, requests.CancelRequest(id="c", by="ada"))
+        journal = Journal(run)
+        runner = Runner(of, run, journal, journal.open(), seed=7, work=quick / "work", stay=False)
+        outcome = runner.drive()
+        journal.close()
+    assert outcome.outcome == "cancelled"
+    assert ended == ["A", "B"]
+
+
+def test_a_limit_around_branches_counts_them_together(quick: Path) -> None:
+    clock = Clock(now=1000.0)
+
+    def slow(ctx: Context) -> None:
+        clock.sleep(6.0)
+        ctx.once("looked", lambda: 1)
+
+    of = fork(slow, lambda ctx: None, limits={RUN: 10.0})
+    run = begun(quick / "r")
+    journal = Journal(run)
+    fold = journal.open()
+    outcome = Runner(of, run, journal, fold, seed=7, work=quick / "work", clock=clock).drive()
+    assert outcome.outcome == "done"
+    assert fold.state.get("spent") is None  # all that was counted is over with the run
+
+
+def test_an_item_that_passes_its_limit_fails_alone(quick: Path) -> None:
+    clock = Clock(now=1000.0)
+
+    def take(ctx: Context) -> None:
+        if ctx.inputs["item"] == 1:
+            clock.sleep(20.0)
+            ctx.once("late", lambda: 1)
+
+    made = items(take, at_once=1)
+    one = drawn("[*] --> Take\nTake --> Keep\nKeep --> [*]", "one", limits={"Take": 10.0})
+    of = Program("works", {**made.machines, "one": one}, made.phases)
+    run = begun(quick / "r")
+    journal = Journal(run)
+    outcome = Runner(of, run, journal, journal.open(), seed=7, work=quick / "work", clock=clock).drive()
+    assert "All[1] > Take: Take has taken longer than the 10 s of its limit" in outcome.message
