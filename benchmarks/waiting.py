@@ -17,7 +17,7 @@ import sys
 import time
 from pathlib import Path
 
-from benchmarks.common import BUILD, Goal, in_turns, measure, table, write
+from benchmarks.common import BUILD, Goal, measure, paired, table, write
 
 DRAWING = """
 stateDiagram-v2
@@ -116,7 +116,7 @@ def main() -> int:
         subprocess.run([sys.executable, "-c", BY_NAME, str(store), *soon], check=True)
         return time.perf_counter() - began
 
-    pairs = in_turns(args.rounds, found, by_name)
+    pairs = paired(args.rounds, found, by_name)
     what = f"resume-due over {args.runs:,} runs, {args.due} of them due"
     rows = [measure(what, "s", "the same ones gone on with by name", pairs, Goal("value", "<=", 2.0))]
     print(table(rows))

@@ -71,6 +71,13 @@ class NotJson(FsmError):
     exit_code = 3
 
 
+class TimeLimit(FsmError):
+    """A state, a visit, a stay in a composite or a run took longer than its machine allows."""
+
+    code = "F205"
+    exit_code = 3
+
+
 @dataclass(frozen=True)
 class Mistake:
     """One thing that is wrong with a configuration.

@@ -292,7 +292,8 @@ def outlook(config: Config) -> list[str]:
 
 def _rests(record: Mapping[str, Any]) -> bool:
     """Whether a run can have ended or stopped with this record."""
-    return record["kind"] in ("error", "verdict", "ask") or "end" in record
+    ends = record["kind"] in ("error", "verdict") and "retry" not in record
+    return ends or record["kind"] == "ask" or "end" in record
 
 
 def _not_announced(run: RunStore) -> dict[str, Any] | None:

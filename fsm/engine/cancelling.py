@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any
 
-from fsm.engine.coroutine import finished
 from fsm.errors import FsmError, RunReplaced, StoreError
 from fsm.journal import requests
 from fsm.text import spelt
@@ -74,11 +72,10 @@ def end_all(runner: Runner, level: Level) -> None:
         calls = (level.frame["open"].get(state) or {}).get("calls", {})
         if handler and "!" not in calls and any(call["place"] for call in calls.values()):
             try:
-                runner.handle(handler, ctx)  # calls down again, and does not return from there
+                runner.perform(handler.handle, ctx)  # calls down again, and does not return from there
             except Ended:
                 continue
         if end := level.phase.endings.get(state):
             runner.journal.check_claim()
-            if isinstance(ending := end(ctx), Coroutine):
-                finished(ending, runner.stop, runner.lent, ctx.place)
+            runner.perform(end, ctx)
     raise Ended

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import random
 import re
+import subprocess
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -13,6 +15,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
+from fsm.engine.data import Data
+from fsm.engine.limits import TimeLeft, ended_in_time
 from fsm.engine.program import Program
 from fsm.engine.stop import Stop
 from fsm.engine.waiting import Answer, Waits
@@ -99,7 +103,8 @@ class Context:
     """What a handler is given: one visit of one state.
 
     `data` is the machine's durable dictionary (JSON values only); what the handler changes in it is committed with
-    the transition. `inputs` is what the calling machine gave.
+    the transition. It is made of the values that are given when it is first asked for, and leaves these as they are.
+    `inputs` is what the calling machine gave.
     """
 
     def __init__(
@@ -110,7 +115,7 @@ class Context:
         state: str,
         visit: int,
         config: Any,
-        data: dict[str, Any],
+        data: Mapping[str, Any],
         inputs: Mapping[str, Any],
     ) -> None:
         self._runner = runner
@@ -119,12 +124,16 @@ class Context:
         self.state = state
         self.visit = visit
         self.config = config
-        self.data = data
+        self._before = data
+        self._data: dict[str, Any] | None = None
+        self._given: Data | None = None
         self.inputs = inputs
         self.files: dict[str, Artifact] = {}
         self.records: dict[str, int] = {}
         self.reads: dict[str, str] = {}
         self.counts: dict[str, int] = {}
+        self.time_left: TimeLeft | None = None
+        self._thread = threading.get_ident()
         self._calls = 0
         self._pauses = 0
         self._walks: list[Walk] = []
@@ -213,12 +222,26 @@ class Context:
 
     # Data
 
+    @property
+    def data(self) -> dict[str, Any]:
+        """The machine's durable data, to be read and changed."""
+        if self._data is None:
+            self._data = self._given = Data(self._before)
+        return self._data
+
+    @data.setter
+    def data(self, data: dict[str, Any]) -> None:
+        if self._given is None:
+            self._given = Data(self._before)
+        self._data = data
+
     def put(self, name: str, content: bytes | str | Path, *, records: int | None = None) -> Artifact:
         """Keep a file by content under a logical name (`data/splits/train.jsonl`); it is durable on return.
 
         `content` is the bytes, the text, or the path of a file. The name becomes visible with this transition. `records` says
         how many are in it, for who asks what went where; of JSON lines they are counted.
         """
+        self._in_time()
         if isinstance(content, str):
             content = content.encode()
         artifact = self._runner.run.put_artifact(
@@ -246,6 +269,7 @@ class Context:
 
     def open(self, name: str) -> Path:
         """The newest artifact of that name, as a local file to be read. Raises MissingArtifact."""
+        self._in_time()
         run, given = self._runner.run, self._runner.given
         if name in self.files:
             sha256 = self.files[name].sha256
@@ -299,6 +323,7 @@ class Context:
 
         A kill between the effect and the record runs it again; for that, name the effect by `effect_name`.
         """
+        self._in_time()
         return self._runner.once(self, key, do)
 
     def run(
@@ -314,6 +339,7 @@ class Context:
         The machine is a frame on the stack of places: a resumed run goes on inside it. Calls of one handler are told
         apart by their order, so a handler must make the same calls when it is run again.
         """
+        self._in_time()
         key = str(self._calls)
         self._calls += 1
         return self._runner.call(self, key, machine, dict(inputs or {}), start, frozenset(until))
@@ -345,6 +371,7 @@ class Context:
         return answer
 
     def _next_pause(self) -> str:
+        self._in_time()
         self._pauses += 1
         return str(self._pauses - 1)
 
@@ -353,6 +380,7 @@ class Context:
 
         `NAME:COMPOSITE` is the counted inside of another machine's composite.
         """
+        self._in_time()
         walk = self._runner.walk(self, machine)
         self._walks.append(walk)
         return walk
@@ -366,16 +394,19 @@ class Context:
 
     def progress(self, done: float, total: float, note: str = "") -> None:
         """How far the state is. Advisory: shown, never journaled."""
+        self._in_time()
         self._runner.on_progress(self._at, self.state, done, total, note)
 
     def watch(self, run_name: str) -> Any:
         """Another run of the same store, to be followed from here (`poll` reads what is new); shown below this state."""
+        self._in_time()
         return self._runner.watch(self, run_name)
 
     # Stopping
 
     def stopping(self) -> bool:
         """Whether a stop was asked for (Ctrl-C, SIGTERM)."""
+        self._in_time()
         return self._runner.stop.requested
 
     @contextmanager
@@ -383,8 +414,49 @@ class Context:
         """Inside, a signal only sets the flag: for work that must reach a point of its own before it stops."""
         with self._runner.stop.deferred():
             yield
+        self._in_time()
+
+    # Limits of time
+
+    @property
+    def left(self) -> float | None:
+        """Seconds until the first limit of time passes that holds here: of this state, or of anything around it; 0 where one has,
+        None where none holds.
+
+        A state that goes on after that fails, at the next call that it makes here (`put`, `open`, `once`, `run`, `walk`,
+        `progress`, `watch`, `stopping`), or when it returns.
+        """
+        return None if self.time_left is None else self.time_left.seconds()
+
+    @contextmanager
+    def ending(self, process: subprocess.Popen[Any]) -> Iterator[subprocess.Popen[Any]]:
+        """Inside, a process is ended when the time is up, by SIGTERM, and a few seconds later by SIGKILL; and when this is left.
+
+        with ctx.ending(subprocess.Popen(...)) as process:
+            process.wait()
+        """
+        with ended_in_time(process, self.time_left):
+            yield process
+        self._in_time()
+
+    def _in_time(self) -> None:
+        """Not broken off where a stop would not be; where the run is cancelled, in the handler's own thread alone."""
+        stop = self._runner.stop
+        if stop.depth:
+            return
+        if stop.cancelled and threading.get_ident() == self._thread:
+            stop.check()
+        if self.time_left is not None:
+            self.time_left.check()
 
     # For the engine
+
+    def patch(self) -> dict[str, Any] | None:
+        """What this visit has changed of its data. Raises NotJson."""
+        given, now = self._given, self._data
+        if given is None or now is None or (now is given and not given.touched):
+            return None
+        return given.patch(now, self.place)
 
     def taken_counts(self) -> dict[str, int]:
         """What the walks of this visit have counted, by machine and edge, in a fixed order."""

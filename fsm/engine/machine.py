@@ -18,6 +18,7 @@ from typing import Any
 
 from fsm.drawing import Chart, ancestors, load
 from fsm.engine.kernel import Kernel
+from fsm.engine.limits import RUN, Limit, Retries, wrong_limits
 from fsm.errors import DiagramError, MachineError
 
 
@@ -72,6 +73,9 @@ class Machine:
              one (a Detail's is understood)
     counted  the whole machine is walked in memory
     entered_at states where the machine may be begun besides its drawn start (the recovery machine's entries)
+    limits   state, composite or RUN -> the seconds that it may take, or a Limit (`fsm.engine.limits`)
+    retries  class of error, by its name -> how often and when a state that raises it starts again, before the recovery
+             machine is asked
     """
 
     def __init__(
@@ -90,6 +94,8 @@ class Machine:
         calls: Mapping[str, Iterable[str]] | None = None,
         counted: bool = False,
         entered_at: Iterable[str] = (),
+        limits: Mapping[str, float | Limit] | None = None,
+        retries: Mapping[str, Retries] | None = None,
     ) -> None:
         self.name = name
         self.chart = source if isinstance(source, Chart) else load(source, name)
@@ -117,6 +123,13 @@ class Machine:
                 called[composite] = (how.machine, *called.get(composite, ()))
         self.calls = MappingProxyType(called)
         self.entered_at = tuple(map(find, entered_at))
+        self.limits = MappingProxyType(
+            {
+                k if k == RUN else find(k): v if isinstance(v, Limit) else Limit(v)
+                for k, v in (limits or {}).items()
+            }
+        )
+        self.retries = MappingProxyType(dict(retries or {}))
         self._validate()
 
     def __repr__(self) -> str:
@@ -199,6 +212,8 @@ class Machine:
         for state in self.ends:
             if self.chart.moves(state):
                 raise MachineError(f"machines/{self.name}: {state} is declared an end, but edges leave it.")
+        for wrong in wrong_limits(self, self.limits, self.retries):
+            raise MachineError(f"machines/{self.name}: {wrong}")
         known = {e.label for e in self.chart.edges} | {s.name for s in self.chart.states.values()}
         for failure in self.failures - known:
             raise MachineError(f"machines/{self.name}: no edge or state is called {failure!r}.")

@@ -6,16 +6,19 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Coroutine, Generator, Iterator, Mapping
+from concurrent.futures import CancelledError
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from fsm.engine import cancelling
 from fsm.engine.cancelling import Ended
 from fsm.engine.context import Context, Given, Result
 from fsm.engine.coroutine import finished
+from fsm.engine.data import Data
 from fsm.engine.kernel import Step
+from fsm.engine.limits import Limits, TimeUp, pause, retries_of
 from fsm.engine.machine import Machine, Verdict, callee
 from fsm.engine.observer import Nobody, Observer
 from fsm.engine.phase import Phase, Registered
@@ -23,7 +26,7 @@ from fsm.engine.program import Program
 from fsm.engine.stop import Stop, StopRequested
 from fsm.engine.waiting import Clock, Resting, Waits
 from fsm.engine.walk import Walk
-from fsm.errors import FsmError, PhaseError, RunReplaced, StoreError
+from fsm.errors import FsmError, PhaseError, RunReplaced, StoreError, TimeLimit
 from fsm.journal import (
     RECOVERY,
     Fold,
@@ -36,10 +39,12 @@ from fsm.journal import (
     opened,
     pauses_of,
     requests,
+    retried,
 )
 from fsm.store import RunStore, Scratch, Shelf, open_store
 from fsm.text import spelt
 
+T = TypeVar("T")
 MOST_TRIES = 100  # of one state in one visit, whatever the recovery machine says
 
 
@@ -163,6 +168,8 @@ class Runner:
         self.stop = stop or Stop()
         self.waits = Waits(self, stay, clock)
         self.ending = False  # the run is cancelled: what is in progress is ended, and nothing begun
+        self.clock = clock
+        self.limits = Limits.of(program, fold, clock)
         self._logger = logger
         self.thread = threading.get_ident()  # the one that drives
         self._shelves: dict[str, Shelf] = {}
@@ -217,9 +224,15 @@ class Runner:
 
     def context(self, level: Level, state: str) -> Context:
         config = self.program.sections.get(level.phase.machine)
-        data = copied(level.frame["data"])
         return Context(
-            self, level.machine.name, level.at, state, level.visit(state), config, data, level.inputs
+            self,
+            level.machine.name,
+            level.at,
+            state,
+            level.visit(state),
+            config,
+            level.frame["data"],
+            level.inputs,
         )
 
     def _drive(
@@ -249,7 +262,7 @@ class Runner:
             except _Leave as leave:
                 if leave.at != at or leave.state != state:
                     raise
-        return Result(copied(frame["data"]), frame["last"], frame["label"])
+        return Result(Data(frame["data"]), frame["last"], frame["label"])
 
     def _visit(self, level: Level, state: str) -> None:
         """One state: its handler, the move, the record."""
@@ -267,23 +280,49 @@ class Runner:
             if "!" in here.get("calls", ()):  # it was interrupted while recovering
                 self._recover(level, state)
                 return
-            label = here["leave"] if "leave" in here else self.handle(registered, ctx)
+            label = here["leave"] if "leave" in here else self._handle(level, registered, ctx)
             step = machine.kernel.step(level.place, state, label)
-            patch = _patch(frame["data"], ctx)
+            patch = ctx.patch()
         except (StoreError, RunReplaced):
             raise
+        except TimeUp as up:
+            if (up.scope.at, up.scope.state) != (at, state):
+                raise
+            self._failed(level, state, up.scope.error(), again=not up.scope.key)
+            return
         except Exception as error:
             self._failed(level, state, error)
             return
         self._commit(level, ctx, step, patch, time.monotonic() - started)
 
-    def handle(self, registered: Registered, ctx: Context) -> str | None:
+    def _handle(self, level: Level, registered: Registered, ctx: Context) -> str | None:
         if registered.effects:
             self.journal.check_claim()
-        label = registered.handle(ctx)
-        if not isinstance(label, str | None) and isinstance(label, Coroutine):
-            return finished(label, self.stop, self.lent, ctx.place)
+        if self.limits is not None:
+            ctx.time_left = self.limits.begin(level.at, level.machine, ctx.state)
+        label = self.perform(registered.handle, ctx)
+        if ctx.time_left is not None:
+            ctx.time_left.check()
         return label
+
+    def perform(self, do: Callable[[Any], T | Coroutine[Any, Any, T]], ctx: Context) -> T:
+        """What a phase does in a state; where that is a coroutine, it is run to its end, or to that of its time."""
+        did = do(ctx)
+        if did is None or isinstance(did, str) or not isinstance(did, Coroutine):
+            return did
+        left = ctx.time_left
+        try:
+            return finished(
+                cast(Coroutine[Any, Any, T], did),
+                self.stop,
+                self.lent,
+                ctx.place,
+                left.seconds if left else None,
+            )
+        except CancelledError:
+            if left is not None:
+                left.check()
+            raise
 
     def _commit(
         self, level: Level, ctx: Context, step: Step, patch: dict[str, Any] | None, took: float
@@ -320,6 +359,8 @@ class Runner:
         try:
             if above := self.fold.begun_above(body["at"]):
                 body["above"] = above
+            if self.limits is not None:
+                self.limits.tell(body)
             self.fold.apply(body)
             if self.fold.snapshot_due():
                 body["snapshot"] = self.fold.snapshot()
@@ -331,14 +372,18 @@ class Runner:
 
     # Failure
 
-    def _failed(self, level: Level, state: str, error: Exception) -> None:
-        """An exception in a state: record it, and go through the recovery machine where it fits a class."""
+    def _failed(self, level: Level, state: str, error: Exception, again: bool = True) -> None:
+        """An exception in a state: record it, and start the state again where its machine declares that for such errors, or go
+        through the recovery machine where it fits a class. `again`: whether another try could end otherwise.
+        """
         recovery = self.program.recovery
         inside = any(step.endswith(RECOVERY) for step in level.at)
-        entry = None
-        if recovery and not inside and not isinstance(error, FsmError):
-            named = self.program.phases[recovery].classify(error)
-            entry = self.program.machine(recovery).chart.find(named) if named else None
+        entry, retry = None, None
+        if not inside and (not isinstance(error, FsmError) or isinstance(error, TimeLimit)):
+            retry = self._retry(level, state, error) if again else None
+            if recovery and retry is None:
+                named = self.program.phases[recovery].classify(error)
+                entry = self.program.machine(recovery).chart.find(named) if named else None
         body = level.record("error", state) | {
             "recovery": entry,
             "error": type(error).__name__,
@@ -347,9 +392,16 @@ class Runner:
         }
         if entry:
             body["by"] = recovery
+        if retry:
+            body["retry"] = retry
         if (item := getattr(error, "item", None)) is not None:
             body["item"] = spelt(str(item))
         self.append(body)
+        if self.limits is not None:
+            self.limits.recovering(level.at, state)
+        if retry:
+            pause(retry["seconds"], self.clock, self.stop.check)
+            return
         where = " > ".join([*level.at, state])
         if entry is None:
             raise Stopped(
@@ -360,6 +412,17 @@ class Runner:
             )
         self._recover(level, state)
 
+    def _retry(self, level: Level, state: str, error: Exception) -> dict[str, Any] | None:
+        """{"of": the class of errors, "seconds": before the next try}; None where there is none for such an error, or none left."""
+        if not level.machine.retries or (found := retries_of(level.machine, error)) is None:
+            return None
+        name, retries = found
+        tried = retried(self.fold.frame(level.at), state, name)
+        if tried >= retries.most:
+            return None
+        place = f"{self.fold.visited(level.at)}/{level.machine.name}:{state}#{level.visit(state)}"
+        return {"of": name, "seconds": retries.seconds(tried, f"{self.seed}/{place}/{name}/{tried}")}
+
     def _recover(self, level: Level, state: str) -> None:
         """Walk the recovery machine to its end and do what its last state decides."""
         name = self.program.recovery
@@ -368,7 +431,7 @@ class Runner:
         place = [*level.at, state + RECOVERY]
         below = self.fold.frame(place)
         assert below is not None
-        failed = copied(below["data"]["error"])
+        failed = Data(below["data"]["error"])
         result = self._drive(place, name, failed, None, frozenset())
         verdict = Verdict(recovery.ends.get(result.last, Verdict.STOP))
         if result.data.get("verdict"):  # a last state may find that its own verdict cannot be carried out
@@ -432,6 +495,10 @@ class Runner:
         if len(frame["place"]) > 1:
             body["place"] = frame["place"]
         self.append(body)
+
+    def waited(self, ctx: Context, seconds: float) -> None:
+        if self.limits is not None:
+            self.limits.not_counted(ctx._at, ctx.state, seconds)
 
     def pauses(self, ctx: Context) -> Mapping[str, Any]:
         return self._here(ctx).get("pauses", {})  # type: ignore[no-any-return]
@@ -497,19 +564,3 @@ class Runner:
 
     def on_progress(self, at: list[str], state: str, done: float, total: float, note: str) -> None:
         self.observer.progress(at, state, done, total, note)
-
-
-def _patch(before: dict[str, Any], ctx: Context) -> dict[str, Any] | None:
-    """What the handler changed in the frame's data, as JSON gives it back. Raises NotJson.
-
-    Only what differs is made JSON: a state that changes one key among many pays for that one.
-    """
-    differs = {k: v for k, v in ctx.data.items() if k not in before or before[k] != v}
-    if not differs and len(before) == len(ctx.data):
-        return None
-    patch: dict[str, Any] = {}
-    if differs:
-        patch["set"] = json_values(differs, ctx.place)
-    if dropped := before.keys() - ctx.data.keys() - patch.get("set", {}).keys():
-        patch["drop"] = sorted(dropped)
-    return patch or None

@@ -66,6 +66,10 @@ class Recorder(Protocol):
         """Commit a record of the state that acts."""
         ...
 
+    def waited(self, ctx: Context, seconds: float) -> None:
+        """The visit has waited for so long, which no limit of time counts."""
+        ...
+
 
 class Waits:
     """The pauses of one drive. With `stay` off what is not due yet ends the drive: `Resting`."""
@@ -87,9 +91,11 @@ class Waits:
             raise _others(ctx, "asked")
         if not is_open(pause):
             return
+        began = self._clock.monotonic()
         left = self._left(pause)
         while (rest := left()) > 0:
             self._rest(min(rest, SLICE))
+        self._runner.waited(ctx, self._clock.monotonic() - began)
         self._runner.say(ctx, "waited", key=key)
 
     def ask(
@@ -111,7 +117,9 @@ class Waits:
         elif "question" not in pause and "answer" not in pause:
             raise _others(ctx, "waited")
         if is_open(pause):
+            began = self._clock.monotonic()
             said = self._answered(pause)
+            self._runner.waited(ctx, self._clock.monotonic() - began)
             if said.label not in pause["labels"]:
                 raise PhaseError(
                     f"{ctx.place} is answered by {said.label!r}, which is none of its edges: {pause['labels']}. Remove "

@@ -2,7 +2,7 @@
 
 from fsm.journal import requests
 from fsm.journal.audit import Audit, audit, report
-from fsm.journal.fold import RECOVERY, Fold, Frame, new_frame, opened
+from fsm.journal.fold import RECOVERY, Fold, Frame, new_frame, opened, retried
 from fsm.journal.journal import (
     FORMAT,
     GENESIS,
@@ -46,5 +46,6 @@ __all__ = [
     "pauses_of",
     "report",
     "requests",
+    "retried",
     "stack_of",
 ]

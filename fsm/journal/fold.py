@@ -2,6 +2,8 @@
 
     {"n": 17, "files": {name: {"sha256", "size"}}, "root": FRAME, "ended": None | {"outcome", "label", "last"}}
 
+and where a machine has limits of time "spent": {key: seconds}, what is used of those that hold now.
+
 A frame is one machine in progress:
 
     {"machine": name, "place": [state, ...], "data": {}, "visits": {state: n}, "last": state, "label": label,
@@ -14,31 +16,48 @@ it was tried again; `fsm.journal.pauses` says what a PAUSE is. It goes when the 
 
 from __future__ import annotations
 
-import json
 import marshal
 from collections.abc import Iterable
 from typing import Any
+
+from pydantic_core import from_json, to_json
 
 from fsm.journal import pauses
 
 Json = Any
 Frame = dict[str, Any]
 
+RETRY = (
+    "retry "  # begins, among the `tries` of a state, the name of a class of errors that its machine retries
+)
 RECOVERY = "~!"  # marks the call that a failed state makes to the recovery machine
 SNAPSHOT_EVERY = 64  # records between snapshots: bounds what opening a run reads
 SNAPSHOT_BYTES = 1 << 17  # of values in the records between them: bounds it where states keep much
+MOST_BETWEEN = (
+    16 * SNAPSHOT_EVERY
+)  # records between snapshots of a state that is heavier than so many records
+RECORD_BYTES = (
+    1000  # what a record counts for, beside its values: it is read about as fast as so much of a snapshot
+)
+MARSHAL = 2
+"""The version of marshal that values are measured by: ten times faster than JSON, and equal values have equal lengths. Later
+versions refer back to objects met before, and those of a resumed run are others than those of one left alone."""
+
+
+def _packed(value: Any) -> bytes:
+    """A value in marshal's form."""
+    try:
+        return marshal.dumps(value, MARSHAL)
+    except ValueError:  # a label of an enumeration, say, which JSON spells as what it is equal to
+        return marshal.dumps(from_json(to_json(value)), MARSHAL)
 
 
 def _brought(record: dict[str, Any]) -> int:
-    """About how many bytes of values a record brings, besides the few hundred that each has.
-
-    marshal's version 2 measures ten times faster than JSON, and gives equal values equal lengths; later versions refer
-    back to objects met before, and those of a resumed run are others than those of one left alone.
-    """
+    """About how many bytes of values a record brings, besides the few hundred that each has."""
     size = 0
     for key in ("data", "value", "patch", "show", "values"):
         if key in record:
-            size += len(marshal.dumps(record[key], 2))
+            size += len(_packed(record[key]))
     for key in ("files", "reads"):
         if key in record:
             size += 150 * len(record[key])
@@ -66,12 +85,18 @@ def opened(frame: Frame, state: str) -> dict[str, Any]:
     return found
 
 
+def retried(frame: Frame | None, state: str, error: str) -> int:
+    """How often a state was started again in this visit for such an error, as its machine declares."""
+    return int(opened(frame, state)["tries"].get(RETRY + error, 0)) if frame else 0
+
+
 class Fold:
     """The run so far. `apply` takes the records in order; everything else reads."""
 
     def __init__(self, state: dict[str, Any] | None = None) -> None:
         self.state: dict[str, Any] = state or {"n": 0, "files": {}, "root": None, "ended": None}
-        self._snapshot = self._weight(json.dumps(self.state))  # bytes of the newest one
+        self._snapshot = len(_packed(self.state))  # bytes of the newest one
+        self._at = self.state["n"]  # records before it
         self._since = 0  # bytes that the records after it brought
         self._untold: dict[tuple[str, ...], Frame] = {}  # begun, and not in any record yet
 
@@ -95,31 +120,32 @@ class Fold:
         return self.state["files"]  # type: ignore[no-any-return]
 
     @property
+    def spent(self) -> dict[str, float]:
+        """Seconds that are used of the limits of time that hold, by the keys of `fsm.engine.limits`."""
+        return self.state.get("spent", {})  # type: ignore[no-any-return]
+
+    @property
     def ended(self) -> dict[str, Any] | None:
         return self.state["ended"]  # type: ignore[no-any-return]
 
     def snapshot_due(self) -> bool:
         """Whether the record applied last should carry a snapshot.
 
-        Heavy records have it sooner, yet not before they weigh as much as the last one, so that snapshots do not outweigh
-        them. Claims do not count, nor what differs between two runs in a line: a run that was interrupted has its snapshots
-        where an undisturbed one has them.
+        One in so many records does, where these weigh as much as the last snapshot: of a state that is heavy and changes
+        little, snapshots would outweigh all else. Heavy records have it sooner, by the same measure. Claims do not count,
+        nor what differs between two runs in a line: a run that was interrupted has its snapshots where an undisturbed one
+        has them.
         """
-        return bool(
-            self.state["n"] % SNAPSHOT_EVERY == 0 or self._since >= max(SNAPSHOT_BYTES, self._snapshot)
-        )
+        records: int = self.state["n"] - self._at
+        if self.state["n"] % SNAPSHOT_EVERY == 0:
+            return records >= MOST_BETWEEN or records * RECORD_BYTES + self._since >= self._snapshot
+        return self._since >= SNAPSHOT_BYTES and self._since >= self._snapshot
 
     def snapshot(self) -> dict[str, Any]:
         """A copy of the state as JSON values, for the record applied last to carry."""
-        text = json.dumps(self.state)
-        self._snapshot, self._since = self._weight(text), 0
-        return json.loads(text)  # type: ignore[no-any-return]
-
-    def _weight(self, text: str) -> int:
-        """Bytes of the state, which is `text`: without the moments of its pauses, for equal runs have equal weights."""
-        if '"until": ' in text:
-            text = json.dumps(self.state | {"root": pauses.timeless(self.root)})
-        return len(text)
+        content = _packed(self.state)
+        self._snapshot, self._at, self._since = len(content), self.state["n"], 0
+        return marshal.loads(content)  # type: ignore[no-any-return]
 
     def frame(self, at: list[str]) -> Frame | None:
         """The frame at a path of calls, or None where it has not begun."""
@@ -174,6 +200,8 @@ class Fold:
             return
         self.state["n"] += 1
         self._since += _brought(record)
+        if spent := record.get("spent"):
+            self._spend(spent)
         at = record["at"]
         for above in record.get("above", ()):
             if self.frame(above["at"]) is None:
@@ -189,11 +217,15 @@ class Fold:
         elif kind == "once":
             opened(frame, state)["once"][record["key"]] = record["value"]
         elif kind == "error":
-            opened(frame, state)["failures"] += 1
-            if any(step.endswith(RECOVERY) for step in at):
+            here = opened(frame, state)
+            here["failures"] += 1
+            if retry := record.get("retry"):
+                counted = RETRY + retry["of"]
+                here["tries"][counted] = here["tries"].get(counted, 0) + 1
+                self._starts_again(here)
+            elif any(step.endswith(RECOVERY) for step in at):
                 self._recovery_failed(at)
             elif entry := record["recovery"]:
-                here = opened(frame, state)
                 here["tries"][entry] = here["tries"].get(entry, 0) + 1
                 below = self._put([*at, state + RECOVERY], new_frame(record["by"], [entry]))
                 below["data"]["error"] = {
@@ -206,12 +238,20 @@ class Fold:
                     "attempt": here["tries"][entry] - 1,
                     "data": dict(frame["data"]),
                 }
+            else:
+                here["tries"] = {k: n for k, n in here["tries"].items() if not k.startswith(RETRY)}
         elif kind == "verdict":
             self._verdict(frame, state, record)
         elif kind in pauses.KINDS:
             pauses.apply(opened(frame, state), record)
         elif kind == "cancel":
             self.state["ended"] = record["end"]
+
+    def _spend(self, used: dict[str, float | None]) -> None:
+        spent = {k: seconds for k, seconds in {**self.spent, **used}.items() if seconds is not None}
+        self.state.pop("spent", None)
+        if spent:
+            self.state["spent"] = spent
 
     def _transition(self, frame: Frame, state: str, record: dict[str, Any]) -> None:
         if patch := record.get("data"):
@@ -234,9 +274,13 @@ class Fold:
         assert outer is not None, at
         outer["open"].pop(at[depth].removesuffix(RECOVERY), None)
 
+    def _starts_again(self, here: dict[str, Any]) -> None:
+        """A state does, and with it what it had called."""
+        here["calls"] = {}
+
     def _verdict(self, frame: Frame, state: str, record: dict[str, Any]) -> None:
         here = opened(frame, state)
-        here["calls"] = {}  # the state starts again, and with it what it had called
+        self._starts_again(here)
         frame["data"].update(record.get("patch") or {})
         if record["verdict"] == "stop":
             here["tries"] = {}

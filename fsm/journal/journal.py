@@ -22,7 +22,7 @@ from functools import cache
 from types import ModuleType
 from typing import Any
 
-from pydantic_core import to_json
+from pydantic_core import from_json, to_json
 
 from fsm.errors import JournalDamaged, NewerFormat, NoSuchRun, RunBusy, RunReplaced, StoreError
 from fsm.journal.fold import Fold
@@ -41,6 +41,7 @@ FRAME = (  # what differs between two equal runs; a traceback tells where the pr
     "time",
     "took",
     "until",
+    "spent",
     "traceback",
 )
 
@@ -115,7 +116,8 @@ def essence(record: dict[str, Any]) -> dict[str, Any]:
     """The record without what differs between two runs that did the same: times, writers, chain, tracebacks."""
     said = {k: v for k, v in record.items() if k not in FRAME}
     if snapshot := said.get("snapshot"):
-        said["snapshot"] = snapshot | {"root": timeless(snapshot["root"])}
+        kept = {k: v for k, v in snapshot.items() if k not in FRAME}
+        said["snapshot"] = {**kept, "root": timeless(snapshot["root"])}
     return said
 
 
@@ -133,8 +135,8 @@ def _carries_snapshot(line: bytes) -> bool:
     if b'"snapshot":{' not in line:
         return False
     try:
-        return "snapshot" in json.loads(line)
-    except (ValueError, RecursionError):
+        return "snapshot" in from_json(line)
+    except ValueError:
         return False
 
 
@@ -211,7 +213,7 @@ class Journal:
         records = []
         prev = None
         for line in lines:
-            record = decode(line, f"{self.store.url}, the newest records")
+            record = decode(line, f"{self.store.url}, the newest records", ordered=False)
             self._fits(record, record["seq"] if prev is None else self.next, prev)
             self.next, prev = record["seq"] + 1, digest(line)
             self.epoch = max(self.epoch, record["epoch"])

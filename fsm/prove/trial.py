@@ -15,9 +15,9 @@ from typing import Any
 
 from fsm import session
 from fsm.config import Config
-from fsm.engine import Context, Runner
+from fsm.engine import Context, Runner, Waits
 from fsm.errors import FsmError
-from fsm.journal import Journal
+from fsm.journal import Journal, requests
 from fsm.moments import NEXT, At, Clockwork, Moment, Watching, dying, in_child
 from fsm.prove.outside import Outside
 from fsm.store import open_store
@@ -92,6 +92,7 @@ class Trial:
         if self.steady:
             _steady(clockwork)
         _told_of_once(clockwork)
+        _hurried()
 
         def here() -> tuple[str, str, bool] | None:
             return (*clockwork.here, clockwork.once) if clockwork.here else None
@@ -169,6 +170,22 @@ def _told_of_once(clockwork: Noting) -> None:
             clockwork.once = False
 
     setattr(Runner, "once", once)  # noqa: B010 - in the process of a trial only
+
+
+def _hurried() -> None:
+    """Nothing is waited for: a wait is over at once, a time limit has passed, and a question without one is answered by an edge that
+    its name decides, the same in every attempt, and another in another visit.
+    """
+    answered = Waits._answered
+
+    def given(self: Waits, pause: Mapping[str, Any]) -> Any:
+        if "until" not in pause:
+            label = pause["labels"][int(pause["slot"], 16) % len(pause["labels"])]
+            requests.put(self._runner.run, pause["slot"], requests.AnswerRequest(by="fsm prove", label=label))
+        return answered(self, pause)
+
+    setattr(Waits, "_left", lambda self, pause: lambda: 0.0)  # noqa: B010 - in the process of a trial only
+    setattr(Waits, "_answered", given)  # noqa: B010
 
 
 def _steady(clockwork: Noting) -> None:

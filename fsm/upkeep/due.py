@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fsm.errors import ConfigError, FsmError, StoreError
+from fsm.errors import ConfigError, FsmError
 from fsm.journal import Journal, moment, pauses_of, requests
 from fsm.speech import out, say
 from fsm.store import RunStore, Store, open_store
@@ -108,11 +109,9 @@ def _why(run: RunStore, pauses: Iterable[Mapping[str, Any]], now: float) -> str 
 
 
 def _by_journal(run: RunStore) -> list[dict[str, Any]] | None:
-    """What a run waits for, read where its journal ends; None where it has ended, or cannot be read."""
+    """What a run waits for, read where its journal ends; None where it has ended, or cannot be read, which `fsm runs` tells."""
     try:
         fold = Journal(run).load()
-    except StoreError:
-        raise
     except FsmError:
         return None
     return None if fold.ended else [pause.as_json() for pause in pauses_of(fold.root)]
@@ -145,7 +144,7 @@ def went_on(
             yield _next(at_work)
     finally:
         for pid in at_work:  # interrupted: a Ctrl-C has told them too, and each comes to its next record
-            os.kill(pid, 15)
+            os.kill(pid, signal.SIGTERM)
         while at_work:
             _next(at_work)
 

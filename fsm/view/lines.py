@@ -105,6 +105,8 @@ def tell(logger: Any, row: dict[str, Any]) -> None:
         logger.info("done once", place=row["place"], key=row["key"])
     elif kind == "error":
         said = {k: row[k] for k in ("error", "message", "recovery", "item") if row.get(k)}
+        if retry := row.get("retry"):
+            said["again_in"] = retry["seconds"]
         logger.error("error", place=row["place"], **said)
     elif kind == "wait":
         logger.info("waits", place=row["place"], until=at(row["until"]))

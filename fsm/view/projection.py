@@ -206,6 +206,8 @@ class Projection:
         if recovering is not None:  # a resume tries the state that failed first again
             self._drop(at[:recovering], at[recovering].removesuffix(RECOVERY))
             self.stopped = f"{record['error']}: {record['message']}"
+        elif record.get("retry"):  # it starts again, and with it what it had called
+            self._drop(at, state)
         elif entry := record["recovery"]:
             self._begin((*at, state + RECOVERY), record["by"], (entry,), record["time"])
         else:

@@ -25,6 +25,7 @@ _SOMETIMES = (
     "counts",
     "end",
     "item",
+    "retry",
     "skipped",
     "leave",
     "seconds",
@@ -52,7 +53,7 @@ def flat(record: Mapping[str, Any]) -> dict[str, Any]:
 
     Always `seq`, `kind`, `time`. Of a claim `epoch`, `writer`, `host`, `pid`. Of all others `place` (words), `machine`,
     `from`, `visit`; of a transition `label`, `to`, `took` (seconds) and where there are any `artifacts` and `reads`
-    (name -> SHA-256), `also`, `counts`, `end`; of a once `key`; of an error `error`, `message`, `recovery`, `item`; of a
+    (name -> SHA-256), `also`, `counts`, `end`; of a once `key`; of an error `error`, `message`, `recovery`, `item`, `retry`; of a
     verdict `verdict`, `last`, `skipped`, `leave`; of a wait `until` (seconds since 1970) and `seconds`; of an ask `slot`, `question`,
     `labels`, `show`, `until`, `otherwise`; of an answer `label`, `by`, `note`, `values`; of a cancel `end` and `left`.
     """
@@ -80,7 +81,8 @@ def what(row: Mapping[str, Any], most: int = 80) -> str:
         return f"once {row['key']}"
     if kind == "error":
         fits = f"; enters {row['recovery']}" if row["recovery"] else ""
-        return f"{row['error']}: {one_line(row['message'], most)}{fits}"
+        again = f"; again in {row['retry']['seconds']:g} s" if row.get("retry") else ""
+        return f"{row['error']}: {one_line(row['message'], most)}{fits}{again}"
     if kind == "verdict":
         return f"{row['verdict']}, after {row['last']}"
     if kind in _PAUSES:

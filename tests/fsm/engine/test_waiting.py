@@ -20,6 +20,12 @@ from fsm.store.local import LocalRun
 from tests.fsm.drawn import drawn, program
 
 Handler = Callable[[Context], Any]
+DRAWING = """
+    [*] --> Pause
+    Pause --> Sign : Yes
+    Pause --> [*] : No
+    Sign --> [*]
+"""
 
 
 @dataclass
@@ -48,15 +54,7 @@ class Desk:
     def __init__(self, directory: Path, pause: Handler) -> None:
         self.directory = directory / "r"
         self.clock = Clock()
-        self.machine = drawn(
-            """
-            [*] --> Pause
-            Pause --> Sign : Yes
-            Pause --> [*] : No
-            Sign --> [*]
-            """,
-            "desk",
-        )
+        self.machine = drawn(DRAWING, "desk")
         self.phase = Phase("desk")
         self.phase.state("Pause")(pause)
         self.phase.state("Sign")(lambda ctx: None)
@@ -495,7 +493,7 @@ def test_a_running_handler_is_broken_off(tmp_path: Path) -> None:
     desk = Desk(tmp_path, pause)
     assert desk.drive(stop=stop).outcome == "cancelled"
     assert desk.clock.slept == 0
-    assert desk.kinds() == ["wait", "cancel"]
+    assert desk.kinds() == ["cancel"]
 
 
 def test_phases_end_a_state_in_one_way() -> None:
@@ -503,3 +501,37 @@ def test_phases_end_a_state_in_one_way() -> None:
     phase.ends("Pause")(lambda ctx: None)
     with pytest.raises(PhaseError, match="ended by two functions"):
         phase.ends("Pause")(lambda ctx: None)
+
+
+def test_a_handler_that_hears_no_signal_is_broken_off_at_its_next_call_into_its_context(
+    tmp_path: Path,
+) -> None:
+    """As one is whose run is driven by another thread than the main one."""
+    stop = Stop()
+
+    def pause(ctx: Context) -> str:
+        cancel(desk, by="ada")
+        stop.cancel()
+        ctx.progress(1, 2)
+        raise AssertionError("not reached")
+
+    desk = Desk(tmp_path, pause)
+    assert desk.drive(stop=stop).outcome == "cancelled"
+
+
+@pytest.mark.parametrize("pause", ["wait", "ask"])
+def test_no_limit_of_time_counts_what_is_waited_for(pause: str, tmp_path: Path) -> None:
+    left: list[float | None] = []
+
+    def handle(ctx: Context) -> str:
+        if pause == "wait":
+            ctx.wait(3600)
+        else:
+            ctx.ask("Well?", seconds=3600, otherwise="No")
+        left.append(ctx.left)
+        return "Yes"
+
+    desk = Desk(tmp_path, handle)
+    desk.machine = drawn(DRAWING, "desk", limits={"Pause": 10})
+    assert desk.drive().outcome == "done"
+    assert left == [pytest.approx(10)]

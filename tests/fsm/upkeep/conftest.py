@@ -92,7 +92,7 @@ class Office:
         (directory / "office.py").write_text(HANDLERS)
 
     def config(
-        self, run: str = "r", seconds: float = 0, options: dict[str, Any] | None = None, **said: Any
+        self, run: str = "r", seconds: float = 0, notify: dict[str, Any] | None = None, **said: Any
     ) -> Path:
         value = {
             "machine": "office",
@@ -102,7 +102,7 @@ class Office:
             "office": {"seconds": seconds, "leases": str(self.leases), **said},
         }
         path = self.directory / f"{run}.yaml"
-        path.write_text(yaml.safe_dump(value | ({"store_options": options} if options else {})))
+        path.write_text(yaml.safe_dump(value | ({"notify": notify} if notify else {})))
         return path
 
     def fsm(self, *words: str) -> Said:

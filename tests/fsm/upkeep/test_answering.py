@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import sys
 import threading
 
 import pytest
@@ -142,3 +144,15 @@ def test_a_key_is_set_once(office: Office) -> None:
 def test_an_answer_has_a_size(office: Office) -> None:
     office.run()
     assert "of 65536 bytes at most" in office.of("answer", "r", "Yes", "--note", "x" * 70_000).err
+
+
+def test_who_is_to_hear_of_a_run_hears_its_question_once(office: Office) -> None:
+    heard = office.directory / "heard"
+    notify = {
+        "command": [sys.executable, "-c", f"import sys; open({str(heard)!r}, 'a').write(sys.stdin.read())"]
+    }
+    office.run(notify=notify)
+    office.run(notify=notify)
+    (told,) = map(json.loads, heard.read_text().splitlines())
+    assert (told["status"], told["place"]) == ("waiting", "Ask")
+    assert "May it be signed?" in told["message"]
