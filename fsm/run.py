@@ -134,7 +134,7 @@ def run(args: argparse.Namespace) -> int:
     }
     overrides: dict[str, Any] = {k: v for k, v in names.items() if v is not None}
     if args.no_notify:
-        overrides["notify"] = None
+        overrides |= {"notify": None, "telemetry": None}
     if args.machine and not args.run:
         overrides["run.name"] = args.machine
     config = configs.load(_chosen(args), overrides)

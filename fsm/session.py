@@ -155,6 +155,31 @@ def run(
 
     Raises every FsmError; StopRequested where a signal stopped it.
     """
+    how = {"fresh": fresh, "retry": retry, "takeover": takeover}
+    observer = observer or Nobody()
+    if (said := config.engine.telemetry) is None:
+        return _run(config, **how, observer=observer, logger=logger, stop=stop, store=store)
+    try:
+        from fsm.telemetry import tracing
+    except ImportError as e:
+        raise ConfigError(
+            f"telemetry: {e.name} is not installed. Install the extra: pip install 'fsm-pipelines[otel]', or take `telemetry` out."
+        ) from e
+    with tracing(said, observer, logger) as traced:
+        return _run(config, **how, observer=traced, logger=logger, stop=stop, store=store)
+
+
+def _run(
+    config: Config,
+    *,
+    fresh: bool,
+    retry: bool,
+    takeover: bool,
+    observer: Observer,
+    logger: Any,
+    stop: Stop | None,
+    store: Store | None,
+) -> Outcome:
     engine = config.engine
     store = store or open_store(engine.store, **engine.store_options)
     run = store.run(engine.run.name)
@@ -171,7 +196,6 @@ def run(
     header = begin(config, run, journal, generation, _files(source) if source else {})
     # what is made outside is named after the run: a bucket's run by its bucket too, for its jobs share an account
     place = engine.store.partition("?")[0] if "://" in engine.store else ""
-    observer = observer or Nobody()
     fold = journal.load()
     if not fold.ended:
         fold = journal.open(takeover)
@@ -181,6 +205,10 @@ def run(
         if engine.notify and (record := _not_announced(run)):
             _announce(engine.notify, run, record, outcome, redact, logger)
         return outcome
+    if engine.telemetry is not None:
+        from fsm.telemetry import bound
+
+        logger = bound(logger, run)
     runner = Runner(
         config.program,
         run,

@@ -19,6 +19,7 @@ ENGINE: Sequence[tuple[str, str]] = (
     ("new", "a pipeline to begin with"),
     ("prove", "a run killed everywhere, and compared with one left alone"),
     ("session", "one run of one configuration"),
+    ("telemetry", "a run's trace, sent to a collector"),
     ("config", "the configuration"),
     ("check", "what can be proved before anything runs"),
     ("engine", "handler, kernel, commit"),
