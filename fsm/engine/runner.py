@@ -365,6 +365,7 @@ class Runner:
             if self.fold.snapshot_due():
                 body["snapshot"] = self.fold.snapshot()
             record = self.journal.append(body)
+            record.pop("snapshot", None)  # nobody looks at it, and it goes on changing
         finally:
             self.stop.depth -= 1
         self.observer.record(record)

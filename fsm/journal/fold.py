@@ -142,10 +142,9 @@ class Fold:
         return self._since >= SNAPSHOT_BYTES and self._since >= self._snapshot
 
     def snapshot(self) -> dict[str, Any]:
-        """A copy of the state as JSON values, for the record applied last to carry."""
-        content = _packed(self.state)
-        self._snapshot, self._at, self._since = len(content), self.state["n"], 0
-        return marshal.loads(content)  # type: ignore[no-any-return]
+        """The state, for the record applied last to carry: it goes on changing with the next one."""
+        self._snapshot, self._at, self._since = len(_packed(self.state)), self.state["n"], 0
+        return self.state
 
     def frame(self, at: list[str]) -> Frame | None:
         """The frame at a path of calls, or None where it has not begun."""

@@ -224,7 +224,7 @@ def test_a_limit_of_time_cancels_it_where_it_awaits_and_fails_its_state(beside: 
         finally:
             ended.append(ctx.left)
 
-    limited = {"limits": {"Only": 0.02}}
+    limited: dict[str, Any] = {"limits": {"Only": 0.02}}
     outcome = (
         below(bench, slow, **limited)
         if beside
