@@ -33,9 +33,7 @@ RETRY = (
 RECOVERY = "~!"  # marks the call that a failed state makes to the recovery machine
 SNAPSHOT_EVERY = 64  # records between snapshots: bounds what opening a run reads
 SNAPSHOT_BYTES = 1 << 17  # of values in the records between them: bounds it where states keep much
-MOST_BETWEEN = (
-    16 * SNAPSHOT_EVERY
-)  # records between snapshots of a state that is heavier than so many records
+MOST_BETWEEN = 32 * SNAPSHOT_EVERY  # records between snapshots, however heavy the state is
 RECORD_BYTES = (
     1000  # what a record counts for, beside its values: it is read about as fast as so much of a snapshot
 )
