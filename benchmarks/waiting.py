@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import resource
 import shutil
 import subprocess
 import sys
@@ -79,6 +80,12 @@ def prepared(directory: Path, runs: int, due: int) -> tuple[Path, list[str]]:
     return store, soon[:due]
 
 
+def of_children() -> float:
+    """Seconds of processor time of all processes that were begun here and have ended, and of theirs."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 def sizes(store: Path) -> dict[str, int]:
     return {path.parent.name: path.stat().st_size for path in store.glob("runs/*/journal.jsonl")}
 
@@ -92,16 +99,16 @@ def main() -> int:
     store, soon = prepared(BUILD / "waiting", args.runs, args.due)
     opened: set[int] = set()
 
-    def found() -> float:
+    def found() -> tuple[float, float]:
         time.sleep(0.1)  # until they are due again
-        before, began = sizes(store), time.perf_counter()
+        before, began, used = sizes(store), time.perf_counter(), of_children()
         done = subprocess.run(
             [sys.executable, "-m", "fsm.cli", "resume-due", str(store), "--json"],
             capture_output=True,
             check=True,
             text=True,
         )
-        took = time.perf_counter() - began
+        took = time.perf_counter() - began, of_children() - used
         rows = [json.loads(line) for line in done.stdout.splitlines()]
         assert sorted(row["run"] for row in rows) == soon, rows
         assert {row["outcome"] for row in rows} == {"waiting"}, rows
@@ -110,15 +117,20 @@ def main() -> int:
         opened.add(len(grown))
         return took
 
-    def by_name() -> float:
+    def by_name() -> tuple[float, float]:
         time.sleep(0.1)
-        began = time.perf_counter()
+        began, used = time.perf_counter(), of_children()
         subprocess.run([sys.executable, "-c", BY_NAME, str(store), *soon], check=True)
-        return time.perf_counter() - began
+        return time.perf_counter() - began, of_children() - used
 
     pairs = paired(args.rounds, found, by_name)
     what = f"resume-due over {args.runs:,} runs, {args.due} of them due"
-    rows = [measure(what, "s", "the same ones gone on with by name", pairs, Goal("value", "<=", 2.0))]
+    beside = "the same ones gone on with by name"
+    walls, cpus = ([(one[n], other[n]) for one, other in pairs] for n in (0, 1))
+    rows = [
+        measure(what, "s", beside, walls, Goal("value", "<=", 2.0)),
+        measure("its processor time", "CPU s", beside, cpus),
+    ]
     print(table(rows))
     print(f"opened: {sorted(opened)} of {args.runs}")
     write("waiting", rows, runs=args.runs, due=args.due, opened=sorted(opened))

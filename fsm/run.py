@@ -128,7 +128,7 @@ def run(args: argparse.Namespace) -> int:
 
     one = load(
         _chosen(args),
-        {"notify": None} if args.no_notify else None,
+        {"notify": None, "telemetry": None} if args.no_notify else None,
         name=args.run,
         machine=args.machine,
         source=args.source,

@@ -216,6 +216,43 @@ def run(
     Raises every FsmError, RunExists and NoSuchRun among them where only the other would do; StopRequested where it was stopped
     by a signal, or by `stop`.
     """
+    how: dict[str, Any] = {
+        "fresh": fresh,
+        "retry": retry,
+        "takeover": takeover,
+        "stop": stop,
+        "store": store,
+        "stay": stay,
+        "clock": clock,
+        "only": only,
+    }
+    observer = observer or Nobody()
+    if (said := config.engine.telemetry) is None:
+        return _run(config, observer=observer, logger=logger, **how)
+    try:
+        from fsm.telemetry import tracing
+    except ImportError as e:
+        raise ConfigError(
+            f"telemetry: {e.name} is not installed. Install the extra: pip install 'fsm-pipelines[otel]', or take `telemetry` out."
+        ) from e
+    with tracing(said, observer, logger) as traced:
+        return _run(config, observer=traced, logger=logger, **how)
+
+
+def _run(
+    config: Config,
+    *,
+    fresh: bool,
+    retry: bool,
+    takeover: bool,
+    observer: Observer,
+    logger: Any,
+    stop: Stop | None,
+    store: Store | None,
+    stay: bool,
+    clock: Clock | None,
+    only: Only | None,
+) -> Outcome:
     engine = config.engine
     store = store or open_store(engine.store, **engine.store_options)
     run = store.run(engine.run.name)
@@ -234,7 +271,6 @@ def run(
     )
     # what is made outside is named after the run: a bucket's run by its bucket too, for its jobs share an account
     place = engine.store.partition("?")[0] if "://" in engine.store else ""
-    observer = observer or Nobody()
     fold = journal.load()
     if not fold.ended:
         fold = journal.open(takeover)
@@ -244,6 +280,10 @@ def run(
         if engine.notify and (record := _not_announced(run)):
             _announce(engine.notify, run, record, outcome, redact, logger)
         return outcome
+    if engine.telemetry is not None:
+        from fsm.telemetry import bound
+
+        logger = bound(logger, run)
     runner = Runner(
         config.program,
         run,

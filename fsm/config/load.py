@@ -20,7 +20,7 @@ from fsm.mermaid import MermaidError
 from fsm.store import run_name
 from fsm.text import NotUtf8, decode
 
-NOT_KEPT = {"notify"}  # who hears of a run is no part of what it does
+NOT_KEPT = {"notify", "telemetry"}  # who hears of a run is no part of what it does
 MOST_BYTES = 2**20  # of a configuration; a longer file is another one
 
 

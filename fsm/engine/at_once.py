@@ -334,6 +334,7 @@ class Line(Runner):
                 raise StopRequested
             self._fold(body)
             record = self.journal.write(body)
+            record.pop("snapshot", None)  # nobody looks at it, and it goes on changing
             shared.written(record)
         self.journal.sync(record["seq"])
         shared.durable(record["seq"])

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from fsm.engine.coroutine import finished
 from fsm.errors import FsmError, RunReplaced, StoreError
 from fsm.journal import requests
 from fsm.text import spelt
@@ -89,11 +87,10 @@ def end_all(runner: Runner, level: Level) -> None:
         calls = (level.frame["open"].get(state) or {}).get("calls", {})
         if handler and "!" not in calls and any(call["place"] for call in calls.values()):
             try:
-                runner.called(handler, ctx)  # calls down again, and does not return from there
+                runner.perform(handler.handle, ctx)  # calls down again, and does not return from there
             except Ended:
                 continue
         if end := level.phase.endings.get(state):
             runner.check_claim()
-            if isinstance(ending := end(ctx), Coroutine):
-                finished(ending, runner.stop, runner.lent, ctx.place)
+            runner.perform(end, ctx)
     raise Ended

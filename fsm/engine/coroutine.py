@@ -14,6 +14,7 @@ from fsm.engine.stop import Stop, StopRequested
 from fsm.errors import RunReplaced, StoreError
 
 T = TypeVar("T")
+TICK = 0.001  # seconds after a limit, so that it has passed by every clock
 
 
 def finished(
@@ -21,6 +22,7 @@ def finished(
     stop: Stop,
     lent: Callable[[], AbstractContextManager[None]],
     place: str,
+    left: Callable[[], float] | None = None,
 ) -> T:
     """Run a coroutine to its end in an event loop of its own, as `asyncio.run` does, and return what it returns.
 
@@ -31,7 +33,7 @@ def finished(
     A stop cancels the coroutine where it awaits something, and is raised here once it has ended; where it ends otherwise, what
     it returned is returned, and the stop comes with the next record. One that blocks is not interrupted: it hears of the stop
     when it awaits something, or by a second signal, and until then its `place` is in `Stop.deaf`. Inside `Stop.deferred` it is
-    not cancelled.
+    not cancelled. It is cancelled too when no seconds are `left` of a limit, however it defers a stop.
 
     Raises what the coroutine raises. Of a group, what no handler may swallow comes alone: a stop, a store that failed, a run
     that was taken over. A cancellation that nobody has asked for is `concurrent.futures.CancelledError`, an Exception like
@@ -40,11 +42,11 @@ def finished(
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        return _here(coroutine, stop, place)
-    return _beside(lambda: _here(coroutine, stop, place), stop, lent)
+        return _here(coroutine, stop, place, left)
+    return _beside(lambda: _here(coroutine, stop, place, left), stop, lent)
 
 
-def _here(coroutine: Coroutine[Any, Any, T], stop: Stop, place: str) -> T:
+def _here(coroutine: Coroutine[Any, Any, T], stop: Stop, place: str, left: Callable[[], float] | None) -> T:
     async def main() -> T:
         loop, task = asyncio.get_running_loop(), asyncio.current_task()
         assert task is not None
@@ -60,6 +62,14 @@ def _here(coroutine: Coroutine[Any, Any, T], stop: Stop, place: str) -> T:
                 with suppress(RuntimeError):  # it was closed just now
                     loop.call_soon_threadsafe(ask)
 
+        def limit(seconds: Callable[[], float]) -> None:
+            if rest := seconds():  # the first time, and where something waited that no limit counts
+                loop.call_later(rest + TICK, limit, seconds)
+            else:
+                task.cancel()
+
+        if left is not None:
+            limit(left)
         with stop.waking(wake):
             return await coroutine
 

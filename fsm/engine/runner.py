@@ -6,10 +6,11 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Coroutine, Generator, Iterator, Mapping
+from concurrent.futures import CancelledError
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from fsm.drawing import Split
 from fsm.engine import cancelling
@@ -47,6 +48,7 @@ from fsm.journal import (
 from fsm.store import RunStore, Scratch, Shelf, open_store
 from fsm.text import spelt
 
+T = TypeVar("T")
 MOST_TRIES = 100  # of one state in one visit, whatever the recovery machine says
 
 
@@ -330,17 +332,29 @@ class Runner:
             self.check_claim()
         if self.limits is not None:
             ctx.time_left = self.limits.begin(level.at, level.machine, ctx.state)
-        label = self.called(registered, ctx)
+        label = self.perform(registered.handle, ctx)
         if ctx.time_left is not None:
             ctx.time_left.check()
         return label
 
-    def called(self, registered: Registered, ctx: Context) -> str | None:
-        """What a handler returns, once it has; a coroutine is waited for."""
-        label = registered.handle(ctx)
-        if not isinstance(label, str | None) and isinstance(label, Coroutine):
-            return finished(label, self.stop, self.lent, ctx.place)
-        return label
+    def perform(self, do: Callable[[Any], T | Coroutine[Any, Any, T]], ctx: Context) -> T:
+        """What a phase does in a state; where that is a coroutine, it is run to its end, or to that of its time."""
+        did = do(ctx)
+        if did is None or isinstance(did, str) or not isinstance(did, Coroutine):
+            return did
+        left = ctx.time_left
+        try:
+            return finished(
+                cast(Coroutine[Any, Any, T], did),
+                self.stop,
+                self.lent,
+                ctx.place,
+                left.seconds if left else None,
+            )
+        except CancelledError:
+            if left is not None:
+                left.check()
+            raise
 
     def _commit(
         self, level: Level, ctx: Context, step: Step, patch: dict[str, Any] | None, took: float
@@ -375,6 +389,7 @@ class Runner:
         try:
             self._fold(body)
             record = self.journal.append(body)
+            record.pop("snapshot", None)  # nobody looks at it, and it goes on changing
         finally:
             self.stop.depth -= 1
         self.observer.record(record)

@@ -39,9 +39,7 @@ RETRY = (
 RECOVERY = "~!"  # marks the call that a failed state makes to the recovery machine
 SNAPSHOT_EVERY = 64  # records between snapshots: bounds what opening a run reads
 SNAPSHOT_BYTES = 1 << 17  # of values in the records between them: bounds it where states keep much
-MOST_BETWEEN = (
-    16 * SNAPSHOT_EVERY
-)  # records between snapshots of a state that is heavier than so many records
+MOST_BETWEEN = 32 * SNAPSHOT_EVERY  # records between snapshots, however heavy the state is
 RECORD_BYTES = (
     1000  # what a record counts for, beside its values: it is read about as fast as so much of a snapshot
 )
@@ -156,11 +154,10 @@ class Fold:
         return heavy
 
     def snapshot(self) -> dict[str, Any]:
-        """A copy of the state as JSON values, for the record applied last to carry."""
-        content = _packed(self.state)
-        self._snapshot, self._at, self._since = len(content), self.state["n"], 0
+        """The state, for the record applied last to carry: it goes on changing with the next one."""
+        self._snapshot, self._at, self._since = len(_packed(self.state)), self.state["n"], 0
         self._in_line = self._lately_in_line
-        return marshal.loads(content)  # type: ignore[no-any-return]
+        return self.state
 
     def frame(self, at: list[str]) -> Frame | None:
         """The frame at a path of calls, or None where it has not begun."""

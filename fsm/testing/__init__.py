@@ -101,7 +101,7 @@ class Bench:
         """The run of a configuration, as `fsm.load` gives it; it calls out to nobody. Raises what that raises."""
         found = load(
             path,
-            {"notify": None, "store_options": {}, **(overrides or {})},
+            {"notify": None, "telemetry": None, "store_options": {}, **(overrides or {})},
             name=name,
             machine=machine,
             source=source,

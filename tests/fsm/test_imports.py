@@ -23,6 +23,7 @@ HEAVY = (
     "matplotlib",
     "mermaidx",
     "numpy",
+    "opentelemetry",
     "starlette",
     "uvicorn",
 )

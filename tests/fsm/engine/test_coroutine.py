@@ -213,6 +213,37 @@ def test_what_defers_the_stop_is_not_cancelled_inside(bench: Bench) -> None:
     assert reached == ["its own point"]
 
 
+@pytest.mark.parametrize("beside", [False, True])
+def test_a_limit_of_time_cancels_it_where_it_awaits_and_fails_its_state(beside: bool, bench: Bench) -> None:
+    ended = []
+
+    async def slow(ctx: Context) -> None:
+        assert ctx.left is not None
+        try:
+            await asyncio.sleep(60)
+        finally:
+            ended.append(ctx.left)
+
+    limited: dict[str, Any] = {"limits": {"Only": 0.02}}
+    outcome = (
+        below(bench, slow, **limited)
+        if beside
+        else bench.drive(drawn(ONE, **limited), drawing={"Only": slow})
+    )
+    assert outcome.outcome == "stopped"
+    assert "has taken longer than the 0.02 s of its limit" in outcome.message
+    assert ended == [0]
+    assert [(r["error"]) for r in told(bench.directory)] == ["TimeLimit"]
+
+
+def test_a_wait_that_no_limit_counts_does_not_end_it(bench: Bench) -> None:
+    async def work(ctx: Context) -> None:
+        ctx.wait(0.03)
+        await asyncio.sleep(0.005)
+
+    assert bench.drive(drawn(ONE, limits={"Only": 0.02}), drawing={"Only": work}).outcome == "done"
+
+
 # What is left behind, and what comes in groups
 
 
@@ -279,7 +310,7 @@ def test_a_cancellation_that_nobody_asked_for_is_an_error_like_others(bench: Ben
 # Where a loop runs already
 
 
-def below(bench: Bench, work: Handle) -> Outcome:
+def below(bench: Bench, work: Handle, **said: Any) -> Outcome:
     """Drive a coroutine that calls a machine, whose handler is given."""
 
     async def call(ctx: Context) -> None:
@@ -287,7 +318,7 @@ def below(bench: Bench, work: Handle) -> Outcome:
         await asyncio.sleep(0)
         ctx.data["below"] = dict(result.data)
 
-    outer, inner = drawn(ONE, "outer", calls={"Only": ["inner"]}), drawn(ONE, "inner")
+    outer, inner = drawn(ONE, "outer", calls={"Only": ["inner"]}), drawn(ONE, "inner", **said)
     return bench.drive(outer, inner, outer={"Only": call}, inner={"Only": work})
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -114,6 +115,13 @@ class Office:
         return self.fsm(
             "run", str(self.config(name, **said)), "--run", name, "--log", "none", "--no-wait", *words
         )
+
+    def run_until_due(self, *names: str) -> None:
+        """Runs that have come to rest and whose wait is over. It is long enough that none is over before its run has come to it."""
+        for name in names:
+            self.run(name, seconds=1)
+        untils = [self.status(name)["waiting"][0]["until"] for name in names]
+        time.sleep(max(0.0, max(untils) - time.time()) + 0.01)
 
     def of(self, command: str, run: str, *words: str) -> Said:
         return self.fsm(command, run, *words, "--store", self.store)

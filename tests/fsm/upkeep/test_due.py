@@ -19,9 +19,8 @@ def seq(office: Office, name: str) -> int:
 
 
 def test_what_waits_longer_is_left_alone(office: Office) -> None:
-    office.run("soon", seconds=0.01)
     office.run("late", seconds=3600)
-    time.sleep(0.02)
+    office.run_until_due("soon")
     before = seq(office, "late")
     rows = office.resume_due("--json").rows
     assert [(r["run"], r["outcome"]) for r in rows] == [("soon", "waiting")]
@@ -48,18 +47,16 @@ def test_a_dry_run_says_what_is_due_and_leaves_it(office: Office) -> None:
 
 
 def test_a_run_whose_runner_was_killed_while_it_waited_is_found_by_its_journal(office: Office) -> None:
-    office.run(seconds=0.01)
+    office.run_until_due("r")
     live = Path(office.store) / "runs" / "r" / "live.json"
     said = json.loads(live.read_text())
     live.write_text(json.dumps(said | {"status": "running", "waiting": None}))
-    time.sleep(0.02)
     assert office.resume_due("--json").row["outcome"] == "waiting"
 
 
 def test_a_run_without_its_note_is_due_and_needs_its_configuration(office: Office) -> None:
-    office.run(seconds=0.01)
+    office.run_until_due("r")
     (Path(office.store) / "runs" / "r" / "live.json").unlink()
-    time.sleep(0.02)
     said = office.resume_due("--json")
     assert said.code == 2
     assert "Give it with --config." in said.row["message"]
@@ -68,16 +65,13 @@ def test_a_run_without_its_note_is_due_and_needs_its_configuration(office: Offic
 
 
 def test_a_configuration_that_is_gone_is_named(office: Office) -> None:
-    office.run(seconds=0.01)
+    office.run_until_due("r")
     (office.directory / "r.yaml").unlink()
-    time.sleep(0.02)
     assert "which is not on this machine" in office.resume_due("--json").row["message"]
 
 
 def test_another_runs_trouble_does_not_hold_up_the_rest(office: Office) -> None:
-    office.run("a", seconds=0.01)
-    office.run("b", seconds=0.01)
-    time.sleep(0.02)
+    office.run_until_due("a", "b")
     live = Path(office.store) / "runs" / "a" / "live.json"
     live.write_text(json.dumps(json.loads(live.read_text()) | {"again": None}))
     said = office.resume_due("--json")
@@ -94,8 +88,7 @@ def test_the_exit_code_tells_a_failure_edge_from_trouble(office: Office) -> None
 
 
 def test_a_process_that_dies_is_told(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
-    office.run(seconds=0.01)
-    time.sleep(0.02)
+    office.run_until_due("r")
     monkeypatch.setattr(going, "_go_on", lambda by, log: os.kill(os.getpid(), 9))
     said = office.resume_due("--json")
     assert (said.code, said.row["outcome"]) == (-9, "lost")
