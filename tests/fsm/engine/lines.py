@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from fsm.engine import Context, Machine, Outcome, Phase, Program, Runner, Stop, Verdict
+from fsm.engine import RUN, Context, Limit, Machine, Outcome, Phase, Program, Retries, Runner, Stop, Verdict
 from fsm.engine.turns import Choose, Turns
 from fsm.journal import Fold, Journal, alike
 from fsm.store.local import LocalRun
@@ -49,6 +50,10 @@ WORKS = """
 BENCH = "[*] --> Hold\nHold --> Rasp\nRasp --> [*]"
 
 
+class Blot(Exception):
+    """What the works try again themselves."""
+
+
 class Smudge(Exception):
     """What the rescue tries again."""
 
@@ -64,6 +69,8 @@ def machines(concurrent: bool = True) -> dict[str, Machine]:
             bounds={("Hall.region1.Cut", "again"): "three cuts", ("Ship", "second round"): "two rounds"},
             calls={"Hall.region1.File": ("bench",), "Ship": ("bench",), "Hall.region3.Order": ("bench",)},
             concurrent=at_once,
+            limits={RUN: 600.0, "Hall": 300.0, "Pack": Limit(each=60.0)},
+            retries={"Blot": Retries(2, base=0.001)},
         ),
         drawn(BENCH, "bench"),
         drawn("[*] --> Wipe\nWipe --> Retry", "rescue", ends={"Retry": Verdict.AGAIN}, entered_at=("Wipe",)),
@@ -118,7 +125,8 @@ def phases(config: type[Any] | None = None) -> dict[str, Phase]:
     def order(ctx: Context) -> str:
         ctx.data["order"] = ctx.once("order", lambda: ordered(ctx))
         ctx.data["held"] = [r.data["held"] for r in ctx.map("bench", ["a", "b", "c"], at_once=2)]
-        return "ordered"
+        ctx.wait(0.001)
+        return ctx.ask("Is it in order?", show=ctx.data["order"], seconds=0.0, otherwise="ordered").label
 
     @here.state("Paint", effects=True)
     def paint(ctx: Context) -> None:
@@ -126,7 +134,14 @@ def phases(config: type[Any] | None = None) -> dict[str, Phase]:
             raise Smudge("the paint runs")
         ctx.data["paint"] = ctx.failures
 
-    @here.state("Dry", "Pack")
+    @here.state("Pack")
+    async def pack(ctx: Context) -> None:
+        await asyncio.sleep(0.001)
+        if not ctx.failures:
+            raise Blot("the label runs")
+        dry(ctx)
+
+    @here.state("Dry")
     def dry(ctx: Context) -> None:
         ctx.put(f"{ctx.state.lower()}.txt", ", ".join(ctx.names()))
         ctx.data.pop("wiped", None)

@@ -62,7 +62,10 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> LocalRun:
 def test_the_works_use_everything(reference: LocalRun) -> None:
     assert [str(f) for f in check(works())] == []
     there = records(reference)
-    assert {r["kind"] for r in there} == {"transition", "once", "error", "verdict", "split", "join"}
+    assert {r["kind"] for r in there} == {
+        *("transition", "once", "error", "verdict", "split", "join"),
+        *("wait", "waited", "ask", "answer"),
+    }
     assert any(sum("|" in step for step in r["at"]) == 2 for r in there)  # lines in lines
     assert any("snapshot" in r and any("|" in step for step in r["at"]) for r in there)
     assert audit(reference).whole
