@@ -154,7 +154,7 @@ def waiting(where: Path, rounds: int) -> Measure:
         f"{BRANCHES} branches of {WAIT:g} s, one after the other",
         "s",
         "the same at once",
-        pairs,
+        [(one, both) for one, both in pairs],
         Goal("ratio", ">=", 7.0),
     )
 
