@@ -307,7 +307,7 @@ class Journal:
             "writer": self.writer,
             "id": f"{self.writer}-{self.next}",
             "prev": self._prev,
-            "time": round(time.time(), 3),
+            "time": int(time.time() * 1e3) / 1e3,  # `round` takes ten times as long
             **body,
         }
         line = encode(record)
