@@ -6,7 +6,7 @@ import pytest
 
 from tests.rooms import BELOW, HOUSES, PAGE, ROOT, floors, imports, modules, page, room, targets
 
-FACED = {"view", "check", "engine", "journal", "store", "drawing", "mermaid", "faults", "speech"}
+FACED = {"library", "view", "check", "engine", "journal", "store", "drawing", "mermaid", "faults", "speech"}
 """The rooms of fsm/ that are folders, each with a face; those of phases/ are entered by the names of their modules."""
 
 

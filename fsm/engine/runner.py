@@ -361,7 +361,7 @@ class Runner:
     ) -> None:
         state = ctx.state
         record = level.record("transition", state)
-        record["label"], record["to"], record["took"] = step.label, list(step.place), round(took, 6)
+        record["label"], record["to"], record["took"] = step.label, list(step.place), int(took * 1e6) / 1e6
         if patch:
             record["data"] = patch
         if ctx.files:

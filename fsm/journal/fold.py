@@ -33,16 +33,12 @@ from fsm.journal.lines import MARK, branch_step, is_branch, is_item, is_line, it
 Json = Any
 Frame = dict[str, Any]
 
-RETRY = (
-    "retry "  # begins, among the `tries` of a state, the name of a class of errors that its machine retries
-)
+RETRY = "retry "  # begins, among a state's `tries`, the name of a class of errors that its machine retries
 RECOVERY = "~!"  # marks the call that a failed state makes to the recovery machine
 SNAPSHOT_EVERY = 64  # records between snapshots: bounds what opening a run reads
 SNAPSHOT_BYTES = 1 << 17  # of values in the records between them: bounds it where states keep much
 MOST_BETWEEN = 32 * SNAPSHOT_EVERY  # records between snapshots, however heavy the state is
-RECORD_BYTES = (
-    1000  # what a record counts for, beside its values: it is read about as fast as so much of a snapshot
-)
+RECORD_BYTES = 1000  # what a record counts for beside its values: it is read as fast as so much of a snapshot
 MARSHAL = 2
 """The version of marshal that values are measured by: ten times faster than JSON, and equal values have equal lengths. Later
 versions refer back to objects met before, and those of a resumed run are others than those of one left alone."""

@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from fsm.errors import ConfigError, FsmError, NotOver, RunBusy
+from fsm.errors import ConfigError, FsmError, NoSuchRun, NotOver, RunBusy
 from fsm.journal import Journal
 from fsm.speech import out, say
 from fsm.store import RETIRED, Store, open_store
@@ -80,14 +80,22 @@ def _retired(
 
 
 def _given(store: Store) -> dict[str, set[str]]:
-    """By run, the artifacts of others that it was begun with: its header names them."""
+    """By run, the artifacts that it may open though another run has put them.
+
+    Its header names those that it was begun with (`--from`); what a fork has of its past is in its own state. A run that cannot be
+    read may share anything, so that nothing is freed beside it: raises what reading it does.
+    """
     found: dict[str, set[str]] = {}
     for name in store.runs():
+        journal = Journal(store.run(name))
         try:
-            header = Journal(store.run(name)).header()
-        except FsmError:
+            header = journal.header()
+            files = list((header.get("given") or {}).values())
+            if header.get("past"):
+                files += journal.load().files.values()
+        except NoSuchRun:  # it is being begun
             continue
-        found[name] = {file["sha256"] for file in (header.get("given") or {}).values()}
+        found[name] = {file["sha256"] for file in files}
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -61,6 +62,26 @@ def test_what_another_run_was_begun_with_stays(office: Office) -> None:
     office.run("after", "--from", "r")
     said = retire(office, "r", "--json").row
     assert (said["artifacts"], said["shared"]) == (0, 2)
+
+
+def test_what_a_fork_has_of_its_past_stays(office: Office) -> None:
+    """A fork's state begins with the artifacts of its past, which are read where they are."""
+    ended(office)
+    ended(office, "fork")
+    header = Path(office.store) / "runs" / "fork" / "run.json"
+    header.write_text(json.dumps(json.loads(header.read_text()) | {"past": {"run": "r"}}))
+    said = retire(office, "r", "--json").row
+    assert (said["artifacts"], said["shared"]) == (1, 1)  # each has a letter of its own
+
+
+def test_nothing_is_freed_beside_a_run_that_cannot_be_read(office: Office) -> None:
+    ended(office)
+    office.run("s")
+    (Path(office.store) / "runs" / "s" / "run.json").write_text("{")
+    said = retire(office, "r")
+    assert said.code == 2
+    assert "is not the header of a run" in said.err
+    assert len(list((Path(office.store) / "runs" / "r" / "artifacts").iterdir())) == 2
 
 
 def test_a_run_that_is_not_over_is_not_retired(office: Office) -> None:

@@ -1,43 +1,29 @@
-"""A run, from Python.
-
-    from fsm import load
-
-    run = load("coffee.yaml").start()     # goes on in a thread of its own
-    for record in run:                    # as they come; `async for` in async code
-        print(record["from"], record.get("label"))
-    outcome = run.wait()                  # `await run.wait()` in async code
-    text = run.artifact("cup.txt").read_text()
-
-The command line runs by the same `Run`, in its main thread.
-"""
+"""One run of one configuration: begun, gone on with, waited for, looked at."""
 
 from __future__ import annotations
 
 import asyncio
 import contextvars
-import json
 import os
 import threading
-from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import suppress
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Generic, Self, TypeVar, cast
+from typing import Any, Self, cast
 
 from fsm import config as configs
 from fsm import session
 from fsm.check import refuse
-from fsm.engine import Clock, Nobody, Observer, Outcome, Stop, StopRequested, nearest
+from fsm.engine import Clock, Nobody, Observer, Outcome, StopRequested, nearest
 from fsm.errors import FsmError, MissingArtifact, RunBusy, RunOver
-from fsm.journal import Fold, Journal, Watch, encode, pauses_of, stack_of
+from fsm.journal import Fold, Journal, pauses_of, stack_of
+from fsm.library.drive import Drive, Reader, Record, Waker, interruptible, without_snapshot
 from fsm.secrets import redactor
 from fsm.store import Artifact, RunStore, Store, open_store
 
-Record = Mapping[str, Any]
-W = TypeVar("W", threading.Event, "_Waker")
 AT_ONCE = 256  # records that are read from the journal before other coroutines have their turn
 
 
@@ -98,7 +84,7 @@ class Run:
         self.name = config.engine.run.name
         self._given = store
         self._lock = threading.Lock()
-        self._newest: _Drive | None = None
+        self._newest: Drive | None = None
 
     @cached_property
     def store(self) -> Store:
@@ -185,16 +171,16 @@ class Run:
             return cast(Outcome, self._awaited(drive, timeout))
         if drive is None:
             return self._rests()
-        with _interruptible(drive):
+        with interruptible(drive):
             if not drive.over.wait(timeout):
                 raise TimeoutError(f"Run {self.name} goes on: it has not come to rest within {timeout} s.")
         return drive.result()
 
-    async def _awaited(self, drive: _Drive | None, timeout: float | None) -> Outcome:
+    async def _awaited(self, drive: Drive | None, timeout: float | None) -> Outcome:
         if drive is None:
             return await asyncio.to_thread(self._rests)
-        end = _Waker()
-        with drive.read_by(_Reader(end, only_the_end=True)), _interruptible(drive):
+        end = Waker()
+        with drive.read_by(Reader(end, only_the_end=True)), interruptible(drive):
             try:
                 async with asyncio.timeout(timeout):
                     while not drive.over.is_set():
@@ -214,23 +200,23 @@ class Run:
             context.run(self._work, drive, said, logger=logger, **how)
 
         threading.Thread(target=work, name=f"run {self.name}").start()
-        with _interruptible(drive):
+        with interruptible(drive):
             drive.begun.wait()
         if drive.over.is_set():
             drive.result()
         return self
 
-    def _begun(self, observer: Observer | None) -> _Drive:
+    def _begun(self, observer: Observer | None) -> Drive:
         with self._lock:
             if self._newest is not None and not self._newest.over.is_set():
                 raise RunBusy(
                     f"Run {self.name} goes on in this process already. Wait for it, or stop it, and then go on with it."
                 )
             secrets = self.config.secrets | configs.environment_secrets()
-            self._newest = _Drive(observer or Nobody(), redactor(secrets) if secrets else None)
+            self._newest = Drive(observer or Nobody(), redactor(secrets) if secrets else None)
             return self._newest
 
-    def _work(self, drive: _Drive, stopped: str, **how: Any) -> None:
+    def _work(self, drive: Drive, stopped: str, **how: Any) -> None:
         try:
             drive.outcome = session.run(
                 self.config, observer=drive, stop=drive.stop, store=self.store, clock=self.clock, **how
@@ -296,7 +282,7 @@ class Run:
         """Its records so far, oldest first, as the journal has them without its snapshots. Raises NoSuchRun."""
         journal = Journal(self._run())
         journal.header()
-        return [_without_snapshot(record) for record in journal.records()]
+        return [without_snapshot(record) for record in journal.records()]
 
     @property
     def artifacts(self) -> dict[str, Artifact]:
@@ -319,12 +305,12 @@ class Run:
 
         Ends when it comes to rest. Each loop begins with the first record. Raises what has ended it here.
         """
-        drive, reader = self._newest, _Reader(threading.Event())
+        drive, reader = self._newest, Reader(threading.Event())
         if drive is None:
             yield from self.history()
             return
         with drive.read_by(reader):
-            with _interruptible(drive):
+            with interruptible(drive):
                 drive.begun.wait()
             seen = 0
             for record in self._there():
@@ -337,12 +323,12 @@ class Run:
                 for record in reader.take(seen):
                     yield drive.told(record)
                 if not over:
-                    with _interruptible(drive):
+                    with interruptible(drive):
                         reader.wake.wait()
         drive.result()
 
     async def __aiter__(self) -> AsyncIterator[Record]:
-        drive, reader = self._newest, _Reader(_Waker())
+        drive, reader = self._newest, Reader(Waker())
         if drive is None:
             for record in await asyncio.to_thread(self.history):
                 yield record
@@ -361,7 +347,7 @@ class Run:
                 for record in reader.take(seen):
                     yield drive.told(record)
                 if not over:
-                    with _interruptible(drive):
+                    with interruptible(drive):
                         await reader.wake.wait()
         drive.result()
 
@@ -376,7 +362,7 @@ class Run:
             return
         if kind is not None:
             drive.stop.request()
-        with _interruptible(drive):
+        with interruptible(drive):
             drive.over.wait()
         if kind is None:
             drive.result()
@@ -412,7 +398,7 @@ class Run:
         return journal.load()
 
     def _there(self) -> Iterator[Record]:
-        return map(_without_snapshot, Journal(self._run()).records())
+        return map(without_snapshot, Journal(self._run()).records())
 
     def _rests(self) -> Outcome:
         """How a run rests that does not go on here."""
@@ -427,122 +413,6 @@ class Run:
         return Outcome("stopped", message=f"Resume run {self.name} to go on with it.")
 
 
-class _Drive(Nobody):
-    """One time that the run goes on in this process: whom it tells, how it is stopped, how it came to rest.
-
-    begun  set when the run is this process's, or could not become it
-    over   set when nothing more comes
-    """
-
-    def __init__(self, then: Observer, redact: Callable[[str], str] | None) -> None:
-        self.stop = Stop()
-        self.begun = threading.Event()
-        self.over = threading.Event()
-        self.outcome: Outcome | None = None
-        self.error: BaseException | None = None
-        self._then = then
-        self._redact = redact
-        self._readers: tuple[_Reader[Any], ...] = ()
-        self._lock = threading.Lock()
-
-    @contextmanager
-    def read_by(self, reader: _Reader[Any]) -> Iterator[None]:
-        """Inside, a reader is given what is recorded."""
-        with self._lock:
-            self._readers = (*self._readers, reader)
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._readers = tuple(r for r in self._readers if r is not reader)
-
-    def told(self, record: Record) -> Record:
-        """A record as the journal has it: without a secret's value, and without its snapshot."""
-        record = _without_snapshot(record)
-        return record if self._redact is None else json.loads(self._redact(encode(dict(record)).decode()))
-
-    def finish(self) -> None:
-        self.over.set()
-        self.begun.set()
-        for reader in self._readers:
-            reader.wake.set()
-
-    def result(self) -> Outcome:
-        """How it came to rest. Raises what has ended it otherwise."""
-        if self.error is not None:
-            raise self.error
-        assert self.outcome is not None
-        return self.outcome
-
-    # Who looks on
-
-    def opened(self, run: RunStore, records: int) -> None:
-        self._then.opened(run, records)
-        self.begun.set()
-
-    def record(self, record: Record) -> None:
-        for reader in self._readers:
-            reader.put(record)
-        self._then.record(record)
-
-    def entered(self, at: list[str], machine: str, state: str, visit: int) -> None:
-        self._then.entered(at, machine, state, visit)
-
-    def progress(self, at: list[str], state: str, done: float, total: float, note: str) -> None:
-        self._then.progress(at, state, done, total, note)
-
-    def watched(self, at: list[str], state: str, watch: Watch) -> None:
-        self._then.watched(at, state, watch)
-
-
-class _Reader(Generic[W]):
-    """Who reads the records as they come, or hears of the end: by `wake`, an event of threads or one of a loop."""
-
-    def __init__(self, wake: W, only_the_end: bool = False) -> None:
-        self.wake: W = wake
-        self._only_the_end = only_the_end
-        self._new: deque[Record] = deque()
-
-    def put(self, record: Record) -> None:
-        """There is one more."""
-        if not self._only_the_end:
-            self._new.append(record)
-            self.wake.set()
-
-    def take(self, start: int) -> Iterator[Record]:
-        """What is new, from a number on: what stands before it was read from the journal."""
-        while self._new:
-            record = self._new.popleft()
-            if record["seq"] >= start:
-                yield record
-
-
-class _Waker(asyncio.Event):
-    """An event of the running loop that any thread may set, whether the loop still runs or not."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._of = asyncio.get_running_loop()
-
-    def set(self) -> None:
-        with suppress(RuntimeError):  # the loop is closed, and with it who was to be woken
-            self._of.call_soon_threadsafe(super().set)
-
-
-@contextmanager
-def _interruptible(drive: _Drive) -> Iterator[None]:
-    """Around a wait: an interrupt asks the run to stop, waits for that, and goes on."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        drive.stop.request()
-        drive.over.wait()
-        raise
-    except asyncio.CancelledError:
-        drive.stop.request()  # who cancels is not kept waiting
-        raise
-
-
 def _in_async_code() -> bool:
     """Whether an event loop runs in this thread."""
     try:
@@ -550,7 +420,3 @@ def _in_async_code() -> bool:
     except RuntimeError:
         return False
     return True
-
-
-def _without_snapshot(record: Record) -> Record:
-    return {k: v for k, v in record.items() if k != "snapshot"} if "snapshot" in record else record
