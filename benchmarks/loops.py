@@ -39,9 +39,16 @@ def rewriting(data: dict[str, Any], number: int) -> None:
         data[f"source {key}"] = _rows(number + key)
 
 
-def _rows(number: int) -> list[dict[str, Any]]:
+def untouched(data: dict[str, Any], number: int) -> None:
+    """A table of 2 MB, which the first state puts and no other looks at."""
+    if number == 0:
+        for key in range(KEYS):
+            data[f"source {key}"] = _rows(key, 100 * ITEMS)
+
+
+def _rows(number: int, items: int = ITEMS) -> list[dict[str, Any]]:
     return [
-        {"name": f"function_{i}", "score": (number * 31 + i) % 997 / 97, "ok": True} for i in range(ITEMS)
+        {"name": f"function_{i}", "score": (number * 31 + i) % 997 / 97, "ok": True} for i in range(items)
     ]
 
 

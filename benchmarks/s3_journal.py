@@ -145,7 +145,7 @@ def fencing(url: str, work: float = 0.05) -> dict[str, Any]:
     loop = Loop(100, effects=True)
     handler = loop.program.phases["loop"].handlers["A"].handle
 
-    def working(ctx: Any) -> str | None:
+    def working(ctx: Any) -> Any:
         time.sleep(work)
         return handler(ctx)
 

@@ -1,4 +1,5 @@
-"""`fsm`: run, status, history, compare, runs, clean, watch, render, check, new, prove, parse, audit, and the commands that phases bring."""
+"""`fsm`: run, status, history, compare, runs, clean, answer, resume-due, cancel, retire, watch, render, check, new,
+prove, parse, audit, and the commands that phases bring."""
 
 from __future__ import annotations
 
@@ -11,6 +12,7 @@ from typing import Any
 from fsm import run, step
 from fsm.command import guarded, of_run, of_store, words
 from fsm.speech import out, spoken, visible
+from fsm.upkeep import command as upkeep
 
 Subparsers = Any  # argparse keeps the type of add_subparsers() to itself
 
@@ -78,6 +80,8 @@ def main(argv: list[str] | None = None) -> int:
     one.add_argument(
         "--force", action="store_true", help="also of a run that has stopped and could go on from it"
     )
+
+    upkeep.add(commands)
 
     one = commands.add_parser("watch", help="the runs of a store, live: on a local page, or in this terminal")
     one.add_argument(

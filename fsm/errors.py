@@ -78,6 +78,13 @@ class NotJson(FsmError):
     exit_code = 3
 
 
+class TimeLimit(FsmError):
+    """A state, a visit, a stay in a composite or a run took longer than its machine allows."""
+
+    code = "F205"
+    exit_code = 3
+
+
 @dataclass(frozen=True)
 class Mistake:
     """One thing that is wrong with a configuration.
@@ -169,13 +176,13 @@ class ScratchNeeded(FsmError):
 class NotThere(FsmError):
     """A run does not stand in the state that is to be left."""
 
-    code = "F412"
+    code = "F414"
 
 
 class PastNeeded(FsmError):
     """What would be removed is the past of a fork, or it is gone."""
 
-    code = "F411"
+    code = "F415"
 
 
 class SettingUsed(FsmError):
@@ -202,3 +209,34 @@ class Unanswered(FsmError):
 
     code = "F409"
     exit_code = 3
+
+
+class RunOver(FsmError):
+    """The run has ended: there is nothing to cancel, to answer, or to stand in."""
+
+    code = "F410"
+
+
+class NotAsking(FsmError):
+    """The run does not ask that, or has had its answer."""
+
+    code = "F411"
+
+
+class NotOver(FsmError):
+    """What is kept of a run is freed when it is over, and this one is not."""
+
+    code = "F412"
+
+
+class Retired(StoreError):
+    """The artifact was freed when its run was retired."""
+
+    code = "F413"
+    exit_code = 2
+
+
+class RunExists(FsmError):
+    """A run was to be begun under a name that has one."""
+
+    code = "F420"

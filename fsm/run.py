@@ -5,11 +5,10 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import Any
 
 EPILOG = """\
 Interrupt it (Ctrl-C, a kill, a closed terminal, a lost machine) and give the same command again: it goes on from the state it was in.
-exit codes: 0 done; 1 the run ended in a failure edge; 2 bad input; 3 stopped and resumable"""
+exit codes: 0 done; 1 the run ended in a failure edge; 2 bad input; 3 stopped and resumable; 4 waiting (--no-wait); 5 cancelled"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -61,6 +60,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="OLD=NEW",
         action="append",
         help="with --accept: a state that is called otherwise now (machine:OLD=NEW where several drawings changed)",
+    )
+    parser.add_argument(
+        "--no-wait",
+        action="store_true",
+        help="where the run waits for a moment or an answer, end and say for which (exit code 4); `fsm resume-due` goes on with it",
     )
     parser.add_argument(
         "--log",
@@ -130,63 +134,47 @@ def run(args: argparse.Namespace) -> int:
     """What `fsm run` does."""
     import json
 
-    from fsm import config as configs
-    from fsm import session
-    from fsm.amend import settings_of
-    from fsm.check import refuse
-    from fsm.engine import Outcome, StopRequested
     from fsm.errors import ConfigError
+    from fsm.library import load
     from fsm.speech import emit, say
-    from fsm.store import open_store
     from fsm.view import telling, watching
 
     if args.renames and not args.accept:
         raise ConfigError(
             "--rename says what states are called in drawings that are accepted: give it with --accept."
         )
-    names = {
-        "run.name": args.run,
-        "machine": args.machine,
-        "store": args.store,
-        "run.seed": args.seed,
-        "run.source": args.source,
-    }
-    overrides: dict[str, Any] = {k: v for k, v in names.items() if v is not None}
-    if args.no_notify:
-        overrides["notify"] = None
-    if args.machine and not args.run:
-        overrides["run.name"] = args.machine
-    path = _chosen(args)
-    config = configs.load(path, overrides)
-    store = open_store(config.engine.store, **config.engine.store_options)
-    if own := settings_of(store.run(config.engine.run.name)) if not args.fresh else {}:
-        config = configs.load(path, own | overrides)  # those that a fork was begun with
-    refuse(config.program)
-    name = config.engine.run.name
-    for sentence in session.outlook(config):
+    one = load(
+        _chosen(args),
+        {"notify": None, "telemetry": None} if args.no_notify else None,
+        name=args.run,
+        machine=args.machine,
+        source=args.source,
+        store=args.store,
+        seed=args.seed,
+        forked=not args.fresh,
+    )
+    name = one.name
+    for sentence in one.outlook():
         say(sentence)
-    again = f"Give the same command again to go on with run {name}."
-    with watching(config, args.watch), telling(config, args.log) as (observer, logger):
-        try:
-            outcome = session.run(
-                config,
-                fresh=args.fresh,
-                retry=args.retry_failed,
-                takeover=args.takeover,
-                observer=observer,
-                logger=logger,
-                store=store,
-                accept=(args.renames or []) if args.accept else None,
-            )
-        except StopRequested:
-            outcome = Outcome("stopped", message=f"Stopped by a signal. {again}")
+    with watching(one.config, args.watch), telling(one.config, args.log) as (observer, logger):
+        outcome = one.drive(
+            fresh=args.fresh,
+            retry=args.retry_failed,
+            takeover=args.takeover,
+            observer=observer,
+            logger=logger,
+            stay=not args.no_wait,
+            accept=(args.renames or []) if args.accept else None,
+        )
     if args.json:
         said = {"run": name, "outcome": outcome.outcome, "label": outcome.label, "last": outcome.last}
         why = emit(json.dumps(said | ({"message": outcome.message} if outcome.message else {})))
         if why:  # the exit code still tells
             say(f"run {name} {outcome.outcome}, which could not be written to standard output: {why}.")
-    elif outcome.outcome == "stopped":
-        say(f"run {name} stopped. {outcome.message}")
+    elif outcome.outcome in ("stopped", "waiting"):
+        say(f"run {name} {'stopped' if outcome.outcome == 'stopped' else 'rests'}. {outcome.message}")
+    elif outcome.outcome == "cancelled":
+        say(f"run {name} is cancelled, {outcome.message or 'by request'}. --fresh begins it anew.")
     else:
         how = f"by {outcome.label!r}, after {outcome.last}" if outcome.label else f"after {outcome.last}"
         then = " Mend the cause and start anew with --fresh." if outcome.outcome == "failed" else ""

@@ -12,27 +12,41 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from fsm.amend import hold, texts
-from fsm.config import Config, Notify, environment_secrets
-from fsm.engine import Given, Nobody, Observer, Outcome, Runner, Stop
-from fsm.errors import ConfigError, FsmError, NoSuchRun, NotThatRun
-from fsm.journal import FORMAT, Fold, Journal, Watch, encode, stack_of
+from fsm.config import Config, Notify, environment_secrets, findable
+from fsm.engine import Clock, Given, Nobody, Observer, Outcome, Runner, Stop
+from fsm.errors import ConfigError, FsmError, NoSuchRun, NotThatRun, RunExists
+from fsm.journal import (
+    FORMAT,
+    Fold,
+    Journal,
+    Watch,
+    encode,
+    is_line,
+    pauses_of,
+    requests,
+    stack_of,
+    words,
+)
 from fsm.secrets import redactor
 from fsm.speech import called, origin, posted
 from fsm.store import RunStore, Scratch, Store, Taken, open_store
 
 HEARTBEAT = 5.0  # seconds between two writings of live.json
+LISTEN = 1.0  # seconds between two looks whether the run is to be cancelled; in a bucket a heartbeat
 GIVEN_UP = "failures.jsonl"  # what a phase calls the artifact of the items that it gave up; empty where there are none
 TAIL_SECONDS = 4 * HEARTBEAT  # how old the records are that live.json brings
 TAIL_BYTES = 1 << 19  # how many of them at most
+Only = Literal["start", "resume"]
 
 
 class Live(Nobody):
-    """Keeps live.json: who is at the run, where it stands, how far, where its scratch is, and which record was announced.
+    """Keeps live.json: who is at the run, where it stands, how far, where its scratch is, which record was announced, and, when
+    it has come to rest, what it waits for and how it is gone on with.
 
-    Passes on to the next observer.
+    Passes on to the next observer. Hears that the run is to be cancelled.
 
     Where every look is a request, in a bucket, live.json also brings the newest records (without their snapshots), so that
     who follows a fast run need not ask for each.
@@ -46,7 +60,15 @@ class Live(Nobody):
         then: Observer,
         scratch: Scratch,
         redact: Callable[[str], str] | None = None,
+        *,
+        stop: Stop | None = None,
+        again: Mapping[str, Any] | None = None,
+        deaf: Callable[[str], None] = lambda place: None,
     ) -> None:
+        """`deaf` is called with the place of a coroutine that does not hear of a stop."""
+        self._deaf = deaf
+        self._stop = stop
+        self._again = again
         self._run = run
         self._journal = journal
         self._fold = fold
@@ -54,6 +76,9 @@ class Live(Nobody):
         self._scratch = str(scratch.path.absolute())
         self._entered: dict[str, Any] | None = None
         self._progress: dict[str, Any] = {}
+        self._lines: dict[
+            tuple[str, ...], dict[str, Any]
+        ] = {}  # what goes at once, by path: {"entered", "progress"}
         self._watching: str | None = None
         self.newest: Mapping[str, Any] | None = None  # record of this runner
         self.announced: str | None = None  # the id of the record that others are called for
@@ -90,10 +115,22 @@ class Live(Nobody):
     def entered(self, at: list[str], machine: str, state: str, visit: int) -> None:
         self._entered = {"at": at, "machine": machine, "state": state, "visit": visit, "time": time.time()}
         self._progress = {}
+        if self._lines or any(map(is_line, at)):
+            self._at_once(at)
         self._then.entered(at, machine, state, visit)
+
+    def _at_once(self, at: list[str]) -> None:
+        """Lines go at once: keep where each is, and of this one nothing of what it did before."""
+        deep = len(at)
+        left = {k: v for k, v in self._lines.items() if list(k[:deep]) != at and at[: len(k)] != list(k)}
+        if any(map(is_line, at)):
+            left[tuple(at)] = {"entered": self._entered, "progress": self._progress}
+        self._lines = left
 
     def progress(self, at: list[str], state: str, done: float, total: float, note: str) -> None:
         self._progress = {"state": state, "done": done, "total": total, "note": note}
+        if (line := self._lines.get(tuple(at))) is not None:
+            line["progress"] = self._progress
         self._then.progress(at, state, done, total, note)
 
     def watched(self, at: list[str], state: str, watch: Watch) -> None:
@@ -112,9 +149,24 @@ class Live(Nobody):
             self._thread.join()
             self._write("ended")
 
+    def _waiting(self) -> list[dict[str, Any]]:
+        if self._fold.ended:
+            return []
+        return [pause.as_json() for pause in pauses_of(self._fold.root)]
+
     def _beat(self) -> None:
-        while not self._end.wait(HEARTBEAT):
-            self._write("running")
+        written, deaf, told = time.monotonic(), set[str](), set[str]()
+        while not self._end.wait(HEARTBEAT if "://" in self._run.url else min(LISTEN, HEARTBEAT)):
+            if self._stop is not None and not self._stop.cancelled and self._run.has_request(requests.CANCEL):
+                self._stop.cancel()
+            if self._stop is not None:
+                for place in (deaf & self._stop.deaf) - told:  # for a whole beat
+                    self._deaf(place)
+                    told.add(place)
+                deaf = set(self._stop.deaf)
+            if (now := time.monotonic()) - written >= HEARTBEAT - LISTEN / 2:
+                written = now
+                self._write("running")
 
     def _write(self, status: str) -> None:
         # before `seq`, which then is no older
@@ -130,8 +182,12 @@ class Live(Nobody):
                 "seq": self._journal.next - 1,
                 "watching": self._watching,
                 "stack": [list(s) for s in stack_of(self._fold)] if status == "ended" else None,
+                "waiting": self._waiting() if status == "ended" else None,
+                "over": self._fold.ended is not None,
+                "again": self._again,
                 "entered": self._entered,
                 "progress": self._progress,
+                **({"beside": list(self._lines.values())} if self._lines else {}),
                 "scratch": self._scratch,
                 "announced": self.announced,
             }
@@ -148,18 +204,64 @@ def run(
     logger: Any = None,
     stop: Stop | None = None,
     store: Store | None = None,
+    stay: bool = True,
+    clock: Clock | None = None,
+    only: Only | None = None,
     accept: Sequence[str] | None = None,
     drive: Callable[[Runner], Outcome] = Runner.drive,
 ) -> Outcome:
-    """Run a configuration: begin the run, or go on with the one of its name where it stands.
+    """Run a configuration: begin the run, or go on with the one of its name where it stands; `only` the one or the other.
 
     `fresh` begins it anew in any case, `retry` where it has ended and failed, or ended with items given up. `takeover` replaces a runner that seems alive, in a
-    store that has no locks. A run that has ended is only read. `store` is the configuration's, opened already.
-    `accept` goes on with a run under drawings that are not those it was begun with; it lists the states that are called otherwise in
-    them, `Old=New`. `drive` is how far it goes at once: to its end.
+    store that has no locks. A run that has ended is only read. `store` is the configuration's, opened already. Without `stay`
+    a run that waits comes to rest, and `fsm resume-due` goes on with it; `clock` tells how long it waits. `accept` goes on with
+    a run under drawings that are not those it was begun with; it lists the states that are called otherwise in them,
+    `Old=New`. `drive` is how far it goes at once: to its end.
 
-    Raises every FsmError; StopRequested where a signal stopped it.
+    Raises every FsmError, RunExists and NoSuchRun among them where only the other would do; StopRequested where it was stopped
+    by a signal, or by `stop`.
     """
+    how: dict[str, Any] = {
+        "fresh": fresh,
+        "retry": retry,
+        "takeover": takeover,
+        "stop": stop,
+        "store": store,
+        "stay": stay,
+        "clock": clock,
+        "only": only,
+        "accept": accept,
+        "drive": drive,
+    }
+    observer = observer or Nobody()
+    if (said := config.engine.telemetry) is None:
+        return _run(config, observer=observer, logger=logger, **how)
+    try:
+        from fsm.telemetry import tracing
+    except ImportError as e:
+        raise ConfigError(
+            f"telemetry: {e.name} is not installed. Install the extra: pip install 'fsm-pipelines[otel]', or take `telemetry` out."
+        ) from e
+    with tracing(said, observer, logger) as traced:
+        return _run(config, observer=traced, logger=logger, **how)
+
+
+def _run(
+    config: Config,
+    *,
+    fresh: bool,
+    retry: bool,
+    takeover: bool,
+    observer: Observer,
+    logger: Any,
+    stop: Stop | None,
+    store: Store | None,
+    stay: bool,
+    clock: Clock | None,
+    only: Only | None,
+    accept: Sequence[str] | None,
+    drive: Callable[[Runner], Outcome],
+) -> Outcome:
     engine = config.engine
     store = store or open_store(engine.store, **engine.store_options)
     run = store.run(engine.run.name)
@@ -173,10 +275,11 @@ def run(
         run = store.run(run.name)  # in a bucket, other keys
         journal = Journal(run, redact=redact)
     source = store.run(engine.run.source) if engine.run.source else None
-    header = begin(config, run, journal, generation, _files(source) if source else {})
+    header = begin(
+        config, run, journal, generation, _files(source) if source else {}, None if fresh else only
+    )
     # what is made outside is named after the run: a bucket's run by its bucket too, for its jobs share an account
     place = engine.store.partition("?")[0] if "://" in engine.store else ""
-    observer = observer or Nobody()
     fold = journal.load()
     accepted = hold(run, header, fold, config, accept)
     if not fold.ended:
@@ -184,10 +287,14 @@ def run(
         accepted = accepted and hold(run, header, fold, config, accept)  # others may have written meanwhile
     if fold.ended:  # before, or while this runner was waiting for its turn
         observer.opened(run, journal.next)
-        outcome = Outcome(fold.ended["outcome"], fold.ended["label"], fold.ended["last"])
+        outcome = Outcome.of(fold.ended)
         if engine.notify and (record := _not_announced(run)):
             _announce(engine.notify, run, record, outcome, redact, logger)
         return outcome
+    if engine.telemetry is not None:
+        from fsm.telemetry import bound
+
+        logger = bound(logger, run)
     runner = Runner(
         config.program,
         run,
@@ -203,8 +310,24 @@ def run(
         given=Given(source, header["given"]) if source else None,
         logger=logger,
         stop=stop,
+        stay=stay,
+        clock=clock or time,
     )
-    live = Live(run, journal, fold, observer, runner.scratch, redact)
+    again = {
+        "config": str(Path(config.file).absolute()),
+        "overrides": dict(config.overrides),
+        "directory": str(Path.cwd()),
+    }
+
+    def deaf(place: str) -> None:
+        runner.logger.warning(
+            "the coroutine does not hear that the run is to stop: one that blocks hears of it when it awaits something, or by a second signal",
+            place=place,
+        )
+
+    live = Live(
+        run, journal, fold, observer, runner.scratch, redact, stop=runner.stop, again=again, deaf=deaf
+    )
     runner.observer = live
     live.opened(run, journal.next)
     try:
@@ -212,7 +335,7 @@ def run(
             runner.note(accepted)
         for left in runner.scratch.sweep():
             runner.logger.warning("scratch of a former run is still worked in, and stays", path=str(left))
-        with runner.stop.installed(), live.beating():
+        with findable(Path(config.file).parent), runner.stop.installed(), live.beating():
             outcome = drive(runner)
             resting = live.newest if live.newest and _rests(live.newest) else None
             if resting:
@@ -238,7 +361,8 @@ def outlook(config: Config) -> list[str]:
 
     for name, phase in config.program.phases.items():
         try:
-            said += phase.foresee(config.program.sections.get(name), config.program, store)
+            with findable(Path(config.file).parent):
+                said += phase.foresee(config.program.sections.get(name), config.program, store)
         except ConfigError:
             raise
         except FsmError as e:
@@ -248,7 +372,8 @@ def outlook(config: Config) -> list[str]:
 
 def _rests(record: Mapping[str, Any]) -> bool:
     """Whether a run can have ended or stopped with this record."""
-    return record["kind"] in ("error", "verdict") or "end" in record
+    ends = record["kind"] in ("error", "verdict") and "retry" not in record
+    return ends or record["kind"] == "ask" or "end" in record
 
 
 def _not_announced(run: RunStore) -> dict[str, Any] | None:
@@ -274,7 +399,7 @@ def _announce(
     said = {
         "run": run.name,
         "status": outcome.outcome,
-        "place": " > ".join([*(step.partition("~")[0] for step in record["at"]), record["from"]]),
+        "place": " > ".join([*words(record["at"]), record["from"]]),
         "label": outcome.label,
         "message": outcome.message or f"Run {run.name} {outcome.outcome} {by}.",
         "url": run.url,
@@ -329,11 +454,13 @@ def begin(
     journal: Journal,
     generation: int = 0,
     given: Mapping[str, Any] | None = None,
+    only: Only | None = None,
 ) -> dict[str, Any]:
     """The header of the run, written now if it is new.
 
     `generation` counts the former runs of the name; `given` are the artifacts of the run this one comes after, as they
-    are now: later ones are not for it. Raises NotThatRun where what stands there is another run's.
+    are now: later ones are not for it. Raises NotThatRun where what stands there is another run's; NoSuchRun and RunExists
+    where `only` the other would do.
     """
     header = {
         "format": FORMAT,
@@ -352,12 +479,19 @@ def begin(
     try:
         found = journal.header()
     except NoSuchRun:
+        if only == "resume":
+            raise
         content = config.redact(json.dumps(header, indent=1, sort_keys=True, ensure_ascii=False))
         try:
             run.write_header(content.encode())
             return header
         except Taken:  # another runner began it at this moment
             found = journal.header()
+    if only == "start":
+        raise RunExists(
+            f"There is a run {run.name} at {run.url} already. Resume it to go on where it stands, start anew with fresh (the former run "
+            "is moved aside), or give this one another name."
+        )
     if foreign := journal.foreign():
         raise NotThatRun(foreign)
     return found

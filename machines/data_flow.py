@@ -127,7 +127,7 @@ WITHOUT_DATA = {
         *("errors.AWSErrors.*", "errors.BedrockErrors.*", "errors.TrainingErrors.*", "errors.DataErrors.*"),
         *("errors.SageMakerErrors.SpotInterruption", "errors.SageMakerErrors.ResumeFromCheckpoint"),
         *("errors.SageMakerErrors.MaxRuntimeExceeded", "errors.SageMakerErrors.ContainerError"),
-        "errors.SageMakerErrors.CheckDLCImage",
+        *("errors.SageMakerErrors.CheckDLCImage", "errors.LimitErrors.*"),
     ),
 }
 """The states that read and write no artifact."""

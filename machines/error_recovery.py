@@ -24,6 +24,7 @@ MACHINE = Machine(
         "ResumeFromCheckpoint": AGAIN,
         "SavePartialModel": STOP,
         "CheckDLCImage": STOP,
+        "RaiseLimit": STOP,
     },
     entered_at=(
         "NoCredentials",
@@ -40,5 +41,6 @@ MACHINE = Machine(
         "SpotInterruption",
         "MaxRuntimeExceeded",
         "ContainerError",
+        "TimeLimit",
     ),
 )

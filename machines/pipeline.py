@@ -60,7 +60,15 @@ MACHINE = Machine(
     # the job is followed to where it runs, and from there, when the distillation in it is over, to its end
     calls={"TrainingLaunch": ("sagemaker_job",), "IterativeDistillation": ("sagemaker_job",)},
     bounds={("Validation.ValidationError", "Mended"): BY_HAND},
-    failures=("Validation failed", "No data extracted", "Launch failed", "Fatal error"),
+    waits={"Approval": "a person, who approves the launch"},
+    failures=(
+        "Validation failed",
+        "No data extracted",
+        "Launch failed",
+        "Refused",
+        "No answer",
+        "Fatal error",
+    ),
     on_error={("DataPreparation", "EmptyDataset"): "No data extracted"},
 )
 

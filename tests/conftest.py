@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -14,14 +13,6 @@ from tests import order
 from tests.local_run import local_run
 
 __all__ = ["local_run"]
-
-
-@pytest.fixture(autouse=True)
-def _no_directory_stays_importable() -> Iterator[None]:
-    """A configuration lets the modules beside it be imported: for its own test only."""
-    before = list(sys.path)
-    yield
-    sys.path[:] = before
 
 
 @pytest.hookimpl(optionalhook=True)

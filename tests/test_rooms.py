@@ -9,6 +9,7 @@ from tests.rooms import BELOW, HOUSES, PAGE, ROOT, floors, imports, modules, pag
 FACED = {
     "amend",
     "exchange",
+    "library",
     "view",
     "check",
     "engine",

@@ -20,7 +20,7 @@ SAYABLE = {
     "C104": "in `forks`, where all of them are taken",
     "C107": "in `entered_at`, where it is entered",
     "C108": "in `bounds` or `waits`",
-    "C112": "in `bounds`, by what else",
+    "C114": "in `bounds`, by what else",
 }
 """What a machine may say that makes the finding of this code none, by code."""
 

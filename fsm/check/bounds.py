@@ -147,7 +147,7 @@ def _finding(machine: Machine, flow: Flow, asked: Asked, walk: list[Arc]) -> Fin
         else f"{asked.counter} can exceed {asked.bound}"
     )
     return error(
-        "C112",
+        "C114",
         machine.chart.file,
         joins[0] if joins else edges[-1],
         f"{counted}: it is asked in {asked.edge.source} ({asked.words!r}), and the cycle {', '.join(e.id for e in edges)} goes round "

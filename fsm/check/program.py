@@ -7,7 +7,8 @@ drawings  C101 unreachable state            C102 trap: no edge leads on        C
           C107 no start                     C108 unbounded cycle               C109 edge across a closed border
           C110 exit that is never taken (warning)
           C111 what Mermaid reads or draws otherwise than it is meant (warning)
-          C112 a loop goes round past the counter that is to end it
+          C112 branches at once that do not join    C113 branches at once that do not keep apart
+          C114 a loop goes round past the counter that is to end it
 phases    C201 state without a handler      C202 handler without a state       C203 handler never called (warning)
           C204 machine without a phase       C205 a label that is no edge's   C206 edge that no handler takes (warning)
 programs  C301 called machine missing       C302 machines call in a ring       C303 on_error names what is not there
@@ -19,6 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from fsm.check.at_once import concurrent
 from fsm.check.bounds import exceeded
 from fsm.check.finding import Finding, error, warning
 from fsm.check.labels import returned, stands_near
@@ -53,7 +55,7 @@ def check(program: Program, *, phases: bool = True) -> list[Finding]:
     found: list[Finding] = []
     read: set[str] = set()  # the files whose remarks were told: machines may be parts of one drawing
     for name, machine in program.machines.items():
-        here = [*_Drawing(machine).findings(), *_calls(program, machine)]
+        here = [*_Drawing(machine).findings(), *concurrent(machine), *_calls(program, machine)]
         if machine.chart.file not in read:
             read.add(machine.chart.file)
             here += _remarks(machine)

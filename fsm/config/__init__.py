@@ -6,6 +6,7 @@
     run: {name: local, seed: 42}
     store: .                           # a directory, or s3://bucket/prefix
     notify: {command: [./tell.sh]}     # who is told when the run ends or stops, and webhook: URL likewise; leave out for none
+    telemetry: {endpoint: http://localhost:4318}  # the collector that is sent the run's trace (OTLP); leave out for none
     work: work                         # scratch on this machine: checkpoints, caches
     data_preparation: {...}            # a section for each phase, read by the phase's own model
 
@@ -17,7 +18,7 @@ that is one.
 from fsm.config.beside import Beside, findable
 from fsm.config.environment import SECRET_NAME, VARIABLE, environment_secrets
 from fsm.config.load import load, read_values
-from fsm.config.model import Config, Engine, Notify, Plug, Run
+from fsm.config.model import Config, Engine, Notify, Plug, Run, Telemetry
 
 __all__ = [
     "SECRET_NAME",
@@ -28,6 +29,7 @@ __all__ = [
     "Notify",
     "Plug",
     "Run",
+    "Telemetry",
     "environment_secrets",
     "findable",
     "load",

@@ -10,8 +10,11 @@ from __future__ import annotations
 
 import hashlib
 import sys
+import threading
 import traceback
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -50,17 +53,41 @@ class Beside:
                 machines[source.name] = Machine(source.name, of_source(source))
         if module is not None and not phases:
             raise HandlersError(
-                f"{module.__file__} holds no Phase. Begin it with `from fsm.engine import Context, Phase` and "
+                f"{module.__file__} holds no Phase. Begin it with `from fsm import Context, Phase` and "
                 f"`PHASE = Phase({next(iter(machines), 'my_drawing')!r})`."
             )
         return cls(machines, phases)
 
 
-def findable(directory: Path) -> None:
-    """Let modules beside a configuration, and in the working directory, be imported; none of them hides an installed one."""
-    for path in (str(directory.absolute()), str(Path.cwd())):
-        if path not in sys.path:
-            sys.path.append(path)
+_found_by_us: Counter[str] = Counter()  # places that `findable` has put on sys.path, and how many are inside
+_finding = threading.Lock()
+
+
+@contextmanager
+def findable(directory: Path) -> Iterator[None]:
+    """Inside, modules beside a configuration, and in the working directory, can be imported; none of them hides an installed one.
+
+    Afterwards sys.path is as it was. For several threads at once: a place stays for as long as one of them is inside.
+    """
+    ours = []
+    with _finding:
+        for path in dict.fromkeys((str(directory.absolute()), str(Path.cwd()))):
+            if path not in sys.path:
+                sys.path.append(path)
+            elif path not in _found_by_us:  # somebody else's, and none of ours to take away
+                continue
+            _found_by_us[path] += 1
+            ours.append(path)
+    try:
+        yield
+    finally:
+        with _finding:
+            for path in ours:
+                _found_by_us[path] -= 1
+                if not _found_by_us[path]:
+                    del _found_by_us[path]
+                    with suppress(ValueError):  # taken away meanwhile
+                        del sys.path[-1 - sys.path[::-1].index(path)]  # ours is the last of that name
 
 
 def _of_kind(module: ModuleType | None, kind: type[T], name: str) -> dict[str, T]:

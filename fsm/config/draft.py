@@ -16,6 +16,7 @@ OPTIONS = {
     "run.source": "--from",
     "store": "--store",
     "notify": "--no-notify",
+    "telemetry": "--no-notify",
 }
 """The keys that the command line gives, and how."""
 

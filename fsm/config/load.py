@@ -20,17 +20,24 @@ from fsm.mermaid import MermaidError
 from fsm.store import run_name
 from fsm.text import NotUtf8, decode
 
-NOT_KEPT = {"notify"}  # who hears of a run is no part of what it does
+NOT_KEPT = {"notify", "telemetry"}  # who hears of a run is no part of what it does
 MOST_BYTES = 2**20  # of a configuration; a longer file is another one
 
 
 def load(path: Path, overrides: Mapping[str, Any] | None = None) -> Config:
     """Read a configuration file. `overrides` are engine keys by dotted name (`run.name`), given on the command line.
 
+    Modules beside it, and in the working directory, can be imported meanwhile, and again while a run of it is driven.
+
     Raises ConfigError with all that is wrong with it: the file, the line, the key, and what would be right.
     """
     text = _text(path)
-    draft = Draft(document.read(text, str(path)), overrides or {})
+    with findable(path.parent):
+        return _load(path, text, overrides or {})
+
+
+def _load(path: Path, text: str, overrides: Mapping[str, Any]) -> Config:
+    draft = Draft(document.read(text, str(path)), overrides)
     environment.fill(draft)
     own = {k: v for k, v in draft.values.items() if k in Engine.model_fields}
     beside = _beside(draft, own, path.parent)
@@ -70,7 +77,7 @@ def load(path: Path, overrides: Mapping[str, Any] | None = None) -> Config:
     plain = engine.model_dump(mode="json", exclude=NOT_KEPT) | {
         n: _plain(v) for n, v in sorted(values.items())
     }
-    return Config(str(path), engine, program, plain, text, frozenset(secrets))
+    return Config(str(path), engine, program, plain, text, frozenset(secrets), dict(overrides or {}))
 
 
 def read_values(text: str, file: str) -> dict[str, Any]:
@@ -110,7 +117,6 @@ def _plug(value: Any) -> Plug | None:
 
 def _beside(draft: Draft, own: dict[str, Any], directory: Path) -> Beside:
     """What is plugged in from files; one machine there need not be named as the one to run."""
-    findable(directory)
     plug = _plug(own.get("plug"))
     if plug is None:
         return Beside()

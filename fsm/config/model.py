@@ -63,15 +63,8 @@ class Notify(_Model):
     @field_validator("webhook")
     @classmethod
     def _an_address(cls, value: SecretStr | None) -> SecretStr | None:
-        try:
-            parts = urlsplit(value.get_secret_value()) if value else None
-            sound = parts is None or (
-                parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-            )
-        except ValueError:
-            sound = False
-        if not sound:
-            raise ValueError("must be an address that begins with http:// or https:// and names a host")
+        if value:
+            _address(value.get_secret_value())
         return value
 
     @model_validator(mode="after")
@@ -79,6 +72,35 @@ class Notify(_Model):
         if not self.command and self.webhook is None:
             raise ValueError("calls out to nobody: give it a command, [program, argument, ...], or a webhook")
         return self
+
+
+class Telemetry(_Model):
+    """The collector that a run's trace and metrics are sent to, by OTLP over HTTP (the extra `otel`).
+
+    `endpoint` is its base, such as http://localhost:4318; `headers` go with each request and are kept secret; one that has not
+    taken a request within `seconds` is left alone for a while.
+    """
+
+    endpoint: str
+    headers: dict[str, SecretStr] = {}
+    seconds: float = Field(default=3, gt=0, le=60, allow_inf_nan=False)
+
+    @field_validator("endpoint")
+    @classmethod
+    def _an_address(cls, value: str) -> str:
+        _address(value)
+        return value
+
+
+def _address(text: str) -> None:
+    """Raises ValueError for what is no http(s) address of a host."""
+    try:
+        parts = urlsplit(text)
+        sound = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        sound = False
+    if not sound:
+        raise ValueError("must be an address that begins with http:// or https:// and names a host")
 
 
 class Engine(_Model):
@@ -92,6 +114,7 @@ class Engine(_Model):
     store_options: dict[str, Any] = {}
     work: str = "work"
     notify: Notify | None = None
+    telemetry: Telemetry | None = None
 
 
 @dataclass(frozen=True)
@@ -104,6 +127,7 @@ class Config:
     plain: Mapping[str, Any]  # as JSON values, secrets masked: what run.json keeps
     text: str = ""  # the file as it stands, its variables not filled in
     secrets: frozenset[str] = field(repr=False, default=frozenset())
+    overrides: Mapping[str, Any] = field(default_factory=dict)  # what the command line said, by dotted name
 
     def redact(self, text: str) -> str:
         """The text without any secret's value."""

@@ -1,5 +1,6 @@
 """The drawing as a statechart: what was read, as states, moves, composites and the walks through them."""
 
+from fsm.drawing.branches import Apart, Branch, Split, splits
 from fsm.drawing.chart import (
     END,
     ROOT,
@@ -21,11 +22,14 @@ from fsm.drawing.meeting import Meetings
 __all__ = [
     "END",
     "ROOT",
+    "Apart",
     "Arc",
+    "Branch",
     "Chart",
     "Edge",
     "Flow",
     "Meetings",
+    "Split",
     "State",
     "ancestors",
     "is_end",
@@ -35,6 +39,7 @@ __all__ = [
     "of_source",
     "parent_of",
     "parse",
+    "splits",
     "text_at",
     "texts_at",
 ]

@@ -2,6 +2,7 @@
 
 from fsm.engine.context import Context, Given, Result
 from fsm.engine.kernel import Kernel, Place
+from fsm.engine.limits import RUN, Limit, Retries
 from fsm.engine.machine import COUNTED, ELSEWHERE, Detail, Inside, Machine, Verdict, callee
 from fsm.engine.observer import Nobody, Observer
 from fsm.engine.phase import Phase, Registered
@@ -9,16 +10,21 @@ from fsm.engine.program import Program, Registry, closure, nearest
 from fsm.engine.runner import Outcome, Runner
 from fsm.engine.skeleton import skeleton, whole
 from fsm.engine.stop import Stop, StopRequested
+from fsm.engine.waiting import Answer, Clock, Waits
 from fsm.engine.walk import Walk
 
 __all__ = [
     "COUNTED",
     "ELSEWHERE",
+    "RUN",
+    "Answer",
+    "Clock",
     "Context",
     "Detail",
     "Given",
     "Inside",
     "Kernel",
+    "Limit",
     "Machine",
     "Nobody",
     "Observer",
@@ -29,10 +35,12 @@ __all__ = [
     "Registered",
     "Registry",
     "Result",
+    "Retries",
     "Runner",
     "Stop",
     "StopRequested",
     "Verdict",
+    "Waits",
     "Walk",
     "callee",
     "closure",

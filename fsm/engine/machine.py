@@ -8,7 +8,7 @@ What is said here is checked against the chart when the machine is built; whethe
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
@@ -16,8 +16,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from fsm.drawing import Chart, ancestors, load
+from fsm.drawing import Apart, Chart, Flow, Split, ancestors, load, splits
 from fsm.engine.kernel import Kernel
+from fsm.engine.limits import RUN, Limit, Retries, wrong_limits
 from fsm.errors import DiagramError, MachineError
 
 
@@ -72,6 +73,10 @@ class Machine:
              one (a Detail's is understood)
     counted  the whole machine is walked in memory
     entered_at states where the machine may be begun besides its drawn start (the recovery machine's entries)
+    concurrent forks, and composites with several starts or regions, whose branches run at the same time
+    limits   state, composite or RUN -> the seconds that it may take, or a Limit (`fsm.engine.limits`)
+    retries  class of error, by its name -> how often and when a state that raises it starts again, before the recovery
+             machine is asked
     """
 
     def __init__(
@@ -90,6 +95,9 @@ class Machine:
         calls: Mapping[str, Iterable[str]] | None = None,
         counted: bool = False,
         entered_at: Iterable[str] = (),
+        concurrent: Iterable[str] = (),
+        limits: Mapping[str, float | Limit] | None = None,
+        retries: Mapping[str, Retries] | None = None,
     ) -> None:
         self.name = name
         self.chart = source if isinstance(source, Chart) else load(source, name)
@@ -117,6 +125,14 @@ class Machine:
                 called[composite] = (how.machine, *called.get(composite, ()))
         self.calls = MappingProxyType(called)
         self.entered_at = tuple(map(find, entered_at))
+        self.concurrent = frozenset(map(find, concurrent))
+        self.limits = MappingProxyType(
+            {
+                k if k == RUN else find(k): v if isinstance(v, Limit) else Limit(v)
+                for k, v in (limits or {}).items()
+            }
+        )
+        self.retries = MappingProxyType(dict(retries or {}))
         self._validate()
 
     def __repr__(self) -> str:
@@ -152,6 +168,25 @@ class Machine:
             and s.kind not in ("fork", "join")
             and (not s.composite or s.path in self.opaque or s.path in self.kernel.undecided)
         )
+
+    @cached_property
+    def splits(self) -> tuple[Split, ...]:
+        """What runs at once, those around others first. Raises MachineError where branches do not keep apart."""
+        found = []
+        for path, split in self.branching():
+            if isinstance(split, list):
+                raise MachineError(
+                    f"machines/{self.name}: {path} is declared concurrent, and {split[0].why}. `fsm check` shows where."
+                )
+            found.append(split)
+        return tuple(found)
+
+    def branching(self) -> Iterator[tuple[str, Split | list[Apart]]]:
+        """Each of `concurrent`, with its split or with what keeps its branches from running at once."""
+        if self.concurrent:
+            flow = Flow(self.chart, opaque=self.opaque, ends=self.ends)
+            order = [path for path in self.chart.states if path in self.concurrent]
+            yield from splits(flow, [(path, path in self.forks) for path in order])
 
     def counted_inside(self, composite: str) -> Machine:
         """The counted inside of a composite, as the machine a walk goes through."""
@@ -199,6 +234,18 @@ class Machine:
         for state in self.ends:
             if self.chart.moves(state):
                 raise MachineError(f"machines/{self.name}: {state} is declared an end, but edges leave it.")
+        for path in self.concurrent:
+            several = (
+                len(self.chart.moves(path) if path in self.forks else self.chart.states[path].initial) > 1
+            )
+            inside = path in self.opaque and path not in self.forks
+            if not several or inside or any(a in self.opaque for a in ancestors(path)):
+                raise MachineError(
+                    f"machines/{self.name}: {path} is declared concurrent, and the engine goes only one way there. Name a fork, or a "
+                    "composite with several starts or regions, outside what is declared in `inside`."
+                )
+        for wrong in wrong_limits(self, self.limits, self.retries):
+            raise MachineError(f"machines/{self.name}: {wrong}")
         known = {e.label for e in self.chart.edges} | {s.name for s in self.chart.states.values()}
         for failure in self.failures - known:
             raise MachineError(f"machines/{self.name}: no edge or state is called {failure!r}.")

@@ -12,7 +12,8 @@ from fsm.store import RunStore
 class Observer(Protocol):
     """Who looks on. Every method may be called from the runner's thread, `progress` from any.
 
-    `opened` comes first: the run is this process's to write, and `records` are there already, its claim among them.
+    `opened` comes first: the run is this process's to write, and `records` are there already, its claim among them. What
+    `record` is given is without its snapshot.
     """
 
     def opened(self, run: RunStore, records: int) -> None: ...

@@ -8,23 +8,26 @@
 
 A handler does the work of a state and names the label of the edge to take; a state with one edge names nothing. It is
 run again from its beginning when the run was killed in it, so whatever must not be done twice goes through
-`ctx.once`, an artifact, or an outside name derived from `ctx.effect_name`.
+`ctx.once`, an artifact, or an outside name derived from `ctx.effect_name`. It may be a coroutine (`async def`): it then runs in an
+event loop of its own, which ends with the visit.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from fsm.errors import PhaseError
 from fsm.store import Store
 
-Handler = Callable[[Any], str | None]
+Handler = Callable[[Any], str | Coroutine[Any, Any, str | None] | None]
 H = TypeVar("H", bound=Handler)
 Foresees = Callable[[Any, Any, Callable[[], Store]], Iterable[str]]
 """(the phase's section, the program, opens the store) -> sentences."""
 F = TypeVar("F", bound=Foresees)
+Ends = Callable[[Any], Coroutine[Any, Any, None] | None]
+E = TypeVar("E", bound=Ends)
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,7 @@ class Phase:
         self.config = config
         self.section_name = machine
         self.handlers: dict[str, Registered] = {}
+        self.endings: dict[str, Ends] = {}
         self.free = frozenset(free)
         self.classify: Callable[[BaseException], str | None] = lambda error: None
         self.foresee: Foresees = lambda section, program, store: ()
@@ -70,6 +74,22 @@ class Phase:
 
         return register
 
+    def ends(self, *paths: str) -> Callable[[E], E]:
+        """Register what ends, when the run is cancelled in one of these states, what the state has begun outside.
+
+        It is given the context that the handler would be, finds what there is by its name, and raises where it cannot be ended.
+        There may be nothing yet, or no longer.
+        """
+
+        def register(end: E) -> E:
+            for path in paths:
+                if path in self.endings:
+                    raise PhaseError(f"phases/{self.machine}: {path} is ended by two functions. Keep one.")
+                self.endings[path] = end
+            return end
+
+        return register
+
     def part(self, composite: str, machine: str) -> Phase:
         """The handlers of the states inside a composite, for that inside run alone as `machine`."""
         part = Phase(machine, self.config, self.free)
@@ -79,6 +99,9 @@ class Phase:
             if path.startswith(prefix):
                 state = path.removeprefix(prefix)
                 part.handlers[state] = Registered(state, r.handle, r.effects)
+        for path, end in self.endings.items():
+            if path.startswith(prefix):
+                part.endings[path.removeprefix(prefix)] = end
         return part
 
     def classifies(

@@ -2,34 +2,66 @@
 
 from __future__ import annotations
 
+import threading
 import time
 import traceback
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, ExitStack
+from collections.abc import Callable, Coroutine, Generator, Iterator, Mapping
+from concurrent.futures import CancelledError
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from fsm import extras
+from fsm.drawing import Split
+from fsm.engine import cancelling
+from fsm.engine.cancelling import Ended
 from fsm.engine.context import Context, Given, Result
-from fsm.engine.kernel import Step
+from fsm.engine.coroutine import finished
+from fsm.engine.data import Data
+from fsm.engine.kernel import Place, Step
+from fsm.engine.limits import Limits, TimeUp, pause, retries_of
 from fsm.engine.machine import Machine, Verdict, callee
 from fsm.engine.observer import Nobody, Observer
 from fsm.engine.phase import Phase, Registered
 from fsm.engine.program import Program
-from fsm.engine.stop import Stop
+from fsm.engine.stop import Stop, StopRequested
+from fsm.engine.turns import Turns
+from fsm.engine.waiting import Clock, Resting, Waits
 from fsm.engine.walk import Walk
-from fsm.errors import FsmError, MissingExtra, PhaseError, RunReplaced, StoreError
-from fsm.journal import RECOVERY, Fold, Frame, Journal, Watch, copied, json_values, new_frame, opened
+from fsm.errors import FsmError, MissingExtra, PhaseError, RunReplaced, StoreError, TimeLimit
+from fsm.journal import (
+    RECOVERY,
+    Fold,
+    Frame,
+    Journal,
+    Watch,
+    copied,
+    is_branch,
+    json_values,
+    new_frame,
+    opened,
+    pauses_of,
+    requests,
+    retried,
+    words,
+)
 from fsm.store import RunStore, Scratch, Shelf, open_store
 from fsm.text import spelt
 
+T = TypeVar("T")
 MOST_TRIES = 100  # of one state in one visit, whatever the recovery machine says
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run came to rest. `outcome` is done, failed (by a failure edge) or stopped (resumable)."""
+    """How a run came to rest.
+
+    `outcome` is done, failed (by a failure edge) or cancelled, which are the ends of a run; stopped (resumable), or waiting, for
+    a moment or an answer.
+
+    May be awaited, and is there at once: what waits for a run is awaited in async code, and is not in any other.
+    """
 
     outcome: str
     label: str | None = None
@@ -38,7 +70,18 @@ class Outcome:
 
     @property
     def exit_code(self) -> int:
-        return {"done": 0, "failed": 1, "stopped": 3}[self.outcome]
+        return {"done": 0, "failed": 1, "stopped": 3, "waiting": 4, "cancelled": 5}[self.outcome]
+
+    @classmethod
+    def of(cls, ended: Mapping[str, Any]) -> Outcome:
+        """How a run has ended, by its journal."""
+        said = [f"by {ended['by']}"] if ended.get("by") else []
+        said += [f"for: {ended['why']}"] if ended.get("why") else []
+        return cls(ended["outcome"], ended["label"], ended["last"], ", ".join(said))
+
+    def __await__(self) -> Generator[Any, None, Outcome]:
+        return self
+        yield
 
 
 class Stopped(BaseException):
@@ -49,7 +92,7 @@ class Stopped(BaseException):
         self.message = message
 
 
-class _Leave(BaseException):
+class Leave(BaseException):
     """An outer state is left by an edge of its own, for something below it failed."""
 
     def __init__(self, at: list[str], state: str) -> None:
@@ -59,7 +102,7 @@ class _Leave(BaseException):
 
 
 @dataclass(frozen=True)
-class _Level:
+class Level:
     """One machine in progress: its path of calls, what it is, its frame in the fold, what its caller gave."""
 
     at: list[str]
@@ -67,6 +110,7 @@ class _Level:
     phase: Phase
     frame: Frame
     inputs: dict[str, Any]
+    splits: tuple[Split, ...] = ()  # what runs at once in it
 
     @property
     def place(self) -> tuple[str, ...]:
@@ -75,6 +119,10 @@ class _Level:
     def visit(self, state: str) -> int:
         """Which visit of a state this is, from 1."""
         return int(self.frame["visits"].get(state, 0)) + 1
+
+    def step(self, state: str, label: str | None, place: Place | None = None) -> Step:
+        """The move of one of the states it stands in, or of those of `place`."""
+        return self.machine.kernel.step(self.place if place is None else place, state, label)
 
     def record(self, kind: str, state: str) -> dict[str, Any]:
         """What every record made in a state begins with."""
@@ -91,7 +139,12 @@ class _Level:
 
 
 class Runner:
-    """Drives one run, as the writer of its journal."""
+    """Drives one run, as the writer of its journal.
+
+    `turns`, where it is set, has what runs at once take turns, for a test or a proof.
+    """
+
+    turns: Turns | None = None
 
     def __init__(
         self,
@@ -111,7 +164,10 @@ class Runner:
         observer: Observer | None = None,
         logger: Any = None,
         stop: Stop | None = None,
+        stay: bool = True,
+        clock: Clock = time,
     ) -> None:
+        """`stay`: wait here for what the run waits for; else come to rest."""
         self.program = program
         self.run = run
         self.journal = journal
@@ -125,7 +181,12 @@ class Runner:
         self.given = given
         self.observer: Observer = observer or Nobody()
         self.stop = stop or Stop()
+        self.waits = Waits(self, stay, clock)
+        self.ending = False  # the run is cancelled: what is in progress is ended, and nothing begun
+        self.clock = clock
+        self.limits = Limits.of(program, fold, clock)
         self._logger = logger
+        self.thread = threading.get_ident()  # the one that drives
         self._shelves: dict[str, Shelf] = {}
         self._lasting: dict[str, Any] = {}
         self._leaving = ExitStack()
@@ -143,16 +204,81 @@ class Runner:
 
         Raises RunReplaced, StoreError and StopRequested; every other failure is in the journal and the Outcome.
         """
+        return self._driven(self.walk_down) or Outcome.of({"outcome": "done", "label": None, "last": ""})
+
+    def step(self) -> Outcome:
+        """Leave one state of the outermost machine, with all that its handler calls, or go through one split; the run stops
+        behind it unless that was its end.
+
+        Raises what `drive` does.
+        """
+        state = self.standing
+        return self._driven(self._one_step) or Outcome("stopped", last=state)
+
+    def _driven(self, go: Callable[[], None]) -> Outcome | None:
+        """How the run came to rest, if it did or had before."""
+        self.thread = threading.get_ident()
         if not self.fold.ended:
+            if asked := requests.cancel_of(self.run):
+                return cancelling.cancelled(self, *asked)
             try:
-                with self._leaving:
-                    self._drive([], self.program.root, {}, None, frozenset())
+                go()
             except Stopped as stopped:
                 return Outcome("stopped", message=stopped.message)
-            finally:
-                self._lasting.clear()
-        ended = self.fold.ended or {"outcome": "done", "label": None, "last": ""}
-        return Outcome(ended["outcome"], ended["label"], ended["last"])
+            except Resting:
+                waits = [pause.words(self.run.name) for pause in pauses_of(self.fold.root)]
+                return Outcome("waiting", message=" ".join(waits))
+            except StopRequested:
+                if not (self.stop.cancelled and (asked := requests.cancel_of(self.run))):
+                    raise
+                return cancelling.cancelled(self, *asked)
+        return Outcome.of(self.fold.ended) if self.fold.ended else None
+
+    @contextmanager
+    def lent(self) -> Iterator[None]:
+        """Inside, this thread is the one that drives: that one waits for it."""
+        before, self.thread = self.thread, threading.get_ident()
+        try:
+            yield
+        finally:
+            self.thread = before
+
+    def walk_down(self) -> None:
+        """From the root to where the run stands, and on from there."""
+        with self._keeping():
+            self._drive([], self.program.root, {}, None, frozenset())
+
+    def _one_step(self) -> None:
+        with self._keeping():
+            level = self._level([], self.program.root, {}, None)
+            if level.splits and self._at_once(level, frozenset()):
+                return
+            state = self._next(level)
+            before = level.visit(state)
+            while level.visit(state) == before:  # again where it fails, and the recovery says so
+                self._visit_or_leave(level, state)
+
+    @contextmanager
+    def _keeping(self) -> Iterator[None]:
+        """What lasts from visit to visit is left behind it."""
+        try:
+            with self._leaving:
+                yield
+        finally:
+            self._lasting.clear()
+
+    def context(self, level: Level, state: str) -> Context:
+        config = self.program.sections.get(level.phase.machine)
+        return Context(
+            self,
+            level.machine.name,
+            level.at,
+            state,
+            level.visit(state),
+            config,
+            level.frame["data"],
+            level.inputs,
+        )
 
     @property
     def standing(self) -> str:
@@ -160,43 +286,18 @@ class Runner:
         level = self._level([], self.program.root, {}, None)
         return self._next(level) if level.place else ""
 
-    def step(self) -> Outcome:
-        """Leave one state of the outermost machine, with all that its handler calls; the run stops behind it unless that was its end.
-
-        Raises what `drive` does.
-        """
-        level = self._level([], self.program.root, {}, None)
-        state = self._next(level)
-        before = level.visit(state)
-        try:
-            with self._leaving:
-                while level.visit(state) == before:  # again where it fails, and the recovery says so
-                    self._visit_or_leave(level, state)
-        except Stopped as stopped:
-            return Outcome("stopped", message=stopped.message)
-        finally:
-            self._lasting.clear()
-        ended = self.fold.ended
-        return (
-            Outcome(ended["outcome"], ended["label"], ended["last"])
-            if ended
-            else Outcome("stopped", last=state)
-        )
-
     def _drive(
         self, at: list[str], name: str, inputs: dict[str, Any], start: str | None, until: frozenset[str]
     ) -> Result:
         """One machine, from where it stands to its end."""
         level = self._level(at, name, inputs, start)
-        while level.place:
-            state = self._next(level)
-            if state in until:
-                break
-            self._visit_or_leave(level, state)
+        if self.ending and level.place:
+            cancelling.end_all(self, level)
+        self._walk(level, until)
         frame = level.frame
-        return Result(copied(frame["data"]), frame["last"], frame["label"])
+        return Result(Data(frame["data"]), frame["last"], frame["label"])
 
-    def _level(self, at: list[str], name: str, inputs: dict[str, Any], start: str | None) -> _Level:
+    def _level(self, at: list[str], name: str, inputs: dict[str, Any], start: str | None) -> Level:
         """A machine where it stands; begun where it has not."""
         machine = self.program.machine(name)
         kernel = machine.kernel
@@ -208,22 +309,38 @@ class Runner:
                 f"{' > '.join(at)} called machine {frame['machine']} before it was interrupted, and now calls {name}. A handler must "
                 "make the same calls in the same order when it is run again."
             )
-        return _Level(at, machine, self.program.phases[name], frame, inputs)
+        return Level(at, machine, self.program.phases[name], frame, inputs, machine.splits)
 
-    def _next(self, level: _Level) -> str:
+    def _walk(self, level: Level, until: frozenset[str]) -> None:
+        """From where a machine stands to its end, or to a state of `until`."""
+        while level.place:
+            if level.splits and self._at_once(level, until):
+                continue
+            state = self._next(level)
+            if state in until:
+                break
+            self._visit_or_leave(level, state)
+
+    def _next(self, level: Level) -> str:
         place = level.place
         return place[0] if len(place) == 1 else level.machine.kernel.runnable(place)
 
-    def _visit_or_leave(self, level: _Level, state: str) -> None:
+    def _visit_or_leave(self, level: Level, state: str) -> None:
         """Visit a state; where something below ended it by an edge of its own, it is left by that the next time."""
         self.stop.check()
         try:
             self._visit(level, state)
-        except _Leave as leave:
+        except Leave as leave:
             if leave.at != level.at or leave.state != state:
                 raise
 
-    def _visit(self, level: _Level, state: str) -> None:
+    def _at_once(self, level: Level, until: frozenset[str]) -> bool:
+        """Go through the split that the machine stands behind, if it does. Who runs nothing at once imports nothing for it."""
+        from fsm.engine import at_once
+
+        return at_once.through(self, level, until)
+
+    def _visit(self, level: Level, state: str) -> None:
         """One state: its handler, the move, the record."""
         at, machine, frame = level.at, level.machine, level.frame
         registered = level.phase.handlers.get(state)
@@ -232,35 +349,67 @@ class Runner:
                 f"phases/{machine.name}: {state} has no handler. Register one with @PHASE.state({state!r})."
             )
         here: dict[str, Any] = frame["open"].get(state) or {}
-        visit, config = level.visit(state), self.program.sections.get(level.phase.machine)
-        ctx = Context(self, machine.name, at, state, visit, config, copied(frame["data"]), level.inputs)
-        self.observer.entered(at, machine.name, state, visit)
+        ctx = self.context(level, state)
+        self.observer.entered(at, machine.name, state, ctx.visit)
         started = time.monotonic()
         try:
             if "!" in here.get("calls", ()):  # it was interrupted while recovering
                 self._recover(level, state)
                 return
-            label = here["leave"] if "leave" in here else self._handle(registered, ctx)
-            step = machine.kernel.step(level.place, state, label)
-            patch = _patch(frame["data"], ctx)
+            label = here["leave"] if "leave" in here else self.handle(level, registered, ctx)
+            step = level.step(state, label)
+            patch = ctx.patch()
         except (StoreError, RunReplaced):
             raise
+        except TimeUp as up:
+            if (up.scope.at, up.scope.state) != (at, state):
+                raise
+            self._failed(level, state, up.scope.error(), again=not up.scope.key)
+            return
         except Exception as error:
             self._failed(level, state, error)
             return
         self._commit(level, ctx, step, patch, time.monotonic() - started)
 
-    def _handle(self, registered: Registered, ctx: Context) -> str | None:
+    def check_claim(self) -> None:
+        """Before an effect outside: whether this is still the writer. Raises RunReplaced."""
+        self.journal.check_claim()
+
+    def handle(self, level: Level, registered: Registered, ctx: Context) -> str | None:
         if registered.effects:
-            self.journal.check_claim()
-        return registered.handle(ctx)
+            self.check_claim()
+        if self.limits is not None:
+            ctx.time_left = self.limits.begin(level.at, level.machine, ctx.state)
+        label = self.perform(registered.handle, ctx)
+        if ctx.time_left is not None:
+            ctx.time_left.check()
+        return label
+
+    def perform(self, do: Callable[[Any], T | Coroutine[Any, Any, T]], ctx: Context) -> T:
+        """What a phase does in a state; where that is a coroutine, it is run to its end, or to that of its time."""
+        did = do(ctx)
+        if did is None or isinstance(did, str) or not isinstance(did, Coroutine):
+            return did
+        left = ctx.time_left
+        try:
+            return finished(
+                cast(Coroutine[Any, Any, T], did),
+                self.stop,
+                self.lent,
+                ctx.place,
+                left.seconds if left else None,
+            )
+        except CancelledError:
+            if left is not None:
+                left.check()
+            raise
 
     def _commit(
-        self, level: _Level, ctx: Context, step: Step, patch: dict[str, Any] | None, took: float
+        self, level: Level, ctx: Context, step: Step, patch: dict[str, Any] | None, took: float
     ) -> None:
         state = ctx.state
         record = level.record("transition", state)
-        record["label"], record["to"], record["took"] = step.label, list(step.place), round(took, 6)
+        record["label"], record["to"], record["took"] = step.label, list(step.place), int(took * 1e6) / 1e6
         if patch:
             record["data"] = patch
         if ctx.files:
@@ -278,22 +427,19 @@ class Runner:
         if counts := ctx.taken_counts():
             record["counts"] = counts
         if not level.at and not step.place:
-            last = step.edges[-1].label if step.edges else step.label
-            names = {last, state, state.rpartition(".")[2]}
-            failed = bool(level.machine.failures & names)
-            record["end"] = {"outcome": "failed" if failed else "done", "label": last, "last": state}
-        self._append(record)
+            record["end"] = ended_by(level.machine, state, step)
+        self.append(record)
 
-    def _append(self, body: dict[str, Any]) -> None:
+    def append(self, body: dict[str, Any]) -> None:
         """Fold and commit a record. A signal in the middle waits until both are done."""
+        if self.ending:
+            raise Ended
+        self._of_this_thread(body)
         self.stop.depth += 1
         try:
-            if above := self.fold.begun_above(body.get("at", [])):
-                body["above"] = above
-            self.fold.apply(body)
-            if self.fold.snapshot_due():
-                body["snapshot"] = self.fold.snapshot()
+            self._fold(body)
             record = self.journal.append(body)
+            record.pop("snapshot", None)  # nobody looks at it, and it goes on changing
         finally:
             self.stop.depth -= 1
         self.observer.record(record)
@@ -301,22 +447,44 @@ class Runner:
 
     def note(self, body: dict[str, Any]) -> None:
         """Fold and commit a record that no state makes."""
-        self._append(body)
+        self.append(body)
+
+    def _fold(self, body: dict[str, Any]) -> None:
+        if above := self.fold.begun_above(body.get("at", [])):
+            body["above"] = above
+        if self.limits is not None and "at" in body:
+            self.limits.tell(body)
+        self.fold.apply(body)
+        if self.fold.snapshot_due():
+            body["snapshot"] = self.fold.snapshot()
+
+    def _of_this_thread(self, body: Mapping[str, Any]) -> None:
+        """Raises PhaseError where a thread that a handler has started would write."""
+        if threading.get_ident() != self.thread:
+            where = " > ".join([*words(body["at"]), body["from"]])
+            raise PhaseError(
+                f"{where}: a thread that its handler started asked for a record ({body['kind']}). `once`, `run` and `map` are for the "
+                "handler's own thread: let the threads hand their results to it, or have the engine run them by `ctx.map`."
+            )
 
     # Failure
 
-    def _failed(self, level: _Level, state: str, error: Exception) -> None:
-        """An exception in a state: record it, and go through the recovery machine where it fits a class."""
+    def _failed(self, level: Level, state: str, error: Exception, again: bool = True) -> None:
+        """An exception in a state: record it, and start the state again where its machine declares that for such errors, or go
+        through the recovery machine where it fits a class. `again`: whether another try could end otherwise.
+        """
         if said := extras.missing(error):
             error = MissingExtra(
                 f"{' > '.join([*level.at, state])}: {said}, and then give the same command again."
             )
         recovery = self.program.recovery
         inside = any(step.endswith(RECOVERY) for step in level.at)
-        entry = None
-        if recovery and not inside and not isinstance(error, FsmError):
-            named = self.program.phases[recovery].classify(error)
-            entry = self.program.machine(recovery).chart.find(named) if named else None
+        entry, retry = None, None
+        if not inside and (not isinstance(error, FsmError) or isinstance(error, TimeLimit)):
+            retry = self._retry(level, state, error) if again else None
+            if recovery and retry is None:
+                named = self.program.phases[recovery].classify(error)
+                entry = self.program.machine(recovery).chart.find(named) if named else None
         body = level.record("error", state) | {
             "recovery": entry,
             "error": type(error).__name__,
@@ -325,10 +493,17 @@ class Runner:
         }
         if entry:
             body["by"] = recovery
+        if retry:
+            body["retry"] = retry
         if (item := getattr(error, "item", None)) is not None:
             body["item"] = spelt(str(item))
-        self._append(body)
-        where = " > ".join([*level.at, state])
+        self.append(body)
+        if self.limits is not None:
+            self.limits.recovering(level.at, state)
+        if retry:
+            pause(retry["seconds"], self.clock, self.stop.check)
+            return
+        where = " > ".join([*words(level.at), state])
         if entry is None:
             raise Stopped(
                 str(error)
@@ -338,7 +513,18 @@ class Runner:
             )
         self._recover(level, state)
 
-    def _recover(self, level: _Level, state: str) -> None:
+    def _retry(self, level: Level, state: str, error: Exception) -> dict[str, Any] | None:
+        """{"of": the class of errors, "seconds": before the next try}; None where there is none for such an error, or none left."""
+        if not level.machine.retries or (found := retries_of(level.machine, error)) is None:
+            return None
+        name, retries = found
+        tried = retried(self.fold.frame(level.at), state, name)
+        if tried >= retries.most:
+            return None
+        place = f"{self.fold.visited(level.at)}/{level.machine.name}:{state}#{level.visit(state)}"
+        return {"of": name, "seconds": retries.seconds(tried, f"{self.seed}/{place}/{name}/{tried}")}
+
+    def _recover(self, level: Level, state: str) -> None:
         """Walk the recovery machine to its end and do what its last state decides."""
         name = self.program.recovery
         assert name is not None
@@ -346,7 +532,7 @@ class Runner:
         place = [*level.at, state + RECOVERY]
         below = self.fold.frame(place)
         assert below is not None
-        failed = copied(below["data"]["error"])
+        failed = Data(below["data"]["error"])
         result = self._drive(place, name, failed, None, frozenset())
         verdict = Verdict(recovery.ends.get(result.last, Verdict.STOP))
         if result.data.get("verdict"):  # a last state may find that its own verdict cannot be carried out
@@ -364,11 +550,11 @@ class Runner:
         leave = self._edge_outside(level.at, state, failed["entry"]) if verdict is Verdict.STOP else None
         if leave:
             body["leave"] = {"at": leave[0], "state": leave[1], "label": leave[2]}
-        self._append(body)
+        self.append(body)
         if leave:
-            raise _Leave(leave[0], leave[1])
+            raise Leave(leave[0], leave[1])
         if verdict is Verdict.STOP:
-            where = " > ".join([*level.at, state])
+            where = " > ".join([*words(level.at), state])
             raise Stopped(
                 str(result.data.get("advice") or f"{where}: {failed['error']}: {failed['message']}")
             )
@@ -376,6 +562,8 @@ class Runner:
     def _edge_outside(self, at: list[str], state: str, entry: str) -> tuple[list[str], str, str] | None:
         """The innermost state, this one or one above it, that declares an edge for such an end."""
         for depth in range(len(at), -1, -1):
+            if depth < len(at) and is_branch(at[depth]):
+                continue
             frame = self.fold.frame(at[:depth])
             assert frame is not None
             standing = state if depth == len(at) else at[depth].partition("~")[0]
@@ -387,23 +575,35 @@ class Runner:
     # What a context asks for
 
     def once(self, ctx: Context, key: str, do: Callable[[], Any]) -> Any:
+        done = self._here(ctx).get("once", {})
+        if key not in done:
+            named = json_values(key, f"{ctx.place}: the key of once")
+            self.say(ctx, "once", key=named, value=json_values(do(), f"{ctx.place}: once({key!r})"))
+            done = self._here(ctx)["once"]
+        return copied(done[key])
+
+    def say(self, ctx: Context, kind: str, **said: Any) -> None:
+        """Commit a record of the state that acts."""
         frame = self.fold.frame(ctx._at)
         assert frame is not None
-        done = opened(frame, ctx.state)["once"]
-        if key not in done:
-            body: dict[str, Any] = {
-                "kind": "once",
-                "at": ctx._at,
-                "machine": ctx.machine,
-                "from": ctx.state,
-                "visit": ctx.visit,
-                "key": json_values(key, f"{ctx.place}: the key of once"),
-                "value": json_values(do(), f"{ctx.place}: once({key!r})"),
-            }
-            if len(frame["place"]) > 1:
-                body["place"] = frame["place"]
-            self._append(body)
-        return copied(opened(frame, ctx.state)["once"][key])
+        body: dict[str, Any] = {
+            "kind": kind,
+            "at": ctx._at,
+            "machine": ctx.machine,
+            "from": ctx.state,
+            "visit": ctx.visit,
+            **said,
+        }
+        if len(frame["place"]) > 1:
+            body["place"] = frame["place"]
+        self.append(body)
+
+    def waited(self, ctx: Context, seconds: float) -> None:
+        if self.limits is not None:
+            self.limits.not_counted(ctx._at, ctx.state, seconds)
+
+    def pauses(self, ctx: Context) -> Mapping[str, Any]:
+        return self._here(ctx).get("pauses", {})  # type: ignore[no-any-return]
 
     def failures(self, ctx: Context) -> int:
         return int(self._here(ctx).get("failures", 0))
@@ -429,7 +629,14 @@ class Runner:
         self._declared(ctx, name)
         until = frozenset(map(self.program.machine(name).chart.find, until))
         step = ctx.state if key == "0" else f"{ctx.state}~{key}"
-        return self._drive([*ctx._at, step], name, json_values(inputs, ctx.place), start, until)
+        with self.stop.waking(None):  # a signal is for what runs below, whatever called it
+            return self._drive([*ctx._at, step], name, json_values(inputs, ctx.place), start, until)
+
+    def map(self, ctx: Context, key: str, name: str, items: list[Any], at_once: int) -> list[Result]:
+        from fsm.engine import at_once as lines
+
+        self._declared(ctx, name)
+        return lines.mapped(self, ctx, key, name, items, at_once)
 
     def walk(self, ctx: Context, name: str | None) -> Walk:
         if name is not None:
@@ -467,17 +674,12 @@ class Runner:
         self.observer.progress(at, state, done, total, note)
 
 
-def _patch(before: dict[str, Any], ctx: Context) -> dict[str, Any] | None:
-    """What the handler changed in the frame's data, as JSON gives it back. Raises NotJson.
-
-    Only what differs is made JSON: a state that changes one key among many pays for that one.
-    """
-    differs = {k: v for k, v in ctx.data.items() if k not in before or before[k] != v}
-    if not differs and len(before) == len(ctx.data):
-        return None
-    patch: dict[str, Any] = {}
-    if differs:
-        patch["set"] = json_values(differs, ctx.place)
-    if dropped := before.keys() - ctx.data.keys() - patch.get("set", {}).keys():
-        patch["drop"] = sorted(dropped)
-    return patch or None
+def ended_by(machine: Machine, state: str, step: Step) -> dict[str, Any]:
+    """How the run has ended whose outermost machine made its last step."""
+    last = step.edges[-1].label if step.edges else step.label
+    names = {last, state, state.rpartition(".")[2]}
+    return {
+        "outcome": "failed" if machine.failures & names else "done",
+        "label": last,
+        "last": state,
+    }

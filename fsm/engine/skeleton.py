@@ -26,7 +26,7 @@ def skeleton(machine: Machine, path: str) -> str:
 def whole(machine: Machine) -> str:
     """A file of handlers as it begins: the phase, and the handler of every state that needs one."""
     handlers = "\n\n".join(skeleton(machine, path) for path in machine.states)
-    return f'from fsm.engine import Context, Phase\n\nPHASE = Phase("{machine.name}")\n\n\n{handlers}'
+    return f'from fsm import Context, Phase\n\nPHASE = Phase("{machine.name}")\n\n\n{handlers}'
 
 
 def _function(name: str) -> str:

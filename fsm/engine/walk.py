@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import threading
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -131,8 +132,15 @@ class Walk:
 def _handlers(machine: Machine, phase: Phase | None, prefix: str) -> Mapping[str, Any]:
     if phase is None:
         return {}
-    return {
+    handlers = {
         path.removeprefix(prefix): registered.handle
         for path, registered in phase.handlers.items()
         if path.startswith(prefix) and path.removeprefix(prefix) in machine.chart.states
     }
+    for state, handle in handlers.items():
+        if inspect.iscoroutinefunction(handle):
+            raise PhaseError(
+                f"phases/{machine.name}: the handler of {prefix}{state} is a coroutine, and a counted machine is walked in memory, where "
+                "nothing waits for one. Make it a plain function, and await in the state that walks."
+            )
+    return handlers

@@ -1,6 +1,7 @@
 """The proof that a run is whole: its chain, its epochs, its state and its artifacts, checked from the first record on.
 
-Nothing is written and nothing repaired. A finding says what is wrong and since which record; what can be checked in
+Lines that went at once (`fsm.journal.lines`) are read as they stand in the journal: in any order it is one chain, and each record
+follows from the fold of those before it. Nothing is written and nothing repaired. A finding says what is wrong and since which record; what can be checked in
 spite of it is.
 """
 
@@ -18,7 +19,7 @@ from fsm.journal.fold import Fold
 from fsm.journal.journal import Journal, decode, digest
 from fsm.journal.past import lines_of_past, parent, past_of
 from fsm.speech import out
-from fsm.store import RunStore
+from fsm.store import RETIRED, RunStore
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,7 @@ class Audit:
     artifacts: int
     bytes: int
     findings: tuple[Finding, ...]
+    freed: int = 0  # artifacts that are not there, for the run was retired
 
     @property
     def whole(self) -> bool:
@@ -74,11 +76,22 @@ def audit(run: RunStore, *, content: bool = True) -> Audit:
         reading.begin_with(header["past"])
     for number, line in run.numbered():
         reading.take(number, line)
+    retired = run.read_request(RETIRED) is not None
+    gone = {sha256 for sha256 in reading.artifacts if run.artifact_size(sha256) is None} if retired else set()
     total = sum(
-        _artifact(run, sha256, named, content, findings) for sha256, named in reading.artifacts.items()
+        _artifact(run, sha256, named, content, findings)
+        for sha256, named in reading.artifacts.items()
+        if sha256 not in gone
     )
     return Audit(
-        run.name, run.url, reading.count, reading.epoch, len(reading.artifacts), total, tuple(findings)
+        run.name,
+        run.url,
+        reading.count,
+        reading.epoch,
+        len(reading.artifacts),
+        total,
+        tuple(findings),
+        len(gone),
     )
 
 
@@ -299,6 +312,8 @@ def report(found: Audit, as_json: bool = False) -> int:
     checked = (
         f"{found.records} records, {found.epochs} epochs, {found.artifacts} artifacts ({found.bytes:,} bytes)"
     )
+    if found.freed:
+        checked += f"; {found.freed} of them were freed when it was retired"
     if found.whole:
         out(f"{found.url} is whole: {checked}.")
         return 0

@@ -17,7 +17,7 @@ import json
 import os
 import socket
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 from types import ModuleType
 from typing import Any
@@ -26,6 +26,8 @@ from pydantic_core import to_json
 
 from fsm.errors import JournalDamaged, NewerFormat, NoSuchRun, RunBusy, RunReplaced, StoreError
 from fsm.journal.fold import Fold
+from fsm.journal.lines import in_order, is_line
+from fsm.journal.pauses import timeless
 from fsm.store import RunStore, Taken
 
 FORMAT = 1
@@ -39,6 +41,8 @@ FRAME = (  # what differs between two equal runs; a traceback tells where the pr
     "prev",
     "time",
     "took",
+    "until",
+    "spent",
     "traceback",
 )
 
@@ -109,9 +113,20 @@ def foreign(
     )
 
 
-def essence(record: dict[str, Any]) -> dict[str, Any]:
-    """The record without what differs between two runs that did the same: times, writers, chain, tracebacks."""
-    return {k: v for k, v in record.items() if k not in FRAME}
+def essence(record: Mapping[str, Any]) -> dict[str, Any]:
+    """The record without what differs between two runs that did the same: times, writers, chain, tracebacks. In a line that went
+    beside others also without its snapshot: how far those had come is in it, and which record carries it is chance."""
+    without = (*FRAME, "snapshot") if any(map(is_line, record.get("at", ()))) else FRAME
+    said = {k: v for k, v in record.items() if k not in without}
+    if snapshot := said.get("snapshot"):
+        kept = {k: v for k, v in snapshot.items() if k not in FRAME}
+        said["snapshot"] = {**kept, "root": timeless(snapshot["root"])}
+    return said
+
+
+def alike(records: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """What all runs have in common that did the same, claims aside, in whatever order their lines went."""
+    return [essence(record) for record in in_order(records)]
 
 
 def _prev_of(line: bytes | None) -> str | None:
@@ -121,16 +136,6 @@ def _prev_of(line: bytes | None) -> str | None:
     except (ValueError, KeyError, TypeError, RecursionError):
         return None
     return prev if isinstance(prev, str) else None
-
-
-def _carries_snapshot(line: bytes) -> bool:
-    """Whether the fold can begin with this line; one that cannot be read is for `decode` to tell of."""
-    if b'"snapshot":{' not in line:
-        return False
-    try:
-        return "snapshot" in json.loads(line)
-    except (ValueError, RecursionError):
-        return False
 
 
 class Journal:
@@ -202,11 +207,25 @@ class Journal:
 
     def load(self) -> Fold:
         """The state now, from the newest snapshot on."""
-        lines = self.store.tail(_carries_snapshot)
+        where = f"{self.store.url}, the newest records"
+        read: dict[
+            bytes, dict[str, Any]
+        ] = {}  # what was read in order to see whether the fold can begin with it
+
+        def carries_snapshot(line: bytes) -> bool:
+            if b'"snapshot":{' not in line:
+                return False
+            try:
+                read[line] = decode(line, where, ordered=False)
+            except JournalDamaged:  # told of below, when it is its turn
+                return False
+            return "snapshot" in read[line]
+
+        lines = self.store.tail(carries_snapshot)
         records = []
         prev = None
         for line in lines:
-            record = decode(line, f"{self.store.url}, the newest records")
+            record = read.pop(line, None) or decode(line, where, ordered=False)
             self._fits(record, record["seq"] if prev is None else self.next, prev)
             self.next, prev = record["seq"] + 1, digest(line)
             self.epoch = max(self.epoch, record["epoch"])
@@ -252,7 +271,7 @@ class Journal:
             if fold.ended:
                 return fold
             try:
-                self._append(claim)
+                self._put(claim, self.store.append)
                 return fold
             except Taken as taken:
                 fold.apply(self._behind(taken.line))
@@ -290,7 +309,7 @@ class Journal:
             who = {"kind": "fork", "host": socket.gethostname(), "pid": os.getpid()}
             if self.next:
                 raise Taken(0, self.store.first() or b"")
-            self._append(who | {"past": past, "snapshot": snapshot})
+            self._put(who | {"past": past, "snapshot": snapshot}, self.store.append)
         finally:
             self.store.release()
 
@@ -299,6 +318,9 @@ class Journal:
 
         After either this journal takes no more: what follows would rest on a record that may not be there.
         """
+        return self._added(body, self.store.append)
+
+    def _added(self, body: dict[str, Any], put: Callable[[int, bytes], None]) -> dict[str, Any]:
         if self._over:
             raise StoreError(
                 f"Run {self.store.name}: a record was not acknowledged, so nothing more can be added from here. Give the same "
@@ -306,26 +328,39 @@ class Journal:
             )
         self._over = True
         try:
-            record = self._append(body)
+            record = self._put(body, put)
         except Taken as taken:
             raise self._replaced(taken) from None
         self._over = False
         return record
 
-    def _append(self, body: dict[str, Any]) -> dict[str, Any]:
+    def write(self, body: dict[str, Any]) -> dict[str, Any]:
+        """`append` in two parts, for several threads that wait for the disk together: the record has its number and its place in
+        the chain, and is durable once it was `sync`ed. One thread at a time."""
+        return self._added(body, self.store.write)
+
+    def sync(self, seq: int) -> None:
+        """Wait until a record that was written is durable, and with it all before it. From any thread. Raises StoreError."""
+        try:
+            self.store.sync(seq)
+        except StoreError:
+            self._over = True
+            raise
+
+    def _put(self, body: dict[str, Any], put: Callable[[int, bytes], None]) -> dict[str, Any]:
         record = {
             "seq": self.next,
             "epoch": self.epoch,
             "writer": self.writer,
             "id": f"{self.writer}-{self.next}",
             "prev": self._prev,
-            "time": round(time.time(), 3),
+            "time": int(time.time() * 1e3) / 1e3,  # `round` takes ten times as long
             **body,
         }
         line = encode(record)
         if self._redact is not None:
             line = self._redact(line.decode()).encode()
-        self.store.append(self.next, line)
+        put(self.next, line)
         self.next += 1
         self._prev = digest(line)
         return record
@@ -352,4 +387,6 @@ class Journal:
         )
 
     def close(self) -> None:
+        """Write no more; what a handler has left at work in another thread cannot either."""
+        self._over = True
         self.store.release()

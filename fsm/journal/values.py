@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterator, Mapping
 from itertools import zip_longest
+from math import isfinite
 from typing import Any
 
 from fsm.errors import NotJson
 
 MOST_NESTED = 100  # lists and dicts in one another; JSON readers differ in how many more they follow
 _BRANCHES = (dict, list)
+_NESTS = (dict, list, tuple)
+_ALWAYS = frozenset({bool, type(None)})
 MOST_BITS = 8192  # of an integer; Python itself reads no more than 4300 digits
 
 
 class _Refused(Exception):
-    """Why a value cannot be kept; `path` leads to it, innermost first."""
-
-    def __init__(self, why: str) -> None:
-        super().__init__(why)
-        self.path: list[str] = []
+    """Why a value cannot be kept."""
 
 
 def json_values(value: Any, where: str) -> Any:
@@ -32,7 +30,8 @@ def json_values(value: Any, where: str) -> Any:
     try:
         return _plain(value, MOST_NESTED)
     except _Refused as e:
-        at = "".join(reversed(e.path[-5:])) + ("..." if len(e.path) > 5 else "")
+        path = _path(value)
+        at = "".join(path[:5]) + ("..." if len(path) > 5 else "")
         raise NotJson(
             f"{where}: durable data must be JSON values, and this is not: {f'at {at}, ' if at else ''}{e}. Convert it, or keep it "
             "as an artifact."
@@ -73,38 +72,63 @@ def _plain(value: Any, levels: int) -> Any:
             raise _Refused(f"an integer of {value.bit_length()} bits")
         return value if type(value) is int else int.__int__(value)  # of an enumeration, say, its number
     if isinstance(value, float):
-        if not math.isfinite(value):
+        if not isfinite(value):
             raise _Refused(f"the number {value}")
         return float.__float__(value)
-    if not isinstance(value, (dict, list, tuple)):
+    if not isinstance(value, _NESTS):
         raise _Refused(f"a {type(value).__module__}.{type(value).__qualname__}".replace("builtins.", ""))
     if not levels:
         raise _Refused(f"lists and dicts nested more than {MOST_NESTED} deep")
     return _plain_dict(value, levels - 1) if isinstance(value, dict) else _plain_list(value, levels - 1)
 
 
+# What most values are is seen in the loops themselves: to call for each costs twice as much.
+
+
 def _plain_dict(value: dict[Any, Any], levels: int) -> dict[str, Any]:
     plain = {}
     for key, inner in value.items():
-        try:
-            if type(key) is not str or not key.isascii():
-                key = _text(key) if isinstance(key, str) else _key(key, levels)
+        if type(key) is not str or not key.isascii():
+            key = _text(key) if isinstance(key, str) else _key(key, levels)
+        kind = type(inner)
+        if (kind is str and inner.isascii()) or kind in _ALWAYS or (kind is float and isfinite(inner)):
+            plain[key] = inner
+        elif kind is dict and levels:
+            plain[key] = _plain_dict(inner, levels - 1)
+        else:
             plain[key] = _plain(inner, levels)
-        except _Refused as e:
-            e.path.append(f"[{key!r}]")
-            raise
     return plain
 
 
 def _plain_list(value: list[Any] | tuple[Any, ...], levels: int) -> list[Any]:
     plain = []
-    for number, inner in enumerate(value):
-        try:
+    for inner in value:
+        kind = type(inner)
+        if (kind is str and inner.isascii()) or kind in _ALWAYS or (kind is float and isfinite(inner)):
+            plain.append(inner)
+        elif kind is dict and levels:
+            plain.append(_plain_dict(inner, levels - 1))
+        else:
             plain.append(_plain(inner, levels))
-        except _Refused as e:
-            e.path.append(f"[{number}]")
-            raise
     return plain
+
+
+def _path(value: Any) -> list[str]:
+    """The way to what is refused in a value, from its top."""
+    path: list[str] = []
+    for levels in reversed(range(MOST_NESTED)):
+        if not isinstance(value, _NESTS):
+            break
+        for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
+            try:
+                _plain_dict({key: inner}, levels)
+            except _Refused:
+                path.append(f"[{key!r}]")
+                value = inner
+                break
+        else:  # what is refused is this itself
+            break
+    return path
 
 
 def _key(key: Any, levels: int) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fsm.journal import apart, essence
+from fsm.journal import apart, essence, in_order
 from fsm.store import RunStore, open_store
 
 SHOWN = 40  # characters of a value, and bytes around the first that differs
@@ -48,15 +48,19 @@ class History:
 
 
 def differences(found: History, reference: History) -> Iterator[Difference]:
-    """Everything that two histories differ in, in their order; where they went different ways, that and no more."""
-    for number, (mine, its) in enumerate(zip(found.records, reference.records, strict=False)):
+    """Everything that two histories differ in, in their order; where they went different ways, that and no more.
+
+    What went at once is compared line by line: how the lines are shuffled into each other is chance, and no difference.
+    """
+    ours, theirs = in_order(found.records), in_order(reference.records)
+    for number, (mine, its) in enumerate(zip(ours, theirs, strict=False)):
         if _step(mine) != _step(its):
             yield Difference(f"{number}", its["machine"], its["from"], "the way", _way(mine), _way(its))
             return
         yield from _in_record(number, mine, its, found, reference)
-    if len(found.records) != len(reference.records):
-        last = (found.records or reference.records)[-1]
-        counts = f"{len(found.records)} records", f"{len(reference.records)} records"
+    if len(ours) != len(theirs):
+        last = (ours or theirs)[-1]
+        counts = f"{len(ours)} records", f"{len(theirs)} records"
         yield Difference("length", last["machine"], last["from"], "the journal", *counts)
 
 

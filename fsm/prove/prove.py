@@ -15,23 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from fsm.config import Config
+from fsm.moments import APPENDED, APPENDING, ENTERED, PROGRESS, PUT, PUTTING, Moment
 from fsm.prove import compare
 from fsm.prove.apart import scratched
 from fsm.prove.compare import Difference, History
 from fsm.prove.outside import Effect, content, effects, put_back
-from fsm.prove.trial import (
-    APPENDED,
-    APPENDING,
-    ENTERED,
-    PROGRESS,
-    PUT,
-    PUTTING,
-    Moment,
-    Stuck,
-    Trial,
-    apart,
-    forked,
-)
+from fsm.prove.trial import Stuck, Trial, apart, forked
 
 HASH_SEEDS = (1, 2, 3)  # of a set of two, one order in eight is that of all of them
 TELLING = (APPENDING, PUT, PUTTING, PROGRESS, APPENDED, ENTERED)

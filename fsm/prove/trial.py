@@ -1,9 +1,4 @@
-"""One run from its beginning to its end in processes of their own, one of which may die at a moment chosen beforehand.
-
-A moment is a point of a run that every attempt comes through: before and after a record is appended, before and after an
-artifact is put, when a handler begins, when it first shows progress. It is known by the number of the record that comes next, so
-that a killed run, which has the same records up to its kill, dies where it was meant to.
-"""
+"""One run from its beginning to its end in processes of their own, one of which may die at a moment chosen beforehand."""
 
 from __future__ import annotations
 
@@ -13,59 +8,22 @@ import random
 import signal
 import subprocess
 import sys
-import threading
-import time
-import traceback
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from fsm import session
 from fsm.config import Config
-from fsm.engine import Context, Nobody, Runner
+from fsm.engine import Context, Runner, Waits
+from fsm.engine.turns import Turns, in_rotation
 from fsm.errors import FsmError
-from fsm.journal import Journal
+from fsm.journal import Journal, requests
+from fsm.moments import NEXT, At, Clockwork, Moment, Watching, dying, in_child
 from fsm.prove.outside import Outside
-from fsm.store import RunStore, Store, open_store
+from fsm.store import open_store
 
-ENTERED, PROGRESS, PUTTING, PUT, APPENDING, APPENDED = (
-    "entered",
-    "progress",
-    "putting",
-    "put",
-    "appending",
-    "appended",
-)
-NEXT = "next"  # a record is there, and the count of moments begins anew
 MOST_SESSIONS = 20  # until a run has ended: it may stop, and is killed once
-
-
-@dataclass(frozen=True)
-class Moment:
-    """A point of a run: `what` happens for the `nth` time while record `seq` is the next one, in a state of a machine."""
-
-    seq: int
-    what: str
-    nth: int
-    machine: str = ""
-    state: str = ""
-
-    def same(self, other: Moment) -> bool:
-        """Whether it is the same point, wherever that is."""
-        return (self.seq, self.what, self.nth) == (other.seq, other.what, other.nth)
-
-    def __str__(self) -> str:
-        said = {
-            ENTERED: "when it begins",
-            PROGRESS: "at its first progress",
-            PUTTING: f"before it puts artifact {self.nth}",
-            PUT: f"after it has put artifact {self.nth}",
-            APPENDING: f"before record {self.seq}",
-            APPENDED: f"after record {self.seq}",
-        }
-        return f"{self.machine}: {self.state}, {said[self.what]}"
 
 
 class Stuck(FsmError):
@@ -74,76 +32,21 @@ class Stuck(FsmError):
     code = "F104"
 
 
-class Clockwork(Nobody):
-    """Counts the moments of a session: notes each in a file, or dies at the one that was chosen."""
+class Noting(Clockwork):
+    """The clockwork of a trial: it also tells whether a step is in hand that is journaled (`ctx.once`)."""
 
-    def __init__(self, notes: Path | None, kill: Moment | None) -> None:
-        self._notes = os.open(notes, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600) if notes else None
-        self._kill = kill
-        self._seq = 0
-        self._times: dict[str, int] = {}
-        self._lock = threading.Lock()
-        self.here: tuple[str, str] | None = None
-        self.once = False
-
-    def moment(self, what: str, seq: int | None = None) -> None:
-        """A point is passed; not passed where it is the chosen one."""
-        with self._lock:
-            if seq is not None and seq != self._seq:
-                self._seq, self._times = seq, {}
-            nth = self._times[what] = self._times.get(what, 0) + 1
-            if what == PROGRESS and nth > 1:
-                return
-            now = Moment(self._seq, what, nth, *(self.here or ("", "")))
-        if self._notes is not None and self.here is not None:
-            os.write(self._notes, json.dumps(asdict(now)).encode() + b"\n")
-        if self._kill is not None and now.same(self._kill):
-            os.kill(os.getpid(), signal.SIGKILL)
-            time.sleep(60)  # until the signal comes
-
-    def entered(self, at: list[str], machine: str, state: str, visit: int) -> None:
-        self.here = machine, state
-        self.moment(ENTERED)
-
-    def progress(self, at: list[str], state: str, done: float, total: float, note: str) -> None:
-        self.moment(PROGRESS)
+    once = False
 
 
-class Watched:
-    """A run's store whose every write is a moment."""
+def noting(notes: Path) -> At:
+    """Writes each moment of a handler as a line of a file."""
+    file = os.open(notes, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
 
-    def __init__(self, run: RunStore, clockwork: Clockwork) -> None:
-        self._run = run
-        self._clockwork = clockwork
+    def at(now: Moment) -> None:
+        if now.state:
+            os.write(file, json.dumps(asdict(now)).encode() + b"\n")
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._run, name)
-
-    def append(self, seq: int, line: bytes) -> None:
-        self._clockwork.moment(APPENDING, seq)
-        self._run.append(seq, line)
-        self._clockwork.moment(APPENDED)
-        self._clockwork.moment(NEXT, seq + 1)
-
-    def put_artifact(self, name: str, content: bytes | Path) -> Any:
-        self._clockwork.moment(PUTTING)
-        artifact = self._run.put_artifact(name, content)
-        self._clockwork.moment(PUT)
-        return artifact
-
-
-class Watching:
-    """The store of a trial: what it opens is watched."""
-
-    def __init__(self, store: Store, clockwork: Clockwork) -> None:
-        self._store = store
-        self._clockwork = clockwork
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._store, name)
-
-    def run(self, name: str) -> Any:
-        return Watched(self._store.run(name), self._clockwork)
+    return at
 
 
 @dataclass(frozen=True)
@@ -186,16 +89,18 @@ class Trial:
         """One start of the run, in this process: how it ended."""
         import structlog
 
-        clockwork = Clockwork(self.moments if self.kill is None else None, self.kill)
+        clockwork = Noting(noting(self.moments) if self.kill is None else dying(self.kill))
         if self.steady:
             _steady(clockwork)
         _told_of_once(clockwork)
+        setattr(Runner, "turns", Turns(in_rotation()))  # noqa: B010 - so that a moment comes again
+        _hurried()
 
         def here() -> tuple[str, str, bool] | None:
             return (*clockwork.here, clockwork.once) if clockwork.here else None
 
         Outside(self.effects, self.kept, [self.directory], here).watch()
-        store = Watching(open_store(str(self.store)), clockwork)
+        store: Any = Watching(open_store(str(self.store)), self.config.engine.run.name, clockwork)
         silent = structlog.wrap_logger(structlog.PrintLogger(sys.stdout))
         return session.run(self.config, observer=clockwork, logger=silent, store=store).exit_code
 
@@ -235,36 +140,6 @@ def forked(trial: Trial) -> int:
     return in_child(trial.session, trial.log)
 
 
-def in_child(work: Callable[[], int], log: Path) -> int:
-    """Fork, work, and say how it ended: the exit code, or minus the signal; 70 for an exception, which is in the log."""
-    return ended(begun(work, log))
-
-
-def ended(pid: int) -> int:
-    """Wait for a child: the exit code, or minus the signal."""
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-
-
-def begun(work: Callable[[], int], log: Path) -> int:
-    """A child that works, and says to a file what it says; its id."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    pid = os.fork()
-    if pid == 0:
-        code = 70
-        try:
-            with log.open("a") as file:
-                os.dup2(file.fileno(), 1)
-                os.dup2(file.fileno(), 2)
-            code = work()
-        except BaseException:
-            with suppress(Exception), log.open("a") as file:
-                traceback.print_exc(file=file)
-        finally:
-            os._exit(code)
-    return pid
-
-
 def apart(seed: int) -> Callable[[Trial], int]:
     """Sessions in interpreters of their own, whose sets are ordered by another hash seed."""
 
@@ -286,20 +161,39 @@ def apart(seed: int) -> Callable[[Trial], int]:
     return start
 
 
-def _told_of_once(clockwork: Clockwork) -> None:
+def _told_of_once(clockwork: Noting) -> None:
     original = Runner.once
 
     def once(self: Runner, ctx: Context, key: str, do: Callable[[], Any]) -> Any:
-        clockwork.once = True
-        try:
-            return original(self, ctx, key, do)
-        finally:
-            clockwork.once = False
+        def doing() -> Any:
+            clockwork.once = True
+            try:
+                return do()
+            finally:
+                clockwork.once = False
+
+        return original(self, ctx, key, doing)
 
     setattr(Runner, "once", once)  # noqa: B010 - in the process of a trial only
 
 
-def _steady(clockwork: Clockwork) -> None:
+def _hurried() -> None:
+    """Nothing is waited for: a wait is over at once, a time limit has passed, and a question without one is answered by an edge that
+    its name decides, the same in every attempt, and another in another visit.
+    """
+    answered = Waits._answered
+
+    def given(self: Waits, pause: Mapping[str, Any]) -> Any:
+        if "until" not in pause:
+            label = pause["labels"][int(pause["slot"], 16) % len(pause["labels"])]
+            requests.put(self._runner.run, pause["slot"], requests.AnswerRequest(by="fsm prove", label=label))
+        return answered(self, pause)
+
+    setattr(Waits, "_left", lambda self, pause: lambda: 0.0)  # noqa: B010 - in the process of a trial only
+    setattr(Waits, "_answered", given)  # noqa: B010
+
+
+def _steady(clockwork: Noting) -> None:
     """Make every attempt of a state draw the same random numbers, wherever it draws them from."""
     numbers = random.Random()
     os.urandom = numbers.randbytes

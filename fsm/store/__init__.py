@@ -5,13 +5,14 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from fsm.errors import ConfigError
-from fsm.store.base import RUN_NAME, Artifact, RunStore, Shelf, Store, Taken, run_name
+from fsm.store.base import RETIRED, RUN_NAME, Artifact, RunStore, Shelf, Store, Taken, run_name
 from fsm.store.local import LocalStore
 from fsm.store.s3 import S3Store
 from fsm.store.scratch import Scratch, held
 from fsm.store.trail import Look, Silent, Trail, trail
 
 __all__ = [
+    "RETIRED",
     "RUN_NAME",
     "Artifact",
     "Look",

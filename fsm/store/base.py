@@ -4,13 +4,14 @@ runs/<run>/run.json              written once
 runs/<run>/journal...            numbered from 0 without gaps, appended by one writer
 runs/<run>/artifacts/<sha256>    by content
 runs/<run>/live.json             advisory
+runs/<run>/requests/<name>.json  what others ask of the run: each written once, by whoever is first
 <shelf>/...                      entries that belong to the store and not to a run, by key
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from typing import Any, Protocol
 
 from fsm.errors import ConfigError
 
+RETIRED = "retired"  # the request that says of a run which is over that its artifacts are freed
 RUN_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
 
 
@@ -151,6 +153,15 @@ class RunStore(Protocol):
         """
         ...
 
+    def write(self, seq: int, line: bytes) -> None:
+        """Add a record as `append` does, durable once `sync` has returned for it: several threads then wait for the disk
+        together. The writes themselves come one after the other."""
+        ...
+
+    def sync(self, seq: int) -> None:
+        """Wait until record `seq` and all before it are durable. From any thread. Raises StoreError."""
+        ...
+
     def check(self, seq: int) -> None:
         """Raises Taken where a record has that number by now. Where a lock is held nobody else can have written it."""
         ...
@@ -179,6 +190,21 @@ class RunStore(Protocol):
         """Advisory: fails silently, and writes nothing once this writer knows that it was replaced."""
         ...
 
+    def read_request(self, name: str) -> bytes | None:
+        """A request; None where there is none of that name. Raises StoreError."""
+        ...
+
+    def put_request(self, name: str, content: bytes) -> bytes:
+        """Write a request if there is none of that name; durable on return. Returned is the one that stands.
+
+        Raises StoreError.
+        """
+        ...
+
+    def has_request(self, name: str) -> bool:
+        """Whether there is a request of that name, asked once: a store that does not answer is taken for one without it."""
+        ...
+
     def put_artifact(self, name: str, content: bytes | Path) -> Artifact: ...
 
     def artifact(self, sha256: str) -> Path:
@@ -195,6 +221,13 @@ class RunStore(Protocol):
 
     def artifact_bytes(self, sha256: str) -> Iterator[bytes]:
         """The artifact as it is kept, in pieces, not verified. Raises StoreError where it is missing."""
+        ...
+
+    def free_artifacts(self, but: Collection[str]) -> tuple[int, int]:
+        """Delete the artifacts, except those of the digests `but`: (how many, their bytes). Raises StoreError.
+
+        In a bucket it needs the right to delete, which running does not.
+        """
         ...
 
     def shelf(self, name: str) -> Shelf:
@@ -231,3 +264,11 @@ def run_name(name: str) -> str:
             "or a digit. Give another with --run."
         )
     return name
+
+
+def freed(sha256: str, run: str) -> str:
+    """What is said of an artifact that went when its run was retired."""
+    return (
+        f"Artifact {sha256[:12]} of run {run} was freed when that run was retired (`fsm retire`); its journal is kept. Begin the run "
+        "anew with --fresh to have it made again."
+    )

@@ -1,4 +1,5 @@
-"""Runs in a directory: one append-only file under an exclusive lock, one fdatasync a record."""
+"""Runs in a directory: one append-only file under an exclusive lock, one fdatasync a record, or one for those that wait
+together."""
 
 from __future__ import annotations
 
@@ -10,17 +11,18 @@ import os
 import re
 import stat
 import tempfile
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 from dataclasses import fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from fsm.errors import ConfigError, JournalDamaged, RunBusy, StoreError
+from fsm.errors import ConfigError, JournalDamaged, Retired, RunBusy, StoreError
 from fsm.store.access import PRIVATE, make_directory, mode_of, of_artifacts, of_files, open_to_group
-from fsm.store.base import Artifact, Taken, run_name
+from fsm.store.base import RETIRED, Artifact, Taken, freed, run_name
 from fsm.store.bucket import S3Options
 from fsm.store.local_shelf import LocalShelf
 from fsm.store.past import shared
@@ -146,6 +148,10 @@ class LocalRun:
         self._fd = -1
         self._size = 0
         self._next = 0
+        self._written = 0  # bytes, of which `_size` are durable
+        self._durable = 0  # records
+        self._broken: StoreError | None = None
+        self._syncing = threading.Lock()
         self._read = (-1, 0, 0)  # inode, records and bytes that the last reader has read to
         self._whole: set[str] = set()  # artifacts whose content this process has held against their digest
         self._past: LocalRun | None = None
@@ -234,6 +240,7 @@ class LocalRun:
             ) from e
         try:
             self._size = os.fstat(self._fd).st_size
+            self._written, self._durable, self._broken = 0, 0, None
             self._cut_torn_line()
             self._sweep()
             self._next = self._last_number() + 1
@@ -270,15 +277,62 @@ class LocalRun:
             raise Taken(seq, b"")
         content = line + b"\n"
         try:
-            written = os.write(self._fd, content)
-            if written < len(content):  # the disk filled up in the middle of the line
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            self._write(content)
             os.fdatasync(self._fd)
         except OSError as e:
             self._forget_unacknowledged()
             raise _store_error(f"Record {seq} cannot be written to", self.journal, e) from e
         self._size += len(content)
         self._next += 1
+
+    def _write(self, content: bytes) -> None:
+        if os.write(self._fd, content) < len(content):  # the disk filled up in the middle of the line
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def write(self, seq: int, line: bytes) -> None:
+        if seq != self._next:
+            raise Taken(seq, b"")
+        content = line + b"\n"
+        if self._written < self._size:  # the records before were appended
+            self._written, self._durable = self._size, seq
+        self._whole_so_far()
+        try:
+            self._write(content)
+        except OSError as e:
+            with self._syncing:  # who waits for records before it may still have them
+                self._flush()
+                self._forget_unacknowledged()
+            raise _store_error(f"Record {seq} cannot be written to", self.journal, e) from e
+        self._whole_so_far()
+        self._written += len(content)
+        self._next += 1
+
+    def _whole_so_far(self) -> None:
+        """Nothing may follow records that were cut off, not even where both happen at one moment. Raises StoreError."""
+        if self._broken is not None:
+            with self._syncing:
+                self._forget_unacknowledged()
+            raise self._broken
+
+    def sync(self, seq: int) -> None:
+        """Who comes while another thread waits for the disk waits behind it, and finds its own record durable mostly: one
+        fdatasync takes all that were written when it began."""
+        with self._syncing:
+            if self._durable <= seq:
+                self._flush()
+
+    def _flush(self) -> None:
+        """Make durable what is written by now. To be called by one thread at a time."""
+        if self._broken is not None:
+            raise self._broken
+        number, size = self._next, self._written
+        try:
+            os.fdatasync(self._fd)
+        except OSError as e:
+            self._broken = _store_error(f"Record {number - 1} cannot be written to", self.journal, e)
+            self._forget_unacknowledged()
+            raise self._broken from e
+        self._durable, self._size = number, size
 
     def check(self, seq: int) -> None:
         """The lock is held: no one else can have written."""
@@ -434,6 +488,44 @@ class LocalRun:
             os.close(fd)
         return False
 
+    # What others ask of it
+
+    def read_request(self, name: str) -> bytes | None:
+        path = self._request(name)
+        try:
+            return path.read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as e:
+            raise _store_error("A request cannot be read:", path, e) from e
+
+    def put_request(self, name: str, content: bytes) -> bytes:
+        path = self._request(name)
+        try:
+            make_directory(path.parent, self.access)
+            fd, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+            try:
+                with os.fdopen(fd, "wb") as f:
+                    f.write(content)
+                    f.flush()
+                    os.fchmod(f.fileno(), of_files(self.access))
+                    os.fsync(f.fileno())
+                path.hardlink_to(temporary)  # where it is there, the first one stays
+                _sync_directory(path.parent)
+            except FileExistsError:
+                return path.read_bytes()
+            finally:
+                Path(temporary).unlink(missing_ok=True)
+        except OSError as e:
+            raise _store_error("A request cannot be written to", path, e) from e
+        return content
+
+    def has_request(self, name: str) -> bool:
+        return self._request(name).exists()
+
+    def _request(self, name: str) -> Path:
+        return self.directory / "requests" / f"{name}.json"
+
     # Artifacts
 
     def put_artifact(self, name: str, content: bytes | Path) -> Artifact:
@@ -482,6 +574,8 @@ class LocalRun:
         except FileNotFoundError as e:
             if past := self.past:
                 return past.artifact(sha256)
+            if self.has_request(RETIRED):
+                raise Retired(freed(sha256, self.name)) from e
             raise StoreError(
                 f"Artifact {sha256[:12]} of run {self.name} is missing: {path} is gone, though a record names it. {mend}"
             ) from e
@@ -526,7 +620,26 @@ class LocalRun:
             if isinstance(e, FileNotFoundError) and (past := self.past):
                 yield from past.artifact_bytes(sha256)
                 return
+            if isinstance(e, FileNotFoundError) and self.has_request(RETIRED):
+                raise Retired(freed(sha256, self.name)) from e
             raise _store_error("An artifact cannot be read:", path, e) from e
+
+    def free_artifacts(self, but: Collection[str]) -> tuple[int, int]:
+        directory = self.directory / "artifacts"
+        count = size = 0
+        try:
+            with os.scandir(directory) as found:
+                for entry in sorted(found, key=lambda e: e.name):
+                    if entry.name not in but:
+                        size += entry.stat(follow_symlinks=False).st_size
+                        Path(entry.path).unlink()
+                        count += 1
+        except FileNotFoundError:
+            return 0, 0
+        except OSError as e:
+            raise _store_error("The artifacts cannot be removed:", directory, e) from e
+        self._whole.clear()
+        return count, size
 
     # Beside the runs
 

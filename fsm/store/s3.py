@@ -1,7 +1,7 @@
 """Runs in a bucket: a record is one object, written if absent; nothing needs to be deleted, ever.
 
     s3://bucket/prefix/probe.json
-    s3://bucket/prefix/runs/<run>/run.json, live.json, journal/<12 digits>.json, artifacts/<sha256>
+    s3://bucket/prefix/runs/<run>/run.json, live.json, journal/<12 digits>.json, artifacts/<sha256>, requests/<name>.json
     s3://bucket/prefix/runs/<run>~/<6 digits>.json     tombstones: generation n of the name was retired
 
 Whose record stands at a number is decided by the bucket alone. A put that is answered 412 is read back: the same bytes
@@ -15,18 +15,18 @@ import json
 import os
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from fsm.errors import ConfigError, JournalDamaged, PastNeeded, RunBusy, StoreError
+from fsm.errors import ConfigError, JournalDamaged, PastNeeded, Retired, RunBusy, StoreError
 from fsm.faults import Clock, Patient
 from fsm.store.access import PRIVATE
 from fsm.store.artifacts import ArtifactMissing, Artifacts
-from fsm.store.base import Artifact, Taken, run_name
+from fsm.store.base import RETIRED, Artifact, Taken, freed, run_name
 from fsm.store.bucket import Boto, Bucket, Exists, Missing, S3Options, Unsure
 from fsm.store.past import shared
 from fsm.store.probe import probe
@@ -298,6 +298,13 @@ class S3Run:
                 self._replaced = True
                 raise Taken(seq, there) from None
 
+    def write(self, seq: int, line: bytes) -> None:
+        """A number can be put only when the one before it is there, so there is nothing to wait for together."""
+        self.append(seq, line)
+
+    def sync(self, seq: int) -> None:
+        """It was durable when it was written."""
+
     def check(self, seq: int) -> None:
         try:
             there = self.ask(lambda: self.bucket.get(self._record(seq))).body
@@ -436,6 +443,30 @@ class S3Run:
         with suppress(StoreError, Unsure, Missing):
             self.bucket.put(f"{self.prefix}live.json", content, absent=False)
 
+    # What others ask of it
+
+    def read_request(self, name: str) -> bytes | None:
+        try:
+            return self.ask(lambda: self.bucket.get(self._request(name))).body
+        except Missing:
+            return None
+
+    def put_request(self, name: str, content: bytes) -> bytes:
+        try:
+            self.ask(lambda: self.bucket.put(self._request(name), content, absent=True))
+        except Exists:  # another one's; or this one, whose answer was lost
+            return self.ask(lambda: self.bucket.get(self._request(name))).body
+        return content
+
+    def has_request(self, name: str) -> bool:
+        try:
+            return self.bucket.size(self._request(name)) is not None
+        except (StoreError, Unsure):
+            return False
+
+    def _request(self, name: str) -> str:
+        return f"{self.prefix}requests/{name}.json"
+
     # Artifacts
 
     @cached_property
@@ -450,10 +481,16 @@ class S3Run:
     def artifact(self, sha256: str) -> Path:
         try:
             return self._artifacts.open(sha256)
-        except ArtifactMissing:
+        except ArtifactMissing as e:
             if past := self.past:
                 return past.artifact(sha256)
+            self._tell_freed(sha256, e)
             raise
+
+    def _tell_freed(self, sha256: str, e: StoreError) -> None:
+        """Raise Retired, where that is why an artifact cannot be had."""
+        if self._artifacts.size(sha256) is None and self.has_request(RETIRED):
+            raise Retired(freed(sha256, self.name)) from e
 
     def artifact_size(self, sha256: str) -> int | None:
         size = self._artifacts.size(sha256)
@@ -471,11 +508,25 @@ class S3Run:
     def artifact_bytes(self, sha256: str) -> Iterator[bytes]:
         try:
             yield from self._artifacts.stream(sha256)
-        except ArtifactMissing:
+        except ArtifactMissing as e:
             if past := self.past:
                 yield from past.artifact_bytes(sha256)
                 return
+            self._tell_freed(sha256, e)
             raise
+
+    def free_artifacts(self, but: Collection[str]) -> tuple[int, int]:
+        base, after, count, total = f"{self.prefix}artifacts/", "", 0, 0
+        while True:
+            page = self.ask(lambda after=after: self.bucket.list(base, after=after))  # type: ignore[misc]
+            some = [(key, size) for key, size in page.keys if key.removeprefix(base) not in but]
+            if some:
+                keys = tuple(key for key, _ in some)
+                self.ask(lambda keys=keys: self.bucket.delete(keys))  # type: ignore[misc]
+            count, total = count + len(some), total + sum(size for _, size in some)
+            if not page.more:
+                return count, total
+            after = page.keys[-1][0]
 
     def shelf(self, name: str) -> S3Shelf:
         return self.store.shelf(name, self.folder)

@@ -17,6 +17,7 @@ import json
 import os
 import shutil
 import stat
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cached_property
@@ -41,6 +42,7 @@ class Scratch:
         self.run = run
         self.generation = generation
         self._held = -1
+        self._claiming = threading.Lock()
 
     @cached_property
     def path(self) -> Path:
@@ -57,9 +59,10 @@ class Scratch:
         Raises StoreError where something else stands in its place, RunBusy where a former run's is still worked in.
         """
         try:
-            if self._held < 0 or not self.marker.exists():
-                self.release()
-                self._claim()
+            with self._claiming:  # branches that go at once ask at once
+                if self._held < 0 or not self.marker.exists():
+                    self.release()
+                    self._claim()
             path = self.path / name
             path.mkdir(parents=True, exist_ok=True)
         except OSError as e:

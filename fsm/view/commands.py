@@ -9,7 +9,7 @@ from datetime import datetime
 from itertools import chain
 from typing import Any
 
-from fsm.journal import Journal, past_of
+from fsm.journal import Journal, base, moment, past_of
 from fsm.speech import out, say, visible
 from fsm.store import open_store
 from fsm.view import clean as cleaning
@@ -19,6 +19,7 @@ from fsm.view.projection import flat
 from fsm.view.report import Reading
 from fsm.view.rows import one_line, what
 from fsm.view.sizes import size
+from fsm.view.views import Level
 
 SHOWN = 5  # newest records in the text of a status
 
@@ -29,7 +30,9 @@ def status(run: str, store: str, as_json: bool) -> int:
     As JSON one object:
 
         run, url, machine, created   as begun
-        status     running, stopped (resumable), done or failed; with label and last of the edge it ended by
+        status     running, waiting (for a moment or an answer, and nobody at it), stopped (resumable), done, failed or cancelled;
+                   with label and last of the edge it ended by
+        waiting    what it waits for: {place, until, slot, question, labels, show, otherwise}, as far as there is any of it
         place      the stack of places in words; empty when it has ended
         stack      outermost first: {machine, state, place, visit, since} and, where there are any, overview (where it
                    stands seen from the machine above: the states of the drawing inside `state`) and progress
@@ -78,7 +81,8 @@ def history(run: str, store: str, as_json: bool) -> int:
 def runs(store: str, as_json: bool) -> int:
     """The runs of a store, the one last written to first.
 
-    As JSON one line a run: run, machine, status (running, stopped, done, failed), label, place, records, artifacts,
+    As JSON one line a run: run, machine, status (running, waiting, stopped, done, failed, cancelled), waiting (for what, as in a
+    status), label, place, records, artifacts,
     artifact_bytes (of all that are kept), scratch (its directories on this machine), scratch_bytes, workers (the
     processes that still work in them though no runner is at the run: a job whose launcher was killed), generation, created,
     updated, age (seconds since `updated`), progress (how many of the outermost states were left, of how many, or null),
@@ -139,6 +143,7 @@ def _status_lines(reading: Reading, indent: str = "") -> Iterable[str]:
     if reading.alive and reading.live:
         yield f"{indent}  runner    process {reading.live.get('pid')} on {reading.live.get('host')}"
     now = time.time()
+    before: list[Level] = []
     for depth, level in enumerate(p.stack()):
         seen = f" ({' or '.join(level.overview)})" if level.overview else ""
         visit = f", visit {level.visit}" if level.visit > 1 else ""
@@ -146,13 +151,24 @@ def _status_lines(reading: Reading, indent: str = "") -> Iterable[str]:
         others = [s for s in level.place if s != level.state]
         beside = f", beside {', '.join(others)}" if others else ""
         at = f"{level.state}{seen}"
-        yield f"{indent}  {'stands in ' if depth == 0 else '        > '}{at}{since}{visit}{beside}  [{level.machine}]"
+        same = any(base(lv.at) == base(level.at) for lv in before)
+        before.append(level)
+        yield f"{indent}  {'stands in ' if depth == 0 else '        | ' if same else '        > '}{at}{since}{visit}{beside}  [{level.machine}]"
         if level.progress:
             of = f" of {level.progress.total:g}" if level.progress.total else ""
             yield f"{indent}            {level.progress.done:g}{of} {level.progress.note}".rstrip()
     if reading.watching:
         yield f"{indent}  follows"
         yield from _status_lines(reading.watching, indent + "    ")
+    if ended and ended["outcome"] == "cancelled":
+        why = f": {one_line(ended['why'], 200)}" if ended.get("why") else ""
+        yield f"{indent}  cancelled by {ended.get('by') or 'request'}{why}"
+    for pause in p.pauses.values():
+        yield f"{indent}  waits     {one_line(pause.words(reading.name), 400)}"
+        if pause.slot is not None:
+            yield f"{indent}  question  {pause.slot}"
+        if pause.show is not None:
+            yield f"{indent}  shown     {json.dumps(pause.show, ensure_ascii=False)}"
     if reading.status == "stopped" and p.stopped:
         yield f"{indent}  stopped   {one_line(p.stopped, 200)}"
     counts = [f"{p.records} records", f"{p.artifacts} artifacts"]
@@ -178,10 +194,18 @@ def _run_row(row: dict[str, Any]) -> tuple[str, ...]:
     if "problem" in row:
         return row["run"], "?", "unreadable", one_line(row["problem"], 100), "", "", "", ""
     place = row["place"] + (f" ({row['label']})" if row["label"] else "")
+    place += "".join(f"; {_for(pause)}" for pause in row["waiting"])
     age = f"{duration(max(0.0, row['age']))} ago" if row["age"] is not None else "never begun"
     takes = size(row["artifact_bytes"]), size(row["scratch_bytes"])
     status = row["status"] + "".join(f", process {pid} at work" for pid in row["workers"])
     return row["run"], row["machine"], status, place, str(row["records"]), *takes, age
+
+
+def _for(pause: dict[str, Any]) -> str:
+    """What a run waits for, in short."""
+    if pause.get("question") is None:
+        return f"until {moment(pause['until'])}"
+    return f"asks: {one_line(pause['question'], 60)} ({', '.join(pause['labels'])})"
 
 
 def _local_time(iso: str) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from fsm.journal import Journal, apart, whole
+from fsm.journal import Journal, apart, in_order, whole
 from fsm.prove import History, differences
 from fsm.speech import out
 from fsm.store import RunStore, open_store
@@ -51,7 +51,8 @@ class _Run:
         self.run = run
         header = Journal(run).header()
         self.settings = {k: header[k] for k in ("machine", "seed", "config", "diagrams") if k in header}
-        self.records = [r for r in whole(run) if "from" in r]
+        # lines that went at once, one after the other; of a fork its past as well
+        self.records = [r for r in in_order(whole(run)) if "from" in r]
 
     @property
     def history(self) -> History:

@@ -23,7 +23,7 @@ from fsm.view.rows import one_line, what
 from fsm.view.terminal import can_show_a_tree, signals
 
 EVERY = 0.25  # seconds between two looks; a trail through a bucket keeps its own time
-ENDED = (State.DONE, State.FAILED)
+ENDED = (State.DONE, State.FAILED, State.CANCELLED)
 LONGEST = 300  # characters of what happened, on a line
 APART = ("machines", "watched", "_recent", "_overviews")  # of a projection what is not copied value by value
 
@@ -37,7 +37,7 @@ class Face(Protocol):
 
 
 def watch(run: str, store: str, as_json: bool = False, wait: Callable[[float], None] = time.sleep) -> int:
-    """Follow a run until it ends or an interrupt; returns 1 where it ended in a failure edge, otherwise 0.
+    """Follow a run until it ends or an interrupt; returns 1 where it ended in a failure edge, 5 where it was cancelled, otherwise 0.
 
     As JSON one line a record, as `fsm history --json` has it, and one {"run", "state", "why"} where it comes to stand
     otherwise. A run that is not there, has stopped or cannot be read is waited for: it may come, go on, or be mended. Raises
@@ -49,8 +49,12 @@ def watch(run: str, store: str, as_json: bool = False, wait: Callable[[float], N
             while True:
                 face.show(following, following.poll())
                 if following.state in ENDED and following.caught_up:
-                    return 1 if following.state == State.FAILED else 0
-                if following.caught_up or following.state not in (State.RUNNING, State.STOPPED):
+                    return {State.FAILED: 1, State.CANCELLED: 5}.get(following.state, 0)
+                if following.caught_up or following.state not in (
+                    State.RUNNING,
+                    State.STOPPED,
+                    State.WAITING,
+                ):
                     wait(EVERY)
         except KeyboardInterrupt:
             return 0
@@ -109,7 +113,9 @@ class Lines:
             row = flat(record)
             self._say(json.dumps(row, ensure_ascii=False) if self._json else line(row))
         stands = str(following.state), said(following)
-        reading_on = following.state in (State.RUNNING, State.STOPPED) and not following.caught_up
+        reading_on = (
+            following.state in (State.RUNNING, State.STOPPED, State.WAITING) and not following.caught_up
+        )
         if stands != self._stood and not reading_on:
             self._stood = stands
             self._stands(following.name, *stands)

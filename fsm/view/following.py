@@ -53,8 +53,10 @@ class State(StrEnum):
     BEGINNING = "beginning"  # its header is there, and no record yet
     RUNNING = "running"
     STOPPED = "stopped"  # resumable, or its runner died
+    WAITING = "waiting"  # for a moment or an answer, and nobody is at it
     DONE = "done"
     FAILED = "failed"
+    CANCELLED = "cancelled"
     NEWER = "newer format"
     UNREADABLE = "unreadable"
 
@@ -237,8 +239,8 @@ class Following:
         elif p.records == 0 and (self.alive or not self.live):
             self.state = State.BEGINNING
         else:
-            self.state = State.RUNNING if self.alive else State.STOPPED
-            self.why = "" if self.alive else p.stopped or ""
+            self.state = State.RUNNING if self.alive else State.WAITING if p.pauses else State.STOPPED
+            self.why = p.waits or ("" if self.alive else p.stopped or "")
         if self.caught_up:
             written = self.live.get("seq") if self.live else None
             self.missing = max(0, written + 1 - p.records) if isinstance(written, int) else 0

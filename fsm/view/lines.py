@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from fsm.errors import FsmError
-from fsm.journal import Watch
+from fsm.journal import Watch, words
+from fsm.journal import moment as at
 from fsm.store import RunStore
 from fsm.view.projection import Projection, flat
 from fsm.view.rows import what
@@ -84,7 +85,7 @@ class Teller:
 
 
 def _words(at: list[str]) -> list[str]:
-    return [step.partition("~")[0] for step in at]
+    return words(at)
 
 
 def tell(logger: Any, row: dict[str, Any]) -> None:
@@ -107,7 +108,26 @@ def tell(logger: Any, row: dict[str, Any]) -> None:
         logger.info("done once", place=row["place"], key=row["key"])
     elif kind == "error":
         said = {k: row[k] for k in ("error", "message", "recovery", "item") if row.get(k)}
+        if retry := row.get("retry"):
+            said["again_in"] = retry["seconds"]
         logger.error("error", place=row["place"], **said)
+    elif kind in ("split", "join"):
+        logger.info("at once" if kind == "split" else "joined", place=row["place"], what=what(row))
+    elif kind == "wait":
+        logger.info("waits", place=row["place"], until=at(row["until"]))
+    elif kind == "waited":
+        logger.info("has waited", place=row["place"])
+    elif kind == "ask":
+        said = {k: row[k] for k in ("labels", "show", "otherwise") if row.get(k)}
+        until = {"until": at(row["until"])} if "until" in row else {}
+        logger.warning("asks", place=row["place"], question=row["question"], **said, **until)
+    elif kind == "answer":
+        said = {k: row[k] for k in ("by", "note", "values") if row.get(k)}
+        logger.info("answered", place=row["place"], label=row["label"], **said)
+    elif kind == "cancel":
+        said = {k: row["end"][k] for k in ("by", "why") if row["end"].get(k)}
+        left = {"left": "; ".join(row["left"])} if row.get("left") else {}
+        logger.warning("cancelled", place=row["place"], **said, **left)
     else:
         said = {"skipped": ", ".join(row["skipped"])} if row.get("skipped") else {}
         logger.warning(

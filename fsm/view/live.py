@@ -285,7 +285,7 @@ class Teller:
         from fsm.view.lines import tell
 
         self._painter.do(lambda p: p.apply(record))
-        if record["kind"] in ("error", "verdict"):
+        if record["kind"] in ("error", "verdict", "ask", "cancel"):
             tell(self._logger, flat(record))
 
     def entered(self, at: list[str], machine: str, state: str, visit: int) -> None:

@@ -20,7 +20,7 @@ from fsm.errors import FsmError
 from fsm.mermaid import MermaidError
 from fsm.secrets import redactor
 from fsm.speech import visible
-from fsm.store import open_store
+from fsm.store import Store, open_store
 from fsm.view import render
 from fsm.view.elsewhere import ENDED, moment, said
 from fsm.view.following import Following, State
@@ -35,13 +35,16 @@ SVG, TEXT = "image/svg+xml", "text/plain"
 Bundle = dict[str, str]
 
 
-def run(name: str, store: str | os.PathLike[str] | None = None, machine: str | None = None) -> RunView:
+def run(
+    name: str, store: str | os.PathLike[str] | Store | None = None, machine: str | None = None
+) -> RunView:
     """A run, on the drawing of `machine`, or of the innermost in progress. `store` is $FSM_STORE or this directory.
 
     It need not have begun. Raises ConfigError where no run can have that name, or it has no such machine.
     """
-    where = os.fspath(store) if store is not None else os.environ.get("FSM_STORE", ".")
-    return RunView(Following(open_store(where), name), machine)
+    if store is None or isinstance(store, str | os.PathLike):
+        store = open_store(os.fspath(store or os.environ.get("FSM_STORE", ".")))
+    return RunView(Following(store, name), machine)
 
 
 def diagram(what: str | os.PathLike[str]) -> DiagramView:

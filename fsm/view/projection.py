@@ -9,14 +9,14 @@ progress and a few last records, so its size is that of the drawings and not tha
 from __future__ import annotations
 
 from collections import Counter, defaultdict, deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from copy import copy
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from fsm.drawing import Edge, ancestors
 from fsm.engine import Detail, Machine
-from fsm.journal import RECOVERY
+from fsm.journal import MARK, RECOVERY, Pause, base, branch_step, is_branch, is_line, said
 from fsm.view.overview import overview_states, path_between
 from fsm.view.relations import relations
 from fsm.view.rows import flat, moment, place_of
@@ -70,6 +70,7 @@ class Projection:
         self.artifacts = 0
         self.errors = 0
         self.ended: dict[str, Any] | None = None
+        self.pauses: dict[tuple[At, str], Pause] = {}  # what is waited for, by place and state
         self.stopped: str | None = None  # why, where the last thing that happened ends the attempt
         self._recent: deque[Mapping[str, Any]] = deque(maxlen=RECENT)
         self._left_by: dict[str, dict[str, set[str]]] = {}  # of the counted edges those out of a state
@@ -118,6 +119,17 @@ class Projection:
             self._error(at, state, tally, record)
         elif kind == "verdict":
             self._verdict(at, state, tally, record)
+        elif kind == "split":
+            self._split(at, frame, state, record)
+        elif kind == "join":
+            self._join(at, frame, state, record)
+        elif kind in ("wait", "ask"):
+            self.pauses[at, state] = Pause.of(place_of(record), record)
+        elif kind in ("waited", "answer"):
+            self.pauses.pop((at, state), None)
+        elif kind == "cancel":
+            self.ended = record["end"]
+            self.pauses.clear()
 
     def entered(self, at: Iterable[str], machine: str, state: str, visit: int, time: float) -> None:
         """A handler begins (advisory)."""
@@ -150,6 +162,11 @@ class Projection:
     def under_way(self) -> bool:
         """Whether anything is known of it beyond its records."""
         return bool(self._now or self.watched)
+
+    @property
+    def waits(self) -> str:
+        """What it waits for, in words; empty where that is nothing."""
+        return " ".join(pause.words(self.name or "RUN") for pause in self.pauses.values())
 
     @property
     def recent(self) -> list[dict[str, Any]]:
@@ -201,10 +218,7 @@ class Projection:
         tally.last = took
         tally.label, tally.failing = label, False
         self._move(frame.machine, state, label)
-        for edge in record.get("also") or ():
-            self._count(frame.machine, edge, 1)
-            source, _, rest = edge.partition(" --> ")
-            self._tally(frame.machine, source).label = rest.partition(" : ")[2] or None
+        self._left_with(frame.machine, record)
         for counted, n in (record.get("counts") or {}).items():
             machine, _, edge = counted.partition(": ")
             self._count(machine, edge, n)
@@ -216,11 +230,47 @@ class Projection:
         if self._now:
             self._forget_now(at)
         self._drop(at, state)
+        if self.pauses:
+            self.pauses.pop((at, state), None)
         if self.watched:
             self.watched.pop((*at, state), None)
         if end := record.get("end"):
             self.ended = end
             tally.failing = end["outcome"] == "failed"
+
+    def _left_with(self, machine: str, record: Mapping[str, Any]) -> None:
+        """The edges of composites that were left on the way."""
+        for edge in record.get("also") or ():
+            self._count(machine, edge, 1)
+            source, _, rest = edge.partition(" --> ")
+            self._tally(machine, source).label = rest.partition(" : ")[2] or None
+
+    def _split(self, at: At, frame: _Frame, state: str, record: Mapping[str, Any]) -> None:
+        for name, place in (record.get("branches") or {}).items():
+            begun = self._begin((*at, branch_step(state, name)), frame.machine, tuple(place), record["time"])
+            begun.visits.update(frame.visits)
+
+    def _join(self, at: At, frame: _Frame, state: str, record: Mapping[str, Any]) -> None:
+        if record.get("key") is None:
+            for branch in self._branches(at, resting=True):
+                frame.visits.update(self._frames[branch].visits)
+            self._left_with(frame.machine, record)
+            before, frame.place, frame.since = frame.place, tuple(record["to"]), record["time"]
+            if at:
+                self._overview(at, before, frame.place, 0.0, record["label"])
+            if end := record.get("end"):
+                self.ended = end
+                self._tally(frame.machine, record["last"]).failing = end["outcome"] == "failed"
+        self._drop(at, state)
+
+    def _branches(self, at: At, resting: bool = False) -> list[At]:
+        """The branches of the machine at a path that go at once, those that rest aside."""
+        deep = len(at) + 1
+        return [
+            key
+            for key, frame in self._frames.items()
+            if len(key) == deep and key[:-1] == at and is_branch(key[-1]) and (resting or frame.place)
+        ]
 
     def _error(self, at: At, state: str, tally: Tally, record: Mapping[str, Any]) -> None:
         tally.errors += 1
@@ -231,6 +281,8 @@ class Projection:
         if recovering is not None:  # a resume tries the state that failed first again
             self._drop(at[:recovering], at[recovering].removesuffix(RECOVERY))
             self.stopped = f"{record['error']}: {record['message']}"
+        elif record.get("retry"):  # it starts again, and with it what it had called
+            self._drop(at, state)
         elif entry := record["recovery"]:
             self._begin((*at, state + RECOVERY), record["by"], (entry,), record["time"])
         else:
@@ -251,6 +303,8 @@ class Projection:
         for known in (self._frames, self._now):
             for called in [key for key in known if len(key) > deep and _below(key, at, state)]:
                 del known[called]
+        for key in [key for key in self.pauses if _below(key[0], at, state)]:
+            del self.pauses[key]
 
     def _forget_now(self, at: At) -> None:
         for key in [k for k in self._now if k[: len(at)] == at]:
@@ -283,13 +337,16 @@ class Projection:
 
     def _detail(self, at: At) -> tuple[Machine, str, Detail] | None:
         """The machine that called the one at `at`, the composite it did that from, and how the two fit."""
+        branch = at
+        while at and is_branch(at[-1]):
+            at = at[:-1]
         caller = self._frames.get(at[:-1]) or self._now.get(at[:-1]) if at else None
         machine = self.machines.get(caller.machine) if caller else None
         if machine is None or at[-1].endswith(RECOVERY):
             return None
         composite = at[-1].partition("~")[0]
         how = machine.inside.get(composite)
-        below = self._frames.get(at) or self._now.get(at)
+        below = self._frames.get(branch) or self._now.get(branch)
         if not isinstance(how, Detail) or below is None or below.machine != how.machine:
             return None
         return machine, composite, how
@@ -312,7 +369,7 @@ class Projection:
         was, is_ = self._seen_above(how, before), self._seen_above(how, after)
         if was:
             self._tally(machine.name, f"{composite}.{was[0]}").seconds += took
-        if was != is_:
+        if was != is_ and not is_branch(at[-1]):  # what branches come to is told when they have joined
             way = (machine.name, composite, was, is_, label)
             if way not in self._ways:
                 self._ways[way] = [e.id for e in path_between(machine.chart, composite, was, is_, label)]
@@ -322,16 +379,25 @@ class Projection:
     # What faces read
 
     def stack(self) -> list[Level]:
-        """The machines in progress, outermost first; empty before the first and after the last record."""
-        levels: list[Level] = []
-        at: At | None = ()
-        while at is not None:
-            level = self._level(at)
-            if level is None:
-                break
-            levels.append(level)
-            at = self._called(at, level)
-        return levels
+        """The machines in progress, outermost first; empty before the first and after the last record.
+
+        Where lines go at once, each of them with what it has called; of a machine whose branches do, the branches stand for it.
+        """
+        return list(self._from(()))
+
+    def _from(self, at: At) -> Iterator[Level]:
+        frame = self._frames.get(at)
+        if frame is not None and not frame.place:
+            return
+        if branches := self._branches(at):
+            for branch in branches:
+                yield from self._from(branch)
+            return
+        level = self._level(at)
+        if level is not None:
+            yield level
+            for called in self._called(at, level):
+                yield from self._from(called)
 
     def _level(self, at: At) -> Level | None:
         frame, now = self._frames.get(at), self._now.get(at)
@@ -356,7 +422,8 @@ class Projection:
     def _detail_stands(self, at: At, machine: str) -> tuple[str, ...]:
         """Where the detail called at `at` stands: below, or in a run of its own that a state below follows."""
         if (frame := self._frames.get(at)) is not None and frame.machine == machine:
-            return frame.place
+            branches = [p for branch in self._branches(at) for p in self._frames[branch].place]
+            return tuple(branches) or frame.place
         if (now := self._now.get(at)) is not None and now.machine == machine:
             return (now.state,)
         for key, followed in self.watched.items():
@@ -372,20 +439,25 @@ class Projection:
         known = all(p in machine.chart.states for p in frame.place)
         return machine.kernel.runnable(frame.place) if known else frame.place[0]
 
-    def _called(self, at: At, level: Level) -> At | None:
-        """The machine below the state in hand, the one called last."""
-        found = None
-        for key in (*self._frames, *self._now):
-            if len(key) == len(at) + 1 and _below(key, at, level.state):
-                frame = self._frames.get(key)
-                if frame is None or frame.place:
-                    found = key
-        return found
+    def _called(self, at: At, level: Level) -> list[At]:
+        """The machine below the state in hand, the one called last; of items that go at once all."""
+        found = [
+            key
+            for key in dict.fromkeys((*self._frames, *self._now))
+            if len(key) == len(at) + 1
+            and not is_branch(key[-1])
+            and _below(key, at, level.state)
+            and ((frame := self._frames.get(key)) is None or frame.place)
+        ]
+        if not found or not is_line(found[-1][-1]):
+            return found[-1:]
+        items = [key for key in found if base(key) == base(found[-1])]
+        return sorted(items, key=lambda key: int(key[-1].rpartition(MARK)[2]))
 
     @property
     def place(self) -> str:
         """The stack of places in words: `IterativeDistillation > EpochN.Train > ForwardPass`."""
-        return " > ".join(level.state for level in self.stack())
+        return said([(level.at, level.state) for level in self.stack()])
 
     def states(self, machine: str) -> dict[str, StateView]:
         """Every state of a machine in the order of the drawing; of one that is not known, those that were seen."""
@@ -493,6 +565,7 @@ class Projection:
             "frames": {at: vars(f) for at, f in self._frames.items()},
             "ended": self.ended,
             "stopped": self.stopped,
+            "pauses": dict(self.pauses),
             "recent": self.recent,
         }
 

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from fsm.config import Beside, Plug
 from fsm.engine import Machine, Registry, closure
 from fsm.errors import FsmError, StoreError
-from fsm.journal import Journal
+from fsm.journal import Journal, is_branch, where
 from fsm.mermaid import MermaidError
 from fsm.session import HEARTBEAT
 from fsm.store import RunStore, Scratch, Store
@@ -41,10 +41,12 @@ class Reading:
 
     @property
     def status(self) -> str:
-        """running, stopped (resumable), done or failed."""
+        """running, waiting (nobody at it, and nothing to do yet), stopped (resumable), done, failed or cancelled."""
         if self.projection.ended:
             return str(self.projection.ended["outcome"])
-        return "running" if self.alive else "stopped"
+        if self.alive:
+            return "running"
+        return "waiting" if self.projection.pauses else "stopped"
 
     @property
     def command(self) -> str:
@@ -61,6 +63,10 @@ class Reading:
             return f"It is being run. To stop it, send its process an interrupt; `{self.command}` goes on from there."
         if self.status == "stopped":
             return f"Give the command that began it again (`{self.command}`): it goes on from this state."
+        if self.status == "waiting":
+            return f"{self.projection.waits} `fsm resume-due` goes on with it when it is time, and so does `{self.command}`."
+        if self.status == "cancelled":
+            return f"It is over: see `fsm history {self.name}`. To begin it anew, give --fresh."
         if self.status == "failed":
             return f"It ended in a failure: see `fsm history {self.name}`, mend the cause, and start anew with --fresh."
         return f"It is complete: `fsm history {self.name} --json` names its artifacts."
@@ -127,14 +133,24 @@ def changed(header: Mapping[str, Any], machines: Mapping[str, Machine]) -> tuple
 
 def say_now(projection: Projection, live: Mapping[str, Any]) -> None:
     """Tell a projection what the runner said of itself last, where the journal has not gone on since."""
-    entered, progress = live.get("entered"), live.get("progress")
-    if not isinstance(entered, dict) or live.get("status") != "running":
+    if live.get("status") != "running":
         return
+    beside = live.get("beside")
+    for said in beside if isinstance(beside, list) else [live]:
+        if isinstance(said, dict) and isinstance(said.get("entered"), dict):
+            _say(projection, said["entered"], said.get("progress"))
+
+
+def _say(projection: Projection, entered: Mapping[str, Any], progress: object) -> None:
     at, state = tuple(entered["at"]), entered["state"]
     levels = {level.at: level for level in projection.stack()}
-    caller = levels.get(at[:-1]) if at else None
-    if at and (caller is None or caller.state != at[-1].partition("~")[0]):
-        return
+    if at and is_branch(at[-1]):
+        if at not in levels:
+            return
+    elif at:
+        caller = levels.get(at[:-1])
+        if caller is None or caller.state != at[-1].partition("~")[0]:
+            return
     level = levels.get(at)
     if level is None and projection.knows(at):
         return  # that machine has ended
@@ -169,6 +185,7 @@ def status_json(reading: Reading) -> dict[str, Any]:
         "artifacts": p.artifacts,
         "errors": sum(t.errors for tallies in p.tallies.values() for t in tallies.values()),
         "stopped": p.stopped if reading.status == "stopped" else None,
+        "waiting": [pause.as_json() for pause in p.pauses.values()],
         "updated": moment(p.latest) if p.records else None,
         "runner": _runner_json(reading) if reading.alive else None,
         "recent": list(p.recent),
@@ -245,18 +262,20 @@ def summary(store: Store, name: str, now: float) -> dict[str, Any]:
         raise
     except FsmError as e:
         return row | {"problem": e.message}
-    from fsm.journal import stack_of
+    from fsm.journal import pauses_of
 
     live = run.read_live()
     alive = is_alive(run, live)
     newest = [_time_of(line) for line in run.tail(lambda line: True)]
     updated = newest[-1] if newest else None
-    words = " > ".join(place[0] for _, place in stack_of(fold))
+    words = where(fold)
     ended = fold.ended
+    pauses = () if ended else pauses_of(fold.root)
     there = [s for s in scratches(run, header, live) if s.there]
     return row | {
         "machine": header["machine"],
-        "status": ended["outcome"] if ended else "running" if alive else "stopped",
+        "status": ended["outcome"] if ended else "running" if alive else "waiting" if pauses else "stopped",
+        "waiting": [pause.as_json() for pause in pauses],
         "label": ended["label"] if ended else None,
         "place": words or (ended["last"] if ended else ""),
         "records": journal.next,

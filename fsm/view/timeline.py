@@ -37,6 +37,7 @@ from pydantic_core import to_json
 from fsm.drawing import Edge
 from fsm.engine import Machine
 from fsm.errors import ConfigError
+from fsm.journal import base
 from fsm.view.projection import Projection, closed, flat
 from fsm.view.relations import relations
 from fsm.view.views import Level, StateView
@@ -232,7 +233,7 @@ class Timeline:
             for path in sorted(around ^ closed(stood.get(machine, ()))):
                 view = state_json(self.projection.view(machine, path, path in around))
                 machines.setdefault(machine, {"s": {}})["s"][path] = view
-        return {"stack": [level_json(level) for level in levels], "m": machines}
+        return {"stack": levels_json(levels), "m": machines}
 
     def _teller(self, number: int) -> _Told:
         told = _Told(self.projection.machines)
@@ -301,7 +302,7 @@ class _Told(Projection):
             "seq": self.records - 1,
             "t": self.latest,
             "m": machines,
-            "stack": [level_json(level) for level in self.stack()],
+            "stack": levels_json(self.stack()),
             "facts": self._facts_now(),
         }
 
@@ -335,7 +336,7 @@ class _Told(Projection):
         told: Change = {"seq": record["seq"], "t": record["time"], "row": flat(record)}
         if machines := self._changed(standing):
             told["m"] = machines
-        if (stack := [level_json(level) for level in levels]) != self._stack:
+        if (stack := levels_json(levels)) != self._stack:
             told["stack"] = self._stack = stack
         facts = self._facts_now()
         if new := {k: v for k, v in facts.items() if self._facts.get(k) != v}:
@@ -397,6 +398,17 @@ def state_json(view: StateView) -> dict[str, Any]:
 
 
 NEVER = state_json(StateView(""))
+
+
+def levels_json(levels: Iterable[Level]) -> list[dict[str, Any]]:
+    """A stack as a page gets it; `beside` are those that stand beside one told already."""
+    told: set[tuple[str, ...]] = set()
+    said = []
+    for level in levels:
+        common = base(level.at)
+        said.append(level_json(level) | ({"beside": True} if common in told else {}))
+        told.add(common)
+    return said
 
 
 def level_json(level: Level) -> dict[str, Any]:

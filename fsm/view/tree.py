@@ -14,7 +14,7 @@ from rich.text import Text
 
 from fsm.drawing import ROOT
 from fsm.engine import Machine
-from fsm.journal import RECOVERY
+from fsm.journal import RECOVERY, base
 from fsm.speech import one_for_one
 from fsm.view.durations import duration, elapsed
 from fsm.view.projection import Level, Progress, Projection, StateView
@@ -160,21 +160,25 @@ class _Rows:
     ) -> None:
         self.groups += 1
         group = self.groups
+        beside = [lv for lv in stack if base(lv.at) == base(stack[0].at)]  # several where lines go at once
+        standing = [p for lv in beside for p in lv.place]
         for path in paths:
             view = views.get(path, StateView(path))
-            standing = stack[0].place if stack else ()
             active = [p for p in standing if p == path or p.startswith(path + ".")]
-            own = next((lv for lv in stack[:1] if lv.state == path), None)
+            own = next((lv for lv in beside if lv.state == path), None)
+            below = [
+                lv for lv in stack if own and len(lv.at) > len(own.at) and lv.at[: len(own.at)] == own.at
+            ]
             self.rows.append(self._state(view, bool(active), own, machine, stack, depth, group))
             if self.frame.told:
-                self._aside(view, own if len(stack) == 1 else None, machine, depth + 1, group)
+                self._aside(view, None if below else own, machine, depth + 1, group)
             if not active:
                 continue
             if path not in standing and machine is not None:  # it stands in something inside
                 inner = [s.path for s in machine.chart.children(path)]
                 self._siblings(inner, views, machine, stack, depth + 1)
             elif own is not None:
-                self._below(own, stack[1:], depth + 1)
+                self._below(own, below, depth + 1)
 
     def _aside(
         self, view: StateView, own: Level | None, machine: Machine | None, depth: int, group: int

@@ -11,8 +11,8 @@ import errno
 from fsm.faults import fault
 from phases.services import entered
 
-CLASSES = {"OutOfMemoryError": "CUDAOutOfMemory"}
-"""Exception classes of torch, by name."""
+CLASSES = {"OutOfMemoryError": "CUDAOutOfMemory", "TimeLimit": "TimeLimit"}
+"""Exception classes of torch and of the engine, by name."""
 
 SERVICES = ("botocore", "boto3", "s3transfer")
 """Whose exceptions are those of AWS. A connection of another library's that breaks off is not the teacher's."""

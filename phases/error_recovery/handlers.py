@@ -42,6 +42,7 @@ RESUME = (
     "errors.SageMakerErrors.SpotInterruption",
     "errors.SageMakerErrors.MaxRuntimeExceeded",
     "errors.SageMakerErrors.ContainerError",
+    "errors.LimitErrors.TimeLimit",
 )
 def entered(ctx: Context) -> None:
     """An error state: say what happened. What is done about it comes after."""
@@ -225,6 +226,15 @@ def check_dlc_image(ctx: Context) -> None:
     action = "Look at the job's log, and at sagemaker_job.image: its tag must exist in the job's region."
     said = {errors.NotProvided.__name__, errors.NotRented.__name__}  # these say themselves what to do
     _advise(ctx, "" if ctx.data["error"]["error"] in said else action)
+
+
+# LimitErrors
+
+
+@PHASE.state("errors.LimitErrors.RaiseLimit")
+def raise_limit(ctx: Context) -> None:
+    machine = ctx.data["error"]["machine"]
+    _advise(ctx, f"Look at what takes so long, or raise the limit among `limits` in machine {machine}.")
 
 
 def _checkpoints(ctx: Context) -> str:

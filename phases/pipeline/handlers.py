@@ -22,6 +22,7 @@ from phases.pipeline.validation import (
 )
 from phases.sagemaker_job.handlers import channels, jobs
 from phases.sagemaker_job.job import JobRefused
+from phases.sagemaker_job.prices import HOUR, bill, price_list
 from phases.sagemaker_job.reasons import failed
 
 PHASE = Phase("pipeline", config=PipelineConfig)
@@ -173,7 +174,9 @@ def teacher_generation(ctx: Context) -> str:
 
 @PHASE.state("TrainingLaunch", effects=True)
 def training_launch(ctx: Context) -> str:
-    """Launch the job and follow it to where its work begins."""
+    """Launch the job and follow it to where its work begins; first have it approved, where that is wanted."""
+    if ctx.state in ctx.config.approve and "approved" not in ctx.data:
+        return "Approval wanted"
     try:
         job = ctx.run("sagemaker_job", _distillation(ctx), until=("Training",))
     except JobRefused as e:
@@ -183,6 +186,29 @@ def training_launch(ctx: Context) -> str:
         raise _failure(ctx, job.data)
     ctx.data["job"] = {key: job.data.get(key) for key in ("job", "run")}
     return "SageMaker job running"
+
+
+@PHASE.ends("TrainingLaunch")
+def ends_launch(ctx: Context) -> None:
+    """The job may have been created, though nothing of it is in the journal: diagram 10 finds it by its name."""
+    ctx.run("sagemaker_job", _distillation(ctx), until=("Training",))
+
+
+@PHASE.state("Approval")
+def approval(ctx: Context) -> str:
+    """Show what a launch would rent, and ask a person."""
+    settings, hours = ctx.section("sagemaker_job"), ctx.config.approve_hours
+    within = {"seconds": hours * HOUR, "otherwise": "No answer"} if hours else {}
+    shown = bill(settings, price_list() if settings.provider == "sagemaker" else None)
+    answer = ctx.ask("May the training job be launched?", show=shown, **within)
+    if answer.label == "Approved":
+        ctx.data["approved"] = {"by": answer.by, "note": answer.note}
+    return answer.label
+
+
+@PHASE.ends("IterativeDistillation")
+def ends_distillation(ctx: Context) -> None:
+    ctx.run("sagemaker_job", ctx.data["job"], start="Training")
 
 
 @PHASE.state("IterativeDistillation", effects=True)

@@ -55,11 +55,7 @@ class SageMakerProvider:
         for key, value in (("role", self.config.role), ("staging", self.config.staging)):
             if not value:
                 raise JobRefused(f"sagemaker_job.{key} is empty; a job on SageMaker needs it.")
-        name, number, short = spec.name, 1, 0
-        while (found := self._find(name)) is not None and found["TrainingJobStatus"] in (FAILED, STOPPED):
-            short += no_capacity(found.get("FailureReason", ""))
-            number += 1
-            name = f"{spec.name[:60]}-{number}"
+        name, found, short = self._newest(spec.name)
         if found is not None:
             return name
         channels, code = self.staging.channels(spec), self.config.source or self.staging.code(spec.code)
@@ -73,6 +69,27 @@ class SageMakerProvider:
             except _Short:
                 continue
         raise AssertionError("the last type is created, or raises what the service said")
+
+    def _newest(self, first: str) -> tuple[str, dict[str, Any] | None, int]:
+        """The first of a job's names whose job has not failed, what there is under it, and how many before it found no capacity."""
+        name, number, short = first, 1, 0
+        while (found := self._find(name)) is not None and found["TrainingJobStatus"] in (FAILED, STOPPED):
+            short += no_capacity(found.get("FailureReason", ""))
+            number += 1
+            name = f"{first[:60]}-{number}"
+        return name, found, short
+
+    def under_way(self, name: str) -> str | None:
+        """The job of that name that is not over. It is looked for as long as one that was just created may be unknown."""
+        end, pause = self.clock.monotonic() + SETTLING, 0.1
+        while True:
+            job, found, _ = self._newest(name)
+            if found is not None:
+                return None if _over(found) else job
+            if self.clock.monotonic() + pause > end:
+                return None
+            self.clock.sleep(pause)
+            pause = min(2 * pause, POLITE)
 
     def _to_try(self, short: int) -> tuple[str | None, ...]:
         """The instance types to ask for, in order; `short` earlier jobs found no capacity. None: the service chooses."""

@@ -104,6 +104,7 @@ def launch(args: argparse.Namespace) -> int:
     from phases.sagemaker_job.config import SageMakerJobConfig
     from phases.sagemaker_job.job import JobRefused
     from phases.sagemaker_job.launch import plan
+    from phases.sagemaker_job.prices import price_list
 
     config = configs.load(args.config, {"run.name": args.run} if args.run else {})
     settings = config.program.sections.get("sagemaker_job") or SageMakerJobConfig()
@@ -112,7 +113,7 @@ def launch(args: argparse.Namespace) -> int:
         out(json.dumps({"provider": settings.provider, "costs": []}) if args.json else said)
         return 0
     try:
-        planned = plan(config, settings, _pricing())
+        planned = plan(config, settings, price_list())
     except JobRefused as e:
         raise NoJob(str(e)) from e
     if args.json:
@@ -134,13 +135,13 @@ def jobs(args: argparse.Namespace) -> int:
     """What is in progress in the region, whoever created it."""
     from phases.sagemaker_job.aws import SageMakerProvider
     from phases.sagemaker_job.config import SageMakerJobConfig
-    from phases.sagemaker_job.prices import price
+    from phases.sagemaker_job.prices import price, price_list
 
     region = (
         args.region or os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
     )
     config = SageMakerJobConfig(provider="sagemaker", region=region)
-    pricing, total, now = _pricing(), 0.0, time.time()
+    pricing, total, now = price_list(), 0.0, time.time()
     with _asking():
         rented = list(SageMakerProvider(config).rented())
     for job in rented:
@@ -282,18 +283,6 @@ class _File:
         lines: list[str] = self._provider.log(self._job, 1_000_000)
         new, self._seen = lines[self._seen :], len(lines)
         return new
-
-
-def _pricing() -> Any:
-    """A client of the Pricing API; None where there are no credentials, or services at endpoints of their own."""
-    import boto3
-
-    session = boto3.Session()
-    if session.get_credentials() is None or any(k.startswith("AWS_ENDPOINT_URL") for k in os.environ):
-        return None
-    from phases.services import client
-
-    return client("pricing", region="us-east-1")
 
 
 def _cost(cost: Any, hours: float, spot: bool) -> str:

@@ -56,15 +56,24 @@ class CommandProvider:
 
     def create(self, spec: JobSpec) -> str:
         """Create the job, or adopt it. One of that name which failed stays, and the next number is taken."""
-        name, number = spec.name, 1
-        while (found := self._told(name)) is not None and found["status"] in (FAILED, STOPPED):
-            number += 1
-            name = f"{spec.name}-{number}"
+        name, found = self._newest(spec.name)
         if found is None:
             self._prepare(spec, name)
         if self._word(name) is None:
             self._call("create", self.commands.create, name)
         return name
+
+    def _newest(self, first: str) -> tuple[str, dict[str, Any] | None]:
+        """The first of a job's names whose job has not failed, and what there is under it."""
+        name, number = first, 1
+        while (found := self._told(name)) is not None and found["status"] in (FAILED, STOPPED):
+            number += 1
+            name = f"{first}-{number}"
+        return name, found
+
+    def under_way(self, name: str) -> str | None:
+        job, found = self._newest(name)
+        return job if found is not None and found["status"] == IN_PROGRESS else None
 
     def _prepare(self, spec: JobSpec, name: str) -> None:
         layout = Layout(self.directory / name / "opt" / "ml")

@@ -86,6 +86,28 @@ def stopped(ctx: Context) -> None:
     ctx.log.warning("the job was stopped; its checkpoints are kept", job=ctx.data["job"])
 
 
+@PHASE.ends("Pending")
+def ends_created(ctx: Context) -> None:
+    """Stop the job that was created, though the journal may not have come to know of it: by the name it was created under."""
+    machine = ctx.inputs.get("machine", ctx.config.machine)
+    job = jobs(ctx).under_way(ctx.inputs.get("run") or ctx.effect_name(machine))
+    if job is not None:
+        _stop(ctx, job)
+
+
+@PHASE.ends("Starting", "Downloading", "Training", "Uploading", "Stopping")
+def ends_followed(ctx: Context) -> None:
+    """Stop the job; it has its grace to save what it has."""
+    job = ctx.data.get("job") or ctx.inputs["job"]
+    if not jobs(ctx).describe(job).over:
+        _stop(ctx, job)
+
+
+def _stop(ctx: Context, job: str) -> None:
+    jobs(ctx).stop(job)
+    ctx.log.warning("the job is stopped, for the run is cancelled", job=job)
+
+
 def _tell_measured(ctx: Context) -> None:
     """What a smoke job has measured of its instance, beside what docs/gpu.md has."""
     if ctx.config.machine != "smoke" or not ctx.data.get("run"):

@@ -75,6 +75,10 @@ class Provider(Protocol):
 
     def describe(self, name: str) -> Job: ...
 
+    def under_way(self, name: str) -> str | None:
+        """The name that the job which was created under `name` runs under, if there is one that is not over."""
+        ...
+
     def stop(self, name: str) -> None:
         """Ask the job to stop; it has its grace to save what it has."""
         ...

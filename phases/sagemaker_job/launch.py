@@ -11,22 +11,12 @@ from phases.sagemaker_job import source
 from phases.sagemaker_job.config import SageMakerJobConfig
 from phases.sagemaker_job.handlers import environment, ranks
 from phases.sagemaker_job.job import JobSpec
-from phases.sagemaker_job.prices import HOUR, Price, price
+from phases.sagemaker_job.prices import HOUR, Cost, costs
 from phases.sagemaker_job.request import problems, training_job
 from phases.sagemaker_job.staging import Staging
 
 SUFFIX = "00000000"
 """Stands for the digest of run, place and visit, which is known when the run is at it."""
-
-
-@dataclass(frozen=True)
-class Cost:
-    """An instance type's dollars an hour for all its instances, and for as long as the job may take."""
-
-    instance_type: str
-    price: Price
-    hour: float | None
-    most: float | None
 
 
 @dataclass(frozen=True)
@@ -62,12 +52,7 @@ def plan(config: Config, settings: SageMakerJobConfig, pricing: Any = None) -> P
     channels, code = Staging(settings).planned(spec)
     request = training_job(settings, spec, name, channels, code)
     hours = settings.max_runtime_seconds / HOUR
-    costs = []
-    for kind in settings.instance_types:
-        found = price(settings, kind, pricing)
-        hour = found.hour * settings.instance_count if found.hour is not None else None
-        costs.append(Cost(kind, found, hour, hour * hours if hour is not None else None))
-    return Planned(request, tuple(problems(request)), tuple(costs), hours, settings.spot)
+    return Planned(request, tuple(problems(request)), costs(settings, pricing), hours, settings.spot)
 
 
 def shown(settings: SageMakerJobConfig, text: str) -> dict[str, str]:

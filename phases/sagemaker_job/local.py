@@ -43,10 +43,7 @@ class LocalProvider:
 
     def create(self, spec: JobSpec) -> str:
         """Start the job, or adopt it. One of that name which failed stays as it is, and the next number is taken."""
-        name, number = spec.name, 1
-        while (found := read(self.directory / name)) and found["status"] in (FAILED, STOPPED):
-            number += 1
-            name = f"{spec.name}-{number}"
+        name, number, found = self._newest(spec.name)
         home = self.directory / name
         if found:
             self._supervise(home)
@@ -80,6 +77,18 @@ class LocalProvider:
         keep(home, job)
         self._supervise(home)
         return name
+
+    def _newest(self, first: str) -> tuple[str, int, dict[str, Any] | None]:
+        """The first of a job's names whose job has not failed, its number, and what there is under it."""
+        name, number = first, 1
+        while (found := read(self.directory / name)) and found["status"] in (FAILED, STOPPED):
+            number += 1
+            name = f"{first}-{number}"
+        return name, number, found
+
+    def under_way(self, name: str) -> str | None:
+        job, _, found = self._newest(name)
+        return job if found and found["status"] == IN_PROGRESS else None
 
     def describe(self, name: str) -> Job:
         home = self.directory / name

@@ -6,6 +6,7 @@ The list is asked by the Pricing API (pricing:GetProducts), which has an endpoin
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,6 +47,64 @@ def price(config: SageMakerJobConfig, instance_type: str, pricing: Any = None) -
     if instance_type in LISTED:
         return Price(LISTED[instance_type], "the price list of us-east-1 as of 2025")
     return Price(None, "unknown; set sagemaker_job.price_per_hour")
+
+
+@dataclass(frozen=True)
+class Cost:
+    """An instance type's dollars an hour for all its instances, and for as long as the job may take."""
+
+    instance_type: str
+    price: Price
+    hour: float | None
+    most: float | None
+
+
+def costs(config: SageMakerJobConfig, pricing: Any = None) -> tuple[Cost, ...]:
+    """What a job may cost, by the instance types that it may run on."""
+    hours = config.max_runtime_seconds / HOUR
+    found = []
+    for kind in config.instance_types:
+        said = price(config, kind, pricing)
+        hour = said.hour * config.instance_count if said.hour is not None else None
+        found.append(Cost(kind, said, hour, hour * hours if hour is not None else None))
+    return tuple(found)
+
+
+def bill(config: SageMakerJobConfig, pricing: Any = None) -> dict[str, Any]:
+    """What a launch would rent, as JSON values: for a person who is to approve it. Dollars are None where nobody knows them."""
+    if config.provider != "sagemaker":
+        return {"provider": config.provider, "dollars at most": 0}
+    found = costs(config, pricing)
+    known = [cost.most for cost in found if cost.most is not None]
+    return {
+        "provider": config.provider,
+        "region": config.region,
+        "instances": [
+            {
+                "type": c.instance_type,
+                "dollars an hour": c.hour,
+                "dollars at most": c.most,
+                "by": c.price.source,
+            }
+            for c in found
+        ],
+        "count": config.instance_count,
+        "spot": config.spot,
+        "hours at most": config.max_runtime_seconds / HOUR,
+        "dollars at most": max(known) if len(known) == len(found) else None,
+    }
+
+
+def price_list() -> Any:
+    """A client of the Pricing API; None where there are no credentials, or services at endpoints of their own."""
+    import boto3
+
+    session = boto3.Session()
+    if session.get_credentials() is None or any(k.startswith("AWS_ENDPOINT_URL") for k in os.environ):
+        return None
+    from phases.services import client
+
+    return client("pricing", region="us-east-1")
 
 
 def _asked(pricing: Any, instance_type: str, region: str) -> float | None:

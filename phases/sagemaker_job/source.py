@@ -79,9 +79,10 @@ WHERE_WANTED = (
     *PINNED_WHERE_WANTED,
     *("mlflow", "tensorboard", "trackio", "wandb"),
     *("ray", "trustme", "wasmtime", "ziglang"),
+    *("opentelemetry-exporter-otlp-proto-http", "opentelemetry-sdk"),
 )
 """What an extra brings for those who want it: a teacher behind OpenAI's protocol, preparation past one machine, a rehearsal by https,
-what code does, who is told of the epochs. A job whose configuration wants one names it in its requirements."""
+what code does, who is told of the epochs and of the run. A job whose configuration wants one names it in its requirements."""
 IN_THE_IMAGE = (
     *(
         "accelerate",

@@ -7,21 +7,18 @@ in itself, at the point that was chosen, and nothing of it is unwound.
 from __future__ import annotations
 
 import importlib
-import os
 import signal
 import sys
 import threading
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fsm import session
+from fsm import moments, session
 from fsm.config import Config
-from fsm.engine import Nobody
-from fsm.journal import Journal, audit, essence
-from fsm.prove.trial import in_child
+from fsm.journal import Journal, alike, audit, in_order
+from fsm.moments import Moment
 from fsm.store import RunStore, Store
 
 BEFORE, AFTER, MIDDLE = "before", "after", "middle"
@@ -43,65 +40,25 @@ class Kill:
     def __str__(self) -> str:
         return f"{self.where}-{self.seq}"
 
+    @property
+    def at(self) -> moments.At:
+        """Dies there; of a run that shows no progress on the way to its record, before that is put."""
+        if self.where == AFTER:
+            return moments.dying(Moment(self.seq, moments.APPENDED))
+        put = Moment(self.seq, moments.APPENDING)
+        if self.where == BEFORE:
+            return moments.dying(put)
+        if self.seconds is None:
+            return moments.dying(put, Moment(self.seq, moments.PROGRESS))
+        return self._after(self.seconds, moments.dying(put))
 
-def die() -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
-    time.sleep(60)
+    def _after(self, seconds: float, put: moments.At) -> moments.At:
+        def at(now: Moment) -> None:
+            put(now)
+            if (now.seq, now.what) == (self.seq, moments.NEXT):
+                threading.Timer(seconds, moments.die).start()
 
-
-class Deadly:
-    """A run's store that kills its process at the chosen record."""
-
-    def __init__(self, run: RunStore, kill: Kill) -> None:
-        self._run = run
-        self._kill = kill
-        self.armed = kill.seq == 0
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._run, name)
-
-    def append(self, seq: int, line: bytes) -> None:
-        kill = self._kill
-        if seq == kill.seq and kill.where in (BEFORE, MIDDLE):
-            die()
-        self._run.append(seq, line)
-        if seq == kill.seq:
-            die()
-        if seq == kill.seq - 1 and kill.where == MIDDLE:
-            self.armed = True
-            if kill.seconds is not None:
-                threading.Timer(kill.seconds, die).start()
-
-
-class Watcher(Nobody):
-    """Dies at the first progress that is shown once its store is armed."""
-
-    def __init__(self, deadly: list[Deadly]) -> None:
-        self._deadly = deadly
-
-    def progress(self, at: list[str], state: str, done: float, total: float, note: str) -> None:
-        if any(d.armed and d._kill.where == MIDDLE and d._kill.seconds is None for d in self._deadly):
-            die()
-
-
-class Opened:
-    """A store opened before the fork, whose runs are deadly after it."""
-
-    def __init__(self, store: Store, kill: Kill | None, name: str) -> None:
-        self._store = store
-        self._kill = kill
-        self._name = name
-        self.deadly: list[Deadly] = []
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._store, name)
-
-    def run(self, name: str) -> Any:
-        run = self._store.run(name)
-        if self._kill is None or name != self._name:
-            return run
-        self.deadly.append(Deadly(run, self._kill))
-        return self.deadly[-1]
+        return at
 
 
 @dataclass(frozen=True)
@@ -119,10 +76,10 @@ def history(run: RunStore) -> History:
     """The journal of a run and its artifacts, each checked to be whole. Raises AssertionError where it is not."""
     found = audit(run)
     assert found.whole, [str(f) for f in found.findings]
-    records = [r for r in Journal(run).records() if r["kind"] != "claim"]
+    records: list[Any] = in_order(Journal(run).records())
     files = {n: f["sha256"] for r in records for n, f in (r.get("files") or {}).items()}
     return History(
-        tuple(essence(r) for r in records),
+        tuple(alike(records)),
         files,
         records[-1].get("end"),
         tuple(r["seq"] for r in records),
@@ -144,12 +101,14 @@ def one_session(config: Config, store: Store, log: Path, kill: Kill | None = Non
     def work() -> int:
         import structlog
 
-        opened = Opened(store, kill, config.engine.run.name)
         silent = structlog.wrap_logger(structlog.PrintLogger(sys.stdout))
-        watcher = Watcher(opened.deadly)
-        return session.run(config, observer=watcher, logger=silent, store=opened).exit_code
+        if kill is None:
+            return session.run(config, logger=silent, store=store).exit_code
+        clockwork = moments.Clockwork(kill.at)
+        watching: Any = moments.Watching(store, config.engine.run.name, clockwork)
+        return session.run(config, observer=clockwork, logger=silent, store=watching).exit_code
 
-    return in_child(work, log)
+    return moments.in_child(work, log)
 
 
 def to_the_end(config: Config, store: Store, log: Path) -> int:

@@ -22,7 +22,7 @@ from fsm.journal import FORMAT, Journal, audit, digest, essence
 from fsm.store import RunStore
 from fsm.store.bucket import Exists, Got, Missing, Page, Part, Unsure
 from fsm.store.s3 import S3Store
-from tests.clock import Clock
+from fsm.testing import Clock
 
 T = TypeVar("T")
 FAULTS = ("none", "lost", "cut", "late", "conflict", "killed before", "killed after")

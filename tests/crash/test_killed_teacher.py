@@ -17,9 +17,8 @@ import pytest
 import structlog
 import yaml
 
-from fsm import session
+from fsm import moments, session
 from fsm.config import Config, load
-from fsm.prove import trial
 from fsm.store import open_store
 from phases.rehearsal.bedrock import Bedrock
 from phases.rehearsal.model import Asked, Lognormal
@@ -86,7 +85,7 @@ def begun(config: Config, log: Path) -> int:
         silent = structlog.wrap_logger(structlog.PrintLogger(sys.stdout))
         return session.run(config, logger=silent).exit_code
 
-    return trial.begun(work, log)
+    return moments.begun(work, log)
 
 
 def killed(config: Config, server: Told, seconds: float, log: Path) -> None:
@@ -97,7 +96,7 @@ def killed(config: Config, server: Told, seconds: float, log: Path) -> None:
         time.sleep(0.002)
     time.sleep(seconds)
     os.kill(pid, signal.SIGKILL)
-    assert trial.ended(pid) == -signal.SIGKILL, log.read_text()[-2000:]
+    assert moments.ended(pid) == -signal.SIGKILL, log.read_text()[-2000:]
 
 
 @pytest.mark.parametrize("kind", ["work deleted", "s3"])
@@ -114,7 +113,7 @@ def kill_and_resume(kind: str, server: Told, tmp_path: Path, request: pytest.Fix
     chance, log = random.Random(kind), tmp_path / "log"
     alone = configured(tmp_path / "alone", server.url, str(tmp_path / "alone" / "store"), {})
     harness.warm(alone, ["boto3", "phases.teacher_generation.bedrock", "phases.quality_scoring"])
-    assert trial.ended(begun(alone, log)) == 0, log.read_text()[-2000:]
+    assert moments.ended(begun(alone, log)) == 0, log.read_text()[-2000:]
     reference = harness.history(open_store(alone.engine.store).run("asked"))
 
     url, options = str(tmp_path / "run" / "store"), {}
@@ -137,7 +136,7 @@ def kill_and_resume(kind: str, server: Told, tmp_path: Path, request: pytest.Fix
     known = entered(config)
     assert 0 < len(known) < PROMPTS
     server.told.clear()
-    assert trial.ended(begun(config, log)) == 0, log.read_text()[-2000:]
+    assert moments.ended(begun(config, log)) == 0, log.read_text()[-2000:]
     assert not known & set(server.told)
     paid.update(server.told)
     assert paid.total() - PROMPTS <= kills * WORKERS  # those that were under way, and no others

@@ -194,7 +194,7 @@ def test_every_state_leads_on_save_the_verdicts_of_error_recovery(name: str) -> 
     verdicts = {
         *("SetEnvVars", "UpdateBucketPolicy", "DeployCloudFormation", "CheckS3Paths", "ValidateJSONL"),
         *("CheckDLCImage", "RetryInvoke", "SkipPrompt", "SkipFile", "HaltTraining", "ReduceBatchSize"),
-        *("CleanCheckpoints", "ResumeFromCheckpoint", "SavePartialModel", "UseLatin1"),
+        *("CleanCheckpoints", "ResumeFromCheckpoint", "SavePartialModel", "UseLatin1", "RaiseLimit"),
     }
     assert leaves == (verdicts if name == "error_recovery" else set())
 

@@ -23,6 +23,7 @@ HEAVY = (
     "matplotlib",
     "mermaidx",
     "numpy",
+    "opentelemetry",
     "starlette",
     "uvicorn",
 )
@@ -59,6 +60,12 @@ except SystemExit as end:
     assert end.code == 0
 """
     assert imported(program, HEAVY) == []
+
+
+def test_fsm_itself_imports_nothing_and_what_it_names_is_light() -> None:
+    assert imported("import fsm", FOR_HELP) == []
+    assert imported("from fsm import Context, Machine, Phase", HEAVY) == []
+    assert imported("from fsm import Run, load\nimport fsm.testing", HEAVY) == []
 
 
 def test_every_machine_and_every_phase_is_light_to_import() -> None:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from fsm import load
 from fsm.cli import main
-from fsm.journal import Journal
-from fsm.store import open_store
+from fsm.testing import kill_at
 
 
 @pytest.fixture
@@ -31,16 +29,10 @@ def test_it_is_sound_runs_is_killed_and_goes_on(dice: Path) -> None:
         "test_dice.py",
     }
     assert main(["check", "dice/dice.yaml"]) == 0
-    killing = (
-        "import os, signal, sys\nfrom fsm.store.local import LocalRun\nappend = LocalRun.append\n"
-        "def deadly(self, seq, line):\n    append(self, seq, line)\n    if seq == 7: os.kill(os.getpid(), signal.SIGKILL)\n"
-        "LocalRun.append = deadly\nfrom fsm.cli import main\nsys.exit(main(sys.argv[1:]))\n"
-    )
-    words = [sys.executable, "-c", killing, "run", "dice/dice.yaml", "--log", "none"]
-    died = subprocess.run(words, env=os.environ, check=False, capture_output=True)
-    assert died.returncode == -signal.SIGKILL, died.stderr.decode()
+    run = load("dice/dice.yaml")
+    kill_at(run, 7)
     assert main(["run", "dice/dice.yaml", "--log", "none"]) == 0
-    records = list(Journal(open_store(".").run("dice")).records())
+    records = run.history()
     assert [r["epoch"] for r in records[7:9]] == [1, 2]
     assert "TimeoutError" in [r["error"] for r in records if r["kind"] == "error"], (
         "its recovery is in the journal"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from fsm.engine import Context, Machine, Phase, Verdict
+from fsm import Context, Machine, Phase, Verdict
 
 HERE = Path(__file__).parent
 

@@ -3,19 +3,17 @@
 import json
 from pathlib import Path
 
-from fsm import config, session
-from fsm.journal import Journal
 from fsm.prove import prove
-from fsm.store import open_store
+from fsm.testing import Bench
 
+pytest_plugins = ["fsm.testing.fixtures"]
 CONFIG = Path(__file__).with_name("NAME.yaml")
 
 
-def test_it_measures_what_a_die_is(tmp_path: Path) -> None:
-    outcome = session.run(config.load(CONFIG, {"store": str(tmp_path), "work": str(tmp_path / "work")}))
-    run = open_store(str(tmp_path)).run("NAME")
-    artifacts = {name: file for r in Journal(run).records() for name, file in r.get("files", {}).items()}
-    report = json.loads(run.artifact(artifacts["report.json"]["sha256"]).read_text())
+def test_it_measures_what_a_die_is(fsm_bench: Bench) -> None:
+    run = fsm_bench.load(CONFIG)
+    outcome = run.drive()
+    report = json.loads(run.artifact("report.json").read_text())
     assert outcome.outcome == "done"
     assert abs(report["mean"] - 3.5) < 4 * report["error"]
 

@@ -25,7 +25,7 @@ WALK = (
 
 
 def found(machine: Machine) -> list[str]:
-    return [f.message for f in check(program(machine), phases=False) if f.code == "C112"]
+    return [f.message for f in check(program(machine), phases=False) if f.code == "C114"]
 
 
 def test_diagram_9_as_specified_can_exceed_max_epochs_and_the_walk_is_printed() -> None:
@@ -35,7 +35,7 @@ def test_diagram_9_as_specified_can_exceed_max_epochs_and_the_walk_is_printed() 
     (message,) = found(machine)
     assert message.startswith("max_epochs can be exceeded: it is asked in CHECK5 ('epoch >= max_epochs?')")
     assert f"the cycle {WALK} goes round without that" in message
-    line = next(f.line for f in check(program(machine), phases=False) if f.code == "C112")
+    line = next(f.line for f in check(program(machine), phases=False) if f.code == "C114")
     assert NINE.splitlines()[line - 1].strip() == "CHECK4 -->|No| CONTINUE", (
         "where it joins the way behind CHECK5"
     )
@@ -44,7 +44,7 @@ def test_diagram_9_as_specified_can_exceed_max_epochs_and_the_walk_is_printed() 
 def test_the_drawing_alone_says_so_too(tmp_path: Path) -> None:
     path = tmp_path / "nine.mmd"
     path.write_text(NINE)
-    (finding,) = [f for f in alone(mermaid.find(path)) if f.code == "C112"]
+    (finding,) = [f for f in alone(mermaid.find(path)) if f.code == "C114"]
     assert finding.severity == "warning"
     assert WALK in finding.message
 

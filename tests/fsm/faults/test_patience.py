@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from fsm.errors import StoreError, Unanswered
 from fsm.faults import Patient
-from tests.clock import Clock
+from fsm.testing import Clock
 
 
 def throttled() -> ClientError:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from fsm.engine import Context, Outcome, Phase, Runner
 from fsm.errors import NotJson
 from fsm.journal import Fold, Journal, copied, encode, essence, json_values
-from fsm.journal.fold import SNAPSHOT_BYTES, SNAPSHOT_EVERY
+from fsm.journal.fold import MOST_BETWEEN, RECORD_BYTES, SNAPSHOT_BYTES, SNAPSHOT_EVERY
 from fsm.journal.values import MOST_NESTED
 from fsm.store import open_store
 from tests.fsm.drawn import drawn, program
@@ -131,10 +131,8 @@ def test_what_a_handler_leaves_in_its_data_is_there_in_the_next_visit(
     first: Any, second: Any, dropped: set[str]
 ) -> None:
     # through the fold alone: a directory for each example would cost milliseconds
-    from fsm.engine.runner import _patch
-
     before = json_values({"a": first, "b": second, "c": [first]}, "")
-    ctx = Context(None, "m", [], "S", 1, None, copied(before), {})  # type: ignore[arg-type]
+    ctx = Context(None, "m", [], "S", 1, None, before, {})  # type: ignore[arg-type]
     for key in dropped:
         del ctx.data[key]
     ctx.data["b"] = (second, first)
@@ -149,7 +147,7 @@ def test_what_a_handler_leaves_in_its_data_is_there_in_the_next_visit(
         "to": [],
     }
     fold.apply({**record, "data": {"set": before}})
-    fold.apply({**record, "data": _patch(before, ctx) or {}})
+    fold.apply({**record, "data": ctx.patch() or {}})
     assert fold.root is not None
     assert fold.root["data"] == json_values(ctx.data, "")
 
@@ -191,6 +189,36 @@ def test_heavy_records_bring_the_next_snapshot_nearer(tmp_path: Path) -> None:
 def test_light_records_have_one_snapshot_in_so_many(tmp_path: Path) -> None:
     _, records = run(tmp_path, heavy([1] * (2 * SNAPSHOT_EVERY + 5)))
     assert [r["seq"] for r in records if "snapshot" in r] == [SNAPSHOT_EVERY, 2 * SNAPSHOT_EVERY]
+
+
+HEAVY = (
+    3 * SNAPSHOT_EVERY * RECORD_BYTES - 5_000
+)  # a state that weighs as much as three times so many records
+
+
+@pytest.mark.parametrize(
+    ("size", "wanted"),
+    [
+        (HEAVY, [1, 3 * SNAPSHOT_EVERY, 6 * SNAPSHOT_EVERY]),
+        (20 * HEAVY, [1, SNAPSHOT_EVERY + MOST_BETWEEN]),
+    ],
+    ids=["as heavy as so many records", "heavier than the most there may be"],
+)
+def test_light_records_of_a_heavy_state_have_a_snapshot_when_they_weigh_as_much(
+    size: int, wanted: list[int]
+) -> None:
+    light = {"kind": "transition", "at": [], "machine": "m", "from": "S", "label": None, "to": ["S"]}
+    fold = resumed = Fold()
+    snapshots = []
+    for number in range(1, wanted[-1] + 2 * SNAPSHOT_EVERY):
+        record = light | ({"data": {"set": {"heavy": "x" * size}}} if number == 1 else {})
+        for one in {id(fold): fold, id(resumed): resumed}.values():
+            one.apply(record)
+        assert fold.snapshot_due() == resumed.snapshot_due()
+        if fold.snapshot_due():
+            snapshots.append(number)
+            resumed = Fold(copied(fold.snapshot()))  # as a run has it that is taken up there
+    assert snapshots == wanted
 
 
 @pytest.mark.parametrize(

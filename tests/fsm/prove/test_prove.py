@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from fsm.cli import main
+from fsm.moments import Moment
 from fsm.prove import State, Stuck, prove, table
-from fsm.prove.trial import Moment
 
 ROOT = Path(__file__).parents[3]
 DRAWING = """stateDiagram-v2
@@ -187,3 +187,49 @@ def test_the_shipped_phases_are_safe_where_they_are_sampled(
 def test_a_moment_says_where_it_is() -> None:
     assert str(Moment(3, "putting", 2, "ten", "Write")) == "ten: Write, before it puts artifact 2"
     assert State("ten", "Write").as_json()["safe"] is True
+
+
+DESK = """stateDiagram-v2
+    [*] --> Rest
+    Rest --> Ask
+    Ask --> Rest : Again
+    Ask --> Sign : Enough
+    Sign --> [*] : Yes
+    Sign --> [*] : Nobody
+"""
+PAUSES = """
+from pathlib import Path
+from fsm.engine import Context, Machine, Phase
+
+MACHINE = Machine("desk", Path(__file__).with_name("desk.mmd"), bounds={("Ask", "Again"): "a person"})
+PHASE = Phase("desk")
+
+
+@PHASE.state("Rest")
+def rest(ctx: Context) -> None:
+    ctx.wait(86400)
+    ctx.put("rested.txt", str(ctx.visit))
+
+
+@PHASE.state("Ask")
+def ask(ctx: Context) -> str:
+    return ctx.ask("Enough?").label
+
+
+@PHASE.state("Sign")
+def sign(ctx: Context) -> str:
+    return ctx.ask("Well?", seconds=86400, otherwise="Nobody").label
+"""
+
+
+def test_a_pipeline_that_waits_and_asks_is_proved_without_waiting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "desk.mmd").write_text(DESK)
+    (tmp_path / "desk.py").write_text(PAUSES)
+    config = tmp_path / "desk.yaml"
+    config.write_text("plug: {drawing: desk.mmd, handlers: desk.py}\n")
+    monkeypatch.chdir(tmp_path)
+    found = prove(config, sample=12)
+    assert {state.state for state in found} == {"Rest", "Ask", "Sign"}
+    assert [state.unsafe for state in found if state.unsafe] == []

@@ -16,7 +16,7 @@ from fsm.store import Silent, trail
 from fsm.store.local import LocalRun
 from fsm.store.s3 import S3Run
 from fsm.store.trail import BEAT, Trail
-from tests.clock import Clock
+from fsm.testing import Clock
 from tests.servers.fixtures import S3
 from tests.servers.proxy import Proxy, Request
 

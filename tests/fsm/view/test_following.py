@@ -13,8 +13,8 @@ from fsm.engine import Nobody
 from fsm.journal import Journal
 from fsm.store import open_store
 from fsm.store.local import LocalRun
+from fsm.testing import Clock
 from fsm.view.following import Following, State
-from tests.clock import Clock
 from tests.servers.fixtures import S3, aws_environment, s3, server
 
 __all__ = ["aws_environment", "s3", "server"]

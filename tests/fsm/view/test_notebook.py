@@ -76,6 +76,35 @@ print(sorted(seen), runner.wait())
     assert "'absent'" in then["text"]
 
 
+def test_a_run_that_a_notebook_begins_shows_itself_is_awaited_and_interrupted(bakery: Any) -> None:
+    file = str(bakery.file(pause=0.2))
+    interrupting = f"""
+import asyncio, os, signal
+async def interrupt():
+    async for record in again:
+        if record['seq'] == 1:
+            os.kill(os.getpid(), signal.SIGINT)
+again = load({file!r}, name='again').start()
+following = asyncio.create_task(interrupt())
+try:
+    await again.wait()
+except asyncio.CancelledError:
+    print('interrupted')
+"""
+    [[shown], [awaited], [interrupted], [rested]] = executed(
+        f"from fsm import load\nbread = load({file!r}).start()\nbread",
+        "print((await bread.wait()).outcome, bread.status)\n"
+        "import threading\nfor thread in threading.enumerate():\n    if thread.name.startswith('fsm-'):\n        thread.join()",
+        interrupting,
+        "print((await again.wait()).outcome, again.status, (await again.resume().wait()).outcome)",
+    )
+    assert looks(shown["data"][SVG])["Deliver"] == "visited", "it followed the run to its end"
+    assert shown["data"][TEXT].splitlines()[0].startswith("bread · bakery")
+    assert awaited["text"].split() == ["done", "done"]
+    assert interrupted["text"].split() == ["interrupted"]
+    assert rested["text"].split() == ["stopped", "stopped", "done"]
+
+
 def test_a_notebook_shows_a_drawing(bakery: Any) -> None:
     [[by_path], [by_name]] = executed(
         f"from fsm import view\nview.diagram({str(BAKERY)!r})", "view.diagram('convergence')"

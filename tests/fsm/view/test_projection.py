@@ -16,6 +16,7 @@ from fsm.journal import Fold, Journal, Watch, stack_of
 from fsm.store import RunStore
 from fsm.store.local import LocalStore
 from fsm.view.projection import Projection, flat
+from fsm.view.rows import what
 
 
 class Both(Nobody):
@@ -302,3 +303,18 @@ def test_a_row_of_the_history_names_the_artifacts_and_never_the_snapshot() -> No
         "artifacts": {"a.txt": "f" * 64},
         "reads": {"b.txt": "0" * 64},
     }
+
+
+def test_an_error_that_is_tried_again_does_not_stop_the_run_and_says_when() -> None:
+    p = Projection()
+    p.apply(made(0, [], "A", ["B"]))
+    p.apply(made(1, ["B"], "P", ["Q"]))
+    fixed = {"kind": "error", "at": [], "machine": "m", "from": "B", "visit": 1, "recovery": None}
+    error = {"seq": 2, "time": 2.0, **fixed, "error": "OSError", "message": "not yet", "traceback": ""}
+    error["retry"] = {"of": "OSError", "seconds": 2.5}
+    p.apply(error)
+    assert (p.stopped, p.errors) == (None, 1)
+    assert [level.at for level in p.stack()] == [()]  # what it had called begins anew
+    assert what(flat(error)) == "OSError: not yet; again in 2.5 s"
+    p.apply(made(3, [], "B", []))
+    assert not p.tallies["m"]["B"].failing

@@ -36,7 +36,8 @@ def decide(epoch: Epoch, number: int, most: int, counters: tuple[int, int]) -> d
     walk = Walk(MACHINE, PHASE)
     walk.begin()
     while walk.at and walk.at != "CONTINUE":
-        walk.go(PHASE.handlers[walk.at].handle(item))
+        label: Any = PHASE.handlers[walk.at].handle(item)
+        walk.go(label)
     return dict(item.data)
 
 

@@ -18,10 +18,10 @@ from xml.sax.saxutils import escape
 import pytest
 
 from fsm.errors import Unanswered
+from fsm.testing import Clock
 from phases.data_preparation.archive import pack, unpack
 from phases.data_preparation.sources import Listing, LocalSource, Object, Source, open_source
 from phases.errors import AccessDenied, EmptyDataset, InvalidStructure, NoCredentials
-from tests.clock import Clock
 
 
 @dataclass

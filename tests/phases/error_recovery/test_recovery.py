@@ -10,6 +10,7 @@ import pytest
 
 from fsm.engine import Context, Machine, Outcome, Phase, Program, Runner
 from fsm.engine.runner import MOST_TRIES
+from fsm.errors import TimeLimit
 from fsm.journal import Fold, Journal
 from fsm.store import open_store
 from machines.error_recovery import MACHINE as RECOVERY
@@ -88,6 +89,7 @@ class ClientError(Exception):
             "max_runtime_seconds",
         ),
         (errors.ContainerError("image"), ["ContainerError", "CheckDLCImage"], "sagemaker_job.image"),
+        (TimeLimit("Work: too long"), ["TimeLimit", "RaiseLimit"], "`limits` in machine one"),
         (
             UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte"),
             ["EncodingError", "TryLatin1", "SkipFile"],
@@ -107,7 +109,7 @@ def test_a_path_that_stops_says_what_to_do_and_a_resume_tries_the_state_again(
     outcome, records, _ = failing(raises)
     assert outcome.outcome == "stopped"
     assert path(records) == states
-    assert str(error) in outcome.message
+    assert getattr(error, "message", str(error)) in outcome.message
     assert word in outcome.message
     outcome, _, _ = failing(lambda ctx: None)
     assert outcome.outcome == "done"

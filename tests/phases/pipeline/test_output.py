@@ -11,9 +11,9 @@ import pytest
 from botocore.stub import ANY, Stubber
 
 from fsm.faults import Patient
+from fsm.testing import Clock
 from phases.errors import AccessDenied
 from phases.pipeline import output
-from tests.clock import Clock
 
 
 @dataclass

@@ -14,6 +14,7 @@ import pytest
 from botocore.exceptions import EndpointConnectionError
 
 from fsm.errors import Unanswered
+from fsm.testing import Clock
 from phases.errors import AccessDenied, ContainerError, NoCredentials, NotRented, RoleNotFound
 from phases.rehearsal.instance import Pace
 from phases.rehearsal.sagemaker import SageMaker
@@ -21,7 +22,6 @@ from phases.sagemaker_job import source
 from phases.sagemaker_job.aws import SageMakerProvider
 from phases.sagemaker_job.config import SageMakerJobConfig
 from phases.sagemaker_job.job import JobRefused, JobSpec
-from tests.clock import Clock
 from tests.servers.fixtures import S3
 from tests.servers.proxy import Proxy, Request
 from tests.servers.s3 import REGION

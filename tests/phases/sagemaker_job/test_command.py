@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from fsm.testing import Clock
 from phases.errors import NotRented
 from phases.sagemaker_job import command
 from phases.sagemaker_job.command import CommandFailed, CommandProvider
 from phases.sagemaker_job.config import SageMakerJobConfig
 from phases.sagemaker_job.job import JobRefused, JobSpec
-from tests.clock import Clock
 from tests.phases.sagemaker_job.waiting import finished
 
 SCHEDULER = """#!/bin/bash

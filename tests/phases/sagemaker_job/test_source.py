@@ -211,6 +211,7 @@ def test_everything_that_is_imported_is_in_the_image_or_required_or_for_whoever_
             *source.IN_THE_IMAGE,
             *source.LOOKING_ON,
             *source.WHERE_WANTED,
+            *source.TESTED_WITH,  # by whoever tests a pipeline with fsm.testing
         )
     }
     providers = packages_distributions()

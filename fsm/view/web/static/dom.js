@@ -90,6 +90,8 @@ export const SIGNS = {
   running: "●",
   done: "✓",
   stopped: "‖",
+  waiting: "◷",
+  cancelled: "⊘",
   beginning: "…",
   absent: "?",
   "newer format": "!",

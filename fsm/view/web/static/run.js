@@ -247,7 +247,7 @@ export class RunPage {
     const key = standing.join(" ");
     if (this.follow && this.picture && key && key !== this.stood) this.picture.follow(standing);
     this.stood = key;
-    this.where.textContent = this.levels.map((l) => l.state).join(" › ");
+    this.where.textContent = this.levels.map((l, i) => (i ? (l.beside ? " | " : " › ") : "") + l.state).join("");
     this.showTabs();
     this.sayMoment();
   }

@@ -133,6 +133,9 @@ export function what(row) {
   if (row.kind === "once") return `once ${row.key}`;
   if (row.kind === "error") return `${row.error}: ${row.message}${row.recovery ? `; enters ${row.recovery}` : ""}`;
   if (row.kind === "verdict") return `${row.verdict}, after ${row.last}`;
-  const to = row.to.join(", ") || "[*]";
+  if (row.kind === "split") return `at once: ${row.branches ? Object.keys(row.branches).join(", ") : `${row.items} items through ${row.calls}`}`;
+  if (row.kind === "join" && row.key !== undefined) return "all items have ended";
+  const to = (row.to ?? []).join(", ") || "[*]";
+  if (row.kind === "join") return `all branches have joined → ${to}`;
   return row.label ? `${row.label} → ${to}` : `→ ${to}`;
 }

@@ -1,0 +1,1 @@
+"""The works whose branches and items go at once, as a configuration plugs them in."""
