@@ -197,7 +197,9 @@ class Journal:
     def load(self) -> Fold:
         """The state now, from the newest snapshot on."""
         where = f"{self.store.url}, the newest records"
-        read: dict[bytes, dict[str, Any]] = {}  # what was read in order to see whether the fold can begin with it
+        read: dict[
+            bytes, dict[str, Any]
+        ] = {}  # what was read in order to see whether the fold can begin with it
 
         def carries_snapshot(line: bytes) -> bool:
             if b'"snapshot":{' not in line:
