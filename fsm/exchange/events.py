@@ -40,6 +40,7 @@ class Chosen:
     our_start: bool = True
 
     def move(self, label: str | None, targets: list[str], how: str, wildcard: bool = False) -> None:
+        label = " ".join(label.split()) if label else None
         self.taken.append(Taken(label, targets, how, wildcard))
 
     def walk(self) -> Iterator[Chosen]:
@@ -103,6 +104,9 @@ class _Settling:
         inner = [c for c in node.children if not c.our_end and c.kind != "history"]
         if node.kind == "parallel":
             made.children = [self._region(node, n, child) for n, child in enumerate(inner, 1)]
+            if len(made.children) == 1:  # one region is none
+                (only,) = made.children
+                made.children, made.initial = only.children, only.initial
         else:
             made.children = [self.tree(child) for child in inner]
             made.initial = self._initial(node)
@@ -130,7 +134,7 @@ class _Settling:
             self.chart.unsayable(
                 f"{node.name or 'the whole'} begins in several states inside regions: {', '.join(found)}"
             )
-        return [n for n in found if n in self.by_name]
+        return [n for n in found if n in self.by_name and self.by_name[n].kind != "history"]
 
     def _moves(self, node: Chosen) -> list[Move]:
         own = list(node.taken)
@@ -191,9 +195,34 @@ class _Settling:
             if self.above[target.name] is not self.above.get(node.name):
                 self.chart.unsayable(f"{how} leads to the end of another scope, {target.name}")
             return Move(taken.label, None)
+        while target.name and any(
+            target is a for a in self._around(node)
+        ):  # out of it and in again: where it begins
+            inner = [self.by_name[n] for n in self._initial(target)]
+            if len(inner) != 1 or target.kind == "parallel":
+                self.chart.unsayable(
+                    f"{how} leads out of {target.name} and into it again, in several regions"
+                )
+                return None
+            target = inner[0]
+        while (
+            target.kind == "state"
+            and target.children
+            and self.above[target.name] is not self.above.get(node.name)
+            and not any(t.how == "done" for t in target.taken)
+            and len(inner := [self.by_name[n] for n in self._initial(target)]) == 1
+        ):  # Mermaid takes a composite that nothing leaves for a part of where it is named last
+            target = inner[0]
         if self._region_of(node) is not self._region_of(target):
             self.chart.unsayable(f"{how} leads into or out of a region: {target.name}")
         return Move(taken.label, target.name)
+
+    def _around(self, node: Chosen) -> Iterator[Chosen]:
+        """The composites that a state stands in, innermost first."""
+        found = self.above.get(node.name)
+        while found is not None and found.name:
+            yield found
+            found = self.above.get(found.name)
 
     def _region_of(self, node: Chosen) -> Chosen | None:
         """The innermost part of a parallel that a state stands in."""
