@@ -13,7 +13,7 @@ from fsm.drawing import Chart, of_source, text_at
 from fsm.engine import Machine
 from fsm.errors import ConfigError
 from fsm.exchange import asl, asl_read, dot, scxml, xstate
-from fsm.exchange.tree import Read, text_of, tree
+from fsm.exchange.tree import Read, Unsayable, text_of, tree
 from fsm.speech import out, say
 from fsm.text import NotUtf8, decode
 
@@ -59,7 +59,12 @@ def bring(file: Path, source: str | None, output: Path | None, lossy: bool, as_j
     text = _text(file)
     known = source or _guessed(file, text)
     read = READ[known](text)
-    drawing = text_of(read.root, read.notes) if lossy or not read.unsaid else None
+    drawing = None
+    if lossy or not read.unsaid:
+        try:
+            drawing = text_of(read.root, read.notes)
+        except Unsayable as e:
+            read.unsaid.append(e.message)
     if as_json:
         out(
             json.dumps(

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from fsm.exchange.tree import Move, Node, Read
+from fsm.exchange.tree import Move, Node, Read, strays
 
 
 @dataclass
@@ -84,6 +84,11 @@ def settled(chart: Statechart) -> Read:
         by_name[node.name] = node
     above = {child.name: node for node in by_name.values() for child in node.children}
     root = _Settling(chart, by_name, above).tree(chart.root)
+    lost = strays(root)
+    for node in root.children:
+        if node.name in lost and not node.children:  # Mermaid would have it in the composite that leads to it
+            node.moves.append(Move(None, None))
+            chart.note(f"{node.name}: nothing leads on from it, so it is taken for an end")
     return Read(root, chart.unsaid, chart.notes)
 
 
@@ -138,9 +143,9 @@ class _Settling:
 
     def _moves(self, node: Chosen) -> list[Move]:
         own = list(node.taken)
-        if node.children and node.name:
+        if node.children:
             own = [t for t in own if t.how == "done"]  # the others are taken by the states inside
-        elif node.name:
+        else:
             own += self._inherited(node)
         if node.kind == "final":
             return [Move(None, None)] if not node.our_end else []
@@ -157,12 +162,14 @@ class _Settling:
                     continue
                 if taken.how == "always":
                     self.chart.unsayable(
-                        f"{around.name}: a transition without an event that leaves it from any state inside"
+                        f"{around.name or 'the whole'}: a transition without an event that leaves it from any state inside"
                     )
                 elif around.kind == "parallel" or any(
                     a.kind == "parallel" for a in self._between(inside, around)
                 ):
-                    self.chart.unsayable(f"{around.name}: {taken.label!r} ends all of its regions at once")
+                    self.chart.unsayable(
+                        f"{around.name or 'the whole'}: {taken.label!r} ends all of its regions at once"
+                    )
                 else:
                     known.add(taken.label)
                     yield taken

@@ -93,14 +93,14 @@ def tree(chart: Chart) -> Node:
 def text_of(root: Node, notes: list[str] | None = None) -> str:
     """The tree as a state diagram, one text for one tree. Raises Unsayable where what is read back would be another."""
     ids = _ids(root)
-    lines = list(_scope(root, ids, 1))
+    lines = list(_scope(root, ids, 1, strays(root)))
     back = _read_back(lines)
     for mine, its in _differences(root, back, ids):
         raise Unsayable(f"The drawing cannot be written as Mermaid text: {mine} would be read as {its}.")
     for _ in range(
         MOST_ORDERS
     ):  # states stand in the order in which they are first named: what is read decides
-        again = list(_scope(back, _ids(back), 1))
+        again = list(_scope(back, _ids(back), 1, strays(back)))
         if again == lines:
             break
         lines, back = again, _read_back(again)
@@ -123,7 +123,18 @@ def entered(root: Node) -> set[str]:
     return {t for n in root.walk() for t in (*n.initial, *(m.target for m in n.moves)) if t is not None}
 
 
-def _scope(node: Node, ids: dict[str, str], depth: int) -> Iterator[str]:
+def strays(root: Node) -> set[str]:
+    """The states that nothing leaves and something in another scope leads to: Mermaid has them where they are named last."""
+    found = set()
+    for scope in root.walk():
+        own = {c.name for c in scope.children}
+        found |= {
+            m.target for c in scope.children for m in c.moves if m.target is not None and m.target not in own
+        }
+    return found & {n.name for n in root.walk() if not n.moves}
+
+
+def _scope(node: Node, ids: dict[str, str], depth: int, strays: set[str]) -> Iterator[str]:
     pad = INDENT * depth
     for child in node.children:
         name = ids[child.name]
@@ -138,7 +149,7 @@ def _scope(node: Node, ids: dict[str, str], depth: int) -> Iterator[str]:
             for number, region in enumerate(regions or [child]):
                 if number:
                     yield f"{pad}{INDENT}--"
-                yield from _scope(region, ids, depth + 1)
+                yield from _scope(region, ids, depth + 1, strays)
             yield f"{pad}}}"
         elif not title:
             yield f"{pad}{name}"
@@ -147,6 +158,7 @@ def _scope(node: Node, ids: dict[str, str], depth: int) -> Iterator[str]:
         for move in _in_order(child.moves):
             label = f" : {_coded(move.label)}" if move.label is not None else ""
             yield f"{pad}{ids[child.name]} --> {ids[move.target] if move.target is not None else '[*]'}{label}"
+    yield from (f"{pad}{ids[child.name]}" for child in node.children if child.name in strays)
 
 
 def _ids(root: Node) -> dict[str, str]:
