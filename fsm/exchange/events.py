@@ -84,12 +84,38 @@ def settled(chart: Statechart) -> Read:
         by_name[node.name] = node
     above = {child.name: node for node in by_name.values() for child in node.children}
     root = _Settling(chart, by_name, above).tree(chart.root)
+    _led_out(root)
     lost = strays(root)
     for node in root.children:
         if node.name in lost and not node.children:  # Mermaid would have it in the composite that leads to it
             node.moves.append(Move(None, None))
             chart.note(f"{node.name}: nothing leads on from it, so it is taken for an end")
     return Read(root, chart.unsaid, chart.notes)
+
+
+def _led_out(root: Node) -> None:
+    """Where a composite leads on to a state that something inside it leads to as well, its ends lead there themselves.
+
+    In a drawing an edge of a composite beside one that crosses its border to the same place is that one, seen from outside.
+    """
+    for node in root.walk():
+        if not node.name or node.kind != "composite" or not node.moves or node.children[0].kind == "region":
+            continue
+        inside = {m.target for n in node.walk() if n is not node for m in n.moves} - {None}
+        ends = [(child, m) for child in node.children for m in child.moves if m.target is None]
+        decided = len(node.moves) == 1 or all(m.label is None for _, m in ends)
+        if (
+            not decided
+            or not inside & {m.target for m in node.moves}
+            or None in {m.target for m in node.moves}
+        ):
+            continue
+        for child, end in ends:
+            at = child.moves.index(end)
+            child.moves[at : at + 1] = [
+                Move(end.label if m.label is None else m.label, m.target) for m in node.moves
+            ]
+        node.moves = []
 
 
 @dataclass
@@ -102,9 +128,9 @@ class _Settling:
         made = Node(node.name, node.title, "composite" if node.children or not node.name else "state")
         if node.our_kind in ("choice", "region"):
             made.kind = node.our_kind
-        if node.kind == "history":
+        for history in (c for c in node.children if c.kind == "history"):
             self.chart.unsayable(
-                f"{node.name}: a drawing has no history; which state was left last is for a handler to keep"
+                f"{history.name}: a drawing has no history; which state was left last is for a handler to keep"
             )
         inner = [c for c in node.children if not c.our_end and c.kind != "history"]
         if node.kind == "parallel":
