@@ -195,6 +195,9 @@ def parser_of(argv: list[str]) -> argparse.ArgumentParser:
         help="with --to asl: the Lambda function or activity that calls `fsm step` (default: a word to be filled in on deployment)",
     )
     one.add_argument("-o", "--output", type=Path, metavar="FILE", help="default: standard output")
+    one.add_argument(
+        "--json", action="store_true", help="one JSON object: the text, or the file it was written to"
+    )
     example(
         one,
         "fsm export configs/local.yaml --to asl -o pipeline.asl.json",
@@ -371,7 +374,7 @@ def export(args: argparse.Namespace) -> int:
     """A drawing in another format."""
     from fsm.exchange import command
 
-    return command.export(args.what, args.to, args.machine, args.resource, args.output)
+    return command.export(args.what, args.to, args.machine, args.resource, args.output, args.json)
 
 
 def bring(args: argparse.Namespace) -> int:

@@ -21,8 +21,11 @@ WRITTEN = ("asl", "scxml", "xstate", "dot")
 READ = {"asl": asl_read.read, "scxml": scxml.read, "xstate": xstate.read}
 
 
-def export(what: str, to: str, machine: str | None, resource: str, output: Path | None) -> int:
-    """Write a drawing, or a machine of a configuration, in another format."""
+def export(what: str, to: str, machine: str | None, resource: str, output: Path | None, as_json: bool) -> int:
+    """Write a drawing, or a machine of a configuration, in another format.
+
+    As JSON one object: machine, format, and the text, or the file that it was written to as output.
+    """
     found, config = _machine(what, machine)
     if to == "asl":
         text = asl.write(found, config, resource)
@@ -32,7 +35,11 @@ def export(what: str, to: str, machine: str | None, resource: str, output: Path 
         text = xstate.write(tree(found.chart), found.name)
     else:
         text = dot.write(tree(found.chart), found.name)
-    _write(text, output)
+    if output is not None or not as_json:
+        _write(text, output)
+    if as_json:
+        what_of_it = {"text": text} if output is None else {"output": str(output)}
+        out(json.dumps({"machine": found.name, "format": to} | what_of_it, ensure_ascii=False))
     return 0
 
 

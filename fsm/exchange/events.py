@@ -86,10 +86,10 @@ def settled(chart: Statechart) -> Read:
     root = _Settling(chart, by_name, above).tree(chart.root)
     _led_out(root)
     lost = strays(root)
-    for node in root.children:
-        if node.name in lost and not node.children:  # Mermaid would have it in the composite that leads to it
-            node.moves.append(Move(None, None))
-            chart.note(f"{node.name}: nothing leads on from it, so it is taken for an end")
+    for end in root.children:
+        if end.name in lost and not end.children:  # Mermaid would have it in the composite that leads to it
+            end.moves.append(Move(None, None))
+            chart.note(f"{end.name}: nothing leads on from it, so it is taken for an end")
     return Read(root, chart.unsaid, chart.notes)
 
 

@@ -381,6 +381,8 @@ def test_a_drawing_is_written_and_can_be_checked(tmp_path: Path, capsys: pytest.
     assert "%% A: its handler does what r does" in (tmp_path / "m.mmd").read_text()
     assert alone(find(tmp_path / "m.mmd")) == []
     assert main(["export", str(tmp_path / "m.mmd"), "--to", "xstate", "-o", str(tmp_path / "x.json")]) == 0
+    assert main(["export", str(tmp_path / "m.mmd"), "--to", "dot", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["text"].startswith("digraph")
     assert main(["import", str(tmp_path / "x.json"), "--json"]) == 0
     said = json.loads(capsys.readouterr().out)
     assert (said["format"], said["unsaid"]) == ("xstate", [])
