@@ -1,5 +1,5 @@
-"""`fsm`: run, status, history, compare, runs, clean, answer, resume-due, cancel, retire, watch, render, check, new,
-prove, parse, audit, and the commands that phases bring."""
+# PYTHON_ARGCOMPLETE_OK
+"""`fsm`: the engine's commands, and those that phases bring."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from fsm import run, step
-from fsm.command import guarded, of_run, of_store, words
+from fsm.command import a_run, completed, example, guarded, of_run, of_store, words
 from fsm.speech import out, spoken, visible
 from fsm.upkeep import command as upkeep
 
@@ -19,17 +19,32 @@ Subparsers = Any  # argparse keeps the type of add_subparsers() to itself
 
 def main(argv: list[str] | None = None) -> int:
     """The command line; returns the exit code."""
+    parser = parser_of(argv if argv is not None else sys.argv[1:])
+    completed(parser)
+    args = words(parser, argv)
+    return guarded(args.do, args)
+
+
+def parser_of(argv: list[str]) -> argparse.ArgumentParser:
+    """All commands; those that other packages bring where none of the engine's own is given."""
     parser = argparse.ArgumentParser(
         prog="fsm", description="Pipelines that are drawn, proved, run, killed and resumed."
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
-    one = commands.add_parser("run", help="begin a run, or go on with it", epilog=run.EPILOG)
+    one = commands.add_parser("run", help="begin a run, or go on with it")
     run.add_arguments(one)
+    example(
+        one,
+        "fsm run configs/local.yaml",
+        "fsm run configs/local.yaml --run again --seed 7",
+        before=run.EPILOG,
+    )
     one.set_defaults(do=run.run)
 
     one = commands.add_parser("step", help="leave one state of a run, and say by which edge")
     step.add_arguments(one)
+    example(one, "fsm step nightly --state Fetch --config nightly.yaml")
     one.set_defaults(do=step.step)
 
     one = of_run(commands, "status", "where a run stands", status)
@@ -37,13 +52,14 @@ def main(argv: list[str] | None = None) -> int:
     one = of_run(commands, "audit", "prove a journal whole: chain, gaps, epochs, artifacts", audit)
 
     one = commands.add_parser("compare", help="where two runs part, and what differs after it")
-    one.add_argument("one", metavar="RUN")
-    one.add_argument("other", metavar="RUN")
+    a_run(one.add_argument("one", metavar="RUN"))
+    a_run(one.add_argument("other", metavar="RUN"))
     of_store(one, "one JSON object of all that differs")
+    example(one, "fsm compare local again")
     one.set_defaults(do=compare)
 
     one = commands.add_parser("fork", help="a run that shares the past of another one, with other settings")
-    one.add_argument("run", metavar="RUN")
+    a_run(one.add_argument("run", metavar="RUN"))
     one.add_argument("--at", type=int, metavar="SEQ", required=True, help="the record that it goes on from")
     one.add_argument(
         "--set",
@@ -58,16 +74,19 @@ def main(argv: list[str] | None = None) -> int:
         "--anyway", action="store_true", help="though a setting was used before that record, as it was then"
     )
     of_store(one, "what was begun, as one JSON object")
+    example(one, "fsm fork local --at 120 --set convergence.on=held_out --name held-out")
     one.set_defaults(do=fork)
 
     one = commands.add_parser("diff", help="what a configuration would change in a run: drawings, settings")
-    one.add_argument("run", metavar="RUN")
+    a_run(one.add_argument("run", metavar="RUN"))
     one.add_argument("config", type=Path, metavar="CONFIG")
     of_store(one, "one JSON object of all that changed")
+    example(one, "fsm diff local configs/local.yaml")
     one.set_defaults(do=diff)
 
     one = commands.add_parser("runs", help="the runs of a store, and what they take")
     of_store(one)
+    example(one, "fsm runs", "fsm runs --store s3://bucket/prefix")
     one.set_defaults(do=runs)
 
     one = of_run(
@@ -84,8 +103,10 @@ def main(argv: list[str] | None = None) -> int:
     upkeep.add(commands)
 
     one = commands.add_parser("watch", help="the runs of a store, live: on a local page, or in this terminal")
-    one.add_argument(
-        "run", metavar="RUN", nargs="?", help="the run to open it with (default: the list of runs)"
+    a_run(
+        one.add_argument(
+            "run", metavar="RUN", nargs="?", help="the run to open it with (default: the list of runs)"
+        )
     )
     one.add_argument(
         "--terminal",
@@ -105,6 +126,7 @@ def main(argv: list[str] | None = None) -> int:
     one.add_argument("--attached", action="store_true", help=argparse.SUPPRESS)
     one.add_argument("--lines", type=Path, help=argparse.SUPPRESS)
     of_store(one)
+    example(one, "fsm watch", "fsm watch local --terminal")
     one.set_defaults(do=watch)
 
     one = commands.add_parser("render", help="draw a diagram, or a run on its diagrams")
@@ -130,6 +152,7 @@ def main(argv: list[str] | None = None) -> int:
         help="of a run: as it was at the record of this number (default: as it is)",
     )
     of_store(one)
+    example(one, "fsm render diagrams/pipeline.mmd -o pipeline.svg", "fsm render local --at 40")
     one.set_defaults(do=render)
 
     one = commands.add_parser("check", help="prove what can be proved before anything runs")
@@ -147,8 +170,9 @@ def main(argv: list[str] | None = None) -> int:
         help="sarif: what code hosts show beside a change",
     )
     one.add_argument("--watch", action="store_true", help="check again whenever a file is saved")
-    _phase_checks(one, argv if argv is not None else sys.argv[1:])
-    one.set_defaults(do=check, words=argv if argv is not None else sys.argv[1:])
+    _phase_checks(one, argv)
+    example(one, "fsm check configs/local.yaml", "fsm check diagrams --format sarif")
+    one.set_defaults(do=check, words=argv)
 
     one = commands.add_parser(
         "export", help="a drawing in another format: States Language, SCXML, XState, dot"
@@ -174,6 +198,14 @@ def main(argv: list[str] | None = None) -> int:
         help="with --to asl: the Lambda function or activity that calls `fsm step` (default: a word to be filled in on deployment)",
     )
     one.add_argument("-o", "--output", type=Path, metavar="FILE", help="default: standard output")
+    one.add_argument(
+        "--json", action="store_true", help="one JSON object: the text, or the file it was written to"
+    )
+    example(
+        one,
+        "fsm export configs/local.yaml --to asl -o pipeline.asl.json",
+        "fsm export diagrams/convergence.mmd --to scxml",
+    )
     one.set_defaults(do=export)
 
     one = commands.add_parser("import", help="a machine of another format as a drawing")
@@ -191,11 +223,13 @@ def main(argv: list[str] | None = None) -> int:
         action="store_true",
         help="one JSON object: the drawing, what it cannot say, what is left to handlers",
     )
+    example(one, "fsm import order.asl.json -o order.mmd", "fsm import light.json --from xstate --lossy")
     one.set_defaults(do=bring)
 
     one = commands.add_parser("new", help="begin a pipeline of your own")
     one.add_argument("name", metavar="NAME")
     one.add_argument("--json", action="store_true", help="the files that were written, one JSON line each")
+    example(one, "fsm new dice")
     one.set_defaults(do=new)
 
     one = commands.add_parser("prove", help="kill a pipeline everywhere, go on with it, and compare")
@@ -206,16 +240,19 @@ def main(argv: list[str] | None = None) -> int:
         "--import", dest="modules", metavar="MODULES", default="", help="import these first, once: a,b,c"
     )
     one.add_argument("--json", action="store_true", help="one JSON line a state")
+    example(
+        one, "fsm prove dice/dice.yaml", "fsm prove configs/local.yaml --machine data_preparation --sample 2"
+    )
     one.set_defaults(do=prove)
 
     one = commands.add_parser("parse", help="what the Mermaid reader sees")
     one.add_argument("files", nargs="+", metavar="FILE", help="or page.md#name, or a directory of drawings")
     one.add_argument("--json", action="store_true", help="one JSON line a file")
+    example(one, "fsm parse diagrams/pipeline.mmd README.md#first --json")
     one.set_defaults(do=parse)
 
-    _phase_commands(commands, argv if argv is not None else sys.argv[1:])
-    args = words(parser, argv)
-    return guarded(args.do, args)
+    _phase_commands(commands, argv)
+    return parser
 
 
 def _phase_commands(commands: Subparsers, argv: list[str]) -> None:
@@ -359,7 +396,7 @@ def export(args: argparse.Namespace) -> int:
     """A drawing in another format."""
     from fsm.exchange import command
 
-    return command.export(args.what, args.to, args.machine, args.resource, args.output)
+    return command.export(args.what, args.to, args.machine, args.resource, args.output, args.json)
 
 
 def bring(args: argparse.Namespace) -> int:

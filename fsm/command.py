@@ -27,10 +27,46 @@ def of_run(
 ) -> argparse.ArgumentParser:
     """Add a command about one run of a store; `run` and `as_json` are what its help says of the run and of --json."""
     one: argparse.ArgumentParser = commands.add_parser(name, help=text)
-    one.add_argument("run", metavar="RUN", help=run)
+    a_run(one.add_argument("run", metavar="RUN", help=run))
     of_store(one, as_json)
+    example(one, f"fsm {name} local")
     one.set_defaults(do=partial(_of_a_run, do))
     return one
+
+
+def example(parser: argparse.ArgumentParser, *commands: str, before: str = "") -> None:
+    """Show commands as they are given at the end of a command's help, behind what else stands there."""
+    shown = "\n".join(["examples:" if len(commands) > 1 else "example:", *(f"  {c}" for c in commands)])
+    parser.epilog = "\n\n".join(filter(None, [before, shown])).replace("%", "%%")
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+
+
+def a_run(argument: argparse.Action) -> None:
+    """Let the names of a store's runs complete an argument."""
+    argument.completer = _runs  # type: ignore[attr-defined]
+
+
+def _runs(prefix: str, parsed_args: argparse.Namespace, **others: Any) -> list[str]:
+    """The runs that a name which begins so may mean; none where the store cannot be asked."""
+    from fsm.errors import FsmError
+    from fsm.store import open_store
+
+    try:
+        known = open_store(getattr(parsed_args, "store", None) or os.environ.get("FSM_STORE", ".")).runs()
+    except FsmError:
+        return []
+    return [name for name in known if name.startswith(prefix)]
+
+
+def completed(parser: argparse.ArgumentParser) -> None:
+    """Answer a shell that asks how a command goes on, and end; do nothing where none does.
+
+    `eval "$(register-python-argcomplete fsm)"` has bash and zsh ask.
+    """
+    if "_ARGCOMPLETE" in os.environ:
+        import argcomplete
+
+        argcomplete.autocomplete(parser)
 
 
 def _of_a_run(do: Callable[..., int], args: argparse.Namespace) -> int:

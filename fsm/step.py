@@ -13,10 +13,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from fsm.command import a_run
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `fsm step`."""
-    parser.add_argument("run", metavar="RUN", help="begun where there is none of that name")
+    a_run(parser.add_argument("run", metavar="RUN", help="begun where there is none of that name"))
     parser.add_argument(
         "--state", metavar="S", required=True, help="the state to leave: the run must stand in it"
     )

@@ -73,9 +73,10 @@ def in_force(header: Mapping[str, Any], fold: Fold) -> dict[str, Any]:
 def changes(header: Mapping[str, Any], fold: Fold, config: Config) -> Changes:
     """What a configuration would change in a run."""
     force = in_force(header, fold)
-    plain = json.loads(config.redact(json.dumps(dict(config.plain))))
+    # a header that was just written is not read back, and has its secrets still
+    kept, plain = (json.loads(config.redact(json.dumps(dict(c)))) for c in (force["config"], config.plain))
     diagrams, digests = force["diagrams"], config.program.digests
-    then, now = _held(force["config"], config.program), _held(plain, config.program)
+    then, now = _held(kept, config.program), _held(plain, config.program)
     new = {k: v for k, v in now.items() if k not in then}
     return Changes(
         (force["machine"], config.program.root) if force["machine"] != config.program.root else None,

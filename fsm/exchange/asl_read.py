@@ -77,6 +77,9 @@ def _machine(said: Mapping[str, Json], scope: Node, found: Read, taken: set[str]
     for key, state in states.items():
         node = Node(names[key])
         scope.children.append(node)
+        if not isinstance(state, dict):
+            found.unsaid.append(f"{key}: this is no state")
+            continue
         if state.get("Type") not in _TYPES:
             found.unsaid.append(f"{key}: there is no type {state.get('Type')!r}")
             continue
@@ -88,7 +91,7 @@ def _machine(said: Mapping[str, Json], scope: Node, found: Read, taken: set[str]
 def _moves(key: str, state: Mapping[str, Json], names: Mapping[str, str], found: Read) -> Iterator[Move]:
     def to(target: Json, label: str | None) -> Iterator[Move]:
         if target in names:
-            yield Move(label, names[target])
+            yield Move(" ".join(label.split()) if label else None, names[target])
         else:
             found.unsaid.append(f"{key}: it leads to {target}, which is not there")
 

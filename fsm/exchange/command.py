@@ -13,7 +13,7 @@ from fsm.drawing import Chart, of_source, text_at
 from fsm.engine import Machine
 from fsm.errors import ConfigError
 from fsm.exchange import asl, asl_read, dot, scxml, xstate
-from fsm.exchange.tree import Read, text_of, tree
+from fsm.exchange.tree import Read, Unsayable, text_of, tree
 from fsm.speech import out, say
 from fsm.text import NotUtf8, decode
 
@@ -21,8 +21,11 @@ WRITTEN = ("asl", "scxml", "xstate", "dot")
 READ = {"asl": asl_read.read, "scxml": scxml.read, "xstate": xstate.read}
 
 
-def export(what: str, to: str, machine: str | None, resource: str, output: Path | None) -> int:
-    """Write a drawing, or a machine of a configuration, in another format."""
+def export(what: str, to: str, machine: str | None, resource: str, output: Path | None, as_json: bool) -> int:
+    """Write a drawing, or a machine of a configuration, in another format.
+
+    As JSON one object: machine, format, and the text, or the file that it was written to as output.
+    """
     found, config = _machine(what, machine)
     if to == "asl":
         text = asl.write(found, config, resource)
@@ -32,7 +35,11 @@ def export(what: str, to: str, machine: str | None, resource: str, output: Path 
         text = xstate.write(tree(found.chart), found.name)
     else:
         text = dot.write(tree(found.chart), found.name)
-    _write(text, output)
+    if output is not None or not as_json:
+        _write(text, output)
+    if as_json:
+        what_of_it = {"text": text} if output is None else {"output": str(output)}
+        out(json.dumps({"machine": found.name, "format": to} | what_of_it, ensure_ascii=False))
     return 0
 
 
@@ -59,7 +66,12 @@ def bring(file: Path, source: str | None, output: Path | None, lossy: bool, as_j
     text = _text(file)
     known = source or _guessed(file, text)
     read = READ[known](text)
-    drawing = text_of(read.root, read.notes) if lossy or not read.unsaid else None
+    drawing = None
+    if lossy or not read.unsaid:
+        try:
+            drawing = text_of(read.root, read.notes)
+        except Unsayable as e:
+            read.unsaid.append(e.message)
     if as_json:
         out(
             json.dumps(

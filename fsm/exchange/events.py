@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from fsm.exchange.tree import Move, Node, Read
+from fsm.exchange.tree import Move, Node, Read, strays
 
 
 @dataclass
@@ -40,6 +40,7 @@ class Chosen:
     our_start: bool = True
 
     def move(self, label: str | None, targets: list[str], how: str, wildcard: bool = False) -> None:
+        label = " ".join(label.split()) if label else None
         self.taken.append(Taken(label, targets, how, wildcard))
 
     def walk(self) -> Iterator[Chosen]:
@@ -83,7 +84,38 @@ def settled(chart: Statechart) -> Read:
         by_name[node.name] = node
     above = {child.name: node for node in by_name.values() for child in node.children}
     root = _Settling(chart, by_name, above).tree(chart.root)
+    _led_out(root)
+    lost = strays(root)
+    for end in root.children:
+        if end.name in lost and not end.children:  # Mermaid would have it in the composite that leads to it
+            end.moves.append(Move(None, None))
+            chart.note(f"{end.name}: nothing leads on from it, so it is taken for an end")
     return Read(root, chart.unsaid, chart.notes)
+
+
+def _led_out(root: Node) -> None:
+    """Where a composite leads on to a state that something inside it leads to as well, its ends lead there themselves.
+
+    In a drawing an edge of a composite beside one that crosses its border to the same place is that one, seen from outside.
+    """
+    for node in root.walk():
+        if not node.name or node.kind != "composite" or not node.moves or node.children[0].kind == "region":
+            continue
+        inside = {m.target for n in node.walk() if n is not node for m in n.moves} - {None}
+        ends = [(child, m) for child in node.children for m in child.moves if m.target is None]
+        decided = len(node.moves) == 1 or all(m.label is None for _, m in ends)
+        if (
+            not decided
+            or not inside & {m.target for m in node.moves}
+            or None in {m.target for m in node.moves}
+        ):
+            continue
+        for child, end in ends:
+            at = child.moves.index(end)
+            child.moves[at : at + 1] = [
+                Move(end.label if m.label is None else m.label, m.target) for m in node.moves
+            ]
+        node.moves = []
 
 
 @dataclass
@@ -96,13 +128,16 @@ class _Settling:
         made = Node(node.name, node.title, "composite" if node.children or not node.name else "state")
         if node.our_kind in ("choice", "region"):
             made.kind = node.our_kind
-        if node.kind == "history":
+        for history in (c for c in node.children if c.kind == "history"):
             self.chart.unsayable(
-                f"{node.name}: a drawing has no history; which state was left last is for a handler to keep"
+                f"{history.name}: a drawing has no history; which state was left last is for a handler to keep"
             )
         inner = [c for c in node.children if not c.our_end and c.kind != "history"]
         if node.kind == "parallel":
             made.children = [self._region(node, n, child) for n, child in enumerate(inner, 1)]
+            if len(made.children) == 1:  # one region is none
+                (only,) = made.children
+                made.children, made.initial = only.children, only.initial
         else:
             made.children = [self.tree(child) for child in inner]
             made.initial = self._initial(node)
@@ -130,13 +165,13 @@ class _Settling:
             self.chart.unsayable(
                 f"{node.name or 'the whole'} begins in several states inside regions: {', '.join(found)}"
             )
-        return [n for n in found if n in self.by_name]
+        return [n for n in found if n in self.by_name and self.by_name[n].kind != "history"]
 
     def _moves(self, node: Chosen) -> list[Move]:
         own = list(node.taken)
-        if node.children and node.name:
+        if node.children:
             own = [t for t in own if t.how == "done"]  # the others are taken by the states inside
-        elif node.name:
+        else:
             own += self._inherited(node)
         if node.kind == "final":
             return [Move(None, None)] if not node.our_end else []
@@ -153,12 +188,14 @@ class _Settling:
                     continue
                 if taken.how == "always":
                     self.chart.unsayable(
-                        f"{around.name}: a transition without an event that leaves it from any state inside"
+                        f"{around.name or 'the whole'}: a transition without an event that leaves it from any state inside"
                     )
                 elif around.kind == "parallel" or any(
                     a.kind == "parallel" for a in self._between(inside, around)
                 ):
-                    self.chart.unsayable(f"{around.name}: {taken.label!r} ends all of its regions at once")
+                    self.chart.unsayable(
+                        f"{around.name or 'the whole'}: {taken.label!r} ends all of its regions at once"
+                    )
                 else:
                     known.add(taken.label)
                     yield taken
@@ -191,9 +228,34 @@ class _Settling:
             if self.above[target.name] is not self.above.get(node.name):
                 self.chart.unsayable(f"{how} leads to the end of another scope, {target.name}")
             return Move(taken.label, None)
+        while target.name and any(
+            target is a for a in self._around(node)
+        ):  # out of it and in again: where it begins
+            inner = [self.by_name[n] for n in self._initial(target)]
+            if len(inner) != 1 or target.kind == "parallel":
+                self.chart.unsayable(
+                    f"{how} leads out of {target.name} and into it again, in several regions"
+                )
+                return None
+            target = inner[0]
+        while (
+            target.kind == "state"
+            and target.children
+            and self.above[target.name] is not self.above.get(node.name)
+            and not any(t.how == "done" for t in target.taken)
+            and len(inner := [self.by_name[n] for n in self._initial(target)]) == 1
+        ):  # Mermaid takes a composite that nothing leaves for a part of where it is named last
+            target = inner[0]
         if self._region_of(node) is not self._region_of(target):
             self.chart.unsayable(f"{how} leads into or out of a region: {target.name}")
         return Move(taken.label, target.name)
+
+    def _around(self, node: Chosen) -> Iterator[Chosen]:
+        """The composites that a state stands in, innermost first."""
+        found = self.above.get(node.name)
+        while found is not None and found.name:
+            yield found
+            found = self.above.get(found.name)
 
     def _region_of(self, node: Chosen) -> Chosen | None:
         """The innermost part of a parallel that a state stands in."""

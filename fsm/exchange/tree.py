@@ -15,6 +15,7 @@ from fsm.errors import FsmError
 from fsm.mermaid import MermaidError
 
 INDENT = "    "
+MOST_ORDERS = 5  # readings after which the order of the states stays
 _ID = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _TAKEN = frozenset(
     {"state", "note", "end", "class", "classdef", "style", "click", "direction", "root", "as", "default"}
@@ -92,22 +93,29 @@ def tree(chart: Chart) -> Node:
 def text_of(root: Node, notes: list[str] | None = None) -> str:
     """The tree as a state diagram, one text for one tree. Raises Unsayable where what is read back would be another."""
     ids = _ids(root)
-    lines = [
-        "stateDiagram-v2",
-        *(f"{INDENT}%% {' '.join(note.split())}" for note in notes or ()),
-        *_scope(root, ids, 1),
-    ]
-    text = "\n".join(lines) + "\n"
+    lines = list(_scope(root, ids, 1, strays(root)))
+    back = _read_back(lines)
+    for mine, its in _differences(root, back, ids):
+        raise Unsayable(f"The drawing cannot be written as Mermaid text: {mine} would be read as {its}.")
+    for _ in range(
+        MOST_ORDERS
+    ):  # states stand in the order in which they are first named: what is read decides
+        again = list(_scope(back, _ids(back), 1, strays(back)))
+        if again == lines:
+            break
+        lines, back = again, _read_back(again)
+    head = ["stateDiagram-v2", *(f"{INDENT}%% {' '.join(note.split())}" for note in notes or ())]
+    return "\n".join([*head, *lines]) + "\n"
+
+
+def _read_back(lines: list[str]) -> Node:
     try:
-        back = tree(parse(text, "back"))
+        return tree(parse("\n".join(["stateDiagram-v2", *lines]) + "\n", "back"))
     except (FsmError, MermaidError) as e:
         said = e.message if isinstance(e, FsmError) else str(e)
         raise Unsayable(
             f"The drawing cannot be written as Mermaid text: {said.removeprefix('<text>:')}"
         ) from e
-    for mine, its in _differences(root, back, ids):
-        raise Unsayable(f"The drawing cannot be written as Mermaid text: {mine} would be read as {its}.")
-    return text
 
 
 def entered(root: Node) -> set[str]:
@@ -115,7 +123,18 @@ def entered(root: Node) -> set[str]:
     return {t for n in root.walk() for t in (*n.initial, *(m.target for m in n.moves)) if t is not None}
 
 
-def _scope(node: Node, ids: dict[str, str], depth: int) -> Iterator[str]:
+def strays(root: Node) -> set[str]:
+    """The states that nothing leaves and something in another scope leads to: Mermaid has them where they are named last."""
+    found = set()
+    for scope in root.walk():
+        own = {c.name for c in scope.children}
+        found |= {
+            m.target for c in scope.children for m in c.moves if m.target is not None and m.target not in own
+        }
+    return found & {n.name for n in root.walk() if not n.moves}
+
+
+def _scope(node: Node, ids: dict[str, str], depth: int, strays: set[str]) -> Iterator[str]:
     pad = INDENT * depth
     for child in node.children:
         name = ids[child.name]
@@ -130,7 +149,7 @@ def _scope(node: Node, ids: dict[str, str], depth: int) -> Iterator[str]:
             for number, region in enumerate(regions or [child]):
                 if number:
                     yield f"{pad}{INDENT}--"
-                yield from _scope(region, ids, depth + 1)
+                yield from _scope(region, ids, depth + 1, strays)
             yield f"{pad}}}"
         elif not title:
             yield f"{pad}{name}"
@@ -139,6 +158,7 @@ def _scope(node: Node, ids: dict[str, str], depth: int) -> Iterator[str]:
         for move in _in_order(child.moves):
             label = f" : {_coded(move.label)}" if move.label is not None else ""
             yield f"{pad}{ids[child.name]} --> {ids[move.target] if move.target is not None else '[*]'}{label}"
+    yield from (f"{pad}{ids[child.name]}" for child in node.children if child.name in strays)
 
 
 def _ids(root: Node) -> dict[str, str]:
@@ -160,22 +180,32 @@ def _ids(root: Node) -> dict[str, str]:
 
 
 def _differences(mine: Node, its: Node, ids: dict[str, str]) -> Iterator[tuple[str, str]]:
-    """What a tree and the one that was read back differ in, in words."""
+    """What a tree and the one that was read back differ in, in words; the order of states is left open."""
     where = mine.name or "the drawing"
-    said, read = ([c.name for c in n.children] for n in (mine, its))
-    if mine.kind == "composite" and not any(c.kind == "region" for c in mine.children):
-        said = [ids[n] for n in said]
-        if said != read:
-            yield f"{where} with {', '.join(said)}", f"{where} with {', '.join(read)}"
-            return
+    cut = any(c.kind == "region" for c in mine.children)
+    pairs = list(zip(mine.children, its.children, strict=False))
+    if not cut:
+        named = {child.name: child for child in its.children}
+        pairs = [(child, named[ids[child.name]]) for child in mine.children if ids[child.name] in named]
+    if len(pairs) < max(len(mine.children), len(its.children)):
+        said, read = ([c.name for c in n.children] for n in (mine, its))
+        yield f"{where} with {', '.join(said) or 'nothing'}", f"{where} with {', '.join(read) or 'nothing'}"
+        return
     initial = [ids[n] for n in mine.initial]
     if initial != its.initial:
-        yield f"the start of {where} at {', '.join(initial)}", f"at {', '.join(its.initial)}"
+        yield (
+            f"the start of {where} at {', '.join(initial) or 'none'}",
+            f"at {', '.join(its.initial) or 'none'}",
+        )
     moves = _in_order(Move(m.label, ids[m.target] if m.target is not None else None) for m in mine.moves)
     if moves != (read_back := _in_order(its.moves)):
-        yield f"the edges {moves} of {where}", f"{read_back}"
-    for one, other in zip(mine.children, its.children, strict=True):
+        yield f"the edges {_words(moves)} of {where}", _words(read_back)
+    for one, other in pairs:
         yield from _differences(one, other, ids)
+
+
+def _words(moves: list[Move]) -> str:
+    return "; ".join(f"{m.label or '(unlabelled)'} to {m.target or '[*]'}" for m in moves) or "none"
 
 
 def _in_order(moves: Iterable[Move]) -> list[Move]:

@@ -193,6 +193,7 @@ class Projection:
             for old, new in names.items():
                 if tally := self.tallies.get(machine, {}).pop(old, None):
                     self.tallies[machine][new] = tally
+                    self._tally(machine, new)  # as one that has changed
         for at, frame in list(self._frames.items()):
             names = renames.get(frame.machine, {})
             frame.place = tuple(names.get(s, s) for s in frame.place)

@@ -88,7 +88,8 @@ class Timeline:
         """Take the next record of the journal."""
         slim = dict(record)
         for key in UNSHOWN:
-            slim.pop(key, None)
+            if key != "snapshot" or slim["kind"] != "fork":  # with which a fork begins
+                slim.pop(key, None)
         if not self._open:
             self.times.append(slim["time"])
         self.projection.apply(slim)

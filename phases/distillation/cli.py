@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from fsm.command import of_run
+from fsm.command import example, of_run
 from fsm.errors import ConfigError, FsmError
 from fsm.speech import out
 
@@ -41,6 +41,7 @@ def add_chat(subparsers: Any) -> None:
     """Add `fsm chat`."""
     parser = _of_run(subparsers, "chat", "ask the student, and score its answer", run_chat)
     parser.add_argument("--prompt", required=True, metavar="TEXT", help="what to ask; - is stdin")
+    example(parser, 'fsm chat local --prompt "Write a C function that tells whether a gate is open."')
     _base(parser)
 
 

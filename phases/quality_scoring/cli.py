@@ -12,6 +12,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from fsm.command import example
 from phases.decoding import NotText, decode_latin1, decode_utf8
 from phases.quality_scoring.behaviour import Behaviour
 from phases.quality_scoring.config import QualityScoringConfig
@@ -35,6 +36,7 @@ def add_parser(subparsers: Any) -> None:
         "--behaviour", action="store_true", help="look at what the code does without a reference too"
     )
     parser.add_argument("--json", action="store_true", help="one JSON line a file")
+    example(parser, 'fsm score gate.c --prompt "Write a C function that tells whether a gate is open."')
     parser.set_defaults(do=run)
 
 

@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from fsm.command import example
 from fsm.speech import emit, out, say
 from phases import CONFIGS
 
@@ -52,6 +53,7 @@ def add_parser(subparsers: Any) -> None:
         "--log", choices=("auto", "console", "json", "none"), default="auto", help="as of `fsm run`"
     )
     parser.add_argument("--json", action="store_true", help="how it went, in one line of JSON")
+    example(parser, "fsm rehearse configs/pipeline.yaml", "fsm rehearse --serve")
     parser.set_defaults(do=rehearse)
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fsm.command import of_run
+from fsm.command import example, of_run
 from fsm.errors import FsmError
 from fsm.speech import out, say
 
@@ -50,6 +50,7 @@ def add_launch(subparsers: Any) -> None:
         action="store_true",
         help="print the request of CreateTrainingJob and what it may cost; nobody is asked, but the price list where it answers",
     )
+    example(parser, "fsm launch configs/pipeline.yaml --dry-run", before=run.EPILOG)
     parser.set_defaults(do=launch)
 
 
@@ -58,6 +59,7 @@ def add_jobs(subparsers: Any) -> None:
     parser = subparsers.add_parser("jobs", help="what is rented on SageMaker now, its age and its dollars")
     parser.add_argument("--region", metavar="NAME", help="default: AWS_REGION, or us-east-1")
     parser.add_argument("--json", action="store_true", help="one JSON line a job")
+    example(parser, "fsm jobs --region us-east-1")
     parser.set_defaults(do=jobs)
 
 
@@ -68,6 +70,7 @@ def add_logs(subparsers: Any) -> None:
     )
     parser.add_argument("--follow", action="store_true", help="go on until the job is over")
     parser.add_argument("--lines", type=int, default=40, metavar="N", help="the last N lines (default: 40)")
+    example(parser, "fsm logs local --follow")
 
 
 def add_stop(subparsers: Any) -> None:

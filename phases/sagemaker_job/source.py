@@ -73,8 +73,8 @@ TESTED_WITH = ("hypothesis", "pytest", "pytest-xdist")
 """What the smoke job's suite is run by."""
 PINNED_WHERE_WANTED = ("openai", "tensorboardx")
 """What a configuration may want besides: a teacher behind OpenAI's protocol, and curves for TensorBoard."""
-LOOKING_ON = ("mermaidx", "starlette", "uvicorn", "watchfiles")
-"""What draws and shows for whoever looks on; a job does neither."""
+LOOKING_ON = ("argcomplete", "mermaidx", "starlette", "uvicorn", "watchfiles")
+"""What draws, shows and completes for whoever looks on; a job does none of it."""
 WHERE_WANTED = (
     *PINNED_WHERE_WANTED,
     *("mlflow", "tensorboard", "trackio", "wandb"),

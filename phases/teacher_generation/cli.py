@@ -13,6 +13,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from fsm.command import example
 from fsm.speech import out, visible
 from fsm.store import open_store
 from phases.teacher_generation.accounts import BESIDE, Accounts, accounts, exported
@@ -34,6 +35,7 @@ def add_parser(subparsers: Any) -> None:
         "--export", type=Path, metavar="FILE", help="write the whole answers as training rows (JSONL)"
     )
     parser.add_argument("--json", action="store_true", help="JSON, one line an account")
+    example(parser, "fsm teacher --export rows.jsonl", "fsm teacher s3://bucket/prefix")
     parser.set_defaults(do=run)
 
 

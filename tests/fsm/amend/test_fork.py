@@ -174,6 +174,27 @@ def test_status_and_pictures_of_a_fork_know_how_often_states_were_left(ground: M
     assert ground.give("render", "later")[0] == 0
 
 
+def test_every_moment_of_a_fork_and_of_an_acceptance_can_be_shown(ground: Mill) -> None:
+    from fsm.view import report
+    from fsm.view.timeline import Timeline
+
+    ground.give("fork", "mill", "--at", "5", "--name", "later")
+    ground.redraw("Grind", "Mill_it")
+    ground.rehandle('"Grind"', '"Mill_it"')
+    assert ground.run("--run", "later", "--accept", "--rename", "Grind=Mill_it")[0] == 0
+    journal = Journal(open_store(".").run("later"))
+    timeline = Timeline(report.drawings(journal.header()))
+    timeline.read(journal.records())
+    begun, accepted = timeline.at(0), timeline.at(2)
+    assert begun.tallies["mill"]["Grind"].visits == 2
+    assert "Grind" not in accepted.tallies["mill"]
+    assert accepted.tallies["mill"]["Mill_it"].visits == 2
+    assert [level.state for level in accepted.stack()] == ["Mill_it"]
+    assert [change["row"]["kind"] for change in timeline.since(-1)][:3] == ["fork", "claim", "accept"]
+    assert ground.give("watch", "later", "--terminal", "--json")[0] == 0
+    assert ground.give("status", "later")[0] == 0
+
+
 def test_in_a_bucket_the_past_is_read_where_it_is_and_not_removed_under_a_fork(tmp_path: Path) -> None:
     from fsm.amend import fork
     from fsm.engine import Runner

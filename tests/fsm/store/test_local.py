@@ -211,6 +211,7 @@ def test_a_full_device_is_named(tmp_path: Path) -> None:
     ) as full:
         run.append(0, line(0))
     assert full.value.exit_code == 3
+    run.release()  # the lock is the device's, for whoever else tests here
 
 
 def test_an_artifact_that_does_not_fit_leaves_nothing_behind(tmp_path: Path) -> None:

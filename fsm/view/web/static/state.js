@@ -130,6 +130,8 @@ function counts(row) {
 /** A record in words. @param {any} row */
 export function what(row) {
   if (row.kind === "claim") return `taken up by process ${row.pid} on ${row.host}`;
+  if (row.kind === "fork") return `forked from ${row.run} at record ${row.at}`;
+  if (row.kind === "accept") return `goes on under other drawings: ${Object.keys(row.diagrams).join(", ")}`;
   if (row.kind === "once") return `once ${row.key}`;
   if (row.kind === "error") return `${row.error}: ${row.message}${row.recovery ? `; enters ${row.recovery}` : ""}`;
   if (row.kind === "verdict") return `${row.verdict}, after ${row.last}`;

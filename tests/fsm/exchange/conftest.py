@@ -1,0 +1,3 @@
+from tests.servers.fixtures import aws_environment, server
+
+__all__ = ["aws_environment", "server"]
