@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fsm import extras
 from fsm.engine.context import Context, Given, Result
 from fsm.engine.kernel import Step
 from fsm.engine.machine import Machine, Verdict, callee
@@ -19,7 +18,8 @@ from fsm.engine.phase import Phase, Registered
 from fsm.engine.program import Program
 from fsm.engine.stop import Stop
 from fsm.engine.walk import Walk
-from fsm.errors import FsmError, MissingExtra, PhaseError, RunReplaced, StoreError
+from fsm.errors import FsmError, PhaseError, RunReplaced, StoreError
+from fsm.extras import wanting
 from fsm.journal import RECOVERY, Fold, Frame, Journal, Watch, copied, json_values, new_frame, opened
 from fsm.store import RunStore, Scratch, Shelf, open_store
 from fsm.text import spelt
@@ -259,10 +259,7 @@ class Runner:
 
     def _failed(self, level: _Level, state: str, error: Exception) -> None:
         """An exception in a state: record it, and go through the recovery machine where it fits a class."""
-        if said := extras.missing(error):
-            error = MissingExtra(
-                f"{' > '.join([*level.at, state])}: {said}, and then give the same command again."
-            )
+        error = wanting(error, " > ".join([*level.at, state])) or error
         recovery = self.program.recovery
         inside = any(step.endswith(RECOVERY) for step in level.at)
         entry = None
