@@ -196,7 +196,7 @@ def test_light_records_have_one_snapshot_in_so_many(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("value", "why"),
     [
-        ({"a": [1, {"b": Path("x")}]}, r"at \['a'\]\[1\]\['b'\], a pathlib.PosixPath\."),
+        ({"a": [1, {"b": Path("x")}]}, r"at \['a'\]\[1\]\['b'\], a pathlib\.(_local\.)?PosixPath\."),
         ([float("inf")], r"at \[0\], the number inf\."),
         ({"a": {(1,): 2}}, r"at \['a'\]\[\(1,\)\], a key that is a tuple\."),
         ([0, "caf\udce9"], r"at \[1\], a text that UTF-8 cannot spell \('caf\\udce9'\)\."),
