@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from fsm.errors import MissingExtra
+
 if TYPE_CHECKING:
     from importlib.metadata import Distribution
 
@@ -30,6 +32,12 @@ def missing(error: BaseException) -> str | None:
         if extra := _extra(one, wanted):
             return f"The module {module} is not installed here. It comes with an extra: pip install '{one.name}[{extra}]'"
     return None
+
+
+def wanting(error: BaseException, where: str) -> MissingExtra | None:
+    """The error of a state that wants an extra which is not there; None for any other."""
+    said = missing(error)
+    return MissingExtra(f"{where}: {said}, and then give the same command again.") if said else None
 
 
 def _bringing() -> Iterator[Distribution]:

@@ -1,4 +1,4 @@
-"""What stands in Markdown pages as code: fenced blocks, and the sessions of a terminal among them, which can be given again."""
+"""What stands in Markdown pages as code: fenced and indented blocks, and the sessions of a terminal among them, which can be given again."""
 
 from __future__ import annotations
 
@@ -9,14 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-FENCE = re.compile(r"^```(\S*)[ \t]*([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+INDENTED = re.compile(r"(?<=\n\n)(?: {4}[^\n]*\n|\n(?= {4}))+")
+FENCE = re.compile(r"^ *```(\S*)[ \t]*([^\n]*)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
+ITEM = re.compile(r"(?:[-*]|\d+\.) ")
 PROMPT = "$ "
 ANYTHING = "…"
 
 
 @dataclass(frozen=True)
 class Block:
-    """A fenced block: where it is, its language, what else stands behind that, and its text."""
+    """A block of code: where it is, its language, what else stands behind that, and its text."""
 
     page: str
     line: int
@@ -34,6 +36,19 @@ def blocks(page: Path) -> Iterator[Block]:
     name = str(page.relative_to(ROOT))
     for found in FENCE.finditer(text):
         yield Block(name, text.count("\n", 0, found.start()) + 1, found[1], found[2], found[3])
+
+
+def indented(page: Path) -> Iterator[Block]:
+    """The blocks that are set off by four spaces: `sh` where every line is a command of `fsm`, and of no language otherwise."""
+    text = FENCE.sub(lambda fence: re.sub(r"[^\n]", "", fence[0]), page.read_text("utf-8"))
+    name = str(page.relative_to(ROOT))
+    for found in INDENTED.finditer(text):
+        margin = [line for line in text[: found.start()].splitlines() if line[:1].strip()]
+        if margin and ITEM.match(margin[-1]):  # a paragraph of a list's item
+            continue
+        lines = [line[4:] for line in found[0].splitlines() if line.strip()]
+        language = "sh" if all(line.startswith("fsm ") for line in lines) else ""
+        yield Block(name, text.count("\n", 0, found.start()) + 1, language, "", "\n".join(lines) + "\n")
 
 
 def session(block: Block) -> Iterator[tuple[str, list[str]]]:

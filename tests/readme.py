@@ -1,4 +1,4 @@
-"""The README, taken at its word: its set-up lines, the commands that it names, its example."""
+"""The README and docs/commands.md, taken at their word: the set-up lines, the commands that they name, the example."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "README.md").read_text("utf-8")
+COMMANDS = (ROOT / "docs" / "commands.md").read_text("utf-8")
 
 OUTPUTS = re.compile(r"-o FILE((?:\.\w+)(?: / \.\w+)*)")
 OPTIONAL = re.compile(r" \[[^]]*\]")
@@ -26,20 +27,21 @@ def first_command() -> list[str]:
 
 
 def listed() -> Iterator[tuple[str, str]]:
-    """(command, remark) of each line that gives a command: `fsm ...`, then what it does, after two spaces or more."""
-    for line in TEXT.splitlines():
-        if line.startswith("    fsm "):
-            command, _, remark = line.strip().partition("  ")
-            yield command, remark.strip()
+    """(command, remark) of each line of the page that gives a command: `fsm ...`, then what it does, after two spaces or more and a #."""
+    for line in COMMANDS.splitlines():
+        if line.startswith("fsm "):
+            command, _, remark = line.partition("  #")
+            yield command.strip(), remark.strip()
 
 
 def mentioned() -> list[str]:
-    """The commands that stand in the running text."""
-    return re.findall(r"`(fsm [^`]+)`", re.sub(r"^```.*?^```$", "", TEXT, flags=re.MULTILINE | re.DOTALL))
+    """The commands that stand in the running text of both."""
+    text = re.sub(r"^```.*?^```$", "", f"{TEXT}\n{COMMANDS}", flags=re.MULTILINE | re.DOTALL)
+    return re.findall(r"`(fsm [^`]+)`", text)
 
 
 def shown() -> list[str]:
-    """Every command of the README as it stands there, optional words and all, once; with -o where a remark offers it."""
+    """Every command as it stands there, optional words and all, once; with -o where a remark offers it."""
     found = []
     for command, remark in listed():
         found.append(command)

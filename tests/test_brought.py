@@ -117,6 +117,9 @@ def test_what_an_extra_of_it_would_bring_is_named_with_its_own_name(
     assert how in capsys.readouterr().err.splitlines()[-1]
     errors = [r for r in Journal(open_store(".").run("run")).records() if r["kind"] == "error"]
     assert [(r["from"], r["error"], r["recovery"]) for r in errors] == [("Dry", "MissingExtra", None)]
+    (installed / "own.py").write_text("import starch_that_nobody_has\n")
+    assert ran(installed, "plug: {handlers: own.py}") == 2
+    assert how in capsys.readouterr().err.splitlines()[-1]
     assert main(["spin", "--fast", "x"]) == 2
     assert how in capsys.readouterr().err.splitlines()[-1]
     with pytest.raises(SystemExit) as ended:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import builtins
 import importlib
+import inspect
 import json
 import os
 import re
@@ -25,12 +27,15 @@ import phases
 from fsm import cli, mermaid
 from fsm.config import read_values
 from fsm.config.model import Engine
-from fsm.engine import Phase, Registry
+from fsm.engine import Context, Phase, Registry
 from tests import readme
-from tests.pages import ROOT, Block, blocks
+from tests.pages import ROOT, Block, blocks, indented
 
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCKS = [block for page in PAGES for block in blocks(page)]
+BLOCKS += [
+    block for page in PAGES if page.name != "api.md" for block in indented(page)
+]  # which has options for what makes it
 NOT_RUN = re.compile(r'title="not run: [^"]{5,}"')
 LOOKED_AT = {  # elsewhere: by page and language
     ("docs/checks.md", "mermaid"): "tests/fsm/check/test_pages.py",
@@ -39,7 +44,11 @@ LOOKED_AT = {  # elsewhere: by page and language
     ("docs/tutorial.md", "python"): "tests/test_tutorial.py",
     ("docs/tutorial.md", "yaml"): "tests/test_tutorial.py",
     ("docs/tutorial.md", "console"): "tests/test_tutorial.py",
+    ("docs/commands.md", "sh"): "tests/test_readme.py",
     ("README.md", "python"): "tests/test_readme.py",
+    ("docs/library.md", "mermaid"): "tests/fsm/test_library_page.py",
+    ("docs/library.md", "python"): "tests/fsm/test_library_page.py",
+    ("docs/library.md", "yaml"): "tests/fsm/test_library_page.py",
 }
 
 
@@ -54,22 +63,22 @@ def is_run(block: Block) -> bool:
     return NOT_RUN.search(block.words) is None
 
 
-def test_every_block_is_fenced_and_says_what_it_is() -> None:
+def test_every_block_says_what_it_is() -> None:
     known = {"mermaid", "python", "yaml", "json", "toml", "sh", "console", "text"}
-    assert [str(b) for b in BLOCKS if b.language not in known or (b.words and is_run(b))] == []
-    assert [
-        str(b)
-        for b in BLOCKS
-        if b.language == "console" and is_run(b) and (b.page, "console") not in LOOKED_AT
-    ] == []
-    for page in PAGES:
-        if page.name in (
-            "README.md",
-            "api.md",
-        ):  # the first has lines of commands, the second options of its own
-            continue
-        text = re.sub(r"^```.*?^```$", "", page.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
-        assert re.findall(r"(?:^|\n)\n    \S.*", text) == [], page
+    assert [str(b) for b in BLOCKS if b.language not in known] == [], (
+        "fence it, and name its language; `text` is no code"
+    )
+    assert [str(b) for b in BLOCKS if b.words and is_run(b)] == [], (
+        'behind the language stands title="not run: why"'
+    )
+    sessions = [b for b in BLOCKS if b.language == "console" and is_run(b)]
+    assert [str(b) for b in sessions if (b.page, b.language) not in LOOKED_AT] == []
+
+
+@pytest.mark.parametrize(("page", "test"), sorted({(page, test) for (page, _), test in LOOKED_AT.items()}))
+def test_what_is_looked_at_elsewhere_is(page: str, test: str) -> None:
+    if (ROOT / page).exists():
+        assert Path(page).stem in (ROOT / test).read_text("utf-8")
 
 
 @pytest.mark.parametrize("block", of("mermaid"))
@@ -78,13 +87,33 @@ def test_a_drawing_can_be_read(block: Block) -> None:
 
 
 @pytest.mark.parametrize("block", of("python"))
-def test_a_program_runs_and_what_it_imports_is_there(block: Block) -> None:
-    for node in ast.walk(ast.parse(block.text)):
+def test_a_program_runs_and_a_piece_of_one_fits(block: Block) -> None:
+    """What a piece imports is there, and what it has a context do a context can; its other names are from elsewhere."""
+    tree = ast.parse(block.text)
+    for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and node.module:
             for alias in node.names:
                 assert _is_there(node.module, alias.name), f"{block}: {node.module} has no {alias.name}"
-    if is_run(block):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "ctx":
+            assert hasattr(Context, node.attr) or f"self.{node.attr} = " in inspect.getsource(Context), (
+                f"{block}: {node.attr}"
+            )
+    if is_run(block) and not from_elsewhere(tree):
         exec(compile(block.text, str(block), "exec"), {})
+
+
+def from_elsewhere(tree: ast.Module) -> set[str]:
+    """The names that a text uses and does not make itself."""
+    used = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
+    made = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.Import, ast.ImportFrom)):
+            made |= {(alias.asname or alias.name).partition(".")[0] for alias in node.names}
+        elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            made.add(node.name)
+        elif isinstance(node, ast.arg):
+            made.add(node.arg)
+    return used - made - set(dir(builtins))
 
 
 def _is_there(module: str, name: str) -> bool:
@@ -142,7 +171,7 @@ def test_a_piece_of_a_configuration_is_one(block: Block, monkeypatch: pytest.Mon
 
 def commands(block: Block) -> Iterator[str]:
     for line in block.text.splitlines():
-        command = line.partition("  #")[0].strip()
+        command = re.split(r"  +", line.strip())[0]
         if command:
             yield command
 

@@ -1,4 +1,4 @@
-"""The README is true: each command that it names works on the run that its first command makes, and its example runs."""
+"""The README and docs/commands.md are true: each command works on the run that the README's first one makes, and its example runs."""
 
 from __future__ import annotations
 

@@ -20,6 +20,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TypeVar
 
+from fsm import extras
 from fsm.config.model import Plug
 from fsm.drawing import of_source, text_at
 from fsm.engine import Machine, Phase
@@ -133,6 +134,6 @@ def _module(path: Path) -> ModuleType:
         here = [
             frame.lineno for frame in traceback.extract_tb(e.__traceback__) if frame.filename == str(path)
         ]
-        said = e.message if isinstance(e, FsmError) else f"{type(e).__name__}: {e}"
+        said = e.message if isinstance(e, FsmError) else extras.missing(e) or f"{type(e).__name__}: {e}"
         raise HandlersError(f"{path}:{here[-1] if here else 1}: it fails when it is imported: {said}") from e
     return module

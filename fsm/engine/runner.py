@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from fsm import extras
 from fsm.drawing import Split
 from fsm.engine import cancelling
 from fsm.engine.cancelling import Ended
@@ -29,7 +28,8 @@ from fsm.engine.stop import Stop, StopRequested
 from fsm.engine.turns import Turns
 from fsm.engine.waiting import Clock, Resting, Waits
 from fsm.engine.walk import Walk
-from fsm.errors import FsmError, MissingExtra, PhaseError, RunReplaced, StoreError, TimeLimit
+from fsm.errors import FsmError, PhaseError, RunReplaced, StoreError, TimeLimit
+from fsm.extras import wanting
 from fsm.journal import (
     RECOVERY,
     Fold,
@@ -473,10 +473,7 @@ class Runner:
         """An exception in a state: record it, and start the state again where its machine declares that for such errors, or go
         through the recovery machine where it fits a class. `again`: whether another try could end otherwise.
         """
-        if said := extras.missing(error):
-            error = MissingExtra(
-                f"{' > '.join([*level.at, state])}: {said}, and then give the same command again."
-            )
+        error = wanting(error, " > ".join([*level.at, state])) or error
         recovery = self.program.recovery
         inside = any(step.endswith(RECOVERY) for step in level.at)
         entry, retry = None, None

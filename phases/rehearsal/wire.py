@@ -164,7 +164,7 @@ def serving(service: Service, *, port: int = 0, tls: bool = False) -> Iterator[P
 
 
 def _certified(ca: Path) -> ssl.SSLContext:
-    import trustme  # of the test extra: nobody else needs a certificate
+    import trustme  # of the extra `rehearse`: nobody else needs a certificate
 
     authority = trustme.CA()
     authority.cert_pem.write_to_path(str(ca))

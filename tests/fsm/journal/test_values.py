@@ -224,7 +224,7 @@ def test_light_records_of_a_heavy_state_have_a_snapshot_when_they_weigh_as_much(
 @pytest.mark.parametrize(
     ("value", "why"),
     [
-        ({"a": [1, {"b": Path("x")}]}, r"at \['a'\]\[1\]\['b'\], a pathlib.PosixPath\."),
+        ({"a": [1, {"b": Path("x")}]}, r"at \['a'\]\[1\]\['b'\], a pathlib\.(_local\.)?PosixPath\."),
         ([float("inf")], r"at \[0\], the number inf\."),
         ({"a": {(1,): 2}}, r"at \['a'\]\[\(1,\)\], a key that is a tuple\."),
         ([0, "caf\udce9"], r"at \[1\], a text that UTF-8 cannot spell \('caf\\udce9'\)\."),
