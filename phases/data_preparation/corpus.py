@@ -29,6 +29,8 @@ from phases.data_preparation.working import ROW, Done, readings
 
 AT_ONCE = 1 << 20
 """Bytes of rows whose 5-grams are made at once."""
+ROWS_AT_ONCE = 4096
+"""Rows whose numbers are Python's at a time: as such they take five times the memory."""
 CACHED = 4096
 """Texts whose 5-grams are held in memory."""
 
@@ -62,15 +64,17 @@ class Corpus:
     @cached_property
     def index(self) -> npt.NDArray[np.void]:
         """A ROW of each. Of `licence`, the number in `licences`."""
-        parts = [np.zeros(0, dtype=ROW)]
+        index = np.zeros(len(self), dtype=ROW)
+        at = 0
         for number, batch in enumerate(self._batches):
             with self._ctx.open(index_name(number)).open("rb") as file:
                 part = np.fromfile(file, dtype=ROW, count=batch["rows"])
             if len(part):
                 table = np.array([self.licences.index(name) for name in batch["licences"]], dtype="<u2")
                 part["licence"] = table[part["licence"]]
-            parts.append(part)
-        return np.concatenate(parts)
+            index[at : at + len(part)] = part
+            at += len(part)
+        return index
 
     @cached_property
     def licences(self) -> list[str]:
@@ -106,15 +110,16 @@ class Corpus:
 
     def lines(self, file: IO[bytes], numbers: Numbers) -> Iterator[bytes]:
         """The lines of rows, from the file opened."""
-        starts, lengths = self.places(numbers)
         descriptor = file.fileno()
-        return (os.pread(descriptor, length, start) for start, length in zip(starts, lengths, strict=True))
+        for at in range(0, len(numbers), ROWS_AT_ONCE):
+            for start, length in zip(*self.places(numbers[at : at + ROWS_AT_ONCE]), strict=True):
+                yield os.pread(descriptor, length, start)
 
-    def trained_on(self, numbers: Numbers) -> list[int]:
+    def trained_on(self, numbers: Numbers) -> Iterator[int]:
         """How much of each line the training channel reads: the messages alone, so that every row has the same columns. A brace
         and the line's end belong behind it."""
-        until: list[int] = self.index["messages"][numbers].tolist()
-        return until
+        for at in range(0, len(numbers), ROWS_AT_ONCE):
+            yield from self.index["messages"][numbers[at : at + ROWS_AT_ONCE]].tolist()
 
     # What is alike
 
@@ -124,8 +129,11 @@ class Corpus:
         So many processes make the 5-grams.
         """
         groups = Groups(len(self))
-        wanted = np.flatnonzero(np.isin(self._column(0) >> 2, among))
-        read, sizes = (self._column(number)[wanted].astype(np.int64) for number in (0, 1))
+        is_among = np.zeros(len(self), dtype=bool)
+        is_among[among] = True
+        read = self._column(0)
+        wanted = is_among[read >> 2]
+        read, sizes = read[wanted], self._column(1)[wanted].astype(np.int64)
         rows = read >> 2
         seen = np.zeros(0, dtype=np.uint64)
         scratch = self._ctx.workdir("data_preparation")
@@ -160,7 +168,7 @@ class Corpus:
 class _Texts:
     """The 5-grams of texts that are to be compared, made when they first are, and kept in a file without a name."""
 
-    def __init__(self, corpus: Corpus, each: Each[Path], read: Numbers, scratch: Path) -> None:
+    def __init__(self, corpus: Corpus, each: Each[Path], read: npt.NDArray[np.uint32], scratch: Path) -> None:
         self._corpus = corpus
         self._each = each
         self._read = read  # of each, its row and the way to read it (working.py)
