@@ -31,7 +31,7 @@ AT_ONCE = 1 << 20
 """Bytes of rows whose 5-grams are made at once."""
 ROWS_AT_ONCE = 4096
 """Rows whose numbers are Python's at a time: as such they take five times the memory."""
-CACHED = 4096
+CACHED = 256
 """Texts whose 5-grams are held in memory."""
 
 
