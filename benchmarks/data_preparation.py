@@ -8,7 +8,7 @@ its own. Measured are
 
     speed      the whole phase, by one process, beside tree-sitter parsing the same bytes and doing nothing else; seconds of
                CPU, which others on the machine disturb less than those of the clock
-    processes  two worker processes over one
+    processes  two worker processes over one, by the clock; and how much CPU stays with the process that has them
     memory     the peak of a run on --more megabytes beside that of one on --megabytes
     artifacts  bytes in the store beside those of the sources
     twins      validation rows of which a row for training shares 0.7 of the 5-grams of tokens, all held against all
@@ -225,13 +225,21 @@ def speed(source: Path, rounds: int) -> Iterator[Measure]:
 
 
 def processes(source: Path, rounds: int) -> Iterator[Measure]:
-    """Two worker processes over one."""
+    """Two worker processes over one: by the clock, and by what CPU is not shared, which bounds that on a machine of one's own."""
+    cpu: dict[int, list[float]] = {1: [], 2: []}
 
     def by(workers: int) -> float:
-        return prepare(source, f"workers-{workers}", workers=workers).seconds
+        ran = prepare(source, f"workers-{workers}", workers=workers)
+        cpu[workers].append(ran.cpu)
+        return ran.seconds
 
     pairs = paired(rounds, lambda: by(1), lambda: by(2))
     yield measure("two processes over one", "s", "two; measured is one", pairs, Goal("ratio", ">=", 1.6))
+    # of a whole of which a share s is one process's alone, two take s + (1 - s) / 2: 1 / 1.6 where s is a quarter
+    alone = list(zip(cpu[2], cpu[1], strict=True))
+    yield measure(
+        "what two processes do not share", "s", "all of it, by one", alone, Goal("ratio", "<=", 0.25)
+    )
 
 
 def memory(small: Path, large: Path) -> Iterator[Measure]:

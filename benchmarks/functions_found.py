@@ -27,6 +27,7 @@ from phases.data_preparation.comments import header
 from phases.data_preparation.declarators import parser
 from phases.data_preparation.examples import Origin, choose_template, function_example
 from phases.data_preparation.functions import EMPTY_BODY, find_functions
+from phases.data_preparation.identity import md5s
 from phases.data_preparation.licences import declared
 from phases.data_preparation.redaction import redact
 from phases.decoding import NotText, decode_latin1, decode_utf8
@@ -186,10 +187,13 @@ def _contestants(texts: list[str]) -> Any:
         return go
 
     def examples(text: str) -> None:
-        found = find_functions("a.c", text)
-        for function in found.functions:
-            template = choose_template(function, 42)
-            function_example(function, template, found.language, Origin("a.c", "TSN")).row()
+        found, origin = find_functions("a.c", text), Origin("a.c", "TSN")
+        made = [
+            function_example(function, choose_template(function, 42), found.language, origin)
+            for function in found.functions
+        ]
+        for example, md5 in zip(made, md5s([example.identity for example in made]), strict=True):
+            example.row(md5)
 
     def all_of_it(text: str) -> None:
         declared(header(text))

@@ -11,7 +11,7 @@ from typing import Any
 
 from fsm.engine import Context
 from fsm.store import Artifact
-from phases.data_preparation import engines, listing
+from phases.data_preparation import engines, listing, processes
 from phases.data_preparation.config import DOMAINS
 from phases.data_preparation.copies import marked
 from phases.data_preparation.corpus import index_bytes, index_name, rows_name
@@ -28,7 +28,7 @@ def process(ctx: Context) -> None:
     """All files. Raises EmptyDataset where none gave an example."""
     plan = list(batches(_chunks(ctx)))
     told = _Telling(ctx, plan)
-    workers = engines.of_work(ctx.config.workers, sum(map(len, plan)))
+    workers = processes.of_work(ctx.config.workers, sum(map(len, plan)))
     done: list[dict[str, Any]] = []
     with engines.engine(ctx.config.engine, workers, _settings(ctx), ctx.config.ray_address) as mapping:
         for number, batch in enumerate(plan):

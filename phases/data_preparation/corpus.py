@@ -22,13 +22,16 @@ import numpy.typing as npt
 from pydantic_core import from_json
 
 from fsm.engine import Context
-from phases.data_preparation import archive, near_duplicates
-from phases.data_preparation.near_duplicates import BANDS, SIMILAR, Groups, Hashes, Numbers
+from phases.data_preparation import archive, near_duplicates, processes
+from phases.data_preparation.near_duplicates import BANDS, SIMILAR, Groups, Hashes, Numbers, Shingled
+from phases.data_preparation.processes import Each
 from phases.data_preparation.working import ROW, Done, readings
 
 AT_ONCE = 1 << 20
 """Bytes of rows whose 5-grams are made at once."""
-CACHED = 4096
+ROWS_AT_ONCE = 4096
+"""Rows whose numbers are Python's at a time: as such they take five times the memory."""
+CACHED = 256
 """Texts whose 5-grams are held in memory."""
 
 
@@ -61,15 +64,17 @@ class Corpus:
     @cached_property
     def index(self) -> npt.NDArray[np.void]:
         """A ROW of each. Of `licence`, the number in `licences`."""
-        parts = [np.zeros(0, dtype=ROW)]
+        index = np.zeros(len(self), dtype=ROW)
+        at = 0
         for number, batch in enumerate(self._batches):
             with self._ctx.open(index_name(number)).open("rb") as file:
                 part = np.fromfile(file, dtype=ROW, count=batch["rows"])
             if len(part):
                 table = np.array([self.licences.index(name) for name in batch["licences"]], dtype="<u2")
                 part["licence"] = table[part["licence"]]
-            parts.append(part)
-        return np.concatenate(parts)
+            index[at : at + len(part)] = part
+            at += len(part)
+        return index
 
     @cached_property
     def licences(self) -> list[str]:
@@ -83,7 +88,11 @@ class Corpus:
         return np.concatenate([[0], np.cumsum(self.index["length"], dtype=np.int64)])
 
     def open(self) -> IO[bytes]:
-        """All lines, one after the other; unpacked once, in the run's scratch."""
+        """All lines, one after the other."""
+        return self.unpacked().open("rb")
+
+    def unpacked(self) -> Path:
+        """The file of all lines; unpacked once, in the run's scratch."""
         digests = [self._ctx.open(rows_name(number)) for number in range(len(self._batches))]
         whole = f"{near_duplicates.digest(' '.join(path.name for path in digests)):016x}"
         path = self._ctx.workdir("data_preparation") / f"rows-{whole}.jsonl"
@@ -93,31 +102,45 @@ class Corpus:
                 for packed in digests:
                     archive.unpacked(packed, file)
             part.replace(path)
-        return path.open("rb")
+        return path
+
+    def places(self, numbers: Numbers) -> tuple[list[int], list[int]]:
+        """Where the lines of rows begin in that file, and how long they are."""
+        return self._starts[numbers].tolist(), self.index["length"][numbers].tolist()
 
     def lines(self, file: IO[bytes], numbers: Numbers) -> Iterator[bytes]:
         """The lines of rows, from the file opened."""
-        starts, lengths = self._starts[numbers].tolist(), self.index["length"][numbers].tolist()
         descriptor = file.fileno()
-        return (os.pread(descriptor, length, start) for start, length in zip(starts, lengths, strict=True))
+        for at in range(0, len(numbers), ROWS_AT_ONCE):
+            for start, length in zip(*self.places(numbers[at : at + ROWS_AT_ONCE]), strict=True):
+                yield os.pread(descriptor, length, start)
 
-    def trained_on(self, numbers: Numbers) -> list[int]:
+    def trained_on(self, numbers: Numbers) -> Iterator[int]:
         """How much of each line the training channel reads: the messages alone, so that every row has the same columns. A brace
         and the line's end belong behind it."""
-        until: list[int] = self.index["messages"][numbers].tolist()
-        return until
+        for at in range(0, len(numbers), ROWS_AT_ONCE):
+            yield from self.index["messages"][numbers[at : at + ROWS_AT_ONCE]].tolist()
 
     # What is alike
 
-    def clusters(self, among: Numbers) -> Groups:
-        """The rows in groups of those that are near-duplicates, in chains of two: each pair of texts compared exactly."""
+    def clusters(self, among: Numbers, workers: int = 1) -> Groups:
+        """The rows in groups of those that are near-duplicates, in chains of two: each pair of texts compared exactly.
+
+        So many processes make the 5-grams.
+        """
         groups = Groups(len(self))
-        wanted = np.flatnonzero(np.isin(self._column(0) >> 2, among))
-        read, sizes = (self._column(number)[wanted].astype(np.int64) for number in (0, 1))
+        is_among = np.zeros(len(self), dtype=bool)
+        is_among[among] = True
+        read = self._column(0)
+        wanted = is_among[read >> 2]
+        read, sizes = read[wanted], self._column(1)[wanted].astype(np.int64)
         rows = read >> 2
         seen = np.zeros(0, dtype=np.uint64)
         scratch = self._ctx.workdir("data_preparation")
-        with self.open() as file, closing(_Texts(self, file, read, scratch)) as texts:
+        with (
+            processes.several(workers, self.unpacked()) as each,
+            closing(_Texts(self, each, read, scratch)) as texts,
+        ):
             for band in range(BANDS):
                 pairs = near_duplicates.candidates(self._column(2 + band)[wanted], sizes)
                 of = groups.names()[rows[pairs]]
@@ -145,9 +168,9 @@ class Corpus:
 class _Texts:
     """The 5-grams of texts that are to be compared, made when they first are, and kept in a file without a name."""
 
-    def __init__(self, corpus: Corpus, file: IO[bytes], read: Numbers, scratch: Path) -> None:
+    def __init__(self, corpus: Corpus, each: Each[Path], read: npt.NDArray[np.uint32], scratch: Path) -> None:
         self._corpus = corpus
-        self._file = file
+        self._each = each
         self._read = read  # of each, its row and the way to read it (working.py)
         self._starts = np.full(len(read), -1, dtype=np.int64)
         self._counts = np.zeros(len(read), dtype=np.int64)
@@ -161,10 +184,11 @@ class _Texts:
         """Make ready the texts of those numbers."""
         new = numbers[self._starts[numbers] < 0]
         lengths = self._corpus.index["length"][self._read[new] >> 2].astype(np.int64)
-        for part in near_duplicates.chunked(new, lengths, AT_ONCE):
-            lines = self._corpus.lines(self._file, self._read[part] >> 2)
-            ways = (self._read[part] & 3).tolist()
-            found = near_duplicates.shingles([_text(*each) for each in zip(lines, ways, strict=True)])
+        parts = list(near_duplicates.chunked(new, lengths, AT_ONCE))
+        places = [
+            (*self._corpus.places(self._read[part] >> 2), (self._read[part] & 3).tolist()) for part in parts
+        ]
+        for part, found in zip(parts, self._each(_shingled, places), strict=True):
             self._starts[part] = self._kept.seek(0, os.SEEK_END) // 8 + found.starts[:-1]
             self._counts[part] = found.sizes
             self._kept.write(found.hashes.tobytes())
@@ -177,6 +201,17 @@ class _Texts:
     def _back(self, number: int) -> Hashes:
         count, start = int(self._counts[number]), int(self._starts[number])
         return np.frombuffer(os.pread(self._kept.fileno(), count * 8, start * 8), dtype=np.uint64)
+
+
+def _shingled(path: Path, places: tuple[list[int], list[int], list[int]]) -> Shingled:
+    """The 5-grams of rows of a file: where each begins, how long it is, and the way to read it."""
+    with path.open("rb") as file:
+        descriptor = file.fileno()
+        texts = [
+            _text(os.pread(descriptor, length, start), way)
+            for start, length, way in zip(*places, strict=True)
+        ]
+    return near_duplicates.shingles(texts)
 
 
 def _text(line: bytes, way: int) -> bytes:

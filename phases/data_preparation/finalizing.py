@@ -7,10 +7,11 @@ import json
 import numpy as np
 
 from fsm.engine import Context
-from phases.data_preparation import publishing, splitting
+from phases.data_preparation import processes, publishing, splitting
 from phases.data_preparation import report as reports
-from phases.data_preparation.corpus import Corpus
+from phases.data_preparation.corpus import ROWS_AT_ONCE, Corpus
 from phases.data_preparation.picture import picture
+from phases.data_preparation.planning import CHUNK
 from phases.data_preparation.splitting import Rows
 
 BUFFER = 1 << 20
@@ -89,7 +90,8 @@ def _apart(ctx: Context, kept: reports.Dropping) -> Rows | None:
 
     None, and nothing falls away, where that leaves a single group: what is all alike cannot be kept apart.
     """
-    groups = kept.corpus.clusters(kept.rows)
+    workers = processes.of_work(ctx.config.workers, int(kept.corpus.index["length"].sum()) // CHUNK)
+    groups = kept.corpus.clusters(kept.rows, workers)
     clusters = kept.clusters(groups)
     one = ctx.config.near_dedup == "keep-one"
     stay = kept.rows[groups.names()[kept.rows] == kept.rows] if one else kept.rows
@@ -104,12 +106,11 @@ def _apart(ctx: Context, kept: reports.Dropping) -> Rows | None:
 
 
 def _put_rows(ctx: Context, name: str, rows: Rows) -> None:
-    numbers = iter(rows.ravel().tolist())
-    ctx.put(
-        name,
-        "".join([f"{row}\t{group}\n" for row, group in zip(numbers, numbers, strict=True)]),
-        records=len(rows),
-    )
+    parts = []
+    for at in range(0, len(rows), ROWS_AT_ONCE):
+        numbers = iter(rows[at : at + ROWS_AT_ONCE].ravel().tolist())
+        parts.append("".join([f"{row}\t{group}\n" for row, group in zip(numbers, numbers, strict=True)]))
+    ctx.put(name, "".join(parts), records=len(rows))
 
 
 def _rows(ctx: Context, name: str) -> Rows:

@@ -14,8 +14,9 @@ data/report.json, .svg     what all this came to
 from __future__ import annotations
 
 from fsm.engine import Context, Phase
-from phases.data_preparation import listing
+from phases.data_preparation import listing, processes
 from phases.data_preparation.config import DataPreparationConfig
+from phases.data_preparation.planning import CHUNK
 from phases.data_preparation.processing import SourceFile
 from phases.decoding import NotText, decode_latin1, decode_utf8
 
@@ -41,6 +42,8 @@ def list_tsn(ctx: Context) -> str:
     """List all sources, each once; where all three are empty, stop here, where a resume lists them again."""
     listing.hold_out(ctx)
     listing.list_all(ctx)
+    if ctx.config.engine == "local":
+        processes.begin(processes.of_work(ctx.config.workers, listing.size(ctx) // CHUNK))
     return _listed(ctx, "TSN")
 
 

@@ -157,6 +157,11 @@ def listed(ctx: Context, domain: str) -> dict[str, Any]:
     return said
 
 
+def size(ctx: Context) -> int:
+    """Bytes of all files that were listed."""
+    return sum(sum(listed(ctx, domain)["sizes"]) for domain in DOMAINS)
+
+
 def skipped(ctx: Context) -> list[dict[str, str]]:
     """The files that the listing left out, with the reason."""
     return [

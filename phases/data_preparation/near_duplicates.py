@@ -26,7 +26,10 @@ SIMILAR = 0.7
 BANDS = 32
 ROWS = 4  # of the MinHash in each band
 SEED = 42
-BLOCK = 1 << 22  # bytes that are hashed at once
+BLOCK = 1 << 16  # bytes that are hashed at once: what a core's cache holds
+PIECE = (
+    1 << 18
+)  # bytes of texts that are taken at once, and the text that exceeds it: some 60 bytes of memory for each
 NEIGHBOURS = 64  # in a band's bucket that a text is compared with; a larger bucket is of one family, and so chained together
 
 BITS = 48
@@ -67,12 +70,21 @@ class Shingled:
 def shingles(texts: Sequence[bytes]) -> Shingled:
     """The 5-grams of tokens of each text, as hashes of 48 bits; a text of fewer tokens has one, of them all.
 
-    All texts at once, by arrays: a text of its own costs more than its tokens do.
+    Many texts at once, by arrays: a text of its own costs more than its tokens do.
     """
-    parts = [_shingles(texts[at : at + MOST_TEXTS]) for at in range(0, len(texts), MOST_TEXTS)]
+    parts = [_shingles(piece) for piece in _pieces(texts)]
     sizes = np.concatenate([np.zeros(1, dtype=np.int64), *(part.sizes for part in parts)])
     hashes = np.concatenate([np.zeros(0, dtype=np.uint64), *(part.hashes for part in parts)])
     return Shingled(hashes, np.cumsum(sizes))
+
+
+def _pieces(texts: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
+    start = size = 0
+    for end, text in enumerate(texts, 1):
+        size += len(text)
+        if size >= PIECE or end - start == MOST_TEXTS or end == len(texts):
+            yield texts[start:end]
+            start, size = end, 0
 
 
 def _shingles(texts: Sequence[bytes]) -> Shingled:

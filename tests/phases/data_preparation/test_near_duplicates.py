@@ -59,6 +59,17 @@ def test_long_texts_are_hashed_piece_by_piece_to_the_same_grams(monkeypatch: pyt
     assert np.array_equal(whole.hashes, pieces.hashes)
 
 
+@given(TEXTS, st.integers(min_value=1, max_value=50), st.integers(min_value=1, max_value=4))
+def test_texts_that_are_taken_in_pieces_have_the_same_grams(texts: list[bytes], size: int, most: int) -> None:
+    whole = shingles(texts)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(near, "PIECE", size)
+        patch.setattr(near, "MOST_TEXTS", most)
+        parts = shingles(texts)
+    assert np.array_equal(parts.hashes, whole.hashes)
+    assert np.array_equal(parts.starts, whole.starts)
+
+
 def test_what_is_alike_is_found_and_what_is_not_is_not() -> None:
     """Of random texts of which every other one is a copy with some words exchanged."""
     chance = random.Random(7)
