@@ -10,6 +10,7 @@ from fsm.engine.program import Program, Registry, closure, nearest
 from fsm.engine.runner import Outcome, Runner
 from fsm.engine.skeleton import skeleton, whole
 from fsm.engine.stop import Stop, StopRequested
+from fsm.engine.turns import Turns, in_rotation
 from fsm.engine.waiting import Answer, Clock, Waits
 from fsm.engine.walk import Walk
 
@@ -39,11 +40,13 @@ __all__ = [
     "Runner",
     "Stop",
     "StopRequested",
+    "Turns",
     "Verdict",
     "Waits",
     "Walk",
     "callee",
     "closure",
+    "in_rotation",
     "nearest",
     "skeleton",
     "whole",

@@ -15,8 +15,7 @@ from typing import Any
 
 from fsm import session
 from fsm.config import Config
-from fsm.engine import Context, Runner, Waits
-from fsm.engine.turns import Turns, in_rotation
+from fsm.engine import Context, Runner, Turns, Waits, in_rotation
 from fsm.errors import FsmError
 from fsm.journal import Journal, requests
 from fsm.moments import NEXT, At, Clockwork, Moment, Watching, dying, in_child
