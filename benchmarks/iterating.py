@@ -1,6 +1,6 @@
 """Does iterating pay? One training on teacher answers against the epoch loop, at as many teacher calls and optimizer steps.
 
-    python -m benchmarks.iterating [--seeds 1,2,3] [--calls 72] [--steps 360] [--pools even,skewed] [--arms NAME,...] [--most N]
+    python -m benchmarks.iterating [--seeds 1,2,3] [--calls 72] [--steps 240] [--pools even,skewed] [--arms NAME,...] [--most N]
 
 Every arm of a seed begins with a tiny student of the same texts (the corpus, and those answers that every arm has paid
 for before it begins; never a prompt), takes as many optimizer steps, may ask the teacher as many questions, and is
@@ -10,8 +10,8 @@ are laid over those of configs/local.yaml.
 
 One training is given the drawn set's prompts too, so that all arms may ask the same questions; the drawn set is never
 what is compared. The pool that the teacher is asked of has every kind of function equally often (even), or by Zipf's
-law, as real prompts come (skewed); the frozen set is even always. Convergence is switched off, so that every loop has
-its number of epochs.
+law, as real prompts come (skewed), and so has the pool of what a student answers by itself; the frozen set is even
+always. Convergence is switched off, so that every loop has its number of epochs.
 
 Results go to benchmarks/results/iterating.json, run by run: what is there already, of the same settings on the same kind
 of machine, is not run again, and `--most` stops after so many. The figures depend on the processor: another kind sums
@@ -46,7 +46,7 @@ from phases.teacher_generation.offline.teacher import write_function
 FILE = RESULTS / "iterating.json"
 ZIPF = 1.0  # the exponent of the skewed pool: the kind of rank r is asked for as often as 1 / r
 POOLS = {"even": 0.0, "skewed": ZIPF}
-EPOCHS = 3
+EPOCHS = 2
 
 
 @dataclass(frozen=True)
@@ -66,32 +66,33 @@ def _wordings(variants: int, **distillation: Any) -> dict[str, Any]:
     return {"distillation": {"wordings": {"variants": variants}, **distillation}}
 
 
-COPYING: dict[str, Any] = {
+RAW: dict[str, Any] = {
     "qlora_training": {
         "tiny_student": {
-            "heads": 2,
-            "number_digits": 2,
-            "copying": True,
-            "documented": 0.75,
-            "base_steps": 400,
-            "base_learning_rate": 2.0e-3,
+            "kv_heads": 2,
+            "copying": False,
+            "documented": 0.0,
+            "number_digits": 1,
+            "base_steps": 300,
+            "base_batch": 16,
+            "base_length": 128,
+            "base_learning_rate": 4.0e-3,
         }
     }
 }
-"""A base that copies what it reads (docs/learning.md)."""
+"""A base of raw C alone, which copies nothing (docs/learning.md); the other arms have that of configs/local.yaml."""
 
-ITSELF = {"prompts": 80, "samples": 3}
-UNSURE = {
-    "whom": "unsure",
-    "calls": 12,
-}  # an epoch; of three epochs two ask, so it is as many calls as the others make later
+ITSELF = {"prompts": 60, "samples": 2, "temperature": 0.5}
+UNSURE = {"whom": "unsure", "calls": 24}  # an epoch; the first of two asks, as many as the others make later
 """Going on by itself, and whom to ask (docs/self_training.md)."""
 
 ARMS = (
+    Arm("raw base: one training", 1, _wordings(1) | RAW),
+    Arm("raw base: one training, 8 wordings", 1, _wordings(8) | RAW),
     Arm("one training", 1, _wordings(1)),
     Arm("one training, 8 wordings", 1, _wordings(8)),
-    Arm("loop", EPOCHS, _wordings(1)),
     Arm("loop, 8 wordings", EPOCHS, _wordings(8)),
+    Arm("loop from the base, 8 wordings", EPOCHS, _wordings(8, restart="base")),
     Arm("loop by itself, 8 wordings", EPOCHS, _wordings(8, self_training=ITSELF)),
     Arm(
         "loop that asks where unsure, 8 wordings",
@@ -103,11 +104,6 @@ ARMS = (
         EPOCHS,
         _wordings(8, self_training=ITSELF, corrections=UNSURE),
     ),
-    Arm("copying base: one training", 1, _wordings(1) | COPYING),
-    Arm("copying base: one training, 4 wordings", 1, _wordings(4) | COPYING),
-    Arm("copying base: one training, 8 wordings", 1, _wordings(8) | COPYING),
-    Arm("copying base: loop, 8 wordings", EPOCHS, _wordings(8) | COPYING),
-    Arm("copying base: loop from the base, 8 wordings", EPOCHS, _wordings(8, restart="base") | COPYING),
 )
 
 
@@ -135,7 +131,11 @@ def configuration(case: Case, where: Path) -> dict[str, Any]:
     local: dict[str, Any] = yaml.safe_load((ROOT / "configs" / "local.yaml").read_text())
     later = case.calls // 3
     skew = POOLS[case.pool]
-    first = [p.text for p in prompts("train", case.calls - later, case.seed, skew=skew)]
+    itself = (case.arm.settings.get("distillation") or {}).get("self_training") or {}
+    pool = [
+        p.text for p in prompts("train", case.calls - later + itself.get("prompts", 0), case.seed, skew=skew)
+    ]
+    first, unasked = pool[: case.calls - later], pool[case.calls - later :]
     drawn = [p.text for p in prompts("eval", later, case.seed, skew=skew)]
     asked = first if case.arm.epochs > 1 else first + drawn
     frozen = [p.text for p in prompts("held_out", case.frozen, case.seed)]
@@ -143,6 +143,7 @@ def configuration(case: Case, where: Path) -> dict[str, Any]:
         "teacher": [_row(p) for p in asked],
         "drawn": [{"prompt": p} for p in drawn],
         "frozen": [{"prompt": p} for p in frozen],
+        "unasked": [{"prompt": p} for p in unasked],
     }.items():
         (where / f"{name}.jsonl").write_text(data.lines(rows))
     config = {
@@ -166,12 +167,18 @@ def configuration(case: Case, where: Path) -> dict[str, Any]:
         "convergence": {"avg_score": 10.0, "epochs_at_threshold": 10**6, "low_correction_epochs": 10**6},
     }
     config = _over(config, case.arm.settings)
+    if unasked:
+        config["distillation"]["self_training"]["file"] = str(where / "unasked.jsonl")
     config["qlora_training"]["model"] = str(_base(config, first, case.seed))
     return config
 
 
 def _base(config: Mapping[str, Any], paid: Sequence[str], seed: int) -> Path:
-    recipe = QLoRAConfig.model_validate(config["qlora_training"]).tiny_student
+    import torch
+
+    training = QLoRAConfig.model_validate(config["qlora_training"])
+    torch.set_num_threads(training.threads or 1)
+    recipe = training.tiny_student
     corpus = (p.read_text("utf-8", "replace") for p in sorted((ROOT / "configs" / "corpus").rglob("*.c")))
     texts = [t for t in (*corpus, *dict.fromkeys(map(write_function, paid))) if t.strip()]
     return build(recipe.model_copy(update={"seed": seed}), texts, BUILD / "students")
@@ -268,7 +275,7 @@ def main() -> None:
     )
     parser.add_argument("--seeds", default="1,2,3")
     parser.add_argument("--calls", type=int, default=72, help="teacher calls of every arm, at most")
-    parser.add_argument("--steps", type=int, default=360, help="optimizer steps of every arm")
+    parser.add_argument("--steps", type=int, default=240, help="optimizer steps of every arm")
     parser.add_argument("--frozen", type=int, default=60, help="prompts of the frozen set")
     parser.add_argument("--pools", default="even,skewed")
     parser.add_argument("--arms", help="names, separated by semicolons; all by default")

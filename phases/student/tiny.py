@@ -208,26 +208,30 @@ def batches(
             "about. Give it functions, or set tiny_student.documented to 0."
         )
 
-    def row(place: int) -> tuple[list[int], list[int]]:
+    def row() -> tuple[list[int], list[int]]:
+        """A function below its note, where most of it has room, and constants below theirs behind it."""
         ids: list[int] = []
         labels: list[int] = []
+        first = True
         while len(ids) < recipe.base_length:
-            said = (
-                documented.constant(words, rng) if place % 2 else documented.noted(rng.choice(functions), rng)
-            )
+            said = documented.noted(rng.choice(functions), rng) if first else documented.constant(words, rng)
             note, code = tokenizer(list(said), add_special_tokens=False)["input_ids"]
-            ids += [*note, *code, tokenizer.eos_token_id]
-            labels += [IGNORED] * len(note) + [*code, tokenizer.eos_token_id]
+            room = len(note) + len(code) <= _CUT * recipe.base_length
+            if room or not first:
+                ids += [*note, *code, tokenizer.eos_token_id]
+                labels += [IGNORED] * len(note) + [*code, tokenizer.eos_token_id]
+            first = False
         return ids[: recipe.base_length], labels[: recipe.base_length]
 
     while True:
         windows = blocks[torch.randint(len(blocks), (recipe.base_batch - notes,), generator=generator)]
-        rows = torch.tensor([row(place) for place in range(notes)], dtype=torch.long)
+        rows = torch.tensor([row() for _ in range(notes)], dtype=torch.long)
         ids, labels = rows.view(notes, 2, recipe.base_length).unbind(1)
         yield torch.cat([windows, ids]), torch.cat([windows, labels])
 
 
 IGNORED = -100  # by the loss
+_CUT = 1.5  # a row's length: of a function that is longer so much would be cut off that its note stands above nothing
 
 
 def _blocks(recipe: TinyStudentConfig, tokenizer: PreTrainedTokenizerFast, texts: Sequence[str]) -> Any:
