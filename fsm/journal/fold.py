@@ -123,7 +123,9 @@ class Fold:
         for record in records:
             if "snapshot" in record:
                 fold = cls(record["snapshot"])
-                fold._in_line = any(map(is_line, record.get("at", ())))  # a fork's first record is of no state
+                fold._in_line = any(
+                    map(is_line, record.get("at", ()))
+                )  # a fork's first record is of no state
             else:
                 fold.apply(record)
         return fold

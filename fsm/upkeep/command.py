@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from fsm.command import of_run, of_store
+from fsm.command import a_run, example, of_run, of_store
 
 AT_ONCE = 4  # runs that resume-due goes on with at a time
 CONFIG = "the configuration to go on with, where the one that it was last run by is not on this machine"
@@ -32,6 +32,7 @@ def add(commands: Any) -> None:
         metavar="QUESTION",
         help="the question that is meant, by its id in `fsm status`, where there may be another",
     )
+    example(one, "fsm answer nightly Approved --by ada --note 'within the budget'")
 
     one = commands.add_parser("resume-due", help="go on with all runs of a store whose time has come")
     one.add_argument(
@@ -54,6 +55,7 @@ def add(commands: Any) -> None:
         "--log", choices=("console", "json", "none"), default="none", help="what the runs log (default: none)"
     )
     one.add_argument("--json", action="store_true", help="one JSON line a run")
+    example(one, "fsm resume-due runs --dry-run")
     one.set_defaults(do=resume_due)
 
     one = of_run(
@@ -71,15 +73,21 @@ def add(commands: Any) -> None:
         action="store_true",
         help="also where what it has begun outside cannot be ended: that is left as it is, and named",
     )
+    example(one, "fsm cancel nightly --by ada --why 'the data was wrong'")
 
     one = commands.add_parser(
         "retire", help="free the artifacts of runs that are over; their journals are kept"
     )
-    one.add_argument("runs", metavar="RUN", nargs="*", help="default, with --older-than: all that are over")
+    a_run(
+        one.add_argument(
+            "runs", metavar="RUN", nargs="*", help="default, with --older-than: all that are over"
+        )
+    )
     one.add_argument(
         "--older-than", metavar="TIME", help="only what ended longer ago than that: 90d, 12h, 30m"
     )
     of_store(one)
+    example(one, "fsm retire --older-than 90d")
     one.set_defaults(do=retire)
 
 
