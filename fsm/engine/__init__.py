@@ -5,9 +5,10 @@ from fsm.engine.kernel import Kernel, Place
 from fsm.engine.limits import RUN, Limit, Retries
 from fsm.engine.machine import COUNTED, ELSEWHERE, Detail, Inside, Machine, Verdict, callee
 from fsm.engine.observer import Nobody, Observer
+from fsm.engine.outcome import Outcome
 from fsm.engine.phase import Phase, Registered
 from fsm.engine.program import Program, Registry, closure, nearest
-from fsm.engine.runner import Outcome, Runner
+from fsm.engine.runner import Runner
 from fsm.engine.skeleton import skeleton, whole
 from fsm.engine.stop import Stop, StopRequested
 from fsm.engine.turns import Turns, in_rotation

@@ -22,8 +22,10 @@ from fsm.drawing import Branch, Split
 from fsm.engine.cancelling import Ended
 from fsm.engine.context import Context, Result
 from fsm.engine.kernel import Place, Step
+from fsm.engine.level import Level, ended_by
 from fsm.engine.observer import Observer
-from fsm.engine.runner import Leave, Level, Runner, Stopped, ended_by
+from fsm.engine.outcome import Leave, Stopped
+from fsm.engine.runner import Runner
 from fsm.engine.stop import Stop, StopRequested, Wake
 from fsm.engine.waiting import Resting
 from fsm.errors import PhaseError, RunReplaced, StoreError

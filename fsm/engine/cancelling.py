@@ -5,12 +5,14 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from fsm.engine.outcome import Outcome, Stopped
 from fsm.errors import FsmError, RunReplaced, StoreError
 from fsm.journal import requests
 from fsm.text import spelt
 
 if TYPE_CHECKING:
-    from fsm.engine.runner import Level, Outcome, Runner
+    from fsm.engine.level import Level
+    from fsm.engine.runner import Runner
 
 
 class Ended(BaseException):
@@ -24,8 +26,6 @@ def cancelled(runner: Runner, request: requests.CancelRequest, anyway: bool) -> 
     ones what their phases have registered to end them (`Phase.ends`), with the context that they would have. `anyway`: end the
     run in any case; its record says what was left. Raises StoreError, RunReplaced, StopRequested.
     """
-    from fsm.engine.runner import Outcome, Stopped
-
     runner.stop.obeyed()
     left: list[str] = []
     runner.ending = True

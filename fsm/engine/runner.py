@@ -5,24 +5,24 @@ from __future__ import annotations
 import threading
 import time
 import traceback
-from collections.abc import Callable, Coroutine, Generator, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from concurrent.futures import CancelledError
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from fsm.drawing import Split
 from fsm.engine import cancelling
 from fsm.engine.cancelling import Ended
 from fsm.engine.context import Context, Given, Result
 from fsm.engine.coroutine import finished
 from fsm.engine.data import Data
-from fsm.engine.kernel import Place, Step
+from fsm.engine.kernel import Step
+from fsm.engine.level import Level, ended_by
 from fsm.engine.limits import Limits, TimeUp, pause, retries_of
-from fsm.engine.machine import Machine, Verdict, callee
+from fsm.engine.machine import Verdict, callee
 from fsm.engine.observer import Nobody, Observer
-from fsm.engine.phase import Phase, Registered
+from fsm.engine.outcome import Leave, Outcome, Stopped
+from fsm.engine.phase import Registered
 from fsm.engine.program import Program
 from fsm.engine.stop import Stop, StopRequested
 from fsm.engine.turns import Turns
@@ -33,7 +33,6 @@ from fsm.extras import wanting
 from fsm.journal import (
     RECOVERY,
     Fold,
-    Frame,
     Journal,
     Watch,
     copied,
@@ -51,91 +50,6 @@ from fsm.text import spelt
 
 T = TypeVar("T")
 MOST_TRIES = 100  # of one state in one visit, whatever the recovery machine says
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a run came to rest.
-
-    `outcome` is done, failed (by a failure edge) or cancelled, which are the ends of a run; stopped (resumable), or waiting, for
-    a moment or an answer.
-
-    May be awaited, and is there at once: what waits for a run is awaited in async code, and is not in any other.
-    """
-
-    outcome: str
-    label: str | None = None
-    last: str = ""
-    message: str = ""
-
-    @property
-    def exit_code(self) -> int:
-        return {"done": 0, "failed": 1, "stopped": 3, "waiting": 4, "cancelled": 5}[self.outcome]
-
-    @classmethod
-    def of(cls, ended: Mapping[str, Any]) -> Outcome:
-        """How a run has ended, by its journal."""
-        said = [f"by {ended['by']}"] if ended.get("by") else []
-        said += [f"for: {ended['why']}"] if ended.get("why") else []
-        return cls(ended["outcome"], ended["label"], ended["last"], ", ".join(said))
-
-    def __await__(self) -> Generator[Any, None, Outcome]:
-        return self
-        yield
-
-
-class Stopped(BaseException):
-    """The run cannot go on now, and can be resumed. Passes through the handlers above the failed state."""
-
-    def __init__(self, message: str) -> None:
-        super().__init__(message)
-        self.message = message
-
-
-class Leave(BaseException):
-    """An outer state is left by an edge of its own, for something below it failed."""
-
-    def __init__(self, at: list[str], state: str) -> None:
-        super().__init__(state)
-        self.at = at
-        self.state = state
-
-
-@dataclass(frozen=True)
-class Level:
-    """One machine in progress: its path of calls, what it is, its frame in the fold, what its caller gave."""
-
-    at: list[str]
-    machine: Machine
-    phase: Phase
-    frame: Frame
-    inputs: dict[str, Any]
-    splits: tuple[Split, ...] = ()  # what runs at once in it
-
-    @property
-    def place(self) -> tuple[str, ...]:
-        return tuple(self.frame["place"])
-
-    def visit(self, state: str) -> int:
-        """Which visit of a state this is, from 1."""
-        return int(self.frame["visits"].get(state, 0)) + 1
-
-    def step(self, state: str, label: str | None, place: Place | None = None) -> Step:
-        """The move of one of the states it stands in, or of those of `place`."""
-        return self.machine.kernel.step(self.place if place is None else place, state, label)
-
-    def record(self, kind: str, state: str) -> dict[str, Any]:
-        """What every record made in a state begins with."""
-        said = {
-            "kind": kind,
-            "at": self.at,
-            "machine": self.machine.name,
-            "from": state,
-            "visit": self.visit(state),
-        }
-        if kind != "transition" and len(self.frame["place"]) > 1:
-            said["place"] = list(self.frame["place"])
-        return said
 
 
 class Runner:
@@ -669,14 +583,3 @@ class Runner:
 
     def on_progress(self, at: list[str], state: str, done: float, total: float, note: str) -> None:
         self.observer.progress(at, state, done, total, note)
-
-
-def ended_by(machine: Machine, state: str, step: Step) -> dict[str, Any]:
-    """How the run has ended whose outermost machine made its last step."""
-    last = step.edges[-1].label if step.edges else step.label
-    names = {last, state, state.rpartition(".")[2]}
-    return {
-        "outcome": "failed" if machine.failures & names else "done",
-        "label": last,
-        "last": state,
-    }
