@@ -81,7 +81,7 @@ class NotJson(FsmError):
 class TimeLimit(FsmError):
     """A state, a visit, a stay in a composite or a run took longer than its machine allows."""
 
-    code = "F205"
+    code = "F206"
     exit_code = 3
 
 

@@ -95,6 +95,7 @@ WITHOUT_DATA = {
         "DataPreparation",
         "TeacherGeneration",
         "TrainingLaunch",
+        "Approval",
         "IterativeDistillation",
     ),
     "validation": ("*",),

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
@@ -37,6 +38,19 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Where several processes run the tests, begin with what takes long: they end together."""
     if hasattr(config, "workerinput"):
         items[:] = order.longest_first(items)
+
+
+@pytest.fixture(autouse=True)
+def no_loop_of_a_browser(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Playwright's synchronous interface leaves its event loop as the running one of the thread for as long as the browser lives:
+    only who looks at pages finds it."""
+    running = asyncio._get_running_loop()
+    if running is None or "chromium" in request.fixturenames:
+        yield
+        return
+    asyncio._set_running_loop(None)
+    yield
+    asyncio._set_running_loop(running)
 
 
 def unrun(stats: Mapping[str, list[pytest.TestReport]]) -> list[tuple[str, int]]:

@@ -6,6 +6,7 @@ The process that they are forked from is begun before there is work: it imports 
 from __future__ import annotations
 
 import multiprocessing
+import multiprocessing.forkserver
 import os
 import signal
 import threading
@@ -107,6 +108,21 @@ def _context() -> ForkServerContext:
     context = multiprocessing.get_context("forkserver")  # a fork of a process with threads may wait for ever
     context.set_forkserver_preload(list(PRELOADED))
     return context
+
+
+def _forget() -> None:
+    """In a process forked from one that began it: a fork server that is not its child is none to it, and it begins its own.
+
+    Python looks for the server by `waitpid`, which fails for another one's child (python/cpython, multiprocessing.forkserver).
+    """
+    server: Any = multiprocessing.forkserver._forkserver  # type: ignore[attr-defined]
+    if server._forkserver_pid is not None:
+        os.close(server._forkserver_alive_fd)
+        server._forkserver_pid = server._forkserver_address = server._forkserver_alive_fd = None
+        server._lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_forget)
 
 
 def _begin(given: Any) -> None:
