@@ -115,7 +115,7 @@ def _forget() -> None:
 
     Python looks for the server by `waitpid`, which fails for another one's child (python/cpython, multiprocessing.forkserver).
     """
-    server: Any = multiprocessing.forkserver._forkserver  # type: ignore[attr-defined]
+    server: Any = multiprocessing.forkserver._forkserver
     if server._forkserver_pid is not None:
         os.close(server._forkserver_alive_fd)
         server._forkserver_pid = server._forkserver_address = server._forkserver_alive_fd = None
