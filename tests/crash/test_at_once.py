@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import pytest
+
 from fsm import config as configs
 from fsm.config import Config
 from fsm.store import Store
@@ -31,12 +33,14 @@ def works(directory: Path) -> Config:
     return config
 
 
-def matrix(directory: Path, make: Callable[[Path], Store], wheres: Sequence[str]) -> tuple[int, list[str]]:
-    """Kill at every record; returns how many times, and what went wrong."""
+def matrix(
+    directory: Path, make: Callable[[Path], Store], wheres: Sequence[str], step: int = 1
+) -> tuple[int, list[str]]:
+    """Kill at every record, or at every `step`-th point; returns how many times, and what went wrong."""
     alone = directory / "reference"
     harness.to_the_end(works(alone), make(alone), alone / "log")
     reference = harness.history(make(alone).run("works"))
-    kills = list(harness.points(reference, wheres))
+    kills = list(harness.points(reference, wheres))[::step]
     wrong = []
     for kill in kills:
         place = directory / str(kill)
@@ -48,12 +52,14 @@ def matrix(directory: Path, make: Callable[[Path], Store], wheres: Sequence[str]
     return len(kills), wrong
 
 
-def test_killed_at_every_record_of_a_local_run(tmp_path: Path) -> None:
-    count, wrong = matrix(tmp_path, lambda d: LocalStore(d / "store"), (harness.BEFORE, harness.AFTER))
+@pytest.mark.parametrize("step", [7, pytest.param(1, marks=pytest.mark.long)])
+def test_killed_at_records_of_a_local_run(step: int, tmp_path: Path) -> None:
+    count, wrong = matrix(tmp_path, lambda d: LocalStore(d / "store"), (harness.BEFORE, harness.AFTER), step)
     assert not wrong, "\n".join(wrong[:10])
-    assert count > 100
+    assert count > 100 // step
 
 
+@pytest.mark.long
 def test_killed_at_records_of_a_run_in_a_bucket(tmp_path: Path, s3: S3) -> None:
     def store(directory: Path) -> Store:
         made = s3.store()

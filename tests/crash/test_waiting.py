@@ -130,6 +130,7 @@ def test_a_run_that_waits_and_asks_is_killed_at_every_record(tmp_path: Path) -> 
     assert count > 30
 
 
+@pytest.mark.long
 def test_and_in_a_bucket(tmp_path: Path, s3: S3) -> None:
     def store(directory: Path) -> Store:
         made = s3.store()
