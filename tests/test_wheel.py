@@ -165,8 +165,9 @@ def base(site: Path, tmp_path_factory: pytest.TempPathFactory) -> Base:
 
 
 def test_every_module_of_the_engine_can_be_imported_with_the_base_alone(base: Base) -> None:
-    """But those of the page and of telemetry, which are imported by who asks for them."""
-    served = {f"fsm.view.web.{name}" for name in ("app", "artifacts", "guard", "server")} | {"fsm.telemetry"}
+    """But those of the page, of telemetry, and pytest's fixtures, which are imported by who asks for them."""
+    served = {f"fsm.view.web.{name}" for name in ("app", "artifacts", "guard", "server")}
+    served |= {"fsm.telemetry", "fsm.testing.fixtures"}
     modules = {
         ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
         for path in (ROOT / "fsm").rglob("*.py")

@@ -141,8 +141,10 @@ class Window:
         if self._started:
             for thread in self._threads:
                 thread.join()
-        self._leave(name for asked in self._read for name in asked.names)
-        self._read.clear()
+        with self._reading:  # whoever takes at this moment may begin the workers only now
+            left = [name for asked in self._read for name in asked.names]
+            self._read.clear()
+        self._leave(left)
 
     @property
     def done(self) -> int:
