@@ -11,16 +11,13 @@ from __future__ import annotations
 
 import argparse
 import os
-import shutil
-import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 
-from benchmarks.common import BUILD, Goal, Measure, in_turns, machine, measure, table, write
+from benchmarks.common import BUILD, Goal, Measure, in_turns, machine, measure, scratch, table, write
 from fsm.drawing import chart
 from fsm.engine import Context, Machine, Phase, Program, Runner
 from fsm.journal import Journal
@@ -84,16 +81,6 @@ def waits(ctx: Context) -> None:
 def writes(ctx: Context) -> str:
     """One record after the other."""
     return "again" if ctx.visit < RECORDS else "done"
-
-
-@contextmanager
-def scratch(where: Path) -> Iterator[Path]:
-    """A directory for one run."""
-    path = Path(tempfile.mkdtemp(prefix="at-once-", dir=where))
-    try:
-        yield path
-    finally:
-        shutil.rmtree(path)
 
 
 def driven(of: Program, where: Path) -> tuple[float, int]:

@@ -10,8 +10,10 @@ import os
 import platform
 import resource
 import statistics
+import tempfile
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -244,6 +246,13 @@ def file_system(path: Path) -> str:
     path = path.resolve()
     holding = [(len(point), kind) for point, kind in mounts if path.is_relative_to(point)]
     return max(holding)[1] if holding else ""
+
+
+@contextmanager
+def scratch(where: Path) -> Iterator[Path]:
+    """A directory for one run, gone with the block."""
+    with tempfile.TemporaryDirectory(prefix="benchmark-", dir=where) as path:
+        yield Path(path)
 
 
 def in_memory() -> Path | None:

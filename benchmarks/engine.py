@@ -17,7 +17,6 @@ import shutil
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 import venv
 from collections.abc import Callable, Iterator, Sequence
@@ -39,6 +38,7 @@ from benchmarks.common import (
     machine,
     measure,
     paired,
+    scratch,
     table,
     write,
 )
@@ -64,16 +64,6 @@ class Places:
 
     disk: Path
     memory: Path
-
-
-@contextmanager
-def scratch(where: Path) -> Iterator[Path]:
-    """A directory for one run."""
-    path = Path(tempfile.mkdtemp(prefix="benchmark-", dir=where))
-    try:
-        yield path
-    finally:
-        shutil.rmtree(path)
 
 
 # Durable transitions

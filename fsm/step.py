@@ -68,24 +68,16 @@ def left(
     takeover: bool = False,
 ) -> tuple[dict[str, Any] | None, str]:
     """(what `fsm step` prints, ""); or (None, why) where the run stopped in the state. Raises FsmError."""
-    from fsm import config as configs
     from fsm import session
-    from fsm.amend import settings_of
-    from fsm.check import refuse
     from fsm.engine import Outcome, Runner
     from fsm.errors import NoSuchRun, NotThere
     from fsm.journal import Journal
-    from fsm.store import open_store
+    from fsm.library import load
 
-    words: dict[str, Any] = {"run.name": run} | ({"store": store} if store else {})
-    read = configs.load(config, words)
-    opened = open_store(read.engine.store, **read.engine.store_options)
-    if own := settings_of(opened.run(run)):
-        read = configs.load(config, own | words)
-    refuse(read.program)
-    chart = read.program.machine(read.program.root).chart
-    path = chart.find(state)
-    journal = Journal(opened.run(run))
+    one = load(config, name=run, store=store)
+    program = one.config.program
+    path = program.machine(program.root).chart.find(state)
+    journal = Journal(one.store.run(run))
     if after is not None:
         try:
             journal.header()
@@ -104,8 +96,8 @@ def left(
             )
         return runner.step()
 
-    outcome = session.run(read, takeover=takeover, store=opened, drive=drive)
-    fold = (after_it := Journal(opened.run(run))).load()
+    outcome = session.run(one.config, takeover=takeover, store=one.store, drive=drive)
+    fold = (after_it := Journal(one.store.run(run))).load()
     newest = next(iter(after_it.records(after_it.next - 1)))
     if newest["kind"] == "transition" and not newest["at"] and newest["from"] == path:
         return _said(run, newest), ""

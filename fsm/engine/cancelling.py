@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fsm.engine.outcome import Outcome, Stopped
 from fsm.errors import FsmError, RunReplaced, StoreError
@@ -45,18 +45,9 @@ def cancelled(runner: Runner, request: requests.CancelRequest, anyway: bool) -> 
             message=f"It is to be cancelled, and what it has begun outside cannot be ended: {left[0].rstrip('.')}. Whoever opens it "
             f"next tries again; `fsm cancel {runner.run.name} --anyway` ends the run, and leaves that as it is.",
         )
-    root = runner.fold.frame([])  # which no record may have told of yet
-    assert root is not None
-    state = root["place"][0]
-    body: dict[str, Any] = {
-        "kind": "cancel",
-        "at": [],
-        "machine": root["machine"],
-        "from": state,
-        "visit": int(root["visits"].get(state, 0)) + 1,
-    }
-    if len(root["place"]) > 1:
-        body["place"] = list(root["place"])
+    level = runner.outermost()
+    state = level.place[0]
+    body = level.record("cancel", state)
     if left:
         body["left"] = left
     why = {"by": request.by, "why": request.why}

@@ -164,7 +164,7 @@ class Runner:
 
     def _one_step(self) -> None:
         with self._keeping():
-            level = self._level([], self.program.root, {}, None)
+            level = self.outermost()
             if level.splits and self._at_once(level, frozenset()):
                 return
             state = self._next(level)
@@ -197,8 +197,12 @@ class Runner:
     @property
     def standing(self) -> str:
         """The state of the outermost machine whose handler runs next; empty where the run has ended."""
-        level = self._level([], self.program.root, {}, None)
+        level = self.outermost()
         return self._next(level) if level.place else ""
+
+    def outermost(self) -> Level:
+        """The machine that the run is of, where it stands; begun where it has not."""
+        return self._level([], self.program.root, {}, None)
 
     def _drive(
         self, at: list[str], name: str, inputs: dict[str, Any], start: str | None, until: frozenset[str]

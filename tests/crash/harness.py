@@ -10,7 +10,7 @@ import importlib
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from fsm.config import Config
 from fsm.journal import Journal, alike, audit, in_order
 from fsm.moments import Moment
 from fsm.store import RunStore, Store
+from tests.servers.fixtures import S3
 
 BEFORE, AFTER, MIDDLE = "before", "after", "middle"
 MOST_SESSIONS = 20  # until a run is done: it may stop at errors, and is killed once
@@ -59,6 +60,18 @@ class Kill:
                 threading.Timer(seconds, moments.die).start()
 
         return at
+
+
+def in_a_bucket(s3: S3) -> Callable[[Path], Store]:
+    """What opens a store of its own in the bucket for each directory."""
+
+    def store(directory: Path) -> Store:
+        made = s3.store()
+        made.prefix = f"{s3.prefix}/{directory.name}/"
+        _ = made.bucket._client  # type: ignore[attr-defined]  # made once, before the processes fork
+        return made
+
+    return store
 
 
 @dataclass(frozen=True)

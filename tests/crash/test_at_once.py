@@ -61,12 +61,6 @@ def test_killed_at_records_of_a_local_run(step: int, tmp_path: Path) -> None:
 
 @pytest.mark.long
 def test_killed_at_records_of_a_run_in_a_bucket(tmp_path: Path, s3: S3) -> None:
-    def store(directory: Path) -> Store:
-        made = s3.store()
-        made.prefix = f"{s3.prefix}/{directory.name}/"
-        _ = made.bucket._client  # type: ignore[attr-defined]  # made once, before the processes fork
-        return made
-
-    count, wrong = matrix(tmp_path, store, (harness.AFTER,))
+    count, wrong = matrix(tmp_path, harness.in_a_bucket(s3), (harness.AFTER,))
     assert not wrong, "\n".join(wrong[:10])
     assert count > 50

@@ -74,13 +74,7 @@ def test_killed_at_every_record_of_a_local_run(tmp_path: Path) -> None:
 
 
 def test_killed_at_every_record_of_a_run_in_a_bucket(tmp_path: Path, s3: S3) -> None:
-    def store(directory: Path) -> Store:
-        made = s3.store()
-        made.prefix = f"{s3.prefix}/{directory.name}/"
-        _ = made.bucket._client  # type: ignore[attr-defined]  # made once, before the processes fork
-        return made
-
-    count, wrong = matrix(tmp_path, store, 1, (harness.AFTER, harness.MIDDLE))
+    count, wrong = matrix(tmp_path, harness.in_a_bucket(s3), 1, (harness.AFTER, harness.MIDDLE))
     assert not wrong, "\n".join(wrong[:10])
     assert count > 50
 

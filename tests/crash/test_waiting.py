@@ -132,13 +132,7 @@ def test_a_run_that_waits_and_asks_is_killed_at_every_record(tmp_path: Path) -> 
 
 @pytest.mark.long
 def test_and_in_a_bucket(tmp_path: Path, s3: S3) -> None:
-    def store(directory: Path) -> Store:
-        made = s3.store()
-        made.prefix = f"{s3.prefix}/{directory.name}/"
-        _ = made.bucket._client  # type: ignore[attr-defined]  # made once, before the processes fork
-        return made
-
-    count, wrong = matrix(tmp_path, store, (harness.AFTER,))
+    count, wrong = matrix(tmp_path, harness.in_a_bucket(s3), (harness.AFTER,))
     assert not wrong, "\n".join(wrong[:10])
     assert count > 15
 

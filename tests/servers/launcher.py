@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
 import yaml
 
@@ -15,7 +16,11 @@ from fsm import session
 from fsm.engine import Nobody, Outcome
 from fsm.journal import Journal
 from fsm.store import open_store
+from phases.rehearsal.instance import Pace
 from phases.rehearsal.sagemaker import SageMaker
+from phases.sagemaker_job import source
+from tests.servers.fixtures import S3
+from tests.servers.s3 import REGION
 
 ROLE = "arn:aws:iam::123456789012:role/pipeline"
 
@@ -86,3 +91,19 @@ class Launcher:
         """The states it has left, and by which edge."""
         records = Journal(open_store(self.store, **self.options).run("launch")).records()
         return [(r["from"], r.get("label") or "") for r in records if r["kind"] == "transition"]
+
+
+@contextmanager
+def launched(s3: S3, home: Path, patch: pytest.MonkeyPatch, settles: float) -> Iterator[Launcher]:
+    """A launcher of a service of which no instance ever comes up: what a job tells is the test's to say."""
+
+    def clients(name: str) -> Any:
+        return boto3.client(name, endpoint_url=s3.server.url, region_name=REGION)
+
+    with suppress(clients("iam").exceptions.EntityAlreadyExistsException):
+        clients("iam").create_role(RoleName=ROLE.rpartition("/")[2], AssumeRolePolicyDocument="{}")
+    patch.setattr(source, "pack", lambda code: source.Archive(b"code", "5eed"))
+    with SageMaker(home / "jobs", clients, settles=settles, pace=Pace(status=3600)) as service:
+        patch.setenv("AWS_ENDPOINT_URL", s3.server.url)
+        patch.setenv("AWS_ENDPOINT_URL_SAGEMAKER", service.url)
+        yield Launcher(service, s3.url, home)

@@ -3,39 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
 
 from fsm.engine import StopRequested
 from fsm.journal import requests
 from fsm.store import open_store
-from phases.rehearsal.instance import Pace
-from phases.rehearsal.sagemaker import SageMaker
-from phases.sagemaker_job import aws, handlers, source
+from phases.sagemaker_job import aws, handlers
 from phases.sagemaker_job.aws import SageMakerProvider
 from tests.servers.fixtures import S3
-from tests.servers.launcher import Launcher
-from tests.servers.s3 import REGION
+from tests.servers.launcher import Launcher, launched
 
 
 @pytest.fixture
 def launcher(s3: S3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Launcher]:
-    """No instance of its service ever comes up: what a job tells is the test's to say."""
-
-    def clients(name: str) -> Any:
-        return boto3.client(name, endpoint_url=s3.server.url, region_name=REGION)
-
-    with suppress(clients("iam").exceptions.EntityAlreadyExistsException):
-        clients("iam").create_role(RoleName="pipeline", AssumeRolePolicyDocument="{}")
-    monkeypatch.setattr(source, "pack", lambda code: source.Archive(b"code", "5eed"))
-    with SageMaker(tmp_path / "jobs", clients, settles=0.0, pace=Pace(status=3600)) as service:
-        monkeypatch.setenv("AWS_ENDPOINT_URL", s3.server.url)
-        monkeypatch.setenv("AWS_ENDPOINT_URL_SAGEMAKER", service.url)
-        yield Launcher(service, s3.url, tmp_path)
+    with launched(s3, tmp_path, monkeypatch, settles=0.0) as launcher:
+        yield launcher
 
 
 def cancel(launcher: Launcher) -> None:
