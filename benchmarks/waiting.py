@@ -1,6 +1,6 @@
 """`fsm resume-due` over a store of 1,000 waiting runs of which 10 are due, beside going on with the ten by name.
 
-    python benchmarks/waiting.py [--runs N] [--due N] [--rounds N]      writes benchmarks/results/waiting.json
+    python -m benchmarks.waiting [--runs N] [--due N] [--rounds N]      writes benchmarks/results/waiting.json
 
 All runs are real ones that have come to rest, in a directory. Both contestants are processes of their own, their start included, and
 go on with the same ten: what lies between them is the price of finding these among the others. How many journals were written

@@ -5,7 +5,7 @@
     recovery: error_recovery           # where exceptions go; leave out for none
     run: {name: local, seed: 42}
     store: .                           # a directory, or s3://bucket/prefix
-    notify: {command: [./tell.sh]}     # who is told when the run ends or stops, and webhook: URL likewise; leave out for none
+    notify: {command: [./tell.sh]}     # who is told when the run ends, stops or asks, and webhook: URL likewise; leave out for none
     telemetry: {endpoint: http://localhost:4318}  # the collector that is sent the run's trace (OTLP); leave out for none
     work: work                         # scratch on this machine: checkpoints, caches
     data_preparation: {...}            # a section for each phase, read by the phase's own model

@@ -17,7 +17,6 @@ from fsm.exchange.tree import Read, Unsayable, text_of, tree
 from fsm.speech import out, say
 from fsm.text import NotUtf8, decode
 
-WRITTEN = ("asl", "scxml", "xstate", "dot")
 READ = {"asl": asl_read.read, "scxml": scxml.read, "xstate": xstate.read}
 
 

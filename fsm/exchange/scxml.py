@@ -16,7 +16,6 @@ from fsm.exchange.tree import Node, Read, Unsayable, entered
 
 SCXML = "http://www.w3.org/2005/07/scxml"
 FSM = "urn:fsm-pipelines"
-_EVENT = re.compile(r"\w+(?:\.\w+)*")
 _WORK = ("onentry", "onexit", "datamodel", "script", "invoke")
 _ACTIONS = {"raise", "if", "foreach", "log", "assign", "script", "send", "cancel"}
 

@@ -36,10 +36,6 @@ _STRUCTURED = {
         }
     }
 }
-_LOST = frozenset(
-    {"ReadTimeoutError", "IncompleteReadError", "ConnectionClosedError", "ResponseStreamingError"}
-)
-"""Of a call that had been sent: the model may have answered."""
 
 
 @dataclass(frozen=True)
