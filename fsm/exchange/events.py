@@ -101,7 +101,8 @@ def _led_out(root: Node) -> None:
     for node in root.walk():
         if not node.name or node.kind != "composite" or not node.moves or node.children[0].kind == "region":
             continue
-        inside = {m.target for n in node.walk() if n is not node for m in n.moves} - {None}
+        below = {n.name for n in node.walk()}
+        inside = {m.target for n in node.walk() if n is not node for m in n.moves} - below - {None}
         ends = [(child, m) for child in node.children for m in child.moves if m.target is None]
         decided = len(node.moves) == 1 or all(m.label is None for _, m in ends)
         if (
@@ -237,14 +238,6 @@ class _Settling:
                     f"{how} leads out of {target.name} and into it again, in several regions"
                 )
                 return None
-            target = inner[0]
-        while (
-            target.kind == "state"
-            and target.children
-            and self.above[target.name] is not self.above.get(node.name)
-            and not any(t.how == "done" for t in target.taken)
-            and len(inner := [self.by_name[n] for n in self._initial(target)]) == 1
-        ):  # Mermaid takes a composite that nothing leaves for a part of where it is named last
             target = inner[0]
         if self._region_of(node) is not self._region_of(target):
             self.chart.unsayable(f"{how} leads into or out of a region: {target.name}")

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from fsm.drawing import ROOT, Chart, is_end, parse
+from fsm.drawing import ROOT, Chart, Edge, ancestors, is_end, parse
 from fsm.errors import FsmError
 from fsm.mermaid import MermaidError
 
@@ -71,7 +71,8 @@ class Read:
 
 
 def tree(chart: Chart) -> Node:
-    """The tree of a chart. Edges that are only drawn a second time are left out."""
+    """The tree of a chart. Edges that are only drawn a second time are left out; one that leads out of a composite and into it again
+    leads to where that begins, as other formats have it."""
     nodes = {ROOT: Node("", kind="composite", initial=[_name(p) for p in chart.initial])}
     for path, state in chart.states.items():
         name = _name(path) if state.kind != "region" else path
@@ -84,10 +85,17 @@ def tree(chart: Chart) -> Node:
         nodes[state.parent].children.append(nodes[path])
     for edge in chart.edges:
         if not edge.seen_outside:
-            target = None if is_end(edge.target) else _name(edge.target)
+            target = None if is_end(edge.target) else _name(_again(chart, edge))
             label = None if edge.label is None else plain(edge.label)
             nodes[edge.source].moves.append(Move(label, target))
     return nodes[ROOT]
+
+
+def _again(chart: Chart, edge: Edge) -> str:
+    target = edge.target
+    while target in ancestors(edge.source) and len(begins := chart.states[target].initial) == 1:
+        (target,) = begins
+    return target
 
 
 def text_of(root: Node, notes: list[str] | None = None) -> str:
