@@ -332,7 +332,7 @@ def _run(
     live.opened(run, journal.next)
     try:
         if accepted:
-            runner.note(accepted)
+            runner.append(accepted)
         for left in runner.scratch.sweep():
             runner.logger.warning("scratch of a former run is still worked in, and stays", path=str(left))
         with findable(Path(config.file).parent), runner.stop.installed(), live.beating():
@@ -448,6 +448,24 @@ def _files(run: RunStore) -> dict[str, Any]:
     return journal.load().files
 
 
+def _header(config: Config, run: RunStore, generation: int, given: Mapping[str, Any]) -> dict[str, Any]:
+    header = {
+        "format": FORMAT,
+        "name": run.name,
+        "generation": generation,
+        "created": datetime.now(UTC).isoformat(timespec="milliseconds"),
+        "machine": config.program.root,
+        "seed": config.engine.run.seed,
+        "config": dict(config.plain),
+        "diagrams": config.program.digests,
+        "drawings": texts(config.program),
+        "given": dict(given),
+    }
+    if config.engine.plug.drawing or config.engine.plug.handlers:  # where who looks on finds the drawing
+        header["beside"] = str(Path(config.file).parent.absolute())
+    return header
+
+
 def begin(
     config: Config,
     run: RunStore,
@@ -462,25 +480,12 @@ def begin(
     are now: later ones are not for it. Raises NotThatRun where what stands there is another run's; NoSuchRun and RunExists
     where `only` the other would do.
     """
-    header = {
-        "format": FORMAT,
-        "name": run.name,
-        "generation": generation,
-        "created": datetime.now(UTC).isoformat(timespec="milliseconds"),
-        "machine": config.program.root,
-        "seed": config.engine.run.seed,
-        "config": dict(config.plain),
-        "diagrams": config.program.digests,
-        "drawings": texts(config.program),
-        "given": dict(given or {}),
-    }
-    if config.engine.plug.drawing or config.engine.plug.handlers:  # where who looks on finds the drawing
-        header["beside"] = str(Path(config.file).parent.absolute())
     try:
         found = journal.header()
     except NoSuchRun:
         if only == "resume":
             raise
+        header = _header(config, run, generation, given or {})
         content = config.redact(json.dumps(header, indent=1, sort_keys=True, ensure_ascii=False))
         try:
             run.write_header(content.encode())

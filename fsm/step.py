@@ -43,19 +43,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def step(args: argparse.Namespace) -> int:
     """Leave a state, and print one JSON object: run, state, label, to (where the machine stands now, empty at its end), seq of the
     record, end ({"outcome", "label", "last"}, or null). The exit code is 0, or 3 where the run stopped in the state."""
-    from fsm.errors import ConfigError
     from fsm.speech import out, say
 
-    if args.config is None:
-        raise ConfigError("Say what the run runs by: --config CONFIG, or $FSM_CONFIG.")
-    found, stopped = left(
-        args.run, args.state, Path(args.config), after=args.after, store=args.store, takeover=args.takeover
-    )
+    found, stopped = _left(args)
     if found is None:
         say(f"run {args.run} stopped in {args.state}. {stopped}")
         return 3
     out(json.dumps(found, ensure_ascii=False))
     return 0
+
+
+def _left(args: argparse.Namespace) -> tuple[dict[str, Any] | None, str]:
+    from fsm.errors import ConfigError
+
+    if args.config is None:
+        raise ConfigError("Say what the run runs by: --config CONFIG, or $FSM_CONFIG.")
+    return left(args.run, args.state, args.config, after=args.after, store=args.store, takeover=args.takeover)
 
 
 def left(
@@ -75,8 +78,16 @@ def left(
     from fsm.library import load
 
     one = load(config, name=run, store=store)
-    program = one.config.program
-    path = program.machine(program.root).chart.find(state)
+    machine = one.config.program.machine(one.config.program.root)
+    path = machine.chart.find(state)
+    # of branches that go at once the whole split is left, by the record that joins them
+    split = next((s.path for s in machine.splits if path in s.states), None)
+
+    def leaves(record: Mapping[str, Any]) -> bool:
+        if record.get("at") or "to" not in record:
+            return False
+        return bool(record["from"] == (path if record["kind"] == "transition" else split))
+
     journal = Journal(one.store.run(run))
     if after is not None:
         try:
@@ -85,8 +96,8 @@ def left(
             pass
         else:
             for record in journal.records(after + 1):
-                if record["kind"] == "transition" and not record["at"] and record["from"] == path:
-                    return _said(run, record), ""
+                if leaves(record):
+                    return _said(run, path, record), ""
 
     def drive(runner: Runner) -> Outcome:
         if runner.standing != path:
@@ -99,17 +110,17 @@ def left(
     outcome = session.run(one.config, takeover=takeover, store=one.store, drive=drive)
     fold = (after_it := Journal(one.store.run(run))).load()
     newest = next(iter(after_it.records(after_it.next - 1)))
-    if newest["kind"] == "transition" and not newest["at"] and newest["from"] == path:
-        return _said(run, newest), ""
+    if leaves(newest):
+        return _said(run, path, newest), ""
     if fold.ended:
         raise NotThere(f"Run {run} has ended, after {fold.ended['last']}.")
     return None, outcome.message
 
 
-def _said(run: str, record: Mapping[str, Any]) -> dict[str, Any]:
+def _said(run: str, state: str, record: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "run": run,
-        "state": record["from"],
+        "state": state,
         "label": record["label"],
         "to": record["to"],
         "seq": record["seq"],
@@ -129,9 +140,7 @@ def handler(event: Mapping[str, Any], context: object = None) -> dict[str, Any]:
     parser = argparse.ArgumentParser(prog="fsm step", exit_on_error=False)
     add_arguments(parser)
     args = parser.parse_args(list(event["command"])[2:])
-    found, stopped = left(
-        args.run, args.state, Path(args.config), after=args.after, store=args.store, takeover=args.takeover
-    )
+    found, stopped = _left(args)
     if found is None:
         raise FsmStopped(stopped)
     return found

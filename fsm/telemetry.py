@@ -152,7 +152,7 @@ class Traced:
         self._then.entered(at, machine, state, visit)
 
     def record(self, record: Mapping[str, Any]) -> None:
-        if record["kind"] != "claim":
+        if "from" in record:  # it is of a state
             visit = self._visits.get((*record["at"], record["from"]))
             if record["kind"] == "transition":
                 self._left(record, visit)

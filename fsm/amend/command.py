@@ -6,7 +6,6 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from fsm import config as configs
 from fsm.amend import forking
@@ -16,7 +15,7 @@ from fsm.errors import FsmError
 from fsm.journal import Journal
 from fsm.mermaid import MermaidError
 from fsm.speech import out, say
-from fsm.store import RunStore, open_store
+from fsm.store import open_store
 
 
 def fork(run: str, at: int, settings: list[str], name: str, anyway: bool, store: str, as_json: bool) -> int:
@@ -49,9 +48,9 @@ def diff(run: str, config: Path, store: str, as_json: bool) -> int:
     journal = Journal(opened)
     header = journal.header()
     own = {"run.name": run} | forking.settings_of(opened)
-    found = changes(header, journal.load(), configs.load(config, own))
-    former = _former(opened, header)
-    now = texts(configs.load(config, own).program)
+    read = configs.load(config, own)
+    found = changes(header, journal.load(), read)
+    former, now = forking.drawings(opened, header), texts(read.program)
     drawings = {name: _redrawn(name, former.get(name), now.get(name)) for name in found.diagrams}
     if as_json:
         said = {
@@ -66,15 +65,6 @@ def diff(run: str, config: Path, store: str, as_json: bool) -> int:
         for line in _lines(run, found, drawings):
             out(line)
     return 1 if found else 0
-
-
-def _former(run: RunStore, header: Mapping[str, Any]) -> dict[str, str]:
-    """The texts of the drawings that a run goes by."""
-    found = dict(header.get("drawings") or {})
-    for record in Journal(run).records():
-        if record["kind"] == "accept":
-            found |= record["drawings"]
-    return found
 
 
 def _redrawn(name: str, then: str | None, now: str | None) -> dict[str, dict[str, list[str]]] | None:

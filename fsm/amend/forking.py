@@ -22,7 +22,7 @@ from fsm.amend.used import SEED, Use, used
 from fsm.config import Beside, Plug, Run, findable, read_values
 from fsm.engine import Phase, Registry, nearest
 from fsm.errors import ConfigError, NotThatRun, SettingUsed
-from fsm.journal import Fold, Journal, digest, past_of, whole
+from fsm.journal import Fold, Journal, copied, digest, header_of, past_of, whole
 from fsm.journal import decode as decoded
 from fsm.store import RunStore, Store, Taken
 
@@ -51,12 +51,13 @@ def fork(
     header = journal.header()
     if foreign := journal.foreign():
         raise NotThatRun(foreign)
-    fold, last = _state(run, header, at)
+    fold, last = _state(run, at)
     settings = dict(_setting(one) for one in said)
     force = in_force(header, fold)
-    phases = _phases(header)
-    config = _changed(force["config"], settings, phases)
-    before = _before(run, at, settings, force["config"], config, phases)
+    with findable(Path(header.get("beside") or ".")):
+        phases = _phases(header)
+        config = _changed(force["config"], settings, phases)
+        before = _before(run, at, settings, force["config"], config, phases)
     if before and not anyway:
         raise SettingUsed(
             f"Run {name} used what would be changed before its record {at}: "
@@ -72,7 +73,7 @@ def fork(
         "seed": config["run"]["seed"],
         "config": {**config, "run": {**config["run"], "name": new}},
         "diagrams": force["diagrams"],
-        "drawings": _drawings(run, header, at),
+        "drawings": drawings(run, header, at),
         "settings": {**(header.get("settings") or {}), **settings},
         "past": {
             "run": name,
@@ -82,7 +83,7 @@ def fork(
             "record": digest(last),
         },
     }
-    state = json.loads(json.dumps(fold.state))
+    state = copied(fold.state)
     state.pop("accepted", None)  # the header says it now
     _begin(store.run(new), made, state)
     place = ", ".join(fold.root["place"]) if fold.root else ""
@@ -92,7 +93,7 @@ def fork(
 def settings_of(run: RunStore) -> dict[str, Any]:
     """The settings that a fork was begun with, by dotted key: they go before those of the file. None of any other run."""
     content = run.read_header()
-    return dict(json.loads(content).get("settings") or {}) if content else {}
+    return dict(header_of(content, run).get("settings") or {}) if content else {}
 
 
 def _begin(run: RunStore, header: Mapping[str, Any], state: dict[str, Any]) -> None:
@@ -115,7 +116,7 @@ def _begin(run: RunStore, header: Mapping[str, Any], state: dict[str, Any]) -> N
         ) from None
 
 
-def _state(run: RunStore, header: Mapping[str, Any], at: int) -> tuple[Fold, bytes]:
+def _state(run: RunStore, at: int) -> tuple[Fold, bytes]:
     """The state after a record, and its line."""
     fold, last, number = Fold(), b"", -1
     for number, line in enumerate(islice(run.records(), max(at, 0) + 1)):
@@ -142,7 +143,6 @@ def _setting(said: str) -> tuple[str, Any]:
 def _phases(header: Mapping[str, Any]) -> Registry:
     """The phases of a run, by its header."""
     plug = Plug.model_validate(header["config"].get("plug") or {})
-    findable(Path.cwd())
     beside = header.get("beside")
     files = Beside.of(plug, Path(beside)) if beside else Beside()
     return Registry(plug.phases, Phase, files.phases)
@@ -221,9 +221,10 @@ def _value(config: Mapping[str, Any], key: str) -> Any:
     return value
 
 
-def _drawings(run: RunStore, header: Mapping[str, Any], at: int) -> dict[str, str]:
-    """The texts of the drawings in force at a record."""
-    accepted = (r["drawings"] for r in islice(Journal(run).records(), at + 1) if r["kind"] == "accept")
+def drawings(run: RunStore, header: Mapping[str, Any], at: int | None = None) -> dict[str, str]:
+    """The texts of the drawings in force at a record, or now."""
+    records = islice(Journal(run).records(), None if at is None else at + 1)
+    accepted = (r["drawings"] for r in records if r["kind"] == "accept")
     return reduce(lambda found, texts: found | texts, accepted, dict(header.get("drawings") or {}))
 
 

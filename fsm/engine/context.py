@@ -357,6 +357,7 @@ class Context:
         artifacts this state knows when all have ended, and two that put one name differently are an error. Like calls of
         `run`, those of `map` are told apart by their order.
         """
+        self._in_time()
         key = str(self._calls)
         self._calls += 1
         return self._runner.map(self, key, machine, list(items), at_once)
@@ -440,8 +441,8 @@ class Context:
         """Seconds until the first limit of time passes that holds here: of this state, or of anything around it; 0 where one has,
         None where none holds.
 
-        A state that goes on after that fails, at the next call that it makes here (`put`, `open`, `once`, `run`, `walk`,
-        `progress`, `watch`, `stopping`), or when it returns.
+        A state that goes on after that fails, at the next call that it makes here (`put`, `open`, `once`, `run`, `map`,
+        `walk`, `wait`, `ask`, `progress`, `watch`, `stopping`), or when it returns.
         """
         return None if self.time_left is None else self.time_left.seconds()
 

@@ -363,10 +363,6 @@ class Runner:
         self.observer.record(record)
         self.stop.check()
 
-    def note(self, body: dict[str, Any]) -> None:
-        """Fold and commit a record that no state makes."""
-        self.append(body)
-
     def _fold(self, body: dict[str, Any]) -> None:
         if above := self.fold.begun_above(body.get("at", [])):
             body["above"] = above

@@ -153,7 +153,7 @@ class _Reading:
             )
             return
         self.past = state
-        for name, file in state.files.items():
+        for name, file in state.all_files():
             self.artifacts[file["sha256"]] = _Named(name, file["size"], 0, 0.0)
 
     def take(self, number: int, line: bytes) -> None:

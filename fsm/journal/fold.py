@@ -21,16 +21,16 @@ it was tried again; `fsm.journal.pauses` says what a PAUSE is. It goes when the 
 
 from __future__ import annotations
 
-import json
 import marshal
 from collections import ChainMap
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from pydantic_core import from_json, to_json
 
 from fsm.journal import pauses
 from fsm.journal.lines import MARK, branch_step, is_branch, is_item, is_line, item_step, merged, put
+from fsm.journal.values import copied
 
 Json = Any
 Frame = dict[str, Any]
@@ -202,6 +202,12 @@ class Fold:
         self._untold[tuple(at)] = frame
         return frame
 
+    def all_files(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Every artifact that the state names, by name: the run's, and those of lines that are under way."""
+        yield from self.files.items()
+        if self.root is not None:
+            yield from _files_below(self.root)
+
     def files_at(self, at: list[str]) -> Mapping[str, dict[str, Any]]:
         """The artifacts that are there for who stands at a path: the run's, and in a line those of its own, by name."""
         if not any(map(is_line, at)):
@@ -242,7 +248,7 @@ class Fold:
         if kind == "claim":
             return
         if kind == "fork":
-            self.state = json.loads(json.dumps(record["snapshot"]))
+            self.state = copied(record["snapshot"])
             return
         self.state["n"] += 1
         if kind == "accept":
@@ -413,6 +419,13 @@ def branches_of(frame: Frame, split: str) -> dict[str, Frame]:
     """The branches of a split that are under way in a frame, or at rest, by name and in the order of the drawing."""
     calls = frame["open"].get(split, {"calls": {}})["calls"]
     return {step[1:]: branch for step, branch in calls.items() if step.startswith(MARK)}
+
+
+def _files_below(frame: Frame) -> Iterator[tuple[str, dict[str, Any]]]:
+    for here in frame["open"].values():
+        for call in here["calls"].values():
+            yield from call.get("files", {}).items()
+            yield from _files_below(call)
 
 
 def files_of(lines: Mapping[str, Frame]) -> dict[str, dict[str, Any]]:

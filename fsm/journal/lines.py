@@ -207,17 +207,3 @@ def _joins(record: Record, split: Record) -> bool:
 def _leaves(record: Record, deep: int) -> bool:
     leave = record.get("leave")
     return leave is not None and len(leave["at"]) <= deep
-
-
-def alike(records: Iterable[Record], frame: Iterable[str]) -> list[dict[str, Any]]:
-    """`in_order`, each record without the fields of `frame`, which differ between equal runs, and within lines without its
-    snapshot: the others' progress is in it, and which record carries it is chance."""
-    without = frozenset(frame)
-    return [
-        {
-            k: v
-            for k, v in r.items()
-            if k not in without and not (k == "snapshot" and any(map(is_line, r["at"])))
-        }
-        for r in in_order(records)
-    ]

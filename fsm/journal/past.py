@@ -24,7 +24,9 @@ def whole(run: RunStore) -> Iterator[dict[str, Any]]:
 def past_of(run: RunStore) -> Iterator[dict[str, Any]]:
     """The records of a fork's past, and of the past's own; none of any other run. Raises as `whole` does."""
     if past := Journal(run).header().get("past"):
-        yield from islice(whole(parent(run, past)), _length(run, past))
+        above = parent(run, past)
+        yield from past_of(above)
+        yield from islice(Journal(above).records(), past["seq"] + 1)
 
 
 def lines_of_past(run: RunStore, past: dict[str, Any]) -> Iterator[bytes]:
@@ -41,10 +43,3 @@ def parent(run: RunStore, past: dict[str, Any]) -> RunStore:
             f"artifacts that the two share. Put {past['run']} back from a copy."
         )
     return found
-
-
-def _length(run: RunStore, past: dict[str, Any]) -> int:
-    """How many records a past has, the pasts of the past among them."""
-    above = parent(run, past)
-    further = Journal(above).header().get("past")
-    return int(past["seq"]) + 1 + (_length(above, further) if further else 0)

@@ -48,7 +48,7 @@ def load(
     file's, unless `forked` is false. Modules beside the configuration are found, and sys.path is afterwards as it was.
 
     Raises ConfigError where the file cannot be read or says what it may not, CheckFailed where the pipeline cannot be run as it is
-    drawn, StoreError where the store cannot be asked, and what its modules raise when they are imported.
+    drawn, StoreError where the store cannot be asked, JournalDamaged where what it says of the run cannot be read, and what its modules raise when they are imported.
     """
     given = {
         "run.name": name if name is not None else machine,
@@ -59,12 +59,11 @@ def load(
         "run.seed": seed,
     }
     said = dict(overrides or {}) | {key: value for key, value in given.items() if value is not None}
-    config = configs.load(Path(path), said)
-    own = settings_of(Run(config).store.run(config.engine.run.name)) if forked else {}
-    if own:
-        config = configs.load(Path(path), own | said)
-    refuse(config.program)
-    return Run(config)
+    found = Run(configs.load(Path(path), said))
+    if forked and (own := settings_of(found.store.run(found.name))):
+        found = Run(configs.load(Path(path), own | said), found.store)
+    refuse(found.config.program)
+    return found
 
 
 class Run:

@@ -74,7 +74,7 @@ def _retired(
     others = set().union(*(shas for other, shas in given.items() if other != name))
     # first, so that who misses an artifact from now on is told why
     run.put_request(RETIRED, json.dumps({"id": secrets.token_hex(8), "by": who(None)}).encode())
-    mine = {file["sha256"] for file in fold.files.values()}
+    mine = {file["sha256"] for _, file in fold.all_files()}
     count, size = run.free_artifacts(others)
     return {"artifacts": count, "bytes": size, "shared": len(mine & others)}
 
@@ -92,7 +92,7 @@ def _given(store: Store) -> dict[str, set[str]]:
             header = journal.header()
             files = list((header.get("given") or {}).values())
             if header.get("past"):
-                files += journal.load().files.values()
+                files += (file for _, file in journal.load().all_files())
         except NoSuchRun:  # it is being begun
             continue
         found[name] = {file["sha256"] for file in files}

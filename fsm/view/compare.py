@@ -52,7 +52,7 @@ class _Run:
         header = Journal(run).header()
         self.settings = {k: header[k] for k in ("machine", "seed", "config", "diagrams") if k in header}
         # lines that went at once, one after the other; of a fork its past as well
-        self.records = [r for r in in_order(whole(run)) if "from" in r]
+        self.records = in_order(r for r in whole(run) if "from" in r)
 
     @property
     def history(self) -> History:

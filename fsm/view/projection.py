@@ -16,7 +16,7 @@ from typing import Any
 
 from fsm.drawing import Edge, ancestors
 from fsm.engine import Detail, Machine
-from fsm.journal import MARK, RECOVERY, Pause, base, branch_step, is_branch, is_line, said
+from fsm.journal import MARK, RECOVERY, Pause, base, branch_step, is_branch, is_line, is_open, said
 from fsm.view.overview import overview_states, path_between
 from fsm.view.relations import relations
 from fsm.view.rows import flat, moment, place_of
@@ -184,6 +184,9 @@ class Projection:
             frame.visits[state] = visits
             self._tally(frame.machine, state).visits += visits
         for state, here in found["open"].items():
+            for pause in here.get("pauses", {}).values():
+                if is_open(pause):
+                    self.pauses[at, state] = Pause.of(place_of({"at": at, "from": state}), pause)
             for key, below in here["calls"].items():
                 self._take_up((*at, state if key == "0" else f"{state}~{key}"), below, time)
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from fsm.cli import main
-from fsm.errors import NotThere
+from fsm.errors import ConfigError, NotThere
 from fsm.journal import Journal, essence
 from fsm.step import FsmStopped, handler
 from fsm.store import open_store
@@ -103,3 +103,42 @@ def test_without_a_configuration_it_asks_for_one(mill: Mill, monkeypatch: pytest
     monkeypatch.delenv("FSM_CONFIG", raising=False)
     assert main(["step", "mill", "--state", "Fill"]) == 2
     assert "--config CONFIG, or $FSM_CONFIG" in mill.capsys.readouterr().err
+
+
+SPLIT = """
+from fsm.engine import Context, Machine, Phase
+from pathlib import Path
+
+MACHINE = Machine("mill", Path(__file__).with_name("mill.mmd"), concurrent={"Open"})
+PHASE = Phase("mill")
+for name in ("Open", "Left", "Right", "Meet"):
+    PHASE.state(name)(lambda ctx: None)
+"""
+OPEN = """stateDiagram-v2
+    [*] --> Open
+    Open --> Left
+    Open --> Right
+    Left --> Meet
+    Right --> Meet
+    Meet --> [*]
+"""
+
+
+def test_branches_that_go_at_once_are_left_together(mill: Mill) -> None:
+    Path("mill.py").write_text(SPLIT)
+    Path("mill.mmd").write_text(OPEN)
+    Path("mill.yaml").write_text("machine: mill\nplug: {handlers: mill.py}\nrun: {name: mill}\n")
+    code, said, err = step(mill, "Open")
+    assert code == 0, err
+    seq = said["seq"]
+    state = said["to"][0]
+    code, said, err = step(mill, state)
+    assert (code, said.get("to")) == (0, ["Meet"]), err
+    assert step(mill, state, "--after", str(seq))[1] == said, "told again"
+    assert step(mill, "Meet")[1]["to"] == []
+
+
+def test_a_task_without_a_configuration_is_told_so(mill: Mill, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("FSM_CONFIG", raising=False)
+    with pytest.raises(ConfigError, match="--config"):
+        handler({"command": ["fsm", "step", "mill", "--state", "Fill"]})

@@ -334,3 +334,17 @@ def test_no_notify_leaves_the_collector_alone(collector: Collector, seen: Seen) 
     )
     assert cli.main(["run", str(path), "--no-notify", "--log", "none"]) == 0
     assert (collector.traces, collector.metrics) == ([], [])
+
+
+def test_a_record_of_no_state_is_passed_on_and_is_in_no_span(seen: Seen) -> None:
+    """Drawings that were accepted, which a run tells before it goes on."""
+    passed: list[Any] = []
+
+    class Hears(Nobody):
+        def record(self, record: Mapping[str, Any]) -> None:
+            passed.append(record)
+
+    memory = InMemorySpanExporter()
+    Traced(Hears(), SimpleSpanProcessor(memory), InMemoryMetricReader()).record({"kind": "accept", "seq": 9})
+    assert passed == [{"kind": "accept", "seq": 9}]
+    assert memory.get_finished_spans() == ()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -230,3 +231,66 @@ def test_in_a_bucket_the_past_is_read_where_it_is_and_not_removed_under_a_fork(t
     with pytest.raises(Exception, match="is the past of other"):
         store.remove("works")
     store.remove("other")
+
+
+def test_modules_beside_the_configuration_are_found_as_when_it_is_run(
+    mill: Mill, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("quern.py").write_text("ROUNDS = 3\n")
+    mill.rehandle("ctx.visit == 3", "ctx.visit == ROUNDS")
+    Path("mill.py").write_text("from quern import ROUNDS\n" + Path("mill.py").read_text())
+    assert mill.run()[0] == 0
+    monkeypatch.delitem(sys.modules, "quern")  # another process has not imported it
+    Path("mill.py").write_text(Path("mill.py").read_text() + "# read again\n")
+    code, _, err = mill.give("fork", "mill", "--at", "7", "--set", "bag.of=cloth", "--name", "cloth")
+    assert code == 0, err
+
+
+def test_a_header_that_cannot_be_read_is_told_as_ever(ground: Mill) -> None:
+    Path("runs/mill/run.json").write_text("{")
+    code, _, said = ground.run()
+    assert code == 2
+    assert "run.json" in said
+    assert "[F4" in said
+
+
+BRANCHES = """
+from fsm.engine import Context, Machine, Phase
+from pathlib import Path
+
+HERE = Path(__file__).parent
+MACHINE = Machine("mill", HERE / "mill.mmd", calls={"Grind": ("stone",)})
+STONE = Machine("stone", HERE / "stone.mmd")
+PHASE, BELOW = Phase("mill"), Phase("stone")
+
+
+@PHASE.state("Grind")
+def grind(ctx: Context) -> None:
+    ctx.map("stone", [1, 2, 3])
+
+
+@PHASE.state("Pack")
+def pack(ctx: Context) -> None:
+    ctx.put("all.txt", " ".join(ctx.open(f"{n}.txt").read_text() for n in (1, 2, 3)))
+
+
+@BELOW.state("Turn")
+def turn(ctx: Context) -> None:
+    ctx.put(f"{ctx.inputs['item']}.txt", f"turned {ctx.inputs['item']}")
+"""
+
+
+def test_what_an_item_of_a_map_put_is_a_forks_past_while_the_map_is_under_way(mill: Mill) -> None:
+    Path("mill.py").write_text(BRANCHES)
+    Path("mill.mmd").write_text("stateDiagram-v2\n    [*] --> Grind\n    Grind --> Pack\n    Pack --> [*]\n")
+    Path("mill.yaml").write_text("machine: mill\nplug: {handlers: mill.py}\nrun: {name: mill}\n")
+    assert mill.run()[0] == 0
+    first = next(r["seq"] for r in mill.history("mill") if r.get("artifacts"))
+    assert mill.give("fork", "mill", "--at", str(first), "--name", "other")[0] == 0
+    assert mill.give("retire", "mill")[0] == 0
+    assert mill.run("--run", "other")[0] == 0
+    assert mill.kept("other", "all.txt") == "turned 1 turned 2 turned 3"
+    code, said, _ = mill.give("compare", "mill", "other")
+    assert (code, said.splitlines()[-1]) == (0, "mill and other did the same")
+    code, said, _ = mill.give("audit", "other")
+    assert code == 0, said
