@@ -17,6 +17,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -302,17 +303,22 @@ def _created(header: Mapping[str, Any]) -> float:
 
 
 class Link:
-    """Whether the collector takes what it is sent. Where it does not, one line says so, and it is left alone for a while."""
+    """Whether the collector takes what it is sent. Where it does not, one line says so, and it is left alone for a while.
+
+    It is of the process that made it: the library starts its threads anew in each that is forked, and there they would send what is
+    this one's to send.
+    """
 
     def __init__(self, endpoint: str, warn: Callable[[str], None]) -> None:
         self._endpoint = endpoint
         self._warn = warn
+        self._process = os.getpid()
         self._down_until = 0.0
         self._told = False
         self._lock = threading.Lock()
 
     def sent(self, send: Callable[[], bool]) -> bool:
-        if time.monotonic() < self._down_until:
+        if os.getpid() != self._process or time.monotonic() < self._down_until:
             return False
         try:
             taken = send()

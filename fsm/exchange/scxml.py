@@ -22,9 +22,9 @@ _ACTIONS = {"raise", "if", "foreach", "log", "assign", "script", "send", "cancel
 
 def write(root: Node, name: str) -> str:
     """A drawing as SCXML. Raises Unsayable."""
-    ET.register_namespace("", SCXML)
-    ET.register_namespace("fsm", FSM)
-    top = ET.Element(_tag("scxml"), {"version": "1.0", "name": name, "datamodel": "ecmascript"})
+    # The prefixes are written out: those that ElementTree is told are told to the whole process.
+    said = {"xmlns": SCXML, "xmlns:fsm": FSM, "version": "1.0", "name": name, "datamodel": "ecmascript"}
+    top = ET.Element("scxml", said)
     _inside(top, root, entered(root))
     ET.indent(top)
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(top, encoding="unicode") + "\n"
@@ -34,7 +34,7 @@ def _inside(above: ET.Element, node: Node, come_to: set[str]) -> None:
     """The states in a node, where it begins, and its end where one leads there."""
     regions = [c for c in node.children if c.kind == "region"]
     if not regions and not node.initial and node.name and node.name not in come_to:
-        above.set(_of_ours("start"), "none")  # it is only come into across its border
+        above.set("fsm:start", "none")  # it is only come into across its border
     elif not regions:
         if len(node.initial) != 1:
             where = node.name or "the drawing"
@@ -45,7 +45,7 @@ def _inside(above: ET.Element, node: Node, come_to: set[str]) -> None:
     for child in node.children:
         _state(above, child, come_to)
     if any(m.target is None for c in node.children for m in c.moves):
-        ET.SubElement(above, _tag("final"), {"id": _end(node), _of_ours("end"): "true"})
+        ET.SubElement(above, "final", {"id": _end(node), "fsm:end": "true"})
     for child, element in zip(node.children, above, strict=False):
         _moves(element, child, _end(node))
 
@@ -54,11 +54,11 @@ def _state(above: ET.Element, node: Node, come_to: set[str]) -> None:
     if node.kind in ("fork", "join"):
         raise Unsayable(f"SCXML has no {node.kind}, which {node.name} is: draw regions (`--`).")
     parallel = any(c.kind == "region" for c in node.children)
-    element = ET.SubElement(above, _tag("parallel" if parallel else "state"), {"id": node.name})
+    element = ET.SubElement(above, "parallel" if parallel else "state", {"id": node.name})
     if node.title:
-        element.set(_of_ours("title"), node.title)
+        element.set("fsm:title", node.title)
     if node.kind in ("choice", "region"):
-        element.set(_of_ours("kind"), node.kind)
+        element.set("fsm:kind", node.kind)
     if node.children:
         _inside(element, node, come_to)
 
@@ -81,24 +81,20 @@ def _moves(element: ET.Element, node: Node, end: str) -> None:
             said["event"] = re.sub(r"\W+", ".", move.label).strip(".") or "unnamed"
         said["target"] = end if move.target is None else move.target
         if move.label is not None and (node.children or said["event"] != move.label):
-            said[_of_ours("label")] = move.label
-        ET.SubElement(element, _tag("transition"), said)
+            said["fsm:label"] = move.label
+        ET.SubElement(element, "transition", said)
 
 
 def _end(node: Node) -> str:
     return f"{node.name}.end" if node.name else "end"
 
 
-def _tag(name: str) -> str:
-    return f"{{{SCXML}}}{name}"
+def _quoted(text: str) -> str:
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
 def _of_ours(name: str) -> str:
     return f"{{{FSM}}}{name}"
-
-
-def _quoted(text: str) -> str:
-    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
 def read(text: str) -> Read:

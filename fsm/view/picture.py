@@ -155,7 +155,7 @@ def drawn(text: str, name: str, file: str = "<text>") -> str:
     for style in root.iter(f"{pictures.SVG}style"):
         style.text = (style.text or "") + palette.style(root.get("id", ""))
         break
-    return _signed(ET.tostring(root, encoding="unicode"), text)
+    return _signed(pictures.text(root), text)
 
 
 def digest(text: str) -> str:

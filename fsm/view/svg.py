@@ -64,10 +64,6 @@ BASELINE = 0.36  # of the size of the font, below the middle of a line
 FONT = "DejaVu Sans, Verdana, Arial, sans-serif"
 
 
-for _prefix, _uri in (("", SVG), ("xlink", XLINK)):
-    ET.register_namespace(_prefix, _uri[1:-1])
-
-
 class NoPicture(ValueError):
     """The text is no SVG; the message says why."""
 
@@ -102,7 +98,7 @@ def clean(svg: str, name: str) -> str:
         )
         break
     root.set("style", "background-color: white;")  # a dark page would swallow the black lines
-    return ET.tostring(root, encoding="unicode")
+    return text(root)
 
 
 def sieved(svg: str, name: str) -> str:
@@ -114,6 +110,13 @@ def sieved(svg: str, name: str) -> str:
     if root.tag != f"{SVG}svg" or root.get("id") != identifier(name):
         raise NoPicture(f"its root is {root.tag} {root.get('id')}")
     _sieve(root, identifier(name))
+    return text(root)
+
+
+def text(root: ET.Element) -> str:
+    """A picture as text. Which prefixes ElementTree writes is of the whole process: they are told it again for each."""
+    for prefix, uri in (("", SVG), ("xlink", XLINK)):
+        ET.register_namespace(prefix, uri[1:-1])
     return ET.tostring(root, encoding="unicode")
 
 

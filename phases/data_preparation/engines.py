@@ -5,6 +5,8 @@ No more chunks are begun than there are workers for, and two more (processes.py)
 
 from __future__ import annotations
 
+import signal
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
@@ -51,6 +53,7 @@ def _ray(workers: int, settings: Settings, address: str | None) -> Iterator[Map]
             "(pip install 'fsm-pipelines[ray]'), or set data_preparation.engine: local."
         ) from error
     here: dict[str, Any] = {"num_cpus": workers, "include_dashboard": False} if address is None else {}
+    handler = signal.getsignal(signal.SIGTERM)
     code = {"py_modules": [str(Path(_of(name)).parent) for name in PACKAGES]} if address else None
     try:
         ray.init(
@@ -64,6 +67,9 @@ def _ray(workers: int, settings: Settings, address: str | None) -> Iterator[Map]
         raise ContainerError(
             f"data_preparation.ray_address is {address!r}, and no Ray cluster answers there: {error}. Start it, or correct the address."
         ) from error
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, handler)  # Ray's own ends the process where it stands
     try:
         remote = ray.remote(work)
         given = ray.put(settings)

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +63,7 @@ Do = Callable[[Callable[[Context], Any]], None]
 
 
 @pytest.fixture
-def coffee(quick: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def coffee(quick: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The configuration of a pipeline in files, whose runs are kept beside it."""
     (quick / "coffee.mmd").write_text(DRAWING)
     (quick / "coffee.py").write_text(HANDLERS)
@@ -73,8 +73,8 @@ def coffee(quick: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         f"plug: {{handlers: coffee.py}}\nrun: {{name: coffee}}\nstore: {quick}\nwork: {quick / 'work'}\n"
     )
     monkeypatch.chdir("/")  # nowhere near it
-    monkeypatch.delitem(sys.modules, "beans", raising=False)
-    return file
+    yield file
+    sys.modules.pop("beans", None)
 
 
 @pytest.fixture

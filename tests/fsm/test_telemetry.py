@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.server
 import io
 import json
+import os
 import socket
 import sys
 import threading
@@ -29,7 +30,7 @@ from fsm.engine import Nobody, Outcome
 from fsm.errors import ConfigError
 from fsm.journal import Journal, essence
 from fsm.store import open_store
-from fsm.telemetry import Traced, trace_of
+from fsm.telemetry import Link, Traced, trace_of
 from fsm.view import telling
 from tests.fsm.view.conftest import Bakery, toys_on_the_path
 
@@ -303,6 +304,14 @@ def test_a_collector_that_is_down_is_one_line_and_changes_nothing_of_the_run(
     assert [essence(r) for r in with_it.records() if r["kind"] != "claim"] == [
         essence(r) for r in without.records() if r["kind"] != "claim"
     ]
+
+
+def test_a_forked_process_sends_nothing_of_its_parents() -> None:
+    link = Link("http://there", lambda line: None)
+    if (pid := os.fork()) == 0:
+        os._exit(link.sent(lambda: True))
+    assert os.waitpid(pid, 0)[1] == 0
+    assert link.sent(lambda: True)
 
 
 @pytest.mark.parametrize("endpoint", ["localhost:4318", "ftp://host", "http://", "http://host:0"])

@@ -9,8 +9,9 @@ from typing import Any
 
 from fsm.engine import Machine
 from fsm.view import picture
+from fsm.view import svg as pictures
+from fsm.view.svg import SVG
 
-SVG = "http://www.w3.org/2000/svg"
 TRANSLATE = re.compile(r"translate\(\s*([-+\d.e]+)(?:[\s,]+([-+\d.e]+))?\s*\)")
 NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?")
 ABSOLUTE = re.compile(r"[MLCQSTZ\d\s,.e+-]*")  # a path of pairs of coordinates, none of them relative
@@ -40,13 +41,12 @@ def for_a_page(svg: str) -> str:
     """
     root = ET.fromstring(svg)
     for element in root.iter():
-        for child in [c for c in element if c.tag == f"{{{SVG}}}style"]:
+        for child in [c for c in element if c.tag == f"{SVG}style"]:
             element.remove(child)
         if (style := element.attrib.pop("style", None)) and element is not root:
             element.set("data-style", style)
     _move(root, 0.0, 0.0)
-    ET.register_namespace("", SVG)
-    return ET.tostring(root, encoding="unicode")
+    return pictures.text(root)
 
 
 def _move(element: ET.Element, dx: float, dy: float) -> None:

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fsm.engine import Machine, Registry
-from fsm.view import marking, mermaid_draw, palette, picture
+from fsm.view import marking, mermaid_draw, palette, picture, svg
 from fsm.view.picture import Picture
 from fsm.view.projection import StateView
 from fsm.view.scene import scene
@@ -291,3 +291,10 @@ def test_a_large_drawing_gets_the_time_it_takes_and_the_wait_is_said(
     assert given_seconds[1] >= given_seconds[0] + 600
     picture.of_file(big)
     assert capsys.readouterr().err == ""
+
+
+def test_a_picture_is_written_alike_whatever_prefixes_others_tell_elementtree() -> None:
+    before = svg.sieved(DRAWN, "my-svg")
+    ET.register_namespace("", "urn:of-another")
+    assert svg.sieved(DRAWN, "my-svg") == before
+    assert before.startswith("<svg ")

@@ -60,7 +60,9 @@ def test_ray_comes_to_the_same_bytes(source: Path, finish: Finish) -> None:
     pytest.importorskip("ray")
     alone = finish("data_preparation", {"source": str(source), "workers": 1}, "alone")
     section = {"source": str(source), "workers": 2, "engine": "ray"}
+    before = signal.getsignal(signal.SIGTERM)
     assert digests(finish("data_preparation", section, "ray")) == digests(alone)
+    assert signal.getsignal(signal.SIGTERM) == before  # Ray's own would end the process where it stands
 
 
 class Killed(BaseException):

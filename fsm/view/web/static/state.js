@@ -133,8 +133,13 @@ export function what(row) {
   if (row.kind === "fork") return `forked from ${row.run} at record ${row.at}`;
   if (row.kind === "accept") return `goes on under other drawings: ${Object.keys(row.diagrams).join(", ")}`;
   if (row.kind === "once") return `once ${row.key}`;
-  if (row.kind === "error") return `${row.error}: ${row.message}${row.recovery ? `; enters ${row.recovery}` : ""}`;
+  if (row.kind === "error") return `${row.error}: ${row.message}${row.recovery ? `; enters ${row.recovery}` : ""}${row.retry ? `; again in ${row.retry.seconds} s` : ""}`;
   if (row.kind === "verdict") return `${row.verdict}, after ${row.last}`;
+  if (row.kind === "wait") return `waits until ${new Date(row.until * 1000).toISOString()}`;
+  if (row.kind === "waited") return "has waited";
+  if (row.kind === "ask") return `asks: ${row.question}`;
+  if (row.kind === "answer") return `answered ${row.label} by ${row.by ?? "nobody in time"}${row.note ? `: ${row.note}` : ""}`;
+  if (row.kind === "cancel") return `cancelled by ${row.end.by ?? "request"}${row.end.why ? `: ${row.end.why}` : ""}`;
   if (row.kind === "split") return `at once: ${row.branches ? Object.keys(row.branches).join(", ") : `${row.items} items through ${row.calls}`}`;
   if (row.kind === "join" && row.key !== undefined) return "all items have ended";
   const to = (row.to ?? []).join(", ") || "[*]";
