@@ -332,7 +332,7 @@ def _run(
     live.opened(run, journal.next)
     try:
         if accepted:
-            runner.append(accepted)
+            runner.accept(accepted)
         for left in runner.scratch.sweep():
             runner.logger.warning("scratch of a former run is still worked in, and stays", path=str(left))
         with findable(Path(config.file).parent), runner.stop.installed(), live.beating():

@@ -7,7 +7,7 @@ from typing import Any
 
 from fsm.engine import Machine, Program, nearest
 from fsm.errors import ConfigError, DiagramError, NotAcceptable
-from fsm.journal import RECOVERY, Fold, Frame, whole
+from fsm.journal import MARK, RECOVERY, Fold, Frame, branches_of, whole
 from fsm.store import RunStore
 
 Renames = dict[str, dict[str, str]]
@@ -106,15 +106,29 @@ class _History:
         if machine in changed:
             for state in (*frame["place"], *frame["open"]):
                 path = self._stands(machine, state, seq, f"the run stands in {state}")
-                if path not in self._machine(machine, seq).states:
+                if branches := list(branches_of(frame, state)):
+                    self._branches(machine, state, path, branches, seq)
+                elif path not in self._machine(machine, seq).states:
                     raise self._refusal(
                         seq,
                         f"the run stands in {state} of {machine}, in which the engine no longer stands: {path} is a composite, or inside one that is one state to it",
                     )
         for state, here in frame["open"].items():
-            for call in here["calls"].values():
-                self._calls(machine, state, call["machine"], seq, changed)
+            for key, call in here["calls"].items():
+                if not key.startswith(MARK):  # a branch is no call
+                    self._calls(machine, state, call["machine"], seq, changed)
                 self._pending(call, seq, changed)
+
+    def _branches(self, machine: str, state: str, path: str, under_way: list[str], seq: int) -> None:
+        """A branch is called by where it begins, so what runs at once runs to its end under those names."""
+        split = next((s for s in self._machine(machine, seq).splits if s.path == path), None)
+        now = [branch.name for branch in split.branches] if split else []
+        if under_way != now:
+            raise self._refusal(
+                seq,
+                f"{state} of {machine} is in {' and '.join(under_way)} at once, and in the new drawing in "
+                f"{' and '.join(now) or 'nothing'}. Let them meet first, under the drawing that they began by",
+            )
 
     def _calls(self, machine: str, state: str, called: str, seq: int, changed: set[str]) -> None:
         if called == self.program.recovery or machine not in changed:

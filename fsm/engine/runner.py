@@ -363,6 +363,11 @@ class Runner:
         self.observer.record(record)
         self.stop.check()
 
+    def accept(self, body: dict[str, Any]) -> None:
+        """Go on under other drawings, by the record that says so."""
+        self.append(body)
+        self.limits = Limits.of(self.program, self.fold, self.clock)  # of states as they are called now
+
     def _fold(self, body: dict[str, Any]) -> None:
         if above := self.fold.begun_above(body.get("at", [])):
             body["above"] = above

@@ -99,6 +99,15 @@ def _rename(frame: Frame, renames: Mapping[str, Mapping[str, str]]) -> None:
             _rename(call, renames)
 
 
+def _called(state: str, names: Mapping[str, str]) -> str:
+    """What a state is called from now on; a composite, which no record names, by the states in it."""
+    if state in names:
+        return names[state]
+    depth = state.count(".") + 1
+    inside = (new.split(".")[:depth] for old, new in names.items() if old.startswith(f"{state}."))
+    return next((".".join(above) for above in inside if len(above) == depth), state)
+
+
 def retried(frame: Frame | None, state: str, error: str) -> int:
     """How often a state was started again in this visit for such an error, as its machine declares."""
     return int(opened(frame, state)["tries"].get(RETRY + error, 0)) if frame else 0
@@ -338,7 +347,20 @@ class Fold:
         accepted["diagrams"].update(record["diagrams"])
         accepted["sections"].update(record.get("sections") or {})
         if (renames := record.get("renames")) and self.root:
+            if spent := {self._called_now(key, renames): seconds for key, seconds in self.spent.items()}:
+                self.state["spent"] = spent
             _rename(self.root, renames)
+
+    def _called_now(self, key: str, renames: Mapping[str, Mapping[str, str]]) -> str:
+        """A key of `spent` with the states on it as they are called from now on. The frames have their former names still."""
+        steps = key.split("/")
+        said = []
+        for depth, step in enumerate(steps):
+            frame = self.frame(steps[:depth])
+            state = step.partition("~")[0].removesuffix("#")
+            names = renames.get(frame["machine"], {}) if frame else {}
+            said.append(_called(state, names) + step[len(state) :])
+        return "/".join(said)
 
     def _recovery_failed(self, at: list[str]) -> None:
         """An error within a recovery stops the run; a resume tries the state that failed first again."""

@@ -99,7 +99,7 @@ class Projection:
             return
         if kind == "fork":
             if root := record["snapshot"]["root"]:
-                self._take_up((), root, record["time"])
+                self._take_up((), root, record["time"], {})
             return
         if kind == "accept":
             self._rename(record.get("renames") or {})
@@ -177,18 +177,22 @@ class Projection:
         self._frames[at] = frame = _Frame(machine, place, time)
         return frame
 
-    def _take_up(self, at: At, found: Mapping[str, Any], time: float) -> None:
-        """The machines in progress where a fork begins, with how often their states were left; of what was before no more is said."""
+    def _take_up(self, at: At, found: Mapping[str, Any], time: float, before: Mapping[str, int]) -> None:
+        """The machines in progress where a fork begins, with how often their states were left; of what was before no more is said.
+
+        `before`: how often they were before the split that a branch is of, which each branch counts on.
+        """
         frame = self._begin(at, found["machine"], tuple(found["place"]), time)
         for state, visits in found["visits"].items():
             frame.visits[state] = visits
-            self._tally(frame.machine, state).visits += visits
+            self._tally(frame.machine, state).visits += visits - before.get(state, 0)
         for state, here in found["open"].items():
             for pause in here.get("pauses", {}).values():
                 if is_open(pause):
                     self.pauses[at, state] = Pause.of(place_of({"at": at, "from": state}), pause)
             for key, below in here["calls"].items():
-                self._take_up((*at, state if key == "0" else f"{state}~{key}"), below, time)
+                step = state if key == "0" else f"{state}~{key}"
+                self._take_up((*at, step), below, time, found["visits"] if is_branch(step) else {})
 
     def _rename(self, renames: Mapping[str, Mapping[str, str]]) -> None:
         """Go on under other drawings, in which states are called otherwise."""
@@ -203,6 +207,11 @@ class Projection:
             frame.visits = {names.get(s, s): n for s, n in frame.visits.items()}
             del self._frames[at]
             self._frames[self._called_now(at, renames)] = frame
+        pauses, self.pauses = self.pauses, {}
+        for (at, state), pause in pauses.items():
+            now = self._called_now(at, renames)
+            called = renames.get(self._frames[now].machine, {}).get(state, state)
+            self.pauses[now, called] = replace(pause, place=place_of({"at": now, "from": called}))
 
     def _called_now(self, at: At, renames: Mapping[str, Mapping[str, str]]) -> At:
         """A path of calls with the states on it as they are called now. The frames above were renamed before."""

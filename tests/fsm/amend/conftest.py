@@ -49,6 +49,18 @@ BAG.state("none")(lambda ctx: None)
 """
 MILL = "stateDiagram-v2\n    [*] --> Fill\n    Fill --> Grind\n    Grind --> Grind : coarse\n    Grind --> Pack : fine\n    Pack --> [*]\n"
 STONE = "stateDiagram-v2\n    [*] --> Turn\n    Turn --> [*]\n"
+FORK = """stateDiagram-v2
+    state F <<fork>>
+    state J <<join>>
+    [*] --> Fill
+    Fill --> F
+    F --> Left
+    F --> Right
+    Left --> J
+    Right --> J
+    J --> Pack
+    Pack --> [*]
+"""
 CONFIG = """\
 machine: mill
 plug: {handlers: mill.py}
@@ -77,6 +89,10 @@ class Mill:
     def history(self, run: str) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self.give("history", run, "--json")[1].splitlines()]
 
+    def records(self, run: str) -> list[dict[str, Any]]:
+        """The records as they stand in the journal."""
+        return [json.loads(line) for line in Path("runs", run, "journal.jsonl").read_bytes().splitlines()]
+
     def kept(self, run: str, name: str) -> str:
         """What an artifact of a run says."""
         from fsm.journal import Journal
@@ -97,6 +113,18 @@ class Mill:
         text = Path("mill.py").read_text()
         assert old in text
         Path("mill.py").write_text(text.replace(old, new))
+
+    def goes_apart(self) -> None:
+        """Draw a fork in place of Grind, whose branches run at once."""
+        Path("mill.mmd").write_text(FORK)
+        self.rehandle(
+            'bounds={("Grind", "coarse"): "three rounds"}, calls={"Grind": ("stone",)}', 'concurrent={"F"}'
+        )
+        self.rehandle(
+            '@PHASE.state("Grind")',
+            '@PHASE.state("Left", "Right")\ndef side(ctx): pass\n\n\ndef gone(ctx): pass\n\n',
+        )
+        self.rehandle("{ctx.data['flour']} in", "flour in")
 
     def cut(self, run: str, records: int) -> None:
         """Leave only that many records: as a kill at that moment does."""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from fsm.journal import Fold
 from tests.fsm.amend.conftest import Mill
 
 SIEVE = """
@@ -88,6 +89,38 @@ def test_a_state_that_is_called_otherwise_now_goes_on_with_its_visits_and_calls(
     assert half.give("audit", "mill")[0] == 0
     (level,) = json.loads(half.give("status", "mill", "--json")[1])["stack"] or [{"state": "ended"}]
     assert level["state"] == "ended"
+
+
+def test_what_a_limit_has_used_goes_with_the_state_that_is_called_otherwise_now(mill: Mill) -> None:
+    mill.rehandle('calls={"Grind"', 'limits={"Grind": Limit(visit=3600)}, calls={"Grind"')
+    mill.rehandle("import Context, Machine", "import Context, Limit, Machine")
+    assert mill.run()[0] == 0
+    mill.cut("mill", 5)
+    renamed(mill)
+    assert mill.run("--accept", "--rename", "Grind=Mill_it")[0] == 0
+    spent = [list(r["spent"]) for r in mill.records("mill") if r.get("spent") and r["at"]]
+    assert spent == [["Grind#"]] * 2 + [["Mill_it#"]]
+    assert list(Fold.of(mill.records("mill")[:7]).spent) == ["Mill_it#"], "with the record that accepts"
+
+
+def test_branches_that_are_under_way_keep_their_names(mill: Mill) -> None:
+    mill.goes_apart()
+    assert mill.run()[0] == 0
+    mill.cut("mill", 3)  # claimed, filled, and gone apart
+    mill.redraw("Left", "Port")
+    mill.rehandle('"Left"', '"Port"')
+    code, _, said = mill.run("--accept", "--rename", "Left=Port")
+    assert code == 2
+    assert (
+        "at record 2 F of mill is in Left and Right at once, and in the new drawing in Port and Right. Let them meet first"
+        in said
+    )
+    assert len(mill.records("mill")) == 3
+    mill.redraw("Port", "Left")
+    mill.rehandle('"Port"', '"Left"')
+    mill.redraw("Pack", "Parcel")
+    mill.rehandle('"Pack"', '"Parcel"')
+    assert mill.run("--accept")[0] == 0, "what is called otherwise behind them is no matter"
 
 
 def test_renamed_twice_is_accepted_twice(ground: Mill) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from fsm.journal import Journal
 from fsm.store import S3Store, open_store
+from fsm.view.projection import Projection
 from tests.fsm.amend.conftest import Mill
 from tests.fsm.store.in_memory import InMemory
 
@@ -294,3 +295,14 @@ def test_what_an_item_of_a_map_put_is_a_forks_past_while_the_map_is_under_way(mi
     assert (code, said.splitlines()[-1]) == (0, "mill and other did the same")
     code, said, _ = mill.give("audit", "other")
     assert code == 0, said
+
+
+def test_a_fork_between_branches_counts_what_was_before_them_once(mill: Mill) -> None:
+    mill.goes_apart()
+    assert mill.run()[0] == 0
+    assert mill.give("fork", "mill", "--at", "2", "--name", "again")[0] == 0
+    assert mill.run("--run", "again")[0] == 0
+    shown = Projection()
+    shown.read(mill.records("again"))
+    visits = {state: tally.visits for state, tally in shown.tallies["mill"].items() if tally.visits}
+    assert visits == dict.fromkeys(("Fill", "Left", "Right", "Pack"), 1)
