@@ -1,6 +1,6 @@
 """Does iterating pay? One training on teacher answers against the epoch loop, at as many teacher calls and optimizer steps.
 
-    python -m benchmarks.iterating [--seeds 1,2,3] [--calls 72] [--steps 240] [--pools even,skewed] [--arms NAME,...] [--most N]
+    python -m benchmarks.iterating [--seeds 1,2,3] [--calls 72] [--steps 360] [--pools even,skewed] [--arms NAME,...] [--most N]
 
 Every arm of a seed begins with a tiny student of the same texts (the corpus, and those answers that every arm has paid
 for before it begins; never a prompt), takes as many optimizer steps, may ask the teacher as many questions, and is
@@ -46,20 +46,21 @@ from phases.teacher_generation.offline.teacher import write_function
 FILE = RESULTS / "iterating.json"
 ZIPF = 1.0  # the exponent of the skewed pool: the kind of rank r is asked for as often as 1 / r
 POOLS = {"even": 0.0, "skewed": ZIPF}
-EPOCHS = 2
+EPOCHS = 3
 
 
 @dataclass(frozen=True)
 class Arm:
     """A way to spend calls and steps: in how many epochs, and by which settings, laid over those of configs/local.yaml.
 
-    With one epoch all is asked at once; with more, two thirds to begin with, and the rest is the drawn set, of which
-    the loop asks what is poor.
+    With one epoch all is asked at once; with more, `thirds` of it to begin with, and the rest in equal parts after each
+    epoch but the last: about what is poor of the drawn set, or wherever the settings say.
     """
 
     name: str
     epochs: int = 1
     settings: Mapping[str, Any] = field(default_factory=dict)
+    thirds: int = 2
 
 
 def _wordings(variants: int, **distillation: Any) -> dict[str, Any]:
@@ -82,9 +83,9 @@ RAW: dict[str, Any] = {
 }
 """A base of raw C alone, which copies nothing (docs/learning.md); the other arms have that of configs/local.yaml."""
 
-ITSELF = {"prompts": 60, "samples": 2, "temperature": 0.5}
-UNSURE = {"whom": "unsure", "calls": 24}  # an epoch; the first of two asks, as many as the others make later
-"""Going on by itself, and whom to ask (docs/self_training.md)."""
+ITSELF = {"prompts": 240, "samples": 2, "temperature": 0.5}
+UNSURE = {"whom": "unsure"}
+"""Going on by itself, and whom to ask (docs/self_training.md): of many prompts that no teacher was asked."""
 
 ARMS = (
     Arm("raw base: one training", 1, _wordings(1) | RAW),
@@ -98,11 +99,19 @@ ARMS = (
         "loop that asks where unsure, 8 wordings",
         EPOCHS,
         _wordings(8, self_training=ITSELF | {"share": 0.0}, corrections=UNSURE),
+        thirds=1,
     ),
     Arm(
         "loop by itself that asks where unsure, 8 wordings",
         EPOCHS,
         _wordings(8, self_training=ITSELF, corrections=UNSURE),
+        thirds=1,
+    ),
+    Arm(
+        "the same, with preferences",
+        EPOCHS,
+        _wordings(8, self_training=ITSELF, corrections=UNSURE, learn="sft+dpo"),
+        thirds=1,
     ),
 )
 
@@ -129,15 +138,15 @@ class Case:
 def configuration(case: Case, where: Path) -> dict[str, Any]:
     """The distillation of a case, its files written below `where`."""
     local: dict[str, Any] = yaml.safe_load((ROOT / "configs" / "local.yaml").read_text())
-    later = case.calls // 3
+    third = case.calls // 3
     skew = POOLS[case.pool]
     itself = (case.arm.settings.get("distillation") or {}).get("self_training") or {}
-    pool = [
-        p.text for p in prompts("train", case.calls - later + itself.get("prompts", 0), case.seed, skew=skew)
-    ]
-    first, unasked = pool[: case.calls - later], pool[case.calls - later :]
-    drawn = [p.text for p in prompts("eval", later, case.seed, skew=skew)]
+    begun = case.arm.thirds * third
+    pool = [p.text for p in prompts("train", begun + itself.get("prompts", 0), case.seed, skew=skew)]
+    first, unasked = pool[:begun], pool[begun:]
+    drawn = [p.text for p in prompts("eval", third, case.seed, skew=skew)]
     asked = first if case.arm.epochs > 1 else first + drawn
+    later = -(-(case.calls - begun) // max(1, case.arm.epochs - 1))
     frozen = [p.text for p in prompts("held_out", case.frozen, case.seed)]
     for name, rows in {
         "teacher": [_row(p) for p in asked],
@@ -158,18 +167,18 @@ def configuration(case: Case, where: Path) -> dict[str, Any]:
         | {
             "teacher": str(where / "teacher.jsonl"),
             "eval_file": str(where / "drawn.jsonl"),
-            "eval_prompts": later,
+            "eval_prompts": third,
             "held_out_file": str(where / "frozen.jsonl"),
             "held_out_prompts": case.frozen,
             "max_epochs": case.arm.epochs,
-            "corrections": {"most": 500 if case.arm.epochs > 1 else 0},
+            "corrections": {"calls": later} if case.arm.epochs > 1 else {"most": 0},
         },
         "convergence": {"avg_score": 10.0, "epochs_at_threshold": 10**6, "low_correction_epochs": 10**6},
     }
     config = _over(config, case.arm.settings)
     if unasked:
         config["distillation"]["self_training"]["file"] = str(where / "unasked.jsonl")
-    config["qlora_training"]["model"] = str(_base(config, first, case.seed))
+    config["qlora_training"]["model"] = str(_base(config, pool[:third], case.seed))
     return config
 
 
@@ -275,7 +284,7 @@ def main() -> None:
     )
     parser.add_argument("--seeds", default="1,2,3")
     parser.add_argument("--calls", type=int, default=72, help="teacher calls of every arm, at most")
-    parser.add_argument("--steps", type=int, default=240, help="optimizer steps of every arm")
+    parser.add_argument("--steps", type=int, default=360, help="optimizer steps of every arm")
     parser.add_argument("--frozen", type=int, default=60, help="prompts of the frozen set")
     parser.add_argument("--pools", default="even,skewed")
     parser.add_argument("--arms", help="names, separated by semicolons; all by default")

@@ -133,24 +133,25 @@ class Corpus:
         is_among[among] = True
         read = self._column(0)
         wanted = is_among[read >> 2]
-        read, sizes = read[wanted], self._column(1)[wanted].astype(np.int64)
-        rows = read >> 2
+        del is_among
+        read, sizes = read[wanted], self._column(1)[wanted]
         seen = np.zeros(0, dtype=np.uint64)
         scratch = self._ctx.workdir("data_preparation")
         with (
             processes.several(workers, self.unpacked()) as each,
-            closing(_Texts(self, each, read, scratch)) as texts,
+            closing(_Texts(self, each, read, sizes, scratch)) as texts,
         ):
             for band in range(BANDS):
                 pairs = near_duplicates.candidates(self._column(2 + band)[wanted], sizes)
-                of = groups.names()[rows[pairs]]
+                of = groups.names()[read[pairs] >> 2]
                 # most are the two readings of one row, or of rows that an earlier band has brought together
                 pairs = pairs[of[:, 0] != of[:, 1]]
                 pairs, seen = near_duplicates.fresh(pairs, seen)
                 texts.prepare(np.unique(pairs))
                 for one, other in pairs.tolist():
-                    if groups.find(rows[one]) != groups.find(rows[other]) and texts.alike(one, other):
-                        groups.join(int(rows[one]), int(rows[other]))
+                    row, beside = int(read[one] >> 2), int(read[other] >> 2)
+                    if groups.find(row) != groups.find(beside) and texts.alike(one, other):
+                        groups.join(row, beside)
         return groups
 
     def _column(self, number: int) -> npt.NDArray[np.uint32]:
@@ -168,12 +169,19 @@ class Corpus:
 class _Texts:
     """The 5-grams of texts that are to be compared, made when they first are, and kept in a file without a name."""
 
-    def __init__(self, corpus: Corpus, each: Each[Path], read: npt.NDArray[np.uint32], scratch: Path) -> None:
+    def __init__(
+        self,
+        corpus: Corpus,
+        each: Each[Path],
+        read: npt.NDArray[np.uint32],
+        sizes: npt.NDArray[np.uint32],
+        scratch: Path,
+    ) -> None:
         self._corpus = corpus
         self._each = each
         self._read = read  # of each, its row and the way to read it (working.py)
         self._starts = np.full(len(read), -1, dtype=np.int64)
-        self._counts = np.zeros(len(read), dtype=np.int64)
+        self._sizes = sizes  # how many 5-grams each has
         self._kept = tempfile.TemporaryFile(dir=scratch)  # noqa: SIM115
         self._hashes = lru_cache(CACHED)(self._back)
 
@@ -190,7 +198,6 @@ class _Texts:
         ]
         for part, found in zip(parts, self._each(_shingled, places), strict=True):
             self._starts[part] = self._kept.seek(0, os.SEEK_END) // 8 + found.starts[:-1]
-            self._counts[part] = found.sizes
             self._kept.write(found.hashes.tobytes())
         self._kept.flush()
 
@@ -199,7 +206,7 @@ class _Texts:
         return near_duplicates.jaccard(self._hashes(one), self._hashes(other)) >= SIMILAR
 
     def _back(self, number: int) -> Hashes:
-        count, start = int(self._counts[number]), int(self._starts[number])
+        count, start = int(self._sizes[number]), int(self._starts[number])
         return np.frombuffer(os.pread(self._kept.fileno(), count * 8, start * 8), dtype=np.uint64)
 
 

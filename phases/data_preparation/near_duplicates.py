@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
 from struct import Struct
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -27,9 +28,7 @@ BANDS = 32
 ROWS = 4  # of the MinHash in each band
 SEED = 42
 BLOCK = 1 << 16  # bytes that are hashed at once: what a core's cache holds
-PIECE = (
-    1 << 18
-)  # bytes of texts that are taken at once, and the text that exceeds it: some 60 bytes of memory for each
+PIECE = 1 << 18  # bytes of texts that are taken at once, or one larger text: 60 bytes of memory for each
 NEIGHBOURS = 64  # in a band's bucket that a text is compared with; a larger bucket is of one family, and so chained together
 
 BITS = 48
@@ -42,6 +41,7 @@ Numbers = npt.NDArray[np.int64]
 _BASE = 0x9E3779B97F4A7C15  # odd, so that it has an inverse modulo 2**64
 _PLACES = np.array([pow(_BASE, place, 1 << 64) for place in range(GRAM)], dtype=np.uint64)
 _DIGEST = Struct(f"<{BANDS * ROWS}I")  # a MinHash
+_KEYED = np.dtype([("number", "<u4"), ("key", "<u4")])  # as a number of 64 bits: by the key first
 _SPACE, _WORD, _OTHER = range(3)
 _KINDS = np.full(256, _OTHER, dtype=np.uint8)
 _KINDS[[*range(48, 58), *range(65, 91), 95, *range(97, 123), *range(128, 256)]] = _WORD
@@ -184,27 +184,29 @@ def jaccard(one: Hashes, other: Hashes) -> float:
     return shared / (len(both) - shared)
 
 
-def candidates(band: npt.NDArray[np.uint32], sizes: Numbers) -> Numbers:
+def candidates(band: npt.NDArray[np.uint32], sizes: npt.NDArray[np.integer[Any]]) -> Numbers:
     """The pairs [n, 2] that one band brings together, the smaller number first, without those too different in size."""
-    both = (band.astype(np.uint64) << np.uint64(32)) | np.arange(len(band), dtype=np.uint64)
-    both.sort()  # numbers sort in a third of the time in which places do
-    keys, order = both >> np.uint64(32), (both & np.uint64(0xFFFFFFFF)).astype(np.int64)
-    found = []
+    both = np.empty(len(band), dtype=_KEYED)
+    both["key"], both["number"] = band, np.arange(len(band), dtype=np.uint32)
+    both.view("<u8").sort()  # numbers sort in a third of the time in which places do
+    keys, order = both["key"], both["number"]
+    found: list[Numbers] = []
     for apart in range(1, NEIGHBOURS + 1):
         same = np.flatnonzero(keys[apart:] == keys[:-apart])
         if not len(same):
             break
-        found.append(np.stack([order[same], order[same + apart]], axis=1))
-    pairs = np.concatenate(found) if found else np.zeros((0, 2), dtype=np.int64)
+        found.append(np.stack([order[same], order[same + apart]], axis=1).astype(np.int64))
+    pairs: Numbers = np.concatenate(found) if found else np.zeros((0, 2), dtype=np.int64)
     one, other = sizes[pairs[:, 0]], sizes[pairs[:, 1]]
-    return pairs[np.minimum(one, other) >= SIMILAR * np.maximum(one, other)]
+    alike: npt.NDArray[np.bool_] = np.minimum(one, other) >= SIMILAR * np.maximum(one, other)
+    return pairs[alike]
 
 
 class Groups:
     """Disjoint groups of numbers from 0; each is named by its smallest number."""
 
     def __init__(self, count: int) -> None:
-        self._parent = np.arange(count, dtype=np.int64)
+        self._parent = np.arange(count, dtype=np.uint32)
 
     def find(self, number: int) -> int:
         """The name of its group."""
@@ -228,11 +230,11 @@ class Groups:
         for at in np.flatnonzero(values[numbers][1:] == values[numbers][:-1]).tolist():
             self.join(int(numbers[at]), int(numbers[at + 1]))
 
-    def names(self) -> Numbers:
-        """The name of each number's group."""
+    def names(self) -> npt.NDArray[np.uint32]:
+        """The name of each number's group; to be read only, and only until two are joined."""
         while not np.array_equal(above := self._parent[self._parent], self._parent):
             self._parent = above
-        return self._parent.copy()
+        return self._parent
 
 
 def digest(text: str) -> int:

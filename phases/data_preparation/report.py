@@ -39,10 +39,10 @@ class Dropping:
     def clusters(self, groups: Groups) -> dict[str, int]:
         """How many groups of several near-duplicates there are, by the source of their first row."""
         names, sizes = np.unique(groups.names()[self.rows], return_counts=True)
-        return self._by_domain(names[sizes > 1])
+        return self._by_domain(names[sizes > 1].astype(np.int64))
 
     def _by_domain(self, rows: Numbers) -> dict[str, int]:
-        counts = np.bincount(self.corpus.index["domain"][rows.astype(np.int64)], minlength=len(DOMAINS))
+        counts = np.bincount(self.corpus.index["domain"][rows], minlength=len(DOMAINS))
         return {domain: int(n) for domain, n in zip(DOMAINS, counts, strict=True)}
 
 

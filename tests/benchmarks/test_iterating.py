@@ -32,7 +32,8 @@ def test_every_arm_may_ask_as_much_and_takes_as_many_steps(
         training = QLoRAConfig.model_validate(config["qlora_training"])
         asked = len((where / "teacher.jsonl").read_text().splitlines())
         drawn = {json.loads(line)["prompt"] for line in (where / "drawn.jsonl").read_text().splitlines()}
-        assert asked + (len(drawn) if arm.epochs > 1 else 0) == 36
+        assert asked + (loop.corrections.budget * (arm.epochs - 1)) == 36
+        assert len(drawn) == 12
         assert training.max_steps * loop.max_epochs == 120
         assert (loop.corrections.most > 0) == (arm.epochs > 1)
         frozen.add((where / "frozen.jsonl").read_text())
