@@ -22,6 +22,7 @@ from fsm.journal import (
     FORMAT,
     Fold,
     Journal,
+    Pause,
     Watch,
     encode,
     is_line,
@@ -64,9 +65,11 @@ class Live(Nobody):
         stop: Stop | None = None,
         again: Mapping[str, Any] | None = None,
         deaf: Callable[[str], None] = lambda place: None,
+        asked: Callable[[Mapping[str, Any]], None] | None = None,
     ) -> None:
-        """`deaf` is called with the place of a coroutine that does not hear of a stop."""
+        """`deaf` is called with the place of a coroutine that does not hear of a stop, `asked` with a record that asks."""
         self._deaf = deaf
+        self._asked = asked
         self._stop = stop
         self._again = again
         self._run = run
@@ -97,6 +100,9 @@ class Live(Nobody):
         if self._tail is not None:
             self._keep(encode({k: v for k, v in record.items() if k != "snapshot"}))
         self._then.record(record)
+        if self._asked and record["kind"] == "ask":
+            self.announced = record["id"]
+            self._asked(record)
 
     def _keep(self, line: bytes) -> None:
         assert self._tail is not None
@@ -325,8 +331,27 @@ def _run(
             place=place,
         )
 
+    calls: list[threading.Thread] = []
+
+    def asked(record: Mapping[str, Any]) -> None:
+        """Call out beside the run, which waits here for the answer meanwhile."""
+        place = " > ".join([*words(record["at"]), record["from"]])
+        waits = Outcome("waiting", message=Pause.of(place, record).words(run.name))
+        call = (engine.notify, run, record, waits, redact, logger)
+        calls.append(threading.Thread(target=_announce, args=call, name="notify", daemon=True))
+        calls[-1].start()
+
     live = Live(
-        run, journal, fold, observer, runner.scratch, redact, stop=runner.stop, again=again, deaf=deaf
+        run,
+        journal,
+        fold,
+        observer,
+        runner.scratch,
+        redact,
+        stop=runner.stop,
+        again=again,
+        deaf=deaf,
+        asked=asked if stay and engine.notify else None,
     )
     runner.observer = live
     live.opened(run, journal.next)
@@ -338,11 +363,15 @@ def _run(
         with findable(Path(config.file).parent), runner.stop.installed(), live.beating():
             outcome = drive(runner)
             resting = live.newest if live.newest and _rests(live.newest) else None
-            if resting:
+            if resting and live.announced == resting["id"]:
+                resting = None  # a question that was called out when it was asked
+            elif resting:
                 live.announced = resting["id"]  # before the call, which then is made once at most
     finally:
         runner.scratch.release()
         journal.close()
+        for call in calls:
+            call.join()  # each is within its bound of time
     if resting and engine.notify:  # whoever is called may go on with the run
         _announce(engine.notify, run, resting, outcome, redact, logger)
     return outcome

@@ -50,7 +50,7 @@ class Run(_Model):
 
 
 class Notify(_Model):
-    """Whom a run calls out to when it ends, stops, or comes to rest with a question: each is given one line of JSON, at most once for a record.
+    """Whom a run calls out to when it ends, stops, or asks somebody: each is given one line of JSON, at most once for a record.
 
     `command` gets it on standard input, `webhook`, an http(s) address that is kept secret, as the body of a POST. Each may
     take `seconds`.

@@ -157,3 +157,22 @@ def test_who_is_to_hear_of_a_run_hears_its_question_once(office: Office) -> None
     (told,) = map(json.loads, heard.read_text().splitlines())
     assert (told["status"], told["place"]) == ("waiting", "Ask")
     assert "May it be signed?" in told["message"]
+
+
+@pytest.mark.parametrize("stays", [True, False])
+def test_who_is_to_be_told_of_a_question_is_told_once_whether_the_run_waits_or_comes_to_rest(
+    office: Office, stays: bool
+) -> None:
+    told = office.directory / "told.jsonl"
+    program = "import sys; open(sys.argv[1], 'a').write(sys.stdin.read())"
+    config = office.config(limit=1, notify={"command": [sys.executable, "-c", program, str(told)]})
+    words = ["run", str(config), "--run", "r", "--log", "none", *([] if stays else ["--no-wait"])]
+    codes = [office.fsm(*words).code]
+    if not stays:
+        time.sleep(max(0.0, office.status()["waiting"][0]["until"] - time.time()) + 0.01)
+        codes.append(office.fsm(*words).code)
+    assert codes == ([0] if stays else [4, 0])
+    heard = [json.loads(line) for line in told.read_text().splitlines()]
+    assert [h["status"] for h in heard] == ["waiting", "done"]
+    assert "Ask asks" in heard[0]["message"]
+    assert "May it be signed?" in heard[0]["message"]
