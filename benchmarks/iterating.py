@@ -298,16 +298,22 @@ def main() -> None:
         for arm in chosen
     ]
     here = machine(("torch", "transformers", "trl", "peft", "bitsandbytes"))
-    said = json.loads(FILE.read_text()) if FILE.is_file() else {}
-    runs = said.get("runs", {}) if said.get("machine") == here else {}
+    runs = _there(here)
     for case in [c for c in cases if c.key not in runs][: args.most]:
-        runs[case.key] = run(case)
-        print(f"{case.key}: {runs[case.key]}", file=sys.stderr, flush=True)
+        came = run(case)
+        print(f"{case.key}: {came}", file=sys.stderr, flush=True)
+        runs = _there(here) | {case.key: came}  # another process may measure others meanwhile
         runs = dict(sorted(runs.items(), key=lambda of: _place(of[0])))
         FILE.write_text(
             json.dumps(rounded({"machine": here, "arms": summary(runs), "runs": runs}), indent=1) + "\n"
         )
     print("\n".join(table(summary(runs))))
+
+
+def _there(here: Mapping[str, Any]) -> dict[str, Any]:
+    """The runs that were measured on such a machine."""
+    said = json.loads(FILE.read_text()) if FILE.is_file() else {}
+    return said.get("runs", {}) if said.get("machine") == here else {}
 
 
 def _place(key: str) -> tuple[str, int, str]:
