@@ -162,7 +162,9 @@ def configuration(case: Case, where: Path) -> dict[str, Any]:
         "store": str(where / "runs"),
         "work": str(where / "work"),
         "teacher_generation": {"teacher": {"kind": "offline"}},
-        "qlora_training": local["qlora_training"] | {"max_steps": case.steps // case.arm.epochs},
+        # all of its steps, whatever the validation loss: early stopping would leave one training with fewer than a loop
+        "qlora_training": local["qlora_training"]
+        | {"max_steps": case.steps // case.arm.epochs, "patience": case.steps},
         "distillation": local["distillation"]
         | {
             "teacher": str(where / "teacher.jsonl"),

@@ -21,7 +21,7 @@ MARK_EVERY = 8 << 20
 """Bytes after which what is written is made durable, so that a kill repeats no more than that."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Member:
     """A file of an archive, and where its content stands there."""
 

@@ -13,7 +13,6 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import closing
 from functools import cached_property, lru_cache
-from itertools import accumulate
 from pathlib import Path
 from typing import IO, Any
 
@@ -61,20 +60,22 @@ class Corpus:
     def __len__(self) -> int:
         return sum(batch["rows"] for batch in self._batches)
 
-    @cached_property
-    def index(self) -> npt.NDArray[np.void]:
-        """A ROW of each. Of `licence`, the number in `licences`."""
-        index = np.zeros(len(self), dtype=ROW)
+    def known(self, name: str) -> npt.NDArray[Any]:
+        """What the index says of each row by one name of ROW; of `licence`, the number in `licences`.
+
+        Read anew each time: all of it together is ten times what is wanted at once.
+        """
+        found = np.empty(len(self), dtype=ROW[name])
         at = 0
         for number, batch in enumerate(self._batches):
             with self._ctx.open(index_name(number)).open("rb") as file:
-                part = np.fromfile(file, dtype=ROW, count=batch["rows"])
-            if len(part):
-                table = np.array([self.licences.index(name) for name in batch["licences"]], dtype="<u2")
-                part["licence"] = table[part["licence"]]
-            index[at : at + len(part)] = part
+                part = np.fromfile(file, dtype=ROW, count=batch["rows"])[name]
+            if name == "licence" and len(part):
+                table = np.array([self.licences.index(one) for one in batch["licences"]], dtype="<u2")
+                part = table[part]
+            found[at : at + len(part)] = part
             at += len(part)
-        return index
+        return found
 
     @cached_property
     def licences(self) -> list[str]:
@@ -85,7 +86,14 @@ class Corpus:
 
     @cached_property
     def _starts(self) -> Numbers:
-        return np.concatenate([[0], np.cumsum(self.index["length"], dtype=np.int64)])
+        starts = np.zeros(len(self) + 1, dtype=np.int64)
+        np.cumsum(self.known("length"), out=starts[1:])
+        return starts
+
+    @property
+    def size(self) -> int:
+        """Bytes of all lines."""
+        return int(self._starts[-1])
 
     def open(self) -> IO[bytes]:
         """All lines, one after the other."""
@@ -96,7 +104,7 @@ class Corpus:
         digests = [self._ctx.open(rows_name(number)) for number in range(len(self._batches))]
         whole = f"{near_duplicates.digest(' '.join(path.name for path in digests)):016x}"
         path = self._ctx.workdir("data_preparation") / f"rows-{whole}.jsonl"
-        if not path.exists() or path.stat().st_size != self._starts[-1]:
+        if not path.exists() or path.stat().st_size != self.size:
             part = path.with_suffix(".part")
             with part.open("wb") as file:
                 for packed in digests:
@@ -106,7 +114,11 @@ class Corpus:
 
     def places(self, numbers: Numbers) -> tuple[list[int], list[int]]:
         """Where the lines of rows begin in that file, and how long they are."""
-        return self._starts[numbers].tolist(), self.index["length"][numbers].tolist()
+        return self._starts[numbers].tolist(), self.lengths(numbers).tolist()
+
+    def lengths(self, numbers: Numbers) -> Numbers:
+        """How many bytes the lines of rows have."""
+        return self._starts[numbers + 1] - self._starts[numbers]
 
     def lines(self, file: IO[bytes], numbers: Numbers) -> Iterator[bytes]:
         """The lines of rows, from the file opened."""
@@ -118,8 +130,9 @@ class Corpus:
     def trained_on(self, numbers: Numbers) -> Iterator[int]:
         """How much of each line the training channel reads: the messages alone, so that every row has the same columns. A brace
         and the line's end belong behind it."""
+        until = self.known("messages")
         for at in range(0, len(numbers), ROWS_AT_ONCE):
-            yield from self.index["messages"][numbers[at : at + ROWS_AT_ONCE]].tolist()
+            yield from until[numbers[at : at + ROWS_AT_ONCE]].tolist()
 
     # What is alike
 
@@ -148,7 +161,7 @@ class Corpus:
                 pairs = pairs[of[:, 0] != of[:, 1]]
                 pairs, seen = near_duplicates.fresh(pairs, seen)
                 texts.prepare(np.unique(pairs))
-                for one, other in pairs.tolist():
+                for one, other in _one_by_one(pairs):
                     row, beside = int(read[one] >> 2), int(read[other] >> 2)
                     if groups.find(row) != groups.find(beside) and texts.alike(one, other):
                         groups.join(row, beside)
@@ -156,14 +169,22 @@ class Corpus:
 
     def _column(self, number: int) -> npt.NDArray[np.uint32]:
         """One column of the texts of all batches; of the rows in the first one, their numbers in all of them."""
-        parts = [np.zeros(0, dtype=np.uint32)]
-        before = accumulate((batch["rows"] for batch in self._batches), initial=0)
-        for batch, (told, first) in enumerate(zip(self._batches, before, strict=False)):
+        column = np.empty(sum(batch["texts"] for batch in self._batches), dtype=np.uint32)
+        at = first = 0
+        for batch, told in enumerate(self._batches):
+            part = column[at : at + told["texts"]]
             with self._ctx.open(index_name(batch)).open("rb") as file:
                 file.seek(told["rows"] * ROW.itemsize + number * told["texts"] * 4)
-                part = np.fromfile(file, dtype="<u4", count=told["texts"])
-            parts.append(part + np.uint32(first << 2) if number == 0 else part)
-        return np.concatenate(parts)
+                part[:] = np.fromfile(file, dtype="<u4", count=told["texts"])
+            if number == 0:
+                part += np.uint32(first << 2)
+            at, first = at + told["texts"], first + told["rows"]
+        return column
+
+
+def _one_by_one(pairs: Numbers) -> Iterator[tuple[int, int]]:
+    for at in range(0, len(pairs), ROWS_AT_ONCE):
+        yield from pairs[at : at + ROWS_AT_ONCE].tolist()
 
 
 class _Texts:
@@ -191,15 +212,17 @@ class _Texts:
     def prepare(self, numbers: Numbers) -> None:
         """Make ready the texts of those numbers."""
         new = numbers[self._starts[numbers] < 0]
-        lengths = self._corpus.index["length"][self._read[new] >> 2].astype(np.int64)
-        parts = list(near_duplicates.chunked(new, lengths, AT_ONCE))
-        places = [
-            (*self._corpus.places(self._read[part] >> 2), (self._read[part] & 3).tolist()) for part in parts
-        ]
+        parts = list(near_duplicates.chunked(new, self._corpus.lengths(self._rows_of(new)), AT_ONCE))
+        places = (
+            (*self._corpus.places(self._rows_of(part)), (self._read[part] & 3).tolist()) for part in parts
+        )
         for part, found in zip(parts, self._each(_shingled, places), strict=True):
             self._starts[part] = self._kept.seek(0, os.SEEK_END) // 8 + found.starts[:-1]
             self._kept.write(found.hashes.tobytes())
         self._kept.flush()
+
+    def _rows_of(self, numbers: Numbers) -> Numbers:
+        return (self._read[numbers] >> 2).astype(np.int64)
 
     def alike(self, one: int, other: int) -> bool:
         """Whether two texts are near-duplicates."""

@@ -21,16 +21,16 @@ BUFFER = 1 << 20
 def deduplicate(ctx: Context) -> None:
     """Leave the first of equal rows, no held-out one, and, as configured, one of those that are nearly equal."""
     kept = reports.Dropping(Corpus(ctx))
-    kept.keep("duplicates", splitting.first_of_each(kept.corpus.index["md5"]))
-    kept.keep("held out", kept.rows[kept.corpus.index["held_out"][kept.rows] == 0])
-    rows = np.stack([kept.rows, kept.rows], axis=1)
-    if ctx.config.near_dedup != "off" and len(rows) > 1:
-        apart = _apart(ctx, kept)
-        if apart is not None:
-            rows = apart
-        else:
+    kept.keep("duplicates", splitting.first_of_each(kept.corpus.known("md5")))
+    kept.keep("held out", kept.rows[kept.corpus.known("held_out")[kept.rows] == 0])
+    rows: Rows | None = None
+    if ctx.config.near_dedup != "off" and len(kept.rows) > 1:
+        rows = _apart(ctx, kept)
+        if rows is None:
             ctx.data["alike"] = True
-            ctx.log.warning(reports.ALIKE.format(len(rows)))
+            ctx.log.warning(reports.ALIKE.format(len(kept.rows)))
+    if rows is None:
+        rows = np.stack([kept.rows, kept.rows], axis=1)
     ctx.data["duplicates"] = sum(kept.dropped["duplicates"].values())
     ctx.data["unique"] = len(rows)
     ctx.data["dropped"] = kept.dropped
@@ -52,7 +52,7 @@ def split(ctx: Context) -> None:
         percent = ctx.config.train_percent
         bounds = (most, max(1, most * (100 - percent) // percent))
         train, val = (
-            splitting.bounded(part, bound, known.index["domain"], known.index["length"])
+            splitting.bounded(part, bound, known.known("domain"), known.known("length"))
             for part, bound in zip((train, val), bounds, strict=True)
         )
     ctx.data["train"], ctx.data["val"] = len(train), len(val)
@@ -90,12 +90,12 @@ def _apart(ctx: Context, kept: reports.Dropping) -> Rows | None:
 
     None, and nothing falls away, where that leaves a single group: what is all alike cannot be kept apart.
     """
-    workers = processes.of_work(ctx.config.workers, int(kept.corpus.index["length"].sum()) // CHUNK)
+    workers = processes.of_work(ctx.config.workers, kept.corpus.size // CHUNK)
     groups = kept.corpus.clusters(kept.rows, workers)
     clusters = kept.clusters(groups)
     one = ctx.config.near_dedup == "keep-one"
     stay = kept.rows[groups.names()[kept.rows] == kept.rows] if one else kept.rows
-    groups.join_equal(kept.corpus.index["prompt"], stay)
+    groups.join_equal(kept.corpus.known("prompt"), stay)
     rows = np.stack([stay, groups.names()[stay]], axis=1)
     if len(np.unique(rows[:, 1])) < 2:
         return None

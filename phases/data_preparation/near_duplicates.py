@@ -225,10 +225,11 @@ class Groups:
 
     def join_equal(self, values: npt.NDArray[np.uint64], among: Numbers) -> None:
         """Make one group of those numbers among which a value is the same."""
-        order = np.argsort(values[among], kind="stable")
-        numbers = among[order]
-        for at in np.flatnonzero(values[numbers][1:] == values[numbers][:-1]).tolist():
-            self.join(int(numbers[at]), int(numbers[at + 1]))
+        values = values[among]
+        order = np.argsort(values, kind="stable")
+        values = values[order]
+        for at in np.flatnonzero(values[1:] == values[:-1]).tolist():
+            self.join(int(among[order[at]]), int(among[order[at + 1]]))
 
     def names(self) -> npt.NDArray[np.uint32]:
         """The name of each number's group; to be read only, and only until two are joined."""

@@ -17,7 +17,7 @@ BATCH = 8 << 20
 """Bytes of source in a batch, and the chunk that exceeds it: what a kill repeats."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class File:
     """A file of a source: where its content stands in the archive, or why it is in none; and of which other it is a copy."""
 

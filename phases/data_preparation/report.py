@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from fsm.engine import Context
 from fsm.errors import PhaseError
@@ -33,7 +34,9 @@ class Dropping:
 
     def keep(self, reason: str, rows: Numbers) -> None:
         """Leave only these; what falls away does for that reason."""
-        self.dropped[reason] = self._by_domain(np.setdiff1d(self.rows, rows))
+        left = np.ones(len(self.corpus), dtype=bool)
+        left[rows] = False
+        self.dropped[reason] = self._by_domain(self.rows[left[self.rows]])
         self.rows = rows
 
     def clusters(self, groups: Groups) -> dict[str, int]:
@@ -42,7 +45,7 @@ class Dropping:
         return self._by_domain(names[sizes > 1].astype(np.int64))
 
     def _by_domain(self, rows: Numbers) -> dict[str, int]:
-        counts = np.bincount(self.corpus.index["domain"][rows], minlength=len(DOMAINS))
+        counts = np.bincount(self.corpus.known("domain")[rows], minlength=len(DOMAINS))
         return {domain: int(n) for domain, n in zip(DOMAINS, counts, strict=True)}
 
 
@@ -54,10 +57,11 @@ def report(ctx: Context, corpus: Corpus, train: Numbers, val: Numbers) -> dict[s
     """
     split = {"train": train, "val": val}
     skipped, limit = _skipped(ctx), _limit(ctx)
+    domains, tokens, licences = (corpus.known(name) for name in ("domain", "tokens", "licence"))
     sources = {}
     for number, domain in enumerate(DOMAINS):
         found = dict(corpus.told["sources"][domain])
-        rows = {name: part[corpus.index["domain"][part] == number] for name, part in split.items()}
+        rows = {name: part[domains[part] == number] for name, part in split.items()}
         kept = np.concatenate(list(rows.values()))
         sources[domain] = {
             "folder": ctx.config.folders.of(domain),
@@ -65,8 +69,8 @@ def report(ctx: Context, corpus: Corpus, train: Numbers, val: Numbers) -> dict[s
             "skipped": skipped.get(domain, {}),
             **{what: by.get(domain, 0) for what, by in ctx.data["dropped"].items()},
             **{name: len(part) for name, part in rows.items()},
-            "tokens": _tokens(corpus, kept, limit),
-            "licences": _licences(corpus, kept),
+            "tokens": _tokens(np.sort(tokens[kept]), limit),
+            "licences": _licences(corpus.licences, licences[kept]),
             "found": found,
         }
     return {
@@ -78,7 +82,7 @@ def report(ctx: Context, corpus: Corpus, train: Numbers, val: Numbers) -> dict[s
         "rows": {name: len(part) for name, part in split.items()},
         "prompts": {
             "count": len(split["train"]),
-            "tokens": int(corpus.index["prompt_tokens"][split["train"]].sum(dtype=np.int64)),
+            "tokens": int(corpus.known("prompt_tokens")[split["train"]].sum(dtype=np.int64)),
             "of": ctx.data["unique"],
         },
         "sources": sources,
@@ -104,8 +108,8 @@ def _skipped(ctx: Context) -> dict[str, dict[str, int]]:
     return {domain: dict(sorted(reasons.items())) for domain, reasons in found.items()}
 
 
-def _tokens(corpus: Corpus, rows: Numbers, limit: int | None) -> dict[str, int]:
-    tokens = np.sort(corpus.index["tokens"][rows])
+def _tokens(tokens: npt.NDArray[np.uint32], limit: int | None) -> dict[str, int]:
+    """Of sorted numbers of tokens."""
     told = {"all": int(tokens.sum(dtype=np.int64)), "median": 0, "p95": 0, "over": 0}
     if len(tokens):
         told |= {
@@ -116,9 +120,9 @@ def _tokens(corpus: Corpus, rows: Numbers, limit: int | None) -> dict[str, int]:
     return told
 
 
-def _licences(corpus: Corpus, rows: Numbers) -> dict[str, int]:
-    numbers, counts = np.unique(corpus.index["licence"][rows], return_counts=True)
-    return {corpus.licences[number]: int(n) for number, n in zip(numbers, counts, strict=True)}
+def _licences(names: Sequence[str], licences: npt.NDArray[np.uint16]) -> dict[str, int]:
+    numbers, counts = np.unique(licences, return_counts=True)
+    return {names[number]: int(n) for number, n in zip(numbers, counts, strict=True)}
 
 
 COLUMNS = (

@@ -19,7 +19,16 @@ Rows = npt.NDArray[np.int64]
 
 def first_of_each(digests: npt.NDArray[np.void]) -> npt.NDArray[np.int64]:
     """The numbers of the rows whose digest did not come before: the first one stays, in its place."""
-    return np.sort(np.unique(digests, return_index=True)[1]).astype(np.int64)
+    if not len(digests):
+        return np.zeros(0, dtype=np.int64)
+    halves = digests.view("<u8").reshape(-1, 2)
+    order = np.lexsort((halves[:, 1], halves[:, 0]))
+    first = np.zeros(len(order), dtype=bool)
+    first[0] = True
+    for half in halves.T:  # one after the other: `np.unique` has all of it in memory twice
+        in_order = half[order]
+        first[1:] |= in_order[1:] != in_order[:-1]
+    return np.sort(order[first])
 
 
 def shuffle(rows: Rows, seed: int) -> Rows:
@@ -51,23 +60,26 @@ def split(rows: Rows, train_percent: int) -> tuple[Rows, Rows]:
         EmptyDataset: there are too few rows for both, or one group is all there is.
     """
     train = split_at(len(rows), train_percent)
-    names, first, group, sizes = np.unique(
-        rows[:, 1], return_index=True, return_inverse=True, return_counts=True
-    )
+    group = rows[:, 1]  # by the number of one of its rows, so that arrays by number do for tables
+    sizes = np.bincount(group)
+    names = np.flatnonzero(sizes)
     if len(names) == len(rows):
         return rows[:train], rows[train:]
     if len(names) < 2:
         raise _too_few(len(rows), train, train_percent, ", all much alike,")
-    order = np.lexsort((first, sizes <= len(rows) - train))
-    chosen = np.zeros(len(names), dtype=bool)
+    first = np.zeros(len(sizes), dtype=np.int64)
+    first[group[::-1]] = np.arange(len(rows))[::-1]  # of several the one written last, which is the first
+    order = names[np.lexsort((first[names], sizes[names] <= len(rows) - train))]
+    chosen = np.zeros(len(sizes), dtype=bool)
     room = train
-    for at in order.tolist():
-        if sizes[at] <= room or at == order[0]:
-            chosen[at] = True
-            room -= int(sizes[at])
-    if chosen.all():  # the first was too large for either
+    for name in order:
+        if sizes[name] <= room or name == order[0]:
+            chosen[name] = True
+            room -= int(sizes[name])
+    if chosen[names].all():  # the first was too large for either
         chosen[order[-1]] = False
-    return rows[chosen[group]], rows[~chosen[group]]
+    in_train = chosen[group]
+    return rows[in_train], rows[~in_train]
 
 
 def _too_few(count: int, train: int, train_percent: int, alike: str) -> EmptyDataset:
