@@ -460,6 +460,7 @@ class Section:
                 self._changed.wait_for(lambda: self.halted or not self._lines)
         except StopRequested:
             self._come_to_rest()
+            self._raise_fatal()  # of which the stop may be the consequence, by a line beside all of these
             raise
         self._come_to_rest()
 
@@ -481,17 +482,23 @@ class Section:
         with self._changed:
             self._changed.wait_for(lambda: not self._lines)
 
+    def _raise_fatal(self) -> None:
+        """What no line can go on after; the first of them is the cause of the others."""
+        for _, error in self._errors:
+            if not isinstance(error, Exception | Stopped | StopRequested | Leave | Resting):
+                raise error
+        for _, error in self._errors:
+            if isinstance(error, RunReplaced | StoreError):
+                raise error
+
     def _raise(self) -> None:
         errors = self._errors
         if not errors:
             return
-        for _, error in errors:  # the first of them is the cause of the others
-            if not isinstance(error, Exception | Stopped | StopRequested | Leave | Resting):
+        self._raise_fatal()
+        for _, error in errors:
+            if isinstance(error, Leave):
                 raise error
-        for kinds in ((RunReplaced, StoreError), (Leave,)):
-            for _, error in errors:
-                if isinstance(error, kinds):
-                    raise error
         in_order = [error for _, error in sorted(errors, key=lambda e: e[0])]
         for error in in_order:
             if not isinstance(error, Stopped | StopRequested | Resting):
