@@ -53,14 +53,13 @@ EPOCHS = 3
 class Arm:
     """A way to spend calls and steps: in how many epochs, and by which settings, laid over those of configs/local.yaml.
 
-    With one epoch all is asked at once; with more, `thirds` of it to begin with, and the rest in equal parts after each
-    epoch but the last: about what is poor of the drawn set, or wherever the settings say.
+    With one epoch all is asked at once; with more, two thirds to begin with, and the rest in equal parts after each epoch
+    but the last: about what is poor of the drawn set, or wherever the settings say.
     """
 
     name: str
     epochs: int = 1
     settings: Mapping[str, Any] = field(default_factory=dict)
-    thirds: int = 2
 
 
 def _wordings(variants: int, **distillation: Any) -> dict[str, Any]:
@@ -99,19 +98,16 @@ ARMS = (
         "loop that asks where unsure, 8 wordings",
         EPOCHS,
         _wordings(8, self_training=ITSELF | {"share": 0.0}, corrections=UNSURE),
-        thirds=1,
     ),
     Arm(
         "loop by itself that asks where unsure, 8 wordings",
         EPOCHS,
         _wordings(8, self_training=ITSELF, corrections=UNSURE),
-        thirds=1,
     ),
     Arm(
         "the same, with preferences",
         EPOCHS,
         _wordings(8, self_training=ITSELF, corrections=UNSURE, learn="sft+dpo"),
-        thirds=1,
     ),
 )
 
@@ -141,12 +137,12 @@ def configuration(case: Case, where: Path) -> dict[str, Any]:
     third = case.calls // 3
     skew = POOLS[case.pool]
     itself = (case.arm.settings.get("distillation") or {}).get("self_training") or {}
-    begun = case.arm.thirds * third
+    begun = case.calls - third
     pool = [p.text for p in prompts("train", begun + itself.get("prompts", 0), case.seed, skew=skew)]
     first, unasked = pool[:begun], pool[begun:]
     drawn = [p.text for p in prompts("eval", third, case.seed, skew=skew)]
     asked = first if case.arm.epochs > 1 else first + drawn
-    later = -(-(case.calls - begun) // max(1, case.arm.epochs - 1))
+    later = -(-third // max(1, case.arm.epochs - 1))
     frozen = [p.text for p in prompts("held_out", case.frozen, case.seed)]
     for name, rows in {
         "teacher": [_row(p) for p in asked],
@@ -180,7 +176,7 @@ def configuration(case: Case, where: Path) -> dict[str, Any]:
     config = _over(config, case.arm.settings)
     if unasked:
         config["distillation"]["self_training"]["file"] = str(where / "unasked.jsonl")
-    config["qlora_training"]["model"] = str(_base(config, pool[:third], case.seed))
+    config["qlora_training"]["model"] = str(_base(config, first, case.seed))
     return config
 
 
