@@ -45,6 +45,11 @@ _LINK = ("-mwasm64", "--no-entry", "--stack-first", "-z", f"stack-size={STACK}",
          "--export=__heap_base", "--export=__stack_pointer", "--export=sandbox_heap", "--export=sandbox_heap_end", "--export=sandbox_fill",
          "--export=sandbox_given")  # fmt: skip
 _LINK_STAND_INS = tuple(f"--export={name}" for name in (stand_ins.BEGIN, stand_ins.NOTES, stand_ins.NOTED))
+# What the caller and the stand-ins are written in: a text may have made something else of it.
+_WORDS = (
+    "sizeof", "struct", "char", "short", "int", "long", "float", "double", "signed", "unsigned", "void", "const", "extern", "static",
+    "if", "return", "default", "_Bool", "_Generic", "__typeof__", "__attribute__", "__builtin_offsetof", "__builtin_classify_type",
+)  # fmt: skip
 _LOCATED = re.compile(r"^[^\n:]*:(\d+):\d+: (?:fatal )?error: (.*)$", re.MULTILINE)
 _LACKING = re.compile(r"undefined symbol: (\S+)")
 _TAGGED = re.compile(r"typedef struct (\w+) \{")  # a text that has its own does not need the library's
@@ -200,7 +205,7 @@ def _caller(declared: Declarations, name: str, mark: str) -> tuple[Signature, st
     found = signature(declared, name, arguments, result)
     passed = ", ".join(f"a->{p.name}" for p in found.parameters)
     called = f"{name}({passed})"
-    lines = []
+    lines = [f"#undef {word}" for word in _WORDS]
     if found.parameters:
         lines.append(f"struct arguments_{mark} {{ {' '.join(p.member + ';' for p in found.parameters)} }};")
     else:

@@ -19,11 +19,13 @@ from phases.quality_scoring.behaviour import stand_ins
 from phases.quality_scoring.behaviour.compile import STACK, Program
 from phases.quality_scoring.behaviour.inputs import Value
 from phases.quality_scoring.behaviour.memory import Look, Stretch
-from phases.quality_scoring.behaviour.signature import Number, Shape, resolved
+from phases.quality_scoring.behaviour.signature import Array, Number, Pointer, Shape, Structure, resolved
 
 FILLS = (0xA5, 0x3C)
 _ARENA = 1 << 19  # bytes between the module's own data and what malloc takes from
 _PAGE = 65536
+_POINTER = 8  # bytes
+_LARGEST = 1 << 16  # bytes of the arguments, of what one of them points to, of the result, of a variable that is looked at
 _STEP = 1 << 18  # the arena begins at a multiple of it: mostly at the same place in the two programs
 _FRESH = 1 << 16  # bytes of the stack, from its beginning, that are filled before each call
 
@@ -166,7 +168,7 @@ class Instance:
         return memoryview((ctypes.c_ubyte * self._size).from_address(self._address())).cast("B")
 
     def layout(self) -> Layout:
-        """The signature with the numbers that the compiler filled in."""
+        """The signature with the numbers that the compiler filled in. Raises Unrunnable where it takes more than can be made."""
         found = self.program.signature
         count = len(found.table)
         table = self._places[self.program.table]
@@ -174,9 +176,13 @@ class Instance:
         parameters = {p.name: (numbers[p.offset], resolved(p.shape, numbers)) for p in found.parameters}
         result = None if found.result is None else resolved(found.result, numbers)
         size = numbers[found.size] if found.parameters else 1
+        result_size = numbers[found.result_size] if result else 1
+        if max(size, result_size, *(_extent_behind(shape) for _, shape in parameters.values()), 0) > _LARGEST:
+            raise Unrunnable(f"what it takes or gives is larger than {_LARGEST >> 10} KiB")
         named = tuple(numbers[i] for i in found.named)
-        kept = {name: (numbers[at], resolved(shape, numbers)) for name, at, shape in found.globals}
-        return Layout(parameters, result, size, numbers[found.result_size] if result else 1, named, kept)
+        variables = {name: (numbers[at], resolved(shape, numbers)) for name, at, shape in found.globals}
+        kept = {name: of for name, of in variables.items() if _extent(of[1]) <= _LARGEST}
+        return Layout(parameters, result, size, result_size, named, kept)
 
     def stretch(self, layout: Layout, values: Mapping[str, Value], labels: Mapping[str, str]) -> Stretch:
         """The values, by the names of the parameters, as they lie in memory; first the arguments, then room for the result.
@@ -261,3 +267,21 @@ class Instance:
         lacking = self.program.lacking
         also = f", or it calls what is nowhere ({', '.join(lacking[:3])})" if lacking else ""
         return Outcome(failure=f"it traps: undefined behaviour{also}")
+
+
+def _extent(shape: Shape) -> int:
+    """The bytes of a shape, gaps left out."""
+    match shape:
+        case Number():
+            return shape.size
+        case Structure():
+            return sum(_extent(inner) for _, _, inner in shape.fields)
+        case Array():
+            return shape.count * shape.size
+        case Pointer():
+            return _POINTER
+
+
+def _extent_behind(shape: Shape) -> int:
+    """The bytes of one of what a pointer points to; 0 of what is none."""
+    return shape.size if isinstance(shape, Pointer) else 0

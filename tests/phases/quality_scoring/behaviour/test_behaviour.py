@@ -118,6 +118,8 @@ def test_what_a_function_keeps_is_seen_in_a_sequence_of_calls() -> None:
         ),
         ("size_t f(const char *t) { return strlen(t); }", "size_t f(const char *t) { size_t n = 0; while (t[n]) n++; return n; }", True),
         ("int f(uint16_t a, int b) { return a - b; }", "int f(uint32_t a, int b) { return (int)a - b; }", True),
+        ("int f(__int128 *v, int count) { return count ? (int)v[0] : 0; }", "int f(__int128 *v, int count) { return count ? (int)*v : 0; }", True),
+        ("struct t { uint8_t of[20000]; }; int f(struct t *v) { return v->of[19999]; }", "int f(struct t *v) { return *(v->of + 19999); }", True),
         ("bool f(uint8_t m) { return (m & 8U) != 0U; }", "bool f(uint8_t m) { return (m >> 3) & 1U; }", True),
         (
             "char *f(char *to, size_t size, int v) { snprintf(to, size, \"%d!\", v); return to; }",
@@ -143,6 +145,8 @@ def test_kinds_of_values(reference: str, answer: str, agrees: bool) -> None:
         ("int f(int a) { return a; }", "int f(int a, int b) { return a + b; }", "it takes 2 parameters, the reference 1"),
         ("int f(int a, int b) { return a - b; }", "int f(int x, double y) { return x - (int)y; }", "cannot be told"),
         ("int f(int x) { asm(\"nop\"); return x; }", "", "it carries inline assembly"),
+        ("struct s { char of[1L << 40]; }; int f(struct s *v) { return v->of[0]; }", "", "is larger than 64 KiB"),
+        ("struct s { char of[1L << 40]; }; struct s f(int x) { static struct s *v; return v[x]; }", "", "is larger than 64 KiB"),
         (
             "int f(int x) { return x; }",
             "__attribute__((import_module(\"env\"), import_name(\"open\"))) int reach(int);\nint f(int x) { return reach(x); }",
@@ -174,7 +178,9 @@ HUNDRED = "\n".join(
         ("int sandbox_fill; int f(int x) { return x; }", None),
         ("void sandbox_begin(unsigned long s) { for (;;) { } } int f(int x) { return x; }", None),
         ("extern unsigned long sandbox_noted; int f(int x) { sandbox_noted = 9; return x; }", 10.0),
-        ("int call_f(void) { return 1; }\n#define struct 7\nint f(int x) { return x; }", None),
+        ("int call_f(void) { return 1; }\n#define struct 7\nint f(int x) { return x; }", 10.0),
+        ("#define sizeof(x) -5\nint f(int x) { return x; }", 10.0),
+        ("#define sizeof(x) 4000000000L\nint f(int x) { return x; }", 10.0),
         ("#include \"/etc/passwd\"\n#embed \"/etc/passwd\"\nint f(int x) { return x; }", 10.0),
         ("asm(\".incbin \\\"/etc/passwd\\\"\");\nint f(int x) { return x; }", None),
         ("__attribute__((constructor)) void first(void) { for (;;) { } }\nint f(int x) { return x; }", 0.0),
@@ -183,6 +189,15 @@ HUNDRED = "\n".join(
 )  # fmt: skip
 def test_hostile_code_has_an_end(answer: str, score: float | None) -> None:
     assert told(answer, "int f(int x) { return x; }").score == score
+
+
+def test_what_points_beyond_memory_is_seen_as_that() -> None:
+    of = "struct s { int a[64]; }; static struct s one; struct s *f(int x) { one.a[0] = x; return &one; }"
+    found = told(of.replace("return &one", "return (struct s *)0x3FFFF8"), of)  # memory ends 8 bytes later
+    assert found.score is not None
+    assert found.score < 1
+    assert found.first is not None
+    assert "wild" in found.first.got
 
 
 DRIVER = """
