@@ -98,17 +98,23 @@ def compare(answer: Program, reference: Program, config: BehaviourConfig) -> Beh
 
 
 def match(answer: Layout, reference: Layout) -> _Matched:
-    """Which parameter of one is which of the other: by name, by place, or by kind where only one fits.
+    """Which parameter of one is which of the other: by name; by place, unless a name that both have stands in another; or by kind
+    where only one fits.
 
     Raises NotComparable.
     """
     mine, others = list(reference.parameters), list(answer.parameters)
     if len(mine) != len(others):
         raise NotComparable(f"it takes {len(others)} parameters, the reference {len(mine)}")
+    moved = any(name in others and others.index(name) != place for place, name in enumerate(mine))
     if set(mine) == set(others):
         pairs = {name: name for name in mine}
-    elif len(mine) < 2 or all(
-        _fits(answer.parameters[b][1], reference.parameters[a][1]) for a, b in zip(mine, others, strict=True)
+    elif len(mine) < 2 or (
+        not moved
+        and all(
+            _fits(answer.parameters[b][1], reference.parameters[a][1])
+            for a, b in zip(mine, others, strict=True)
+        )
     ):
         pairs = dict(zip(mine, others, strict=True))
     else:

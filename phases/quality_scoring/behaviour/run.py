@@ -25,7 +25,9 @@ FILLS = (0xA5, 0x3C)
 _ARENA = 1 << 19  # bytes between the module's own data and what malloc takes from
 _PAGE = 65536
 _POINTER = 8  # bytes
-_LARGEST = 1 << 16  # bytes of the arguments, of what one of them points to, of the result, of a variable that is looked at
+_LARGEST = (
+    1 << 16
+)  # bytes: the arguments, what one of them points to, the result, a variable that is looked at
 _STEP = 1 << 18  # the arena begins at a multiple of it: mostly at the same place in the two programs
 _FRESH = 1 << 16  # bytes of the stack, from its beginning, that are filled before each call
 

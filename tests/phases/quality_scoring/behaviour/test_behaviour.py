@@ -135,6 +135,21 @@ def test_kinds_of_values(reference: str, answer: str, agrees: bool) -> None:
 
 
 @pytest.mark.parametrize(
+    ("parameters", "score"),
+    [
+        ("uint32_t step, uint32_t base", 10.0),
+        ("uint32_t step, uint32_t first", 10.0),  # that is base: step is where it says
+        ("uint32_t first, uint32_t by", 10.0),
+        ("uint8_t *step, uint32_t first", None),
+    ],
+)
+def test_parameters_are_matched_by_their_names_before_their_places(parameters: str, score: float) -> None:
+    base, step = ("first" if "first" in parameters else "base"), ("by" if "by" in parameters else "step")
+    answer = f"uint32_t f({parameters}) {{ return {base} - 3 * (uint32_t){step}; }}"
+    assert told(answer, "uint32_t f(uint32_t base, uint32_t step) { return base - 3 * step; }").score == score
+
+
+@pytest.mark.parametrize(
     ("reference", "answer", "why"),
     [
         ("int f(int (*g)(int)) { return g(1); }", "", "`g`: it points to a function"),
