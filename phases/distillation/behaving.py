@@ -33,6 +33,8 @@ def needed(ctx: Context) -> None:
         "convergence.on is behaviour": loading.section(ctx, "convergence").on == "behaviour",
         "distillation.corrections.behaves_at is set": ctx.config.corrections.behaves_at is not None,
         "distillation.keep is behaviour": ctx.config.keep == "behaviour",
+        "teacher_generation.best_by is behaviour": loading.section(ctx, "teacher_generation").best_by
+        == "behaviour",
     }
     for why, needs in reasons.items():
         if needs:
