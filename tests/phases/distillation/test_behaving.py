@@ -91,7 +91,6 @@ def _scored(behaviour: Behaviour | None) -> Score:
     [
         {"convergence": {"on": "behaviour"}},
         {"distillation": {"keep": "behaviour"}},
-        {"teacher_generation": {"best_of": 3, "best_by": "behaviour"}},
         {"distillation": {"corrections": {"behaves_at": 8.0}}},
         {"quality_scoring": {"weights": {"syntax": 0.5, "behaviour": 0.5}}},
     ],
