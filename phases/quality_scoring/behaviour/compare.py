@@ -14,7 +14,7 @@ from phases.quality_scoring.behaviour.compile import Hints, Program
 from phases.quality_scoring.behaviour.inputs import Maker, Value, narrowed
 from phases.quality_scoring.behaviour.memory import Stretch
 from phases.quality_scoring.behaviour.run import FILLS, Instance, Layout, Outcome
-from phases.quality_scoring.behaviour.signature import Array, Number, Pointer, Shape, Structure
+from phases.quality_scoring.behaviour.signature import Array, Bits, Number, Pointer, Shape, Structure
 from phases.quality_scoring.config import BehaviourConfig
 
 _TEN_TIMES = 10
@@ -157,6 +157,8 @@ def _meet(mine: Shape, other: Shape, what: str) -> Shape:
         if (mine.real and not mine.boolean) != (other.real and not other.boolean):
             raise NotComparable(f"{what} is a whole number in one and not in the other")
         return mine if mine.real and not mine.boolean else narrowed(mine, other)
+    if isinstance(mine, Bits) and isinstance(other, Bits):
+        return mine if mine.most <= other.most else other
     if isinstance(mine, Structure) and isinstance(other, Structure):
         if {name for name, _, _ in mine.fields} != {name for name, _, _ in other.fields}:
             raise NotComparable(f"{what} is a structure of other members")

@@ -202,7 +202,7 @@ def _caller(declared: Declarations, name: str, mark: str) -> tuple[Signature, st
     """
     arguments = f"(*(struct arguments_{mark} *)0)"
     result = f"(*(struct result_{mark} *)0).value"
-    found = signature(declared, name, arguments, result)
+    found = signature(declared, name, arguments, result, f"bits_{mark}_")
     passed = ", ".join(f"a->{p.name}" for p in found.parameters)
     called = f"{name}({passed})"
     lines = [f"#undef {word}" for word in _WORDS]
@@ -221,6 +221,7 @@ def _caller(declared: Declarations, name: str, mark: str) -> tuple[Signature, st
         f"extern void *sandbox_given[2];\n"
         f'__attribute__((export_name("call_{mark}"), used)) void call_{mark}(void) {{ {taken} {called}; }}'
     )
+    lines += found.objects
     table = ", ".join(f"(long long)({e})" for e in found.table) or "0"
     lines.append(f"__attribute__((used)) const long long table_{mark}[] = {{ {table} }};")
     return found, "\n".join(lines) + "\n"

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from phases.quality_scoring.behaviour.compile import Hints
-from phases.quality_scoring.behaviour.signature import Array, Number, Pointer, Shape, Structure
+from phases.quality_scoring.behaviour.signature import Array, Bits, Number, Pointer, Shape, Structure
 
 Value = Any
 Named = Sequence[tuple[str, Shape]]
@@ -190,6 +190,8 @@ class Maker:
         match shape:
             case Number():
                 return self._real() if shape.real and not shape.boolean else self._whole(shape)
+            case Bits():
+                return self._bits(shape)
             case Structure():
                 return self._structure(shape, depth)
             case Array():
@@ -295,6 +297,12 @@ class Maker:
         value = _within(value, shape)
         self.seen.append(value)
         return value
+
+    def _bits(self, shape: Bits) -> int:
+        near = [n for n in self.hints.numbers if n <= shape.most]
+        if near and self.rng.random() < 0.4:
+            return min(shape.most, max(0, self.rng.choice(near) + self.rng.choice((-1, 0, 0, 1))))
+        return self.rng.choice((0, 1 & shape.most, shape.most, *(self.rng.randint(0, shape.most),) * 3))
 
     def _real(self) -> float:
         rng, kind = self.rng, self.rng.random()

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from phases.quality_scoring.behaviour.inputs import Value
-from phases.quality_scoring.behaviour.signature import Array, Number, Pointer, Shape, Structure
+from phases.quality_scoring.behaviour.signature import Array, Bits, Number, Pointer, Shape, Structure
 
 MARGIN = 48  # bytes
 _WHOLE = {1: "B", 2: "H", 4: "I", 8: "Q"}  # by size; what is of another (__int128) goes one by one
@@ -50,7 +50,7 @@ class Stretch:
     def room(self, size: int, *, given: bool = True) -> int:
         """Take so many bytes; where they begin in the content, aligned.
 
-        What is given holds zeros where no value is made for it (bit-fields, other members of a union): its caller wrote all of it.
+        What is given holds zeros where no value is made for it (other members of a union): its caller wrote all of it.
         """
         self.content += bytes([self.fill]) * MARGIN
         at = len(self.content)
@@ -68,6 +68,10 @@ class Stretch:
         match shape:
             case Number():
                 self.content[at : at + shape.size] = _packed(shape, value)
+            case Bits():
+                whole = int.from_bytes(self.content[at : at + shape.size], "little") & ~shape.mask
+                whole |= value << shape.lowest & shape.mask
+                self.content[at : at + shape.size] = whole.to_bytes(shape.size, "little")
             case Structure():
                 for name, offset, inner in shape.fields:
                     if name in value:
@@ -132,6 +136,11 @@ class Look:
         match shape:
             case Number():
                 return _unpacked(shape, bytes(self._bytes(at, shape.size)))
+            case Bits():
+                content = bytes(self._bytes(at, shape.size))
+                if len(content) < shape.size:
+                    return "wild"
+                return (int.from_bytes(content, "little") & shape.mask) >> shape.lowest
             case Structure():
                 return {name: self.value(at + offset, inner, depth) for name, offset, inner in shape.fields}
             case Array():

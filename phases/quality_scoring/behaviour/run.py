@@ -12,14 +12,22 @@ import struct
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 from phases.quality_scoring.behaviour import stand_ins
 from phases.quality_scoring.behaviour.compile import STACK, Program
 from phases.quality_scoring.behaviour.inputs import Value
 from phases.quality_scoring.behaviour.memory import Look, Stretch
-from phases.quality_scoring.behaviour.signature import Array, Number, Pointer, Shape, Structure, resolved
+from phases.quality_scoring.behaviour.signature import (
+    Array,
+    Bits,
+    Number,
+    Pointer,
+    Shape,
+    Structure,
+    resolved,
+)
 
 FILLS = (0xA5, 0x3C)
 _ARENA = 1 << 19  # bytes between the module's own data and what malloc takes from
@@ -175,14 +183,15 @@ class Instance:
         count = len(found.table)
         table = self._places[self.program.table]
         numbers = struct.unpack(f"<{count}q", self._memory.read(self.store, table, table + 8 * count))
-        parameters = {p.name: (numbers[p.offset], resolved(p.shape, numbers)) for p in found.parameters}
-        result = None if found.result is None else resolved(found.result, numbers)
+        read = partial(self._memory.read, self.store)
+        parameters = {p.name: (numbers[p.offset], resolved(p.shape, numbers, read)) for p in found.parameters}
+        result = None if found.result is None else resolved(found.result, numbers, read)
         size = numbers[found.size] if found.parameters else 1
         result_size = numbers[found.result_size] if result else 1
         if max(size, result_size, *(_extent_behind(shape) for _, shape in parameters.values()), 0) > _LARGEST:
             raise Unrunnable(f"what it takes or gives is larger than {_LARGEST >> 10} KiB")
         named = tuple(numbers[i] for i in found.named)
-        variables = {name: (numbers[at], resolved(shape, numbers)) for name, at, shape in found.globals}
+        variables = {name: (numbers[at], resolved(shape, numbers, read)) for name, at, shape in found.globals}
         kept = {name: of for name, of in variables.items() if _extent(of[1]) <= _LARGEST}
         return Layout(parameters, result, size, result_size, named, kept)
 
@@ -276,6 +285,8 @@ def _extent(shape: Shape) -> int:
     match shape:
         case Number():
             return shape.size
+        case Bits():
+            return 0  # of the structure that it is in
         case Structure():
             return sum(_extent(inner) for _, _, inner in shape.fields)
         case Array():

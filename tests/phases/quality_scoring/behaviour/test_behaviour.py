@@ -90,6 +90,9 @@ def test_what_a_function_keeps_is_seen_in_a_sequence_of_calls() -> None:
     assert forgets.score < 8
 
 
+TAG = "struct tag { uint16_t tpid; int :0; uint16_t pcp : 3, dei : 1, vid : 12; };\n"
+
+
 @pytest.mark.parametrize(
     ("reference", "answer", "agrees"),
     [
@@ -120,6 +123,9 @@ def test_what_a_function_keeps_is_seen_in_a_sequence_of_calls() -> None:
         ("int f(uint16_t a, int b) { return a - b; }", "int f(uint32_t a, int b) { return (int)a - b; }", True),
         ("int f(__int128 *v, int count) { return count ? (int)v[0] : 0; }", "int f(__int128 *v, int count) { return count ? (int)*v : 0; }", True),
         ("struct t { uint8_t of[20000]; }; int f(struct t *v) { return v->of[19999]; }", "int f(struct t *v) { return *(v->of + 19999); }", True),
+        (TAG + "struct tag f(struct tag t) { t.vid ^= t.pcp; return t; }", TAG + "struct tag f(struct tag t) { t.vid = t.pcp ^ t.vid; return t; }", True),
+        (TAG + "void f(struct tag *t, int p) { t->pcp = p & 7; }", TAG + "void f(struct tag *t, int p) { t->pcp = p & 3; }", False),
+        (TAG + "int f(struct tag t) { return t.vid - t.pcp; }", TAG + "int f(struct tag t) { return t.vid + t.pcp; }", False),
         ("bool f(uint8_t m) { return (m & 8U) != 0U; }", "bool f(uint8_t m) { return (m >> 3) & 1U; }", True),
         (
             "char *f(char *to, size_t size, int v) { snprintf(to, size, \"%d!\", v); return to; }",
