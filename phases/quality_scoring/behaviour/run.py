@@ -37,6 +37,7 @@ _LARGEST = (
     1 << 16
 )  # bytes: the arguments, what one of them points to, the result, a variable that is looked at
 _STEP = 1 << 18  # the arena begins at a multiple of it: mostly at the same place in the two programs
+_NOWHERE = 1 << 12  # bytes at a null pointer: what is volatile the compiler's check lets through
 _FRESH = 1 << 16  # bytes of the stack, from its beginning, that are filled before each call
 
 
@@ -218,6 +219,7 @@ class Instance:
         ctypes.memset(memory + self.base, self.fill, self._used)  # what the calls before left there
         self._used = len(before)
         ctypes.memset(memory + STACK - _FRESH, self.fill, _FRESH)
+        ctypes.memset(memory, self.fill, _NOWHERE)
         ctypes.memmove(memory + self.base, before, len(before))
         self._put("sandbox_given", struct.pack("<QQ", self.base + at, self.base + gives))
         view = self._view()
@@ -230,6 +232,8 @@ class Instance:
         except self._traps as e:
             return self._ended(e)
         view = self._view()
+        if view[:_NOWHERE].tobytes() != bytes([self.fill]) * _NOWHERE:
+            return Outcome(failure="it writes through a null pointer")
         after = bytes(view[self.base : self.base + len(before)])
         if stretch.trespassed(after):
             return Outcome(failure="it writes outside of what it was given")

@@ -75,6 +75,13 @@ def test_the_first_input_that_tells_two_apart_is_shown() -> None:
     assert found == told(TABLE.wrong["a number not copied (16 for 10)"], TABLE.honest + "\n", TABLE.prompt)
 
 
+def test_a_register_is_no_place_to_miss_a_null_pointer() -> None:
+    """The compiler's check leaves out what is volatile."""
+    checked = "int f(volatile uint32_t *at) { if (at == NULL) return 0; *at |= 4U; return (int)(*at & 8U); }"
+    assert told(checked.replace("|= 4U", "= *at | 4U"), checked).score == 10.0
+    assert told(checked.replace("if (at == NULL) return 0;", ""), checked).score == 0.0
+
+
 def test_a_reference_that_returns_one_thing_is_a_weak_test() -> None:
     one = "int f(int x) { return x == x ? 4 : 5; }"
     found = told("int f(int x) { (void)x; return 4; }", one)
@@ -161,6 +168,8 @@ def test_parameters_are_matched_by_their_names_before_their_places(parameters: s
         ("int f(int (*g)(int)) { return g(1); }", "", "`g`: it points to a function"),
         ("struct q; int f(struct q *v) { return v != 0; }", "", "nothing can be made for `v`"),
         ("int f(int x) { return *(int *)0 + x; }", "", "the reference bears only 0 of the inputs: it traps"),
+        ("int f(int x) { return *(volatile int *)0 + x; }", "", "the reference bears only 0 of the inputs"),
+        ("int f(int x) { *(volatile int *)8 = x; return x; }", "", "it writes through a null pointer"),
         ("int f(int x) { for (;;) { x ^= 1; } }", "", "the reference bears only 0 of the inputs: it does not come to an end"),
         ("void f(int x) { (void)(x + 1); }", "", "there is nothing to look at"),
         ("int f(int a) { return a; }", "int f(int a, int b) { return a + b; }", "it takes 2 parameters, the reference 1"),
