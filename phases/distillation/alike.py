@@ -62,13 +62,14 @@ class Alike:
         program = compiled(code, asked_function(code, self._prompt) or "", settings)
         if not isinstance(program, Program) or not alone(program, settings).findings:
             return True
-        return beside(text, text, self._prompt, settings).score is not None
+        return beside(text, text, self._prompt, settings, stand_ins=False).score is not None
 
     def same(self, one: int, other: int) -> bool:
-        """Whether two of them do the same."""
+        """Whether two of them do the same. One that calls what it has made up does nothing that another could do too."""
         if self._code[one] == self._code[other]:
             return True
         if not self._runs:
             return False
-        found = beside(self.texts[one], self.texts[other], self._prompt, self._settings.behaviour)
+        texts, settings = (self.texts[one], self.texts[other]), self._settings.behaviour
+        found = beside(*texts, self._prompt, settings, stand_ins=False)
         return found.score is not None and found.score >= RIGHT

@@ -27,10 +27,22 @@ def measures(ctx: Context) -> bool:
 
 def needed(ctx: Context) -> None:
     """Raises SandboxMissing where something is decided by behaviour, and nothing can be run here."""
+    _require(ctx, loading.section(ctx, "convergence"))
+
+
+def still_needed(ctx: Context) -> None:
+    """The same in an epoch: the run may have been resumed where nothing can be run.
+
+    What decides is looked at and not used: an epoch comes to the same whichever it is.
+    """
+    _require(ctx, ctx.program.sections.get("convergence"))
+
+
+def _require(ctx: Context, convergence: Any) -> None:
     settings = loading.section(ctx, "quality_scoring")
     reasons = {
         "quality_scoring.weights gives behaviour a weight": settings.weights.get("behaviour", 0) > 0,
-        "convergence.on is behaviour": loading.section(ctx, "convergence").on == "behaviour",
+        "convergence.on is behaviour": convergence is not None and convergence.on == "behaviour",
         "distillation.corrections.behaves_at is set": ctx.config.corrections.behaves_at is not None,
         "distillation.keep is behaviour": ctx.config.keep == "behaviour",
     }

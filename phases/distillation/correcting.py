@@ -133,12 +133,16 @@ def append_to_dataset(ctx: Context) -> None:
 
 
 def _gated(ctx: Context, pairs: list[tuple[Poor, str]]) -> tuple[list[tuple[Poor, str]], list[Refused]]:
-    """(what may be learned from, what may not), by Diagram 6; a correction may have to behave, too."""
+    """(what may be learned from, what may not), by Diagram 6; a correction may have to behave, too.
+
+    Raises SandboxMissing where it has to, and the run was resumed where nothing can be run.
+    """
     from phases.quality_scoring import score_many
 
     config: Any = loading.section(ctx, "quality_scoring")
     walk, settings = ctx.walk("quality_scoring"), ctx.config.corrections
     behaves = settings.behaves_at is not None
+    behaving.still_needed(ctx)
     scores = score_many(
         [(answer, words(p.prompt)) for p, answer in pairs],
         config,

@@ -174,9 +174,11 @@ def init_evaluator(ctx: Context) -> str:
 @PHASE.state("ModelSetup.InitTeacher")
 def init_teacher(ctx: Context) -> str:
     """Name who will correct: the teacher that generated the first answers, by the same settings."""
+    from phases.teacher_generation.checking import Checker
     from phases.teacher_generation.teachers import make_teacher
 
     section = loading.section(ctx, "teacher_generation")
+    Checker.of(section, ctx.program.sections.get("quality_scoring"))  # what it takes to choose is here
     teacher = make_teacher(section.teacher, section.workers)
     ctx.data["teacher"] = teacher.name
     if ctx.config.corrections.show_attempt and not showing.can_be_shown(teacher):
@@ -248,9 +250,13 @@ def generate(ctx: Context) -> str:
 
 @PHASE.state("EpochN.Evaluate")
 def evaluate(ctx: Context) -> str:
-    """Diagram 6 for every answer of both sets; what an answer does is told beside its scores."""
+    """Diagram 6 for every answer of both sets; what an answer does is told beside its scores.
+
+    Raises SandboxMissing where something is decided by that, and the run was resumed where nothing can be run.
+    """
     from phases.quality_scoring import score_many
 
+    behaving.still_needed(ctx)
     epoch, walk = ctx.data["epoch"], ctx.walk("quality_scoring")
     config, measures = loading.section(ctx, "quality_scoring"), behaving.measures(ctx)
     averages, behaviour = {}, {}
@@ -325,7 +331,7 @@ def _deciding(ctx: Context, on: str) -> float:
     """The average that decides. Where nothing of the frozen set could be compared, its behaviour is 0, which is said."""
     if on != "behaviour":
         return float(ctx.data["average"][on])
-    found = ctx.data["behaviour"]["held_out"]
+    found = ctx.data.get("behaviour", {}).get("held_out")
     if found is None:
         ctx.log.warning(
             "no answer to the frozen set could be compared with a reference: its behaviour counts as 0"

@@ -47,18 +47,21 @@ def _compiler(score: Score) -> Sequence[str]:
     """What the compiler says, the first messages of it, and what is missing altogether."""
     told = [r for r in score.reasons if r.rule.startswith("SyntaxCheck.") and r.line is not None]
     lines = [f"line {r.line}: {r.note}" for r in told]
-    lines += [
-        r.note for r in score.reasons if r.rule.startswith("SyntaxCheck.") and "another question" in r.note
-    ]
+    whole = (
+        "SyntaxCheck.Score0",
+        "SyntaxCheck.TryGCC",
+    )  # no code, another question's answer, what cannot be read
+    lines += [r.note for r in score.reasons if r.rule in whole and r.line is None]
     return lines[:MOST_MESSAGES]
 
 
 def _behaviour(score: Score) -> Sequence[str]:
-    """The first input that it fails on: where it does something else than it should, or does not bear it."""
+    """The first input that it fails on: where it does something else than it should, or does not bear it; or why it is none that
+    could be called."""
     told = score.behaviour
     if told is None:
         return ()
     if told.first is not None:
         return (f"on {told.first.input} it should give {told.first.expected}, and gives {told.first.got}",)
     traps = [note for line, note in told.findings if line is None and told.inputs]
-    return traps[:1]
+    return traps[:1] or ([told.reason] if told.score is not None and told.reason and not told.inputs else [])

@@ -6,8 +6,10 @@ sentence shuffling are old cures (EDA, arXiv:1901.11196; here nothing is put in,
 What a prompt asks for is in its names, numbers, units and code, and none of these is touched:
 
 - lines of code (in fences, indented, or such as only C has), lines of tables, and empty lines stay where and as they are;
-- what stands in backquotes, has a digit, a capital or a sign that words have not, is a name and is kept;
-- a number keeps the word after it (its unit) and the two before it ("at most 5", "older than 3"), side by side;
+- what stands in backquotes or quotes, has a digit, a capital or a sign that words have not, is a name and is kept; so are types of
+  C and single letters, and `int f(int a, int b)` is one name with or without backquotes;
+- a number, in words too, keeps the word after it (its unit, "5 bytes per second" all of it) and the two before it ("at most 5",
+  "older than 3"), side by side;
 - words that turn a meaning round ("not", "without", "before") are kept.
 
 Wording 0 is the prompt itself. The others are drawn by the row alone: the same whatever else is in the set.
@@ -19,7 +21,7 @@ import hashlib
 import json
 import random
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,11 +44,13 @@ class WordingsConfig(BaseModel):
     )
 
 
-_ATOM = re.compile(r"(?:`[^`\n]*`|[^\s`]|`)+")
+_ATOM = re.compile(r"""(?:`[^`\n]*`|"[^"\n]*"|(?<!\w)[A-Za-z_]\w*\([^()\n]*\)|[^\s`]|`)+""")
 _FENCE = re.compile(r"\s*(?:```|~~~)")
 _CODE = re.compile(r"\t| {4}|\s*(?:[#*|}]|//|/\*)|.*[;{}\\]\s*$|[\w\s*]+\([^)]*\)\s*$")
 _MARKER = re.compile(r"\s*(?:-|\+|\d+[.)])\s+")
 _PLAIN = re.compile(r"[(\"']?[A-Za-z]?[a-z]*(?:['’-][a-z]+)*[.,:;?!)\"']*")
+_QUOTED = re.compile(r"""[(']*"[^"\n]+"[.,:;?!)']*""")
+_PROTOTYPE = re.compile(r"[*&(]*[A-Za-z_]\w*\([^()\n]*\)")
 _SENTENCE_END = re.compile(r"[.?!][)\"']*$")
 _CLAUSE_END = re.compile(r"[,;:)]$")
 _CLAUSE_BEGIN = frozenset({"to", "for", "in", "which"})
@@ -68,6 +72,20 @@ _TURNING = frozenset(
         "after",
     }
     | {"than", "least", "most", "more", "less", "fewer", "minus", "plus", "first", "last"}
+)
+_TYPES = frozenset(
+    {"void", "bool", "char", "int", "float", "double", "unsigned", "struct", "enum", "union", "const", "volatile", "static", "inline"}
+)  # fmt: skip
+_BEFORE_A_NAME = _TYPES | {"signed", "long", "short"}  # words of prose as well
+_NUMBERS = frozenset({
+    "zero", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "thirteen", "fourteen", "fifteen",
+    "sixteen", "seventeen", "eighteen", "nineteen", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety",
+    "hundred", "thousand", "million", "billion", "dozen", "half", "twice", "thrice",
+})  # fmt: skip
+_FEW_NUMBERS = frozenset({"one", "two"})  # of a unit, or "two-step"; else little hangs on them
+_UNIT = re.compile(
+    r"(?:nano|micro|milli)?seconds?|minutes?|hours?|days?|(?:kilo|mega|giga)?(?:bytes?|bits?)|octets?|words?|hertz|percent|times|"
+    r"frames?|packets?|samples?|cycles?|ticks?"
 )
 FEW = 2
 """Sentences up to which a prompt is cut into clauses; of a longer one the sentences are its clauses."""
@@ -181,23 +199,34 @@ def _ends_sentence(atoms: Sequence[str], place: int) -> bool:
 
 def _ends_clause(atoms: Sequence[str], place: int) -> bool:
     """Whether a clause ends before an atom. Never beside a number: "3, 5 or 7", "from 3 to 7"."""
-    before, here, after = atoms[place - 1], atoms[place], atoms[place + 1 : place + 2]
-    if _number(before) or _number(here) or any(map(_number, after)):
+    if any(_number(atoms, beside) for beside in (place - 1, place, place + 1)):
         return False
-    return bool(_CLAUSE_END.search(before)) or here[0] == "(" or here in _CLAUSE_BEGIN
+    here = atoms[place]
+    return bool(_CLAUSE_END.search(atoms[place - 1])) or here[0] == "(" or here in _CLAUSE_BEGIN
 
 
 def _kept(atoms: Sequence[str]) -> frozenset[int]:
     """The places of what every wording has: all that is no plain word, and the words that a number or a turn of meaning needs."""
     kept = set()
     for place, atom in enumerate(atoms):
-        word = atom.strip("(\"'.,:;?!)").lower()
-        named = not _PLAIN.fullmatch(atom) or _capital(atoms, place)
+        word = _bare(atom)
+        named = not _PLAIN.fullmatch(atom) or _capital(atoms, place) or bool(_QUOTED.fullmatch(atom))
+        named = named or word in _TYPES or (len(word) == 1 and word != "a")
         if named or word in _TURNING:
             kept.add(place)
-        if _number(atom):
+        if _PROTOTYPE.match(atom):
+            kept |= set(_types_before(atoms, place))
+        if _number(atoms, place):
             kept |= {place - 2, place - 1, place, place + 1}
+            if place + 2 < len(atoms) and _bare(atoms[place + 2]) == "per":
+                kept |= {place + 2, place + 3}
     return frozenset(kept)
+
+
+def _types_before(atoms: Sequence[str], place: int) -> Iterator[int]:
+    """The places of the words that say what a function returns, before its name."""
+    while (place := place - 1) >= 0 and _bare(atoms[place]) in _BEFORE_A_NAME:
+        yield place
 
 
 def _capital(atoms: Sequence[str], place: int) -> bool:
@@ -207,5 +236,17 @@ def _capital(atoms: Sequence[str], place: int) -> bool:
     return first[:1].isupper() and (len(first.strip(".,:;?!)\"'")) == 1 or not begins)
 
 
-def _number(atom: str) -> bool:
-    return any(c.isdigit() for c in atom)
+def _number(atoms: Sequence[str], place: int) -> bool:
+    """Whether a number stands there, in digits or in words."""
+    if not 0 <= place < len(atoms):
+        return False
+    if any(c.isdigit() for c in atoms[place]):
+        return True
+    parts = _bare(atoms[place]).split("-")
+    after = _bare(atoms[place + 1]) if place + 1 < len(atoms) else ""
+    few = parts[0] in _FEW_NUMBERS and (len(parts) > 1 or bool(_UNIT.fullmatch(after)))
+    return few or not _NUMBERS.isdisjoint(parts)
+
+
+def _bare(atom: str) -> str:
+    return atom.strip("(\"'.,:;?!)").lower()

@@ -6,9 +6,11 @@ import argparse
 import json
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import structlog
 from rich.console import Console
 from rich.table import Table
 
@@ -61,12 +63,13 @@ def run(args: argparse.Namespace, config: QualityScoringConfig = DEFAULT) -> int
             why = f"cannot be read: {e.strerror}" if isinstance(e, OSError) else f"is no text: {e}"
             _say(f"{args.reference}: {why}. Name a file with the answer to compare with.")
             return 2
-    scores = score_many(
-        [(text, args.prompt) for _, text in texts],
-        config,
-        references=[reference] * len(texts),
-        behaves=args.behaviour,
-    )
+    with _said_beside():
+        scores = score_many(
+            [(text, args.prompt) for _, text in texts],
+            config,
+            references=[reference] * len(texts),
+            behaves=args.behaviour,
+        )
     for (name, _), result in zip(texts, scores, strict=True):
         if args.json:
             print(json.dumps({"file": name, **result.as_dict()}, ensure_ascii=False))
@@ -97,6 +100,20 @@ def _read(name: str, most: int) -> str:
             raise e from None
         _say(f"{name}: is not UTF-8 ({e}); it was read as Latin-1.")
         return text
+
+
+@contextmanager
+def _said_beside() -> Iterator[None]:
+    """What is not installed is said beside the scores: a line on stdout is a file's."""
+    before, was_configured = structlog.get_config(), structlog.is_configured()
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+    try:
+        yield
+    finally:
+        if was_configured:
+            structlog.configure(**before)
+        else:
+            structlog.reset_defaults()
 
 
 def _say(message: str) -> None:

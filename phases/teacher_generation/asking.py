@@ -8,7 +8,7 @@ from __future__ import annotations
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -99,6 +99,11 @@ _JITTER = random.Random()
 def unchecked(text: str, prompt: str) -> float:
     """Every text is as good as another."""
     return 0.0
+
+
+def unrelated(texts: Sequence[str], prompt: str) -> list[float]:
+    """No text is like another."""
+    return [0.0] * len(texts)
 
 
 @dataclass
@@ -266,10 +271,15 @@ def said_in(response: Response) -> str:
         return ""
 
 
-def best(calls: list[Call]) -> Result:
-    """The result of several calls for one prompt: the answer with the best score, the first of equals; all are paid for."""
+def best(calls: list[Call], agreement: Callable[[Sequence[str], str], Sequence[float]] = unrelated) -> Result:
+    """The result of several calls for one prompt; all are paid for.
+
+    It is the answer that most `agreement` is with, of equals the one with the best score, of those the first.
+    """
     answered = [call for call in calls if not call.reason]
-    chosen = max(answered, key=lambda call: call.score) if answered else calls[0]
+    agreed = agreement([call.result.text for call in answered], calls[0].prompt)
+    order = sorted(zip(agreed, answered, strict=True), key=lambda of: (-of[0], -of[1].score))
+    chosen = order[0][1] if order else calls[0]
     found = chosen.result
     if len(calls) == 1:
         return found

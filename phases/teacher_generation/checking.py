@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 from fsm.engine import Walk
 from phases.quality_scoring import PHASE, QualityScoringConfig, Scoring
+from phases.quality_scoring.behaviour import consensus, require
 from phases.quality_scoring.scoring import DEFAULT
 from phases.teacher_generation.config import AskingConfig
 from phases.teacher_generation.teacher import NoText
@@ -24,13 +26,17 @@ class Checker:
     check: str
     best_of: int = 1
     quality: QualityScoringConfig = DEFAULT
+    best_by: str = "score"
 
     @classmethod
     def of(cls, asking: AskingConfig, quality: QualityScoringConfig | None = None) -> Checker:
+        """Raises SandboxMissing where answers are to be taken by what they do, and nothing can be run here."""
         found = quality or DEFAULT
+        if asking.best_by == "behaviour":
+            require(found.behaviour, "teacher_generation.best_by is behaviour")
         if asking.check == "code":  # the compiler is not asked
             found = found.model_copy(update={"syntax": found.syntax.model_copy(update={"use": "heuristic"})})
-        return cls(asking.check, asking.best_of, found)
+        return cls(asking.check, asking.best_of, found, asking.best_by)
 
     def __call__(self, text: str, prompt: str) -> float:
         """The overall score of an answer by Diagram 6; 0 where it is not needed. Raises NoText, whose cause is in TURNED_AWAY."""
@@ -56,6 +62,15 @@ class Checker:
             found = "; ".join(r.note for r in score.reasons if r.rule.startswith("SyntaxCheck"))
             raise NoText(f"the code does not compile: {found[:SHOWN]}", "uncompiled")
         return score.overall
+
+    def agreement(self, texts: Sequence[str], prompt: str) -> list[float]:
+        """How far each of several answers does what the others do, in [0, 10]; 0 for all where that is not to decide.
+
+        What none of the others can be compared with is not what most of them do.
+        """
+        if self.best_by == "score" or len(texts) < 2:
+            return [0.0] * len(texts)
+        return [found or 0.0 for found in consensus(texts, words(prompt), self.quality.behaviour)]
 
 
 @lru_cache(maxsize=1)

@@ -147,6 +147,8 @@ class AskingConfig(BaseModel):
     """Of the prompts whose answer may fail that check; above it the run stops: such a teacher is not worth a student."""
     best_of: int = Field(default=1, ge=1, le=16)
     """So many answers are asked for each prompt, and the one with the best score by 6 is taken. Each of them is paid for."""
+    best_by: Literal["score", "behaviour"] = "score"
+    """`behaviour` takes the one that does what the others do (the extra `behaviour`), and the best score among equals."""
     reuse: bool = True
     """Take answers to the same question from the store's ledger. False asks each run's prompts anew."""
     max_cost_usd: float | None = Field(default=None, gt=0, le=10**7, allow_inf_nan=False)
@@ -158,6 +160,14 @@ class AskingConfig(BaseModel):
     fit_max_tokens: bool = False
     """Reserve near what answers need, learned from the run, in place of teacher.max_tokens. What is cut off by it is asked
     again in full, and paid for twice."""
+
+    @model_validator(mode="after")
+    def _several_to_compare(self) -> Self:
+        if self.best_by == "behaviour" and self.best_of < 2:
+            raise ValueError(
+                "best_by is behaviour, and one answer has no other to behave like: set best_of to 3 or more, for a majority"
+            )
+        return self
 
 
 FREE_KEYS = (

@@ -27,6 +27,7 @@ from phases.reading import copy_lines
 from phases.teacher_generation import batch, bedrock, estimate, failures, openai
 from phases.teacher_generation import summary as tables
 from phases.teacher_generation.asking import Call, Result
+from phases.teacher_generation.checking import Checker
 from phases.teacher_generation.config import FREE_KEYS, TeacherGenerationConfig
 from phases.teacher_generation.desk import desk, note, spends_for
 from phases.teacher_generation.loading import each, fitting, read_lines
@@ -128,6 +129,9 @@ def create_test_prompts(ctx: Context) -> None:
 @PHASE.state("CreateThreadPool")
 def create_thread_pool(ctx: Context) -> None:
     """Say how many workers there will be, and what is about to be asked. Threads do not survive a process: each makes its own."""
+    Checker.of(
+        ctx.config, ctx.program.sections.get("quality_scoring")
+    )  # what it takes is here, or nothing is asked
     ctx.data["workers"] = min(ctx.config.workers, ctx.data["prompts"])
     for number, said in enumerate(estimate.of_run(ctx, _teacher(ctx), _prompts(ctx))):
         (ctx.log.warning if number else ctx.log.info)(said)

@@ -243,7 +243,7 @@ class Window:
         except BaseException:
             self._leave(asked.names)
             raise
-        result = best(calls)
+        result = best(calls, self._desk.checker.agreement)
         size = len(result.prompt) + len(result.text) + len(result.reason) + OF_A_RESULT
         self._desk.tally.add(result)
         return Done(result, self._ways.setdefault(way, way), size)

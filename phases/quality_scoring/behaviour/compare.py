@@ -14,7 +14,7 @@ from phases.quality_scoring.behaviour.compile import Hints, Program
 from phases.quality_scoring.behaviour.inputs import Maker, Value, narrowed
 from phases.quality_scoring.behaviour.memory import Stretch
 from phases.quality_scoring.behaviour.run import FILLS, Instance, Layout, Outcome
-from phases.quality_scoring.behaviour.signature import Array, Number, Pointer, Shape, Structure
+from phases.quality_scoring.behaviour.signature import Array, Bits, Number, Pointer, Shape, Structure
 from phases.quality_scoring.config import BehaviourConfig
 
 _TEN_TIMES = 10
@@ -98,17 +98,23 @@ def compare(answer: Program, reference: Program, config: BehaviourConfig) -> Beh
 
 
 def match(answer: Layout, reference: Layout) -> _Matched:
-    """Which parameter of one is which of the other: by name, by place, or by kind where only one fits.
+    """Which parameter of one is which of the other: by name; by place, unless a name that both have stands in another; or by kind
+    where only one fits.
 
     Raises NotComparable.
     """
     mine, others = list(reference.parameters), list(answer.parameters)
     if len(mine) != len(others):
         raise NotComparable(f"it takes {len(others)} parameters, the reference {len(mine)}")
+    moved = any(name in others and others.index(name) != place for place, name in enumerate(mine))
     if set(mine) == set(others):
         pairs = {name: name for name in mine}
-    elif len(mine) < 2 or all(
-        _fits(answer.parameters[b][1], reference.parameters[a][1]) for a, b in zip(mine, others, strict=True)
+    elif len(mine) < 2 or (
+        not moved
+        and all(
+            _fits(answer.parameters[b][1], reference.parameters[a][1])
+            for a, b in zip(mine, others, strict=True)
+        )
     ):
         pairs = dict(zip(mine, others, strict=True))
     else:
@@ -151,6 +157,8 @@ def _meet(mine: Shape, other: Shape, what: str) -> Shape:
         if (mine.real and not mine.boolean) != (other.real and not other.boolean):
             raise NotComparable(f"{what} is a whole number in one and not in the other")
         return mine if mine.real and not mine.boolean else narrowed(mine, other)
+    if isinstance(mine, Bits) and isinstance(other, Bits):
+        return mine if mine.most <= other.most else other
     if isinstance(mine, Structure) and isinstance(other, Structure):
         if {name for name, _, _ in mine.fields} != {name for name, _, _ in other.fields}:
             raise NotComparable(f"{what} is a structure of other members")

@@ -45,6 +45,11 @@ _LINK = ("-mwasm64", "--no-entry", "--stack-first", "-z", f"stack-size={STACK}",
          "--export=__heap_base", "--export=__stack_pointer", "--export=sandbox_heap", "--export=sandbox_heap_end", "--export=sandbox_fill",
          "--export=sandbox_given")  # fmt: skip
 _LINK_STAND_INS = tuple(f"--export={name}" for name in (stand_ins.BEGIN, stand_ins.NOTES, stand_ins.NOTED))
+# What the caller and the stand-ins are written in: a text may have made something else of it.
+_WORDS = (
+    "sizeof", "struct", "char", "short", "int", "long", "float", "double", "signed", "unsigned", "void", "const", "extern", "static",
+    "if", "return", "default", "_Bool", "_Generic", "__typeof__", "__attribute__", "__builtin_offsetof", "__builtin_classify_type",
+)  # fmt: skip
 _LOCATED = re.compile(r"^[^\n:]*:(\d+):\d+: (?:fatal )?error: (.*)$", re.MULTILINE)
 _LACKING = re.compile(r"undefined symbol: (\S+)")
 _TAGGED = re.compile(r"typedef struct (\w+) \{")  # a text that has its own does not need the library's
@@ -197,10 +202,10 @@ def _caller(declared: Declarations, name: str, mark: str) -> tuple[Signature, st
     """
     arguments = f"(*(struct arguments_{mark} *)0)"
     result = f"(*(struct result_{mark} *)0).value"
-    found = signature(declared, name, arguments, result)
+    found = signature(declared, name, arguments, result, f"bits_{mark}_")
     passed = ", ".join(f"a->{p.name}" for p in found.parameters)
     called = f"{name}({passed})"
-    lines = []
+    lines = [f"#undef {word}" for word in _WORDS]
     if found.parameters:
         lines.append(f"struct arguments_{mark} {{ {' '.join(p.member + ';' for p in found.parameters)} }};")
     else:
@@ -216,6 +221,7 @@ def _caller(declared: Declarations, name: str, mark: str) -> tuple[Signature, st
         f"extern void *sandbox_given[2];\n"
         f'__attribute__((export_name("call_{mark}"), used)) void call_{mark}(void) {{ {taken} {called}; }}'
     )
+    lines += found.objects
     table = ", ".join(f"(long long)({e})" for e in found.table) or "0"
     lines.append(f"__attribute__((used)) const long long table_{mark}[] = {{ {table} }};")
     return found, "\n".join(lines) + "\n"

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from phases.quality_scoring.behaviour.compile import Hints
-from phases.quality_scoring.behaviour.signature import Array, Number, Pointer, Shape, Structure
+from phases.quality_scoring.behaviour.signature import Array, Bits, Number, Pointer, Shape, Structure
 
 Value = Any
 Named = Sequence[tuple[str, Shape]]
@@ -29,6 +29,7 @@ _SIZES = (0, 1, 2, 3, 4, 5, 7, 8, 12, 16, 33, 64)
 _LARGE = (16, 33, 64)  # at a corner of another argument, so that it comes to matter
 _SINGLE = 64  # elements behind a pointer that comes without a length
 _MOST_BYTES = 16_384  # of one buffer
+_REPEATS = 4096  # numbers of a large array; then they come again
 _NULL = 0.04  # of the pointers
 _ROOMY, _ROOM = (
     0.2,
@@ -189,6 +190,8 @@ class Maker:
         match shape:
             case Number():
                 return self._real() if shape.real and not shape.boolean else self._whole(shape)
+            case Bits():
+                return self._bits(shape)
             case Structure():
                 return self._structure(shape, depth)
             case Array():
@@ -225,6 +228,8 @@ class Maker:
         return self._several(shape.to, count, depth + 1)
 
     def _several(self, shape: Shape, count: int, depth: int) -> list[Value]:
+        if isinstance(shape, Number) and count > _REPEATS:
+            return (self._several(shape, _REPEATS, depth) * -(-count // _REPEATS))[:count]
         if isinstance(shape, Number) and not shape.real and count > 1:
             return self._buffer(shape, count)
         if count > 8 and not isinstance(shape, Number):  # large things are like each other after the first
@@ -292,6 +297,12 @@ class Maker:
         value = _within(value, shape)
         self.seen.append(value)
         return value
+
+    def _bits(self, shape: Bits) -> int:
+        near = [n for n in self.hints.numbers if n <= shape.most]
+        if near and self.rng.random() < 0.4:
+            return min(shape.most, max(0, self.rng.choice(near) + self.rng.choice((-1, 0, 0, 1))))
+        return self.rng.choice((0, 1 & shape.most, shape.most, *(self.rng.randint(0, shape.most),) * 3))
 
     def _real(self) -> float:
         rng, kind = self.rng, self.rng.random()
@@ -379,7 +390,7 @@ def _is_text(shape: Shape) -> bool:
 def _most(shape: Shape) -> int:
     if isinstance(shape, Array):
         return shape.count
-    return _MOST_BYTES // max(1, shape.size) if isinstance(shape, Pointer) else 1
+    return max(1, _MOST_BYTES // max(1, shape.size)) if isinstance(shape, Pointer) else 1
 
 
 def _within(value: int, shape: Number) -> int:

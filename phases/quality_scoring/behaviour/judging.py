@@ -93,13 +93,15 @@ def programs(
     return found, ours
 
 
-def beside(answer: str, reference: str, prompt: str, config: BehaviourConfig) -> Behaviour:
+def beside(
+    answer: str, reference: str, prompt: str, config: BehaviourConfig, *, stand_ins: bool = True
+) -> Behaviour:
     """What the code of an answer does, beside that of a reference; both as texts, with words around the code or not.
 
-    Raises SandboxMissing.
+    `stand_ins` as for `programs`: not where the reference is in doubt itself. Raises SandboxMissing.
     """
     require(config, "Two answers are to be compared by what they do")
-    return _beside(extract.code(answer, prompt), extract.code(reference, prompt), prompt, config)
+    return _beside(extract.code(answer, prompt), extract.code(reference, prompt), prompt, config, stand_ins)
 
 
 @lru_cache(maxsize=_KEPT)

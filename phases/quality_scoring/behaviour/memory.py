@@ -13,10 +13,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from phases.quality_scoring.behaviour.inputs import Value
-from phases.quality_scoring.behaviour.signature import Array, Number, Pointer, Shape, Structure
+from phases.quality_scoring.behaviour.signature import Array, Bits, Number, Pointer, Shape, Structure
 
 MARGIN = 48  # bytes
-_WHOLE = {1: "B", 2: "H", 4: "I", 8: "Q"}
+_WHOLE = {1: "B", 2: "H", 4: "I", 8: "Q"}  # by size; what is of another (__int128) goes one by one
+_REAL = {4: "<f", 8: "<d"}  # of another size (long double) every one is zero
 _DEEPEST = 4
 _LONGEST = 256  # characters of a string that is the module's own
 
@@ -49,7 +50,7 @@ class Stretch:
     def room(self, size: int, *, given: bool = True) -> int:
         """Take so many bytes; where they begin in the content, aligned.
 
-        What is given holds zeros where no value is made for it (bit-fields, other members of a union): its caller wrote all of it.
+        What is given holds zeros where no value is made for it (other members of a union): its caller wrote all of it.
         """
         self.content += bytes([self.fill]) * MARGIN
         at = len(self.content)
@@ -67,6 +68,10 @@ class Stretch:
         match shape:
             case Number():
                 self.content[at : at + shape.size] = _packed(shape, value)
+            case Bits():
+                whole = int.from_bytes(self.content[at : at + shape.size], "little") & ~shape.mask
+                whole |= value << shape.lowest & shape.mask
+                self.content[at : at + shape.size] = whole.to_bytes(shape.size, "little")
             case Structure():
                 for name, offset, inner in shape.fields:
                     if name in value:
@@ -83,7 +88,7 @@ class Stretch:
                 self.content[at : at + 8] = address.to_bytes(8, "little")
 
     def _elements(self, at: int, shape: Shape, size: int, values: Sequence[Value], path: str) -> None:
-        if isinstance(shape, Number) and not shape.real and shape.size == size and values:
+        if isinstance(shape, Number) and not shape.real and shape.size == size in _WHOLE and values:
             mask = (1 << (8 * size)) - 1
             packed = struct.pack(f"<{len(values)}{_WHOLE[size]}", *(v & mask for v in values))
             self.content[at : at + len(packed)] = packed
@@ -108,7 +113,8 @@ class Stretch:
 
 def _packed(shape: Number, value: Any) -> bytes:
     if shape.real and not shape.boolean:
-        return struct.pack("<f" if shape.size == 4 else "<d", value) if shape.size <= 8 else bytes(shape.size)
+        code = _REAL.get(shape.size)
+        return struct.pack(code, value) if code else bytes(shape.size)
     return int(value & ((1 << (8 * shape.size)) - 1)).to_bytes(shape.size, "little")
 
 
@@ -130,6 +136,11 @@ class Look:
         match shape:
             case Number():
                 return _unpacked(shape, bytes(self._bytes(at, shape.size)))
+            case Bits():
+                content = bytes(self._bytes(at, shape.size))
+                if len(content) < shape.size:
+                    return "wild"
+                return (int.from_bytes(content, "little") & shape.mask) >> shape.lowest
             case Structure():
                 return {name: self.value(at + offset, inner, depth) for name, offset, inner in shape.fields}
             case Array():
@@ -137,11 +148,14 @@ class Look:
             case Pointer():
                 return self._pointed(int.from_bytes(self._bytes(at, 8), "little"), shape, depth)
 
-    def several(self, at: int, shape: Shape, size: int, count: int, depth: int = 0) -> list[Value]:
-        """So many things of one shape, one behind the other."""
-        if isinstance(shape, Number) and not shape.real and shape.size == size:
+    def several(self, at: int, shape: Shape, size: int, count: int, depth: int = 0) -> Value:
+        """So many things of one shape, one behind the other; "wild" where memory ends before they do."""
+        begins = at - self.origin
+        if not 0 <= begins <= begins + size * count <= len(self.memory):
+            return "wild"
+        if isinstance(shape, Number) and not shape.real and shape.size == size in _WHOLE:
             code = _WHOLE[size].lower() if shape.signed else _WHOLE[size]
-            return list(struct.unpack_from(f"<{count}{code}", self.memory, at - self.origin))
+            return list(struct.unpack_from(f"<{count}{code}", self.memory, begins))
         return [self.value(at + i * size, shape, depth) for i in range(count)]
 
     def where(self, address: int) -> str | None:
@@ -171,5 +185,6 @@ def _unpacked(shape: Number, content: bytes) -> Value:
     if len(content) < shape.size:
         return "wild"
     if shape.real and not shape.boolean:
-        return struct.unpack("<f" if shape.size == 4 else "<d", content)[0] if shape.size <= 8 else 0.0
+        code = _REAL.get(shape.size)
+        return struct.unpack(code, content)[0] if code else 0.0
     return int.from_bytes(content, "little", signed=bool(shape.signed))

@@ -12,19 +12,32 @@ import struct
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 from phases.quality_scoring.behaviour import stand_ins
 from phases.quality_scoring.behaviour.compile import STACK, Program
 from phases.quality_scoring.behaviour.inputs import Value
 from phases.quality_scoring.behaviour.memory import Look, Stretch
-from phases.quality_scoring.behaviour.signature import Number, Shape, resolved
+from phases.quality_scoring.behaviour.signature import (
+    Array,
+    Bits,
+    Number,
+    Pointer,
+    Shape,
+    Structure,
+    resolved,
+)
 
 FILLS = (0xA5, 0x3C)
 _ARENA = 1 << 19  # bytes between the module's own data and what malloc takes from
 _PAGE = 65536
+_POINTER = 8  # bytes
+_LARGEST = (
+    1 << 16
+)  # bytes: the arguments, what one of them points to, the result, a variable that is looked at
 _STEP = 1 << 18  # the arena begins at a multiple of it: mostly at the same place in the two programs
+_NOWHERE = 1 << 12  # bytes at a null pointer: what is volatile the compiler's check lets through
 _FRESH = 1 << 16  # bytes of the stack, from its beginning, that are filled before each call
 
 
@@ -166,17 +179,22 @@ class Instance:
         return memoryview((ctypes.c_ubyte * self._size).from_address(self._address())).cast("B")
 
     def layout(self) -> Layout:
-        """The signature with the numbers that the compiler filled in."""
+        """The signature with the numbers that the compiler filled in. Raises Unrunnable where it takes more than can be made."""
         found = self.program.signature
         count = len(found.table)
         table = self._places[self.program.table]
         numbers = struct.unpack(f"<{count}q", self._memory.read(self.store, table, table + 8 * count))
-        parameters = {p.name: (numbers[p.offset], resolved(p.shape, numbers)) for p in found.parameters}
-        result = None if found.result is None else resolved(found.result, numbers)
+        read = partial(self._memory.read, self.store)
+        parameters = {p.name: (numbers[p.offset], resolved(p.shape, numbers, read)) for p in found.parameters}
+        result = None if found.result is None else resolved(found.result, numbers, read)
         size = numbers[found.size] if found.parameters else 1
+        result_size = numbers[found.result_size] if result else 1
+        if max(size, result_size, *(_extent_behind(shape) for _, shape in parameters.values()), 0) > _LARGEST:
+            raise Unrunnable(f"what it takes or gives is larger than {_LARGEST >> 10} KiB")
         named = tuple(numbers[i] for i in found.named)
-        kept = {name: (numbers[at], resolved(shape, numbers)) for name, at, shape in found.globals}
-        return Layout(parameters, result, size, numbers[found.result_size] if result else 1, named, kept)
+        variables = {name: (numbers[at], resolved(shape, numbers, read)) for name, at, shape in found.globals}
+        kept = {name: of for name, of in variables.items() if _extent(of[1]) <= _LARGEST}
+        return Layout(parameters, result, size, result_size, named, kept)
 
     def stretch(self, layout: Layout, values: Mapping[str, Value], labels: Mapping[str, str]) -> Stretch:
         """The values, by the names of the parameters, as they lie in memory; first the arguments, then room for the result.
@@ -201,6 +219,7 @@ class Instance:
         ctypes.memset(memory + self.base, self.fill, self._used)  # what the calls before left there
         self._used = len(before)
         ctypes.memset(memory + STACK - _FRESH, self.fill, _FRESH)
+        ctypes.memset(memory, self.fill, _NOWHERE)
         ctypes.memmove(memory + self.base, before, len(before))
         self._put("sandbox_given", struct.pack("<QQ", self.base + at, self.base + gives))
         view = self._view()
@@ -213,6 +232,8 @@ class Instance:
         except self._traps as e:
             return self._ended(e)
         view = self._view()
+        if view[:_NOWHERE].tobytes() != bytes([self.fill]) * _NOWHERE:
+            return Outcome(failure="it writes through a null pointer")
         after = bytes(view[self.base : self.base + len(before)])
         if stretch.trespassed(after):
             return Outcome(failure="it writes outside of what it was given")
@@ -261,3 +282,23 @@ class Instance:
         lacking = self.program.lacking
         also = f", or it calls what is nowhere ({', '.join(lacking[:3])})" if lacking else ""
         return Outcome(failure=f"it traps: undefined behaviour{also}")
+
+
+def _extent(shape: Shape) -> int:
+    """The bytes of a shape, gaps left out."""
+    match shape:
+        case Number():
+            return shape.size
+        case Bits():
+            return 0  # of the structure that it is in
+        case Structure():
+            return sum(_extent(inner) for _, _, inner in shape.fields)
+        case Array():
+            return shape.count * shape.size
+        case Pointer():
+            return _POINTER
+
+
+def _extent_behind(shape: Shape) -> int:
+    """The bytes of one of what a pointer points to; 0 of what is none."""
+    return shape.size if isinstance(shape, Pointer) else 0

@@ -6,7 +6,7 @@ offsets, the values of enumerators) it names by its place in a table of C expres
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NoReturn
 
@@ -43,6 +43,28 @@ class Number:
 
 
 @dataclass(frozen=True, slots=True)
+class Bits:
+    """A bit-field in a structure of `size` bytes: where an object lies in which its bits alone are set, and then what they are.
+
+    No constant of C says where a bit-field is.
+    """
+
+    size: int
+    at: int
+    mask: int = 0
+
+    @property
+    def lowest(self) -> int:
+        """How many bits of the structure are below it."""
+        return (self.mask & -self.mask).bit_length() - 1
+
+    @property
+    def most(self) -> int:
+        """The greatest value that it holds; its sign is one of its bits."""
+        return self.mask >> self.lowest if self.mask else 0
+
+
+@dataclass(frozen=True, slots=True)
 class Structure:
     """A struct, or the first member of a union: (name, offset, shape) of what can be filled in and looked at."""
 
@@ -71,7 +93,7 @@ class Pointer:
     many: bool = False
 
 
-Shape = Number | Structure | Array | Pointer
+Shape = Number | Bits | Structure | Array | Pointer
 """All numbers in a shape are places in the table of its signature."""
 
 
@@ -93,6 +115,7 @@ class Signature:
     state                 whether the text keeps anything from one call to the next
     named                 the enumerators that the function names, and those it calls: places in the table
     globals               the variables outside of functions: (name, address, shape); those that hold numbers
+    objects               C declarations that the table needs
     touched               the identifiers in them
     """
 
@@ -106,11 +129,12 @@ class Signature:
     state: bool = False
     named: tuple[int, ...] = ()
     globals: tuple[tuple[str, int, Shape], ...] = ()
+    objects: list[str] = field(default_factory=list)
     touched: frozenset[str] = frozenset()
 
 
-def resolved(shape: Shape, table: Sequence[int]) -> Shape:
-    """The shape with the numbers that the compiler filled in."""
+def resolved(shape: Shape, table: Sequence[int], read: Callable[[int, int], bytes]) -> Shape:
+    """The shape with the numbers that the compiler filled in. `read` is what lies in the module's memory: (from, to)."""
     match shape:
         case Number():
             values = tuple(table[i] for i in shape.values)
@@ -122,27 +146,31 @@ def resolved(shape: Shape, table: Sequence[int]) -> Shape:
                 values,
                 shape.character,
             )
+        case Bits():
+            size, at = table[shape.size], table[shape.at]
+            return Bits(size, at, int.from_bytes(read(at, at + size), "little"))
         case Structure():
             return Structure(
-                tuple((name, table[at], resolved(inner, table)) for name, at, inner in shape.fields)
+                tuple((name, table[at], resolved(inner, table, read)) for name, at, inner in shape.fields)
             )
         case Array():
-            return Array(table[shape.count], table[shape.size], resolved(shape.of, table))
+            return Array(table[shape.count], table[shape.size], resolved(shape.of, table, read))
         case Pointer():
-            to = None if shape.to is None else resolved(shape.to, table)
+            to = None if shape.to is None else resolved(shape.to, table, read)
             return Pointer(to, 0 if to is None else table[shape.size], shape.text, shape.many)
 
 
-def signature(declared: Declarations, name: str, arguments: str, result: str) -> Signature:
+def signature(declared: Declarations, name: str, arguments: str, result: str, own: str) -> Signature:
     """How the function of that name is called.
 
-    `arguments` and `result` are C expressions of the structures that a call's arguments and its result lie in.
+    `arguments` and `result` are C expressions of the structures that a call's arguments and its result lie in; `own` begins the
+    names of `objects`.
     Raises NotCallable.
     """
     every, used = None, _words(declared, name, "field_identifier")
     for depth, members in ((_DEEPEST, every), (_DEEPEST, used), (2, used), (1, used)):
         try:
-            return _signature(declared, name, arguments, result, depth, members)
+            return _signature(declared, name, arguments, result, depth, members, own)
         except _TooMuch:
             continue
     raise NotCallable("its parameters hold thousands of members")
@@ -155,6 +183,7 @@ def _signature(
     result: str,
     deepest: int,
     members: Collection[str] | None,
+    prefix: str,
 ) -> Signature:
     definition = declared.functions[name]
     outer = definition.child_by_field_name("declarator")
@@ -164,7 +193,7 @@ def _signature(
     if function is None or specifier is None:
         raise NotCallable("it is declared in a way that cannot be read")
     found = Signature(name)
-    shapes = _Shapes(declared, definition, found.table, deepest, members)
+    shapes = _Shapes(declared, definition, found, deepest, members, prefix)
     parameters = []
     listed = function.child_by_field_name("parameters")
     for node in listed.named_children if listed is not None else ():
@@ -220,12 +249,14 @@ class _Shapes:
         self,
         declared: Declarations,
         definition: Node,
-        table: list[str],
+        found: Signature,
         deepest: int,
         members: Collection[str] | None,
+        prefix: str,
     ) -> None:
         """`members` are those of structures that values are made for: None for all; the rest of a structure is zero."""
-        self.declared, self.table, self.deepest, self.why = declared, table, deepest, ""
+        self.declared, self.deepest, self.why = declared, deepest, ""
+        self.table, self.objects, self.prefix = found.table, found.objects, prefix
         self.members = members
         self.indexed = frozenset(_indexed(declared, definition))
 
@@ -236,7 +267,8 @@ class _Shapes:
     def variables(self, names: Sequence[str]) -> Iterator[tuple[str, int, Shape]]:
         """Variables that hold numbers, and not too many of them: (name, place of the address, shape)."""
         for name in names:
-            before, (kind, declarator) = len(self.table), self.declared.variables[name]
+            before, had = len(self.table), len(self.objects)
+            kind, declarator = self.declared.variables[name]
             try:
                 shape = self.of(kind, declarator, name)
             except (_Nothing, _TooMuch):
@@ -244,7 +276,7 @@ class _Shapes:
             if shape is not None and _plain(shape) and len(self.table) < _MOST_NUMBERS:
                 yield name, self.number(f"&{name}"), shape
             else:
-                del self.table[before:]
+                del self.table[before:], self.objects[had:]
 
     def of(
         self,
@@ -310,9 +342,7 @@ class _Shapes:
         fields: list[tuple[str, int, Shape]] = []
         wanted = self._wanted(body)
         for member in body.named_children:
-            if member.type != "field_declaration" or any(
-                c.type == "bitfield_clause" for c in member.children
-            ):
+            if member.type != "field_declaration":
                 continue
             kind = member.child_by_field_name("type")
             if kind is not None and member.child_by_field_name("declarator") is None:
@@ -322,8 +352,13 @@ class _Shapes:
                 if name is None or kind is None or flexible(declarator):
                     continue
                 own = self.declared.text(name)
-                if wanted and own not in wanted:
+                if not own or (wanted and own not in wanted):  # a bit-field may have no name
                     continue  # of a union the first that is named, then
+                if (behind := declarator.next_named_sibling) is not None and behind.type == "bitfield_clause":
+                    fields.append((own, self.number("0"), self._bits(lvalue, own)))
+                    if specifier.type == "union_specifier":
+                        return Structure(tuple(fields))
+                    continue
                 shape = self.of(kind, declarator, f"{lvalue}.{own}", depth, member=own)
                 fields.append((own, self.number(f"__builtin_offsetof(__typeof__({lvalue}), {own})"), shape))
                 if specifier.type == "union_specifier":
@@ -333,6 +368,11 @@ class _Shapes:
                 f"`{self.declared.text(specifier).split('{')[0].strip()}` has no member to fill in"
             )
         return Structure(tuple(fields))
+
+    def _bits(self, lvalue: str, name: str) -> Bits:
+        own = f"{self.prefix}{len(self.table)}"
+        self.objects.append(f"static const __typeof__({lvalue}) {own} = {{ .{name} = -1 }};")
+        return Bits(self.number(f"sizeof({lvalue})"), self.number(f"&{own}"))
 
     def _nameless(self, specifier: Node, lvalue: str, depth: int) -> Sequence[tuple[str, int, Shape]]:
         """The members of a structure that has no name in another: they count as that one's."""
@@ -379,11 +419,11 @@ class _Shapes:
         if not rest and spelled == "void":  # bytes
             return Pointer(Number(*self._bytes()), self.number("1"), many=True)
         pointee = f"(*({lvalue}))"
-        before = len(self.table)
+        before, had = len(self.table), len(self.objects)
         try:
             to = self._layered(specifier, rest, pointee, depth + 1)
         except _Nothing:
-            del self.table[before:]
+            del self.table[before:], self.objects[had:]
             return Pointer(None, 0)
         text = isinstance(to, Number) and to.character
         return Pointer(to, self.number(f"sizeof({pointee})"), text, many=text or name in self.indexed)
@@ -404,7 +444,7 @@ def _plain(shape: Shape) -> bool:
         case Array():
             return _plain(shape.of)
         case _:
-            return isinstance(shape, Number)
+            return isinstance(shape, (Number, Bits))
 
 
 class _TooMuch(Exception):

@@ -26,6 +26,8 @@ WRONG = RIGHT.replace("10U", "16U")
 UNNAMED = RIGHT.replace("offset_add", "other")
 BEYOND = "uint32_t offset_add(uint32_t value)\n{\n    uint32_t sums[2] = {0U};\n\n    return sums[(value | 2U)] + 10U;\n}\n"
 
+MADE_UP = "int offset_read(int);\n" + RIGHT.replace("value +", "(uint32_t)offset_read((int)value) +")
+
 
 def judged(texts: Sequence[str], before: str | None = None, prompt: str = PROMPT) -> Judged:
     """Answers as JudgeSamples judges them."""
@@ -58,6 +60,8 @@ def test_the_answer_that_most_samples_behave_like_is_kept_whatever_its_words() -
         [BEYOND, BEYOND, BEYOND],  # all the same, and they trap wherever they are called
         [RIGHT.replace(";", "")] * 3,  # no C
         [RIGHT.replace("{", "{\n    int spare;")] * 3,  # compiles with a warning
+        [MADE_UP] * 3,  # all call what is nowhere
+        [MADE_UP, MADE_UP.replace("10U", "9U + 1U"), MADE_UP + "\n"],
     ],
 )
 def test_agreement_alone_is_not_enough(texts: list[str]) -> None:

@@ -16,6 +16,7 @@ from fsm.engine import Nobody, Outcome, Program, Runner, Stop, StopRequested
 from fsm.journal import Journal
 from fsm.store import RunStore, open_store
 from phases.errors import ModelStreamError
+from phases.quality_scoring.behaviour import judging
 from phases.teacher_generation.takes import Takes
 from phases.turns import turns
 from tests.needs import needing
@@ -194,6 +195,30 @@ def test_what_the_answers_do_is_told_beside_their_scores_and_changes_nothing_els
     assert report["behaviour"]["held_out"]["compared"] == 3  # the offline teacher's answers are known
     assert "behaves" in with_it.text("distillation/report.md")
     assert with_it.data["average"] == without.data["average"]
+
+
+@needing("behaviour")
+def test_a_loop_that_is_decided_by_behaviour_ends_by_it_and_goes_on_only_where_code_can_be_run(
+    sections: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sections["distillation"] |= {"max_epochs": 1}
+    decided = {"convergence": {"on": "behaviour", "avg_score": 0.5, "epochs_at_threshold": 1}}
+    loop = Loop(tmp_path / "run", sections | decided)
+    loop.drive(records=1)
+    while "epoch" not in loop.data:  # the model is set up, and the sandbox was there
+        assert loop.drive(records=1) is None
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setattr(judging, "find_toolchain", lambda: None)
+        outcome = loop.drive()
+    assert outcome is not None
+    assert outcome.outcome == "stopped"
+    assert "convergence.on is behaviour, and nothing can run code here" in outcome.message
+    outcome = loop.drive()
+    assert outcome is not None
+    assert outcome.outcome == "done"
+    # by the drawn set's score it would have converged
+    assert loop.data["result"]["reason"] == "Max epochs reached: 1"
+    assert loop.data["average"]["drawn"] > 0.5 > loop.data["behaviour"]["held_out"]
 
 
 def test_a_new_process_in_every_state_leaves_the_same_bytes(sections: dict[str, Any], tmp_path: Path) -> None:

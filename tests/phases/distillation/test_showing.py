@@ -53,6 +53,22 @@ def test_an_input_that_it_does_not_bear_is_shown_where_nobody_knows_what_is_righ
     assert "add_ten(" in shown(beyond)[-1]["content"]
 
 
+@needing("behaviour")
+@pytest.mark.parametrize(
+    ("attempt", "why"),
+    [
+        ("/* not done yet */", "nothing to compile"),
+        ("int add_ten;", "does not define `add_ten`"),
+        (RIGHT.replace("add_ten", "ten_more"), "another question"),
+        ("#define add_ten(value) ((value) + 10U)\nint ten(int v) { return v + 1; }", "does not define `add_ten`"),
+    ],
+)  # fmt: skip
+def test_what_is_no_function_at_all_is_told_as_that(attempt: str, why: str) -> None:
+    wanted = shown(attempt, RIGHT)[-1]["content"]
+    assert why in wanted
+    assert "though it compiles" not in wanted
+
+
 def test_of_no_attempt_there_is_nothing_to_show() -> None:
     assert question(PROMPT, " \n", score("", PROMPT)) == PROMPT
 

@@ -39,7 +39,19 @@ WORDS = [
 ATOMS = st.one_of(
     st.sampled_from(WORDS),
     st.sampled_from(
-        ["`gate_open`", "`uint32_t x(int a, int b)`", "gcl_entry", "TSN", "802.1Qbv", "x->y", "memcpy()"]
+        [
+            "`gate_open`",
+            "`uint32_t x(int a, int b)`",
+            "unsigned long wait(int us, bool now)",
+            '"gate shut"',
+            "twenty five bits",
+            "y",
+            "gcl_entry",
+            "TSN",
+            "802.1Qbv",
+            "x->y",
+            "memcpy()",
+        ]
     ),
     st.builds("{} {}".format, st.integers(0, 99999), st.sampled_from(["ns", "kbit/s", "percent", "bytes"])),
 )
@@ -63,7 +75,7 @@ TEXTS = st.lists(
 ).map("\n".join)
 
 NAMED = re.compile(
-    r"`[^`\n]*`|\d+(?: (?:ns|kbit/s|percent|bytes))?|gcl_entry|TSN|Qbv|x->y|memcpy\(\)|\bnot\b|\bmost\b|unless"
+    r"`[^`\n]*`|unsigned long wait\(int us, bool now\)|\"gate shut\"|twenty five bits|\by\b|\d+(?: (?:ns|kbit/s|percent|bytes))?|gcl_entry|TSN|Qbv|x->y|memcpy\(\)|\bnot\b|\bmost\b|unless"
 )
 FENCED = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 
@@ -148,6 +160,16 @@ def test_a_range_stays_a_range_and_a_long_prompt_keeps_its_sentences_whole() -> 
     long = "Read the frame from the port. Check its length for the class. Write it to the queue in order."
     for wording in said(long, WordingsConfig(variants=6, drop=0)):
         assert all(sentence in wording for sentence in long.replace(". ", ".|").split("|"))
+
+
+@pytest.mark.parametrize(
+    "kept",
+    ["twenty-five frames per minute", "two bytes", "from three to seven", "int add(int a, int b)", '"gate is open"', "a two-step clock"],
+)  # fmt: skip
+def test_what_people_write_of_names_numbers_and_units_is_kept_together(kept: str) -> None:
+    text = f"please write a function that gives the stations {kept} back to whoever wants them"
+    for wording in said(text, WordingsConfig(variants=8, drop=0.9)):
+        assert kept.removeprefix("a ") in wording
 
 
 def test_the_offline_teacher_answers_every_wording_of_a_prompt_alike_where_no_word_is_left_out() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from phases.quality_scoring.behaviour import judging
 from phases.quality_scoring.cli import add_parser
 from tests.needs import needing
 
@@ -50,6 +51,18 @@ def test_a_file_that_is_not_there_does_not_hide_the_others(
     out, err = capsys.readouterr()
     assert json.loads(out)["file"].endswith("a.c")
     assert "none.c: cannot be read" in err
+
+
+def test_what_is_not_installed_is_said_beside_the_lines_and_not_among_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(judging, "find_toolchain", lambda: None)
+    judging.say_missing.cache_clear()
+    (tmp_path / "a.c").write_text(CODE)
+    assert command(str(tmp_path / "a.c"), "--reference", str(tmp_path / "a.c"), "--json") == 0
+    out, err = capsys.readouterr()
+    assert json.loads(out)["behaviour"] is None
+    assert "behaviour is not measured" in err
 
 
 @needing("behaviour")

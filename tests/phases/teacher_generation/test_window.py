@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from fsm.store.local_shelf import LocalShelf
 from phases.errors import AccessDenied, BudgetReached, ModelStreamError, ThrottlingException
+from phases.quality_scoring import SandboxMissing
 from phases.quality_scoring.scoring import DEFAULT
 from phases.teacher_generation.checking import Checker
 from phases.teacher_generation.config import AskingConfig
@@ -22,6 +24,7 @@ from phases.teacher_generation.policy import Everybodys
 from phases.teacher_generation.prices import Price
 from phases.teacher_generation.takes import Takes
 from phases.teacher_generation.window import Window, ask
+from tests.needs import needing
 from tests.phases.teacher_generation.future import way
 from tests.phases.teacher_generation.test_asking import Scripted, nobody, said
 
@@ -284,6 +287,26 @@ def test_of_several_answers_the_best_is_taken_and_all_are_paid_for_once(tmp_path
         assert result.text == better
         assert (result.input_tokens, result.output_tokens, result.dollars) == (3, 6, "0.009")
         assert len(result.entries) == 3
+
+
+@needing("behaviour")
+def test_of_several_answers_the_one_that_most_behave_like_is_taken_however_it_looks(tmp_path: Path) -> None:
+    head = "/** @brief Adds.\n * @param a one\n * @param b other\n * @return sum\n */\n"
+    wrong, slow = head + CODE.replace("a + b", "a - b"), CODE.replace("a + b", "b + a")
+    for by, taken in (("score", wrong), ("behaviour", CODE)):
+        asking = AskingConfig(best_of=3, best_by=by, prices=PRICE)  # type: ignore[arg-type]
+        desk = at(tmp_path / by, checker=Checker.of(asking))
+        teacher = Scripted(lambda _, attempt: said([wrong, CODE, slow][attempt]))
+        (result,) = ask(teacher, ["Add two numbers."], asking=asking, desk=desk, way=way)
+        assert result.text == taken
+
+
+def test_one_answer_or_no_sandbox_is_nothing_to_choose_by(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ValidationError, match="set best_of to 3 or more"):
+        AskingConfig(best_by="behaviour")
+    monkeypatch.setattr("phases.quality_scoring.behaviour.judging.find_toolchain", lambda: None)
+    with pytest.raises(SandboxMissing, match=r"teacher_generation\.best_by is behaviour"):
+        Checker.of(AskingConfig(best_of=3, best_by="behaviour"))
 
 
 def test_what_answers_need_is_reserved_where_that_is_wanted_and_what_is_cut_off_is_asked_in_full(

@@ -75,6 +75,13 @@ def test_the_first_input_that_tells_two_apart_is_shown() -> None:
     assert found == told(TABLE.wrong["a number not copied (16 for 10)"], TABLE.honest + "\n", TABLE.prompt)
 
 
+def test_a_register_is_no_place_to_miss_a_null_pointer() -> None:
+    """The compiler's check leaves out what is volatile."""
+    checked = "int f(volatile uint32_t *at) { if (at == NULL) return 0; *at |= 4U; return (int)(*at & 8U); }"
+    assert told(checked.replace("|= 4U", "= *at | 4U"), checked).score == 10.0
+    assert told(checked.replace("if (at == NULL) return 0;", ""), checked).score == 0.0
+
+
 def test_a_reference_that_returns_one_thing_is_a_weak_test() -> None:
     one = "int f(int x) { return x == x ? 4 : 5; }"
     found = told("int f(int x) { (void)x; return 4; }", one)
@@ -88,6 +95,9 @@ def test_what_a_function_keeps_is_seen_in_a_sequence_of_calls() -> None:
     forgets = told("uint32_t next(uint32_t step) { uint32_t at = 0; at += step; return at; }", counts)
     assert forgets.score is not None
     assert forgets.score < 8
+
+
+TAG = "struct tag { uint16_t tpid; int :0; uint16_t pcp : 3, dei : 1, vid : 12; };\n"
 
 
 @pytest.mark.parametrize(
@@ -118,6 +128,11 @@ def test_what_a_function_keeps_is_seen_in_a_sequence_of_calls() -> None:
         ),
         ("size_t f(const char *t) { return strlen(t); }", "size_t f(const char *t) { size_t n = 0; while (t[n]) n++; return n; }", True),
         ("int f(uint16_t a, int b) { return a - b; }", "int f(uint32_t a, int b) { return (int)a - b; }", True),
+        ("int f(__int128 *v, int count) { return count ? (int)v[0] : 0; }", "int f(__int128 *v, int count) { return count ? (int)*v : 0; }", True),
+        ("struct t { uint8_t of[20000]; }; int f(struct t *v) { return v->of[19999]; }", "int f(struct t *v) { return *(v->of + 19999); }", True),
+        (TAG + "struct tag f(struct tag t) { t.vid ^= t.pcp; return t; }", TAG + "struct tag f(struct tag t) { t.vid = t.pcp ^ t.vid; return t; }", True),
+        (TAG + "void f(struct tag *t, int p) { t->pcp = p & 7; }", TAG + "void f(struct tag *t, int p) { t->pcp = p & 3; }", False),
+        (TAG + "int f(struct tag t) { return t.vid - t.pcp; }", TAG + "int f(struct tag t) { return t.vid + t.pcp; }", False),
         ("bool f(uint8_t m) { return (m & 8U) != 0U; }", "bool f(uint8_t m) { return (m >> 3) & 1U; }", True),
         (
             "char *f(char *to, size_t size, int v) { snprintf(to, size, \"%d!\", v); return to; }",
@@ -133,16 +148,35 @@ def test_kinds_of_values(reference: str, answer: str, agrees: bool) -> None:
 
 
 @pytest.mark.parametrize(
+    ("parameters", "score"),
+    [
+        ("uint32_t step, uint32_t base", 10.0),
+        ("uint32_t step, uint32_t first", 10.0),  # that is base: step is where it says
+        ("uint32_t first, uint32_t by", 10.0),
+        ("uint8_t *step, uint32_t first", None),
+    ],
+)
+def test_parameters_are_matched_by_their_names_before_their_places(parameters: str, score: float) -> None:
+    base, step = ("first" if "first" in parameters else "base"), ("by" if "by" in parameters else "step")
+    answer = f"uint32_t f({parameters}) {{ return {base} - 3 * (uint32_t){step}; }}"
+    assert told(answer, "uint32_t f(uint32_t base, uint32_t step) { return base - 3 * step; }").score == score
+
+
+@pytest.mark.parametrize(
     ("reference", "answer", "why"),
     [
         ("int f(int (*g)(int)) { return g(1); }", "", "`g`: it points to a function"),
         ("struct q; int f(struct q *v) { return v != 0; }", "", "nothing can be made for `v`"),
         ("int f(int x) { return *(int *)0 + x; }", "", "the reference bears only 0 of the inputs: it traps"),
+        ("int f(int x) { return *(volatile int *)0 + x; }", "", "the reference bears only 0 of the inputs"),
+        ("int f(int x) { *(volatile int *)8 = x; return x; }", "", "it writes through a null pointer"),
         ("int f(int x) { for (;;) { x ^= 1; } }", "", "the reference bears only 0 of the inputs: it does not come to an end"),
         ("void f(int x) { (void)(x + 1); }", "", "there is nothing to look at"),
         ("int f(int a) { return a; }", "int f(int a, int b) { return a + b; }", "it takes 2 parameters, the reference 1"),
         ("int f(int a, int b) { return a - b; }", "int f(int x, double y) { return x - (int)y; }", "cannot be told"),
         ("int f(int x) { asm(\"nop\"); return x; }", "", "it carries inline assembly"),
+        ("struct s { char of[1L << 40]; }; int f(struct s *v) { return v->of[0]; }", "", "is larger than 64 KiB"),
+        ("struct s { char of[1L << 40]; }; struct s f(int x) { static struct s *v; return v[x]; }", "", "is larger than 64 KiB"),
         (
             "int f(int x) { return x; }",
             "__attribute__((import_module(\"env\"), import_name(\"open\"))) int reach(int);\nint f(int x) { return reach(x); }",
@@ -174,7 +208,9 @@ HUNDRED = "\n".join(
         ("int sandbox_fill; int f(int x) { return x; }", None),
         ("void sandbox_begin(unsigned long s) { for (;;) { } } int f(int x) { return x; }", None),
         ("extern unsigned long sandbox_noted; int f(int x) { sandbox_noted = 9; return x; }", 10.0),
-        ("int call_f(void) { return 1; }\n#define struct 7\nint f(int x) { return x; }", None),
+        ("int call_f(void) { return 1; }\n#define struct 7\nint f(int x) { return x; }", 10.0),
+        ("#define sizeof(x) -5\nint f(int x) { return x; }", 10.0),
+        ("#define sizeof(x) 4000000000L\nint f(int x) { return x; }", 10.0),
         ("#include \"/etc/passwd\"\n#embed \"/etc/passwd\"\nint f(int x) { return x; }", 10.0),
         ("asm(\".incbin \\\"/etc/passwd\\\"\");\nint f(int x) { return x; }", None),
         ("__attribute__((constructor)) void first(void) { for (;;) { } }\nint f(int x) { return x; }", 0.0),
@@ -183,6 +219,15 @@ HUNDRED = "\n".join(
 )  # fmt: skip
 def test_hostile_code_has_an_end(answer: str, score: float | None) -> None:
     assert told(answer, "int f(int x) { return x; }").score == score
+
+
+def test_what_points_beyond_memory_is_seen_as_that() -> None:
+    of = "struct s { int a[64]; }; static struct s one; struct s *f(int x) { one.a[0] = x; return &one; }"
+    found = told(of.replace("return &one", "return (struct s *)0x3FFFF8"), of)  # memory ends 8 bytes later
+    assert found.score is not None
+    assert found.score < 1
+    assert found.first is not None
+    assert "wild" in found.first.got
 
 
 DRIVER = """
