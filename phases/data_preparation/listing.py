@@ -86,7 +86,7 @@ def list_all(ctx: Context) -> None:
 
 
 def _put(ctx: Context, domain: str, listing: Listing) -> None:
-    suffixes, most = tuple(ctx.config.suffixes), ctx.config.max_file_bytes
+    suffixes, most = tuple(suffix.lower() for suffix in ctx.config.suffixes), ctx.config.max_file_bytes
     code = [file for file in listing.files if file.key.lower().endswith(suffixes)]
     files = [file for file in code if file.size <= most]
     reason = f"{{}} bytes; data_preparation.max_file_bytes is {most}"
