@@ -60,6 +60,15 @@ class Packed:
             tops |= {f"{self._top}/{name.split('/')[1]}" for name in self._members if name.count("/") > 1}
         return sorted(tops)
 
+    def beside(self) -> Sequence[Object]:
+        start = f"{self._top}/" if self._top else ""
+        found = [
+            Object(name.removeprefix(start), size)
+            for name, (size, reason) in self._members.items()
+            if name.startswith(start) and "/" not in name[len(start) :] and not (reason or unfit(name))
+        ]
+        return sorted(found)
+
     def read(self, key: str, listed: Object | None = None) -> bytes:
         [(_, content)] = self.contents([listed or Object(key, self._size(key))])
         if isinstance(content, Unreadable):

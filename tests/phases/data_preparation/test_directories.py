@@ -190,6 +190,27 @@ def test_folders_of_other_names_are_named(tmp_path: Path, finish: Finish) -> Non
     assert "The folders there are: TSN-Data, avb, carla." in stopped.message
 
 
+@pytest.mark.parametrize("kind", ["directory", "checkout", "zip", "tar.gz"])
+def test_the_licence_of_a_tree_is_also_that_in_its_root(tmp_path: Path, finish: Finish, kind: str) -> None:
+    root = files(tmp_path / "src", *(f"tsn_data/{name}.c" for name in "abcdef"))
+    (root / "LICENSE").write_text("MIT License\n")
+    (root / "COPYING").symlink_to("/etc/hostname")
+    if kind == "checkout":
+        git(root, "init")
+        git(root, "add", ".")
+    elif kind in ("zip", "tar.gz"):
+        held = {
+            f"top/{path.relative_to(root)}": path.read_bytes() for path in root.rglob("*") if path.is_file()
+        }
+        path = tmp_path / f"src.{kind}"
+        root = zipped(path, held) if kind == "zip" else tarred(path, held)
+    done = finish(
+        "data_preparation", {"source": str(root), "licences": {"allow": ["MIT"]}, "near_dedup": "off"}
+    )
+    assert {row["licence"] for row in done.rows("data/splits/train.jsonl")} == {"MIT"}
+    assert done.data["skipped"] == 0
+
+
 @pytest.mark.parametrize("kind", ["directory", "checkout", "zip"])
 def test_a_folder_may_be_named_with_a_slash_at_its_end(tmp_path: Path, finish: Finish, kind: str) -> None:
     root = files(tmp_path / "src", *(f"tsn/{name}.c" for name in "abcdef"))
