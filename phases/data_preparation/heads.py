@@ -24,8 +24,9 @@ _WORD = r"[A-Za-z_]\w*"
 _GROUP = r"\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\)"
 _PLAIN = re.compile(rf"(?:{_WORD}\b[\s*]*)+\([^(){{}}=;]*\)\s*$")
 _CONTROL = re.compile(r"\s*(?:if|for|while|switch|do|else|return|case|default|goto|catch)\b")
+_ALONE = r"[A-Z][A-Z0-9_]*[ \t]*(?:\([^()]*\))?[ \t\r]*\n\s*"  # Q_OBJECT, GENERATED_BODY()
 _LABEL = re.compile(
-    rf"\s*(?:(?:public|private|protected|signals)\b\s*(?:{_WORD})?|Q_SIGNALS|{_WORD})\s*:(?!:)"
+    rf"\s*(?:(?:{_ALONE})*(?:public|private|protected|signals)\b\s*(?:{_WORD})?|Q_SIGNALS|{_WORD})\s*:(?!:)"
 )
 _EMPTY_LINE = re.compile(r"\n[ \t\f\v]*\n")
 _MACRO_LINE = re.compile(rf"\s*(?P<name>{_WORD})[ \t]*{_GROUP}[ \t\r]*\n")

@@ -272,6 +272,14 @@ def test_methods_are_indented_as_they_were() -> None:
     assert (function.first, function.line, function.last) == (2, 3, 5)
 
 
+def test_macros_and_labels_of_a_class_are_no_part_of_its_methods() -> None:
+    text = "class A : public B {\n  Q_OBJECT\n  Q_PROPERTY(int a)\n public slots:\n  void f() { use(); }\n private:\n  void g() { use(); }\n};\n"
+    assert [(f.name, f.text) for f in functions(text, "a.h")] == [
+        ("A::f", "  void f() { use(); }"),
+        ("A::g", "  void g() { use(); }"),
+    ]
+
+
 @pytest.mark.parametrize(
     ("key", "text", "expected"),
     [
