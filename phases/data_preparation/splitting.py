@@ -98,7 +98,7 @@ def bounded(rows: Rows, most: int, domains: npt.NDArray[np.uint8], lengths: npt.
     if len(rows) <= most:
         return rows
     numbers = rows[:, 0]
-    taken = []
+    taken: list[npt.NDArray[np.int64]] = []
     of_domain = domains[numbers]
     names, counts = np.unique(of_domain, return_counts=True)
     for domain, share in zip(names, _shares(counts, most), strict=True):
@@ -107,12 +107,13 @@ def bounded(rows: Rows, most: int, domains: npt.NDArray[np.uint8], lengths: npt.
         quarter = rank * LENGTHS // len(here)
         shares = _shares(np.bincount(quarter, minlength=LENGTHS), int(share))
         taken += [here[quarter == number][:part] for number, part in enumerate(shares)]
-    return rows[np.sort(np.concatenate(taken))]
+    chosen: Rows = rows[np.sort(np.concatenate(taken))]
+    return chosen
 
 
 def _shares(counts: npt.NDArray[np.int64], most: int) -> npt.NDArray[np.int64]:
     """What each of several counts has of so many in all: its share, with what is left over for the largest remainders."""
     exact = counts * most / counts.sum()
-    shares = exact.astype(np.int64)
+    shares: npt.NDArray[np.int64] = exact.astype(np.int64)
     shares[np.argsort(shares - exact, kind="stable")[: most - int(shares.sum())]] += 1
     return shares

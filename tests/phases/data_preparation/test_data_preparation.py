@@ -149,7 +149,7 @@ def test_the_shipped_corpus_compiles_without_a_warning() -> None:
 def test_redaction_is_switched_by_either_word(
     prepare: Prepare, sources: Sources, tmp_path: Path, word: str, kept: bool
 ) -> None:
-    files = {
+    files: dict[str, bytes | str] = {
         f"tsn_data/{n}.c": f"/* Ask ann@example.org of {n}. */\nint f{n}(int a) {{ return g{n}(a * {n}); }}\n"
         for n in range(4)
     }
