@@ -61,7 +61,7 @@ def _settings(ctx: Context) -> Settings:
             seed=ctx.seed("examples"),
             min_completion_chars=config.min_completion_chars,
             source=config.source,
-            redact=config.redact,
+            redact=config.redact not in (False, "off"),
             licences=config.licences,
             trees=listing.licences(ctx),
             tokenizer=config.tokenizer,

@@ -20,15 +20,16 @@ _NAMED = re.compile(
 _MARK = re.compile(
     r"^[ \t]*(?:@(?P<parameter>[A-Za-z_]\w*|\.\.\.)[ \t]*:"
     r"|[@\\](?P<command>[A-Za-z]+)(?:\[[^\]]*\])?(?:\{[^}]*\})?(?=\s|$)"
-    r"|(?P<section>(?i:returns?|return values?|context|locking|notes?|description|since|deprecated|example|caution|warning|rationale))"
-    r"[ \t]*:)[ \t]*",
+    r"|(?P<section>(?i:returns?|return values?|authors?|context|locking|notes?|description|since|deprecated|example|caution|warning|rationale))"
+    r"[ \t]*:)[ \t]*|(?<=[ \t])[@\\](?P<inside>returns?|retval|param)(?:\[[^\]]*\])?(?=[ \t])[ \t]*",
     re.MULTILINE,
 )
-"""The line that begins a part: "@parameter:", "@command" or "\\command", "Section:"."""
+"""What begins a part: a line with "@parameter:", "@command" or "\\command", "Section:"; and in a line, "@return" or "@param"."""
 _ARGUMENT = re.compile(r"\S*")
 _SAYS = frozenset({"brief", "description", "short", "details", "par", "remark", "remarks", "summary"})
 _RETURNS = frozenset({"return", "returns", "retval", "result"})
 _PARAMETERS = frozenset({"param", "tparam", "arg"})
+_PEOPLE = frozenset({"author", "authors"})
 _MARKED = re.compile(r"(?<![\w/&])(?:[@#&](?=[A-Za-z_]\w)|%(?=[A-Z_]{2}))")
 """What kernel-doc and gtk-doc put before a name."""
 _INLINE = re.compile(
@@ -147,13 +148,15 @@ def _parts(plain: str) -> list[tuple[str, str, str]]:
         if argument.lower() in _RETURNS or (mark["section"] or "").lower().startswith("return"):
             argument, name = "", "returns"
         elif not argument:
-            name = (mark["command"] or mark["section"]).lower()
+            name = (mark["command"] or mark["inside"] or mark["section"]).lower()
             if (name in _PARAMETERS or name == "retval") and (word := _ARGUMENT.match(plain, end)):
                 argument, end = word[0].strip(":,"), word.end()
                 name = "retval" if name == "retval" else "parameter"
         said, rest = plain[end:following], ""
         if name == "parameter" or name in _RETURNS:
             said, _, rest = said.partition("\n\n")  # an empty line ends what is said of it
+        elif name in _PEOPLE:
+            said, _, rest = said.partition("\n")
         parts += [("" if name in _SAYS else name, argument, said), ("", "", rest)]
     return parts
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from fsm.faults import PATIENCE
 from phases.data_preparation.licences import Licences
@@ -26,7 +26,7 @@ class Folders(BaseModel):
 
     def of(self, domain: str) -> str:
         """The folder of a domain (one of DOMAINS)."""
-        return {"TSN": self.tsn, "AVB": self.avb, "CARLA": self.carla}[domain]
+        return {"TSN": self.tsn, "AVB": self.avb, "CARLA": self.carla}[domain].rstrip("/")
 
 
 class DataPreparationConfig(BaseModel):
@@ -53,8 +53,8 @@ class DataPreparationConfig(BaseModel):
     """The student's own: a directory or file with its tokenizer.json, or a model's id on the Hub."""
     licences: Licences = Licences()
     """Which licences may be trained on: SPDX ids, `GPL-*` for all that begin so, NOASSERTION for none known."""
-    redact: bool = True
-    """Replace e-mail addresses, names of authors, keys and tokens in comments and strings."""
+    redact: bool | Literal["on", "off"] = True
+    """Replace e-mail addresses, names of authors, keys and tokens in comments and strings; `off` keeps them."""
     shuffle_seed: int = Field(default=42, ge=0, lt=2**64)
     train_percent: int = Field(default=90, ge=1, le=99)
     near_dedup: NearDedup = "keep-one"
@@ -71,3 +71,11 @@ class DataPreparationConfig(BaseModel):
     """A Ray cluster, `ray://host:10001`; none for one on this machine alone, of `workers`."""
     output: str | None = None
     """A directory or s3://bucket/prefix that gets the splits, the report and a dataset card besides."""
+
+    @model_validator(mode="after")
+    def _tokens_can_be_counted(self) -> Self:
+        if self.max_example_tokens is not None and self.tokenizer is None:
+            raise ValueError(
+                "max_example_tokens is counted with tokenizer, and none is named: name the student's own"
+            )
+        return self

@@ -21,6 +21,8 @@ _NAME = re.compile(
     re.DOTALL,
 )
 """A name, with the bracket of a call behind it, and what stands before it; or no name, for what hides names: a number too."""
+_QUOTED = re.compile(r"""(["']) *\1""")
+"""What a head has instead of a literal: the quotes, and blanks between them."""
 # fmt: off
 _KEYWORDS = frozenset({
     "NULL", "_Alignof", "__attribute__", "__builtin_expect", "__typeof", "__typeof__", "alignof", "and", "assert",
@@ -102,21 +104,24 @@ def _function(text: str, at: Definition, written_in: Language, line: int) -> Fun
     if declarator is None:
         return LeftOut("", line, NO_NAME)
     named = line + text.count("\n", at.start, at.start + declarator.at)
+    name, signature = declarator.name, at.head
+    if '"' in signature or "'" in signature:
+        name, signature = _with_literals(text, at, declarator)
     body = text[at.brace + 1 : at.end - 1]
     code = body.lstrip()
     if not code or (code[0] in "/#" and not blank(body).strip()):
-        return LeftOut(declarator.name, named, EMPTY_BODY)
+        return LeftOut(name, named, EMPTY_BODY)
     comment = above(text, at.first)
     begin = comment[0] if comment else at.first
     indent = text.rfind("\n", 0, begin) + 1
     if text[indent:begin].isspace():
         begin = indent  # whole lines, so that the first is indented like the others
     doc = read_comment(text[comment[0] : comment[1]]) if comment else NOTHING_SAID
-    told = says_more(doc.summary, declarator.name)
+    told = says_more(doc.summary, name)
     calls, uses = ((), ()) if told else _names(body, declarator)
     return Function(
-        declarator.name,
-        " ".join(at.head.split()),
+        name,
+        " ".join(signature.split()),
         text[begin : at.last],
         doc,
         told,
@@ -127,6 +132,13 @@ def _function(text: str, at: Definition, written_in: Language, line: int) -> Fun
         line + text.count("\n", at.start, at.last),
         named,
     )
+
+
+def _with_literals(text: str, at: Definition, declarator: Declarator) -> tuple[str, str]:
+    """(the name, the head) with the literals that are blanked in both: TEST_CASE("a gate opens"), int f(char c = 'x')."""
+    head = _QUOTED.sub(lambda found: text[at.start + found.start() : at.start + found.end()], at.head)
+    literals = (head[found.start() : found.end()] for found in _QUOTED.finditer(at.head, declarator.at))
+    return _QUOTED.sub(lambda found: next(literals, found[0]), declarator.name), head
 
 
 def _names(body: str, declarator: Declarator) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -24,13 +24,15 @@ _WORD = r"[A-Za-z_]\w*"
 _GROUP = r"\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\)"
 _PLAIN = re.compile(rf"(?:{_WORD}\b[\s*]*)+\([^(){{}}=;]*\)\s*$")
 _CONTROL = re.compile(r"\s*(?:if|for|while|switch|do|else|return|case|default|goto|catch)\b")
+_ALONE = r"[A-Z][A-Z0-9_]*[ \t]*(?:\([^()]*\))?[ \t\r]*\n\s*"  # Q_OBJECT, GENERATED_BODY()
 _LABEL = re.compile(
-    rf"\s*(?:(?:public|private|protected|signals)\b\s*(?:{_WORD})?|Q_SIGNALS|{_WORD})\s*:(?!:)"
+    rf"\s*(?:(?:{_ALONE})*(?:public|private|protected|signals)\b\s*(?:{_WORD})?|Q_SIGNALS|{_WORD})\s*:(?!:)"
 )
 _EMPTY_LINE = re.compile(r"\n[ \t\f\v]*\n")
 _MACRO_LINE = re.compile(rf"\s*(?P<name>{_WORD})[ \t]*{_GROUP}[ \t\r]*\n")
 _MARK_LINE = re.compile(r"\s*[A-Z][A-Z0-9_]*(?:_BEGIN|_END|BEGIN_|END_)[A-Z0-9_]*[ \t\r]*\n")
 _DECLARATION = re.compile(rf"\s*(?:{_WORD}\b[\s*&]*)+[\s*&]~?{_WORD}\s*\(")
+_TYPED_BY_A_MACRO = re.compile(rf"\s*(?:[A-Za-z]\w*[ \t]+)*[A-Z][A-Z0-9_]+\s*{_GROUP}[\s*&]*{_WORD}\s*\(")
 _TEMPLATE = re.compile(r"\btemplate\s*<")
 _EXTERN = re.compile(r'\bextern\s*"[^"]*"')
 _ATTRIBUTE = re.compile(
@@ -97,17 +99,26 @@ def begin(before: str) -> int:
             if balanced and rest.strip() and ("(" in rest or not above.strip()):
                 at = line.end()
                 break
-        while alone := _MARK_LINE.match(before, at) or _macro_line(before, at):
-            at = alone.end()
+        while (past := _past_macros(before, at)) > at:
+            at = past
     return at + len(before[at:]) - len(before[at:].lstrip())
 
 
-def _macro_line(before: str, at: int) -> re.Match[str] | None:
-    """A macro on a line of its own before a declaration that is whole without it."""
-    found = _MACRO_LINE.match(before, at)
-    if found is None or found["name"].startswith("__") or not _DECLARATION.match(before, found.end()):
-        return None
-    return found
+def _past_macros(before: str, at: int) -> int:
+    """Past the macros on lines of their own before a declaration that is whole without them; `at` where there are none."""
+    if mark := _MARK_LINE.match(before, at):
+        return mark.end()
+    ends: list[int] = []
+    while found := _MACRO_LINE.match(before, ends[-1] if ends else at):
+        if found["name"].startswith("__"):
+            break
+        ends.append(found.end())
+    for end in reversed(
+        ends
+    ):  # the last may be the declaration's own: FUNC(void, CODE), its name on the next line
+        if _DECLARATION.match(before, end) or _TYPED_BY_A_MACRO.match(before, end):
+            return end
+    return at
 
 
 def flattened(head: str) -> str:

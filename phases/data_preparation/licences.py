@@ -26,6 +26,11 @@ _WORDS: tuple[tuple[str, str, re.Pattern[str]], ...] = tuple(
     (spdx, words, re.compile(rf"\b{re.escape(words)}{rest}"))
     for spdx, words, rest in (
         (
+            "GPL-2.0-only OR Linux-OpenIB",
+            "choice of one of two licenses",
+            r".{0,400}?general public license.{0,400}?openib\.org bsd license",
+        ),
+        (
             "LGPL-2.1-or-later",
             "gnu lesser general public license",
             rf"[^.]{{0,120}}version 2\.1.{{0,40}}?{_LATER}",
@@ -55,6 +60,8 @@ _WORDS: tuple[tuple[str, str, re.Pattern[str]], ...] = tuple(
         ("GPL-3.0-only", "gnu general public license", r".{0,120}?version 3"),
         ("GPL-2.0-only", "gnu general public license", r".{0,120}?version 2"),
         ("GPL-2.0-only", "version 2 of the gnu general public license", ""),
+        ("GPL-2.0-or-later", "gplv2", r"(?:\+| or (?:any )?later)"),
+        ("GPL-2.0-or-later", "gpl v2", r"(?:\+| or (?:any )?later)"),
         ("GPL-2.0-only", "gplv2", r"\b"),
         ("GPL-2.0-only", "gpl v2", r"\b"),
         ("Apache-2.0", "apache license", r",? version 2\.0"),

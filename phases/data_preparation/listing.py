@@ -86,7 +86,7 @@ def list_all(ctx: Context) -> None:
 
 
 def _put(ctx: Context, domain: str, listing: Listing) -> None:
-    suffixes, most = tuple(ctx.config.suffixes), ctx.config.max_file_bytes
+    suffixes, most = tuple(suffix.lower() for suffix in ctx.config.suffixes), ctx.config.max_file_bytes
     code = [file for file in listing.files if file.key.lower().endswith(suffixes)]
     files = [file for file in code if file.size <= most]
     reason = f"{{}} bytes; data_preparation.max_file_bytes is {most}"
@@ -108,10 +108,9 @@ def _put(ctx: Context, domain: str, listing: Listing) -> None:
 
 
 def _put_licences(ctx: Context, root: Source, found: dict[str, Listing]) -> None:
-    """Keep what the licence files of each folder say, those of a folder above the sources' own not."""
-    files = sorted(
-        {file for listing in found.values() for file in listing.files if is_licence_file(file.key)}
-    )
+    """Keep what the licence files of each folder say, and of a root that holds one tree for all."""
+    listed = [*root.beside(), *(file for listing in found.values() for file in listing.files)]
+    files = sorted({file for file in listed if is_licence_file(file.key)})
     texts = {
         file.key: content.decode("utf-8", "replace")
         for file, content in root.contents([file for file in files if file.size <= MOST_OF_A_LICENCE])

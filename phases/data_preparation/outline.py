@@ -21,11 +21,13 @@ _NEVER = (
     r"(?:NEVER|NOTDEF|notdef|NOT_DEFINED|NOT_USED|NOTUSED|NOTYET|notyet|UNUSED|DEAD_CODE|DISABLED|OBSOLETE)"
 )
 _NOT_DEFINED = rf"defined[ \t]*\(?[ \t]*{_NEVER}[ \t]*\)?"
+_ZERO = rf"(?:0+[uUlL]*|false|![ \t]*(?:[1-9]\d*|true)|{_NOT_DEFINED})"
+_ONE = rf"(?:[1-9]\d*[uUlL]*|true|![ \t]*(?:0+|false|{_NOT_DEFINED}))"
 _FALSE = re.compile(
-    rf"#[ \t]*(?:(?:el)?if[ \t]*\(?[ \t]*(?:0+|false|{_NOT_DEFINED})[ \t]*\)?[ \t]*(?:&&|//|/\*|$)|ifdef[ \t]+{_NEVER}\b)"
+    rf"#[ \t]*(?:(?:el)?if[ \t]*\(?[ \t]*{_ZERO}[ \t]*\)?[ \t]*(?:&&|//|/\*|$)|ifdef[ \t]+{_NEVER}\b)"
 )
 _TRUE = re.compile(
-    rf"#[ \t]*(?:(?:el)?if[ \t]*\(?[ \t]*(?:1|true|![ \t]*{_NOT_DEFINED})[ \t]*\)?[ \t]*(?:\|\||//|/\*|$)|ifndef[ \t]+{_NEVER}\b)"
+    rf"#[ \t]*(?:(?:el)?if[ \t]*\(?[ \t]*{_ONE}[ \t]*\)?[ \t]*(?:\|\||//|/\*|$)|ifndef[ \t]+{_NEVER}\b)"
 )
 _OPENS = ("if", "ifdef", "ifndef")
 _ALTERNATIVE = ("else", "elif", "elifdef", "elifndef")
@@ -259,7 +261,10 @@ class Outline:
         if at.live and at.ended is None:
             at.ended = (self._scope, self._head, self._unfinished(found.start()), found.start())
         if at.settled or (at.live and at.begun):
-            return self._to_endif(found.end())
+            end = self._to_endif(found.end())
+            if at.ended is not None and not at.ended[2]:
+                self._begin(end)
+            return end
         self._scope = at.scope
         if not at.begun:
             self._begin(found.end())
@@ -313,10 +318,19 @@ class Outline:
         """Begin a branch; returns where to go on, which is behind it if it is never compiled."""
         line = found.group()
         if _FALSE.match(line):
-            return self._next_branch(found.end())
+            end = self._next_branch(found.end())
+            self._pass_over(found.end(), end, begun=at.begun)
+            return end
         at.live = True
         at.settled = at.settled or _TRUE.match(line) is not None
         return found.end()
+
+    def _pass_over(self, start: int, end: int, begun: bool) -> None:
+        """What is between is not compiled: no part of a head that had begun, and none begins there."""
+        if begun:
+            self._head = self._head._replace(holes=(*self._head.holes, (start, end)))
+        else:
+            self._begin(end)
 
     def _next_branch(self, at: int, alternatives: bool = True) -> int:
         """Where the next directive of the conditional in hand begins."""

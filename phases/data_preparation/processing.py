@@ -22,6 +22,10 @@ from phases.data_preparation.licences import UNKNOWN, Licences, licence
 from phases.data_preparation.redaction import redact
 
 LEFT_OUT = "Left out"
+COPY = "a copy of "
+"""How the reason begins for which a copy is left out."""
+PROMPTS = "prompts from: "
+"""How the tally calls what prompts are made of."""
 NOTHING_FOUND = Found("C", (), ())
 NOWHERE = Origin("", "")
 
@@ -95,7 +99,7 @@ class SourceFile:
     def _why_left_out(self, under: str, said: str) -> str:
         """Why a file of a licence and with a header is left out; empty for one that is not."""
         if self.copy_of:
-            return f"a copy of {self.copy_of}"
+            return f"{COPY}{self.copy_of}"
         if not self.rules.licences.keeps(under):
             known = "no licence is known" if under == UNKNOWN else f"its licence is {under}"
             return f"{known}; data_preparation.licences does not allow that"
@@ -103,11 +107,12 @@ class SourceFile:
 
     def _why_too_long(self) -> str:
         most = self.rules.max_example_tokens
-        if (
-            most is None or self.rules.tokenizer is None or len(self.text.encode()) <= most
-        ):  # no token is empty
+        if most is None or self.rules.tokenizer is None:
             return ""
-        (tokens,) = token_counts(self.rules.tokenizer, [self.text])
+        whole = completion_example(self.text, "", self.found.language, self.origin).prompt
+        if len(whole.encode()) <= most:  # no token is empty
+            return ""
+        (tokens,) = token_counts(self.rules.tokenizer, [whole])
         return f"{tokens} tokens; data_preparation.max_example_tokens is {most}" if tokens > most else ""
 
     def select_template(self) -> None:
@@ -130,4 +135,4 @@ class SourceFile:
 
     def _add(self, example: Example) -> None:
         self.examples.append(example)
-        self.tally[f"prompts from: {example.prompt_from}"] += 1
+        self.tally[f"{PROMPTS}{example.prompt_from}"] += 1

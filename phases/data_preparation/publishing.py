@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ import yaml
 from fsm.engine import Context
 from fsm.faults import Patient
 from phases.data_preparation import report
+from phases.data_preparation.licences import UNKNOWN
+from phases.errors import NotProvided
 from phases.services import asked, client
 
 SIZES = (
@@ -23,6 +26,24 @@ SIZES = (
     (10**7, "1M<n<10M"),
 )
 """The hub's words for how many rows a data set has."""
+
+
+LICENCES = frozenset(
+    {
+        "agpl-3.0",
+        "apache-2.0",
+        "bsd-2-clause",
+        "bsd-3-clause",
+        "bsl-1.0",
+        "gpl-2.0",
+        "gpl-3.0",
+        "isc",
+        "lgpl-2.1",
+        "lgpl-3.0",
+    }
+    | {"mit", "mpl-2.0", "unlicense", "zlib"}
+)
+"""The hub's ids of the licences that are told by their words (licences.py)."""
 
 
 def publish(ctx: Context, name: str, content: Path | bytes) -> None:
@@ -48,7 +69,18 @@ def publish(ctx: Context, name: str, content: Path | bytes) -> None:
             f"writing {target}, of data_preparation.output",
         )
         return
-    path = Path(target)
+    try:
+        _put(Path(target), content)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise NotProvided(
+            f"{target}, of data_preparation.output, cannot be written: {error.strerror}. Make that a directory in which the user that "
+            "the run belongs to may write, and give the same command again; or name another one and begin anew with --fresh."
+        ) from error
+
+
+def _put(path: Path, content: Path | bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.part")
     part.write_bytes(content if isinstance(content, bytes) else b"")
@@ -70,6 +102,15 @@ def publish_report(ctx: Context) -> None:
         publish(ctx, name, content)
 
 
+def _of_hub(licences: Collection[str]) -> str:
+    """The hub's id of the only licence there is; `unknown` and `other` are its words where there is none."""
+    if len(licences) != 1:
+        return "other"
+    (licence,) = licences
+    name = licence.lower().removesuffix("-only").removesuffix("-or-later")
+    return "unknown" if licence == UNKNOWN else name if name in LICENCES else "other"
+
+
 def card(told: Mapping[str, Any]) -> str:
     """The dataset card: its front matter is what the hub reads, the rest is for people."""
     licences = Counter[str]()
@@ -79,7 +120,7 @@ def card(told: Mapping[str, Any]) -> str:
     front = {
         "pretty_name": "Prepared C and C++ functions",
         "language": ["en"],
-        "license": "other" if len(licences) != 1 else next(iter(licences)).lower(),
+        "license": _of_hub(licences),
         "task_categories": ["text-generation"],
         "tags": ["code", "c", "cpp"],
         "size_categories": [next((word for most, word in SIZES if rows < most), "n>10M")],

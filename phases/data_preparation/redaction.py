@@ -28,13 +28,19 @@ _NO_NAMES = frozenset({
 })
 # fmt: on
 
+_CALLED = r"(?:(?:uthor|aintainer)\(s\)|(?:uthors?|uthored by|UTHORS?|ritten by|aintainers?|-by)\b)"
+_ASIDE = r"[ \t]*(?:[<(][^<>()\n]*[>)])?[ \t]*"  # an address behind a name, or what the one named did
+_BELOW = r"\n[ \t]*(?:\*(?!/)|//|#)?[ \t]*(?:- *)?"
+_ALSO = re.compile(rf"{_ASIDE}(?:[,;&]|,?[ \t]*\band\b)[ \t]*(?:{_BELOW})?(?P<it>{_NAME})")
+"""Another name, behind one and what separates them."""
+_HEADING = re.compile(rf"{_CALLED}[ \t]*:(?=[ \t]*\n)")
+_LISTED = re.compile(rf"{_ASIDE}{_BELOW}(?P<it>{_NAME})(?=[ \t]*(?:[,;(<\n]|\*/|\Z))")
+"""A name that begins a line below such a heading, or below another such name."""
+
 _SHAPES: dict[str, tuple[tuple[str, ...], re.Pattern[str]]] = {
     "name": (
         ("uthor", "ritten by", "aintainer", "-by:"),
-        re.compile(
-            r"(?:uthors?(?:\(s\)|ed by)?|UTHORS?|ritten by|aintainers?(?:\(s\))?|-by)\b"
-            rf"[ \t]*(?P<sign>[:=(])?[ \t\"]*(?P<it>{_NAME})"
-        ),
+        re.compile(rf"{_CALLED}[ \t]*(?P<sign>[:=(])?[ \t\"]*(?P<it>{_NAME})"),
     ),
     "key": (
         ("akia", "ghp_", "github_pat_", "glpat-", "xox", "aiza", "sk-", "eyj", "hf_"),
@@ -44,9 +50,19 @@ _SHAPES: dict[str, tuple[tuple[str, ...], re.Pattern[str]]] = {
         ),
     ),
     "secret": (
-        ("assword", "passwd", "secret", "api_key", "apikey", "access_key"),
+        (
+            "assword",
+            "passwd",
+            "secret",
+            "api_key",
+            "apikey",
+            "access_key",
+            "access_token",
+            "auth_token",
+            "api_token",
+        ),
         re.compile(
-            r"\w+(?:\[\])?\s*[=:]?\s*\"(?P<it>(?=[^\"\n]*\d)(?=[^\"\n]*[A-Za-z])[A-Za-z0-9+/=_.!$@#-]{8,})\""
+            r"\w+(?:\[\])?\s*[=:]?\s*(?:u8|[LuU])?\"(?P<it>(?=[^\"\n]*\d)(?=[^\"\n]*[A-Za-z])[A-Za-z0-9+/=_.!$@#-]{8,})\""
         ),
     ),
 }
@@ -91,8 +107,24 @@ def _worded(text: str) -> Iterator[tuple[int, int, str]]:
     for word in _ANY_WORD.finditer(text.encode("ascii", "replace")):
         kind, shape = _OF_WORD[word.group().lower()]
         found = shape.match(text, word.start())
-        if found and (kind != "name" or _is_name(found)):
-            yield *found.span("it"), "name" if kind == "name" else "key"
+        if kind == "name":
+            yield from _names(text, word.start(), found)
+        elif found:
+            yield *found.span("it"), "key"
+
+
+def _names(text: str, at: int, found: re.Match[str] | None) -> Iterator[tuple[int, int, str]]:
+    """The places of the names that a word at a place leads to: behind it, or in the lines below it."""
+    heading = _HEADING.match(text, at) if found is None else None
+    end = heading.end() if heading else 0
+    if found and _is_name(found):
+        yield *found.span("it"), "name"
+        end = found.end()
+    while end and (other := _ALSO.match(text, end) or (_LISTED.match(text, end) if heading else None)):
+        if len(other["it"].split()) < 2:  # a month, a firm, the first word of a sentence
+            break
+        yield *other.span("it"), "name"
+        end = other.end()
 
 
 def _is_name(found: re.Match[str]) -> bool:

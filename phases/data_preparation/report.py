@@ -16,8 +16,9 @@ from fsm.errors import PhaseError
 from phases.data_preparation.config import DOMAINS
 from phases.data_preparation.corpus import Corpus
 from phases.data_preparation.near_duplicates import Groups, Numbers
+from phases.data_preparation.processing import COPY, PROMPTS
 
-_NUMBER = re.compile(r"(?<![\w-])\d[\d,]*(?:\.\d+)?")
+_NUMBER = re.compile(r"(?<![\w.-])\d[\d,]*(?:\.\d+)?(?![\w-])")  # and not those of a licence: GPL-2.0-only
 ALIKE = (
     "All {} examples are near-duplicates of each other, or ask the same: they were split as if they were not, so validation says "
     "nothing of what the student knows. Add sources that differ."
@@ -53,7 +54,8 @@ def report(ctx: Context, corpus: Corpus, train: Numbers, val: Numbers) -> dict[s
     """What was found in each source, what was left out and why, and what is left.
 
     `prompts` is what a teacher would be asked: how many there are, and their tokens by the student's tokenizer; 0 where
-    none is configured. `limit` is the student's, in tokens.
+    none is configured. `limit` is the student's, in tokens. `only names` are prompts that repeat a name and say no more, of
+    all that were made.
     """
     split = {"train": train, "val": val}
     skipped, limit = _skipped(ctx), _limit(ctx)
@@ -85,6 +87,7 @@ def report(ctx: Context, corpus: Corpus, train: Numbers, val: Numbers) -> dict[s
             "tokens": int(corpus.known("prompt_tokens")[split["train"]].sum(dtype=np.int64)),
             "of": ctx.data["unique"],
         },
+        "only names": _only_names(corpus),
         "sources": sources,
     }
 
@@ -99,13 +102,26 @@ def _limit(ctx: Context) -> int | None:
 
 
 def _skipped(ctx: Context) -> dict[str, dict[str, int]]:
-    """How many files of each source were left out, by reason; numbers in a reason are those of one file."""
+    """How many files of each source were left out, by reason, without what in a reason is of one file alone."""
     found: dict[str, Counter[str]] = {}
     with ctx.open("data/skipped.jsonl").open("rb") as lines:
         for line in lines:
             entry = json.loads(line)
-            found.setdefault(entry["domain"], Counter())[_NUMBER.sub("N", entry["reason"])] += 1
+            found.setdefault(entry["domain"], Counter())[_kind_of(entry["reason"])] += 1
     return {domain: dict(sorted(reasons.items())) for domain, reasons in found.items()}
+
+
+def _kind_of(reason: str) -> str:
+    return f"{COPY}another file" if reason.startswith(COPY) else _NUMBER.sub("N", reason)
+
+
+def _only_names(corpus: Corpus) -> dict[str, float]:
+    """Of how many of all prompts that were made nothing but the function's name could be said."""
+    made: Counter[str] = Counter()
+    for found in corpus.told["sources"].values():
+        made.update({what: n for what, n in found.items() if what.startswith(PROMPTS)})
+    named, of = made[f"{PROMPTS}name"], made.total()
+    return {"count": named, "of": of, "share": round(named / of, 4) if of else 0.0}
 
 
 def _tokens(tokens: npt.NDArray[np.uint32], limit: int | None) -> dict[str, int]:
@@ -155,7 +171,10 @@ def table(told: Mapping[str, Any]) -> str:
         lines.append(ALIKE.format(sum(told["rows"].values())))
     for domain, found in told["sources"].items():
         lines += [f"{domain}: {n:,} skipped: {reason}" for reason, n in found["skipped"].items()]
-        lines += [f"{domain}: {n:,} {what}" for what, n in found["found"].items()]
+        lines += [f"{domain}: {n:,} {what}" for what, n in found["found"].items() if n]
         if licences := ", ".join(f"{name} {n:,}" for name, n in found["licences"].items()):
             lines.append(f"{domain}: licences of rows: {licences}")
+    if named := told.get("only names"):  # a report of an earlier version has none
+        share = f"{named['count']:,} of {named['of']:,} ({named['share']:.1%})"
+        lines.append(f"prompts that only repeat a name: {share}")
     return "\n".join(line.rstrip() for line in lines)

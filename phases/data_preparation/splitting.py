@@ -98,15 +98,22 @@ def bounded(rows: Rows, most: int, domains: npt.NDArray[np.uint8], lengths: npt.
     if len(rows) <= most:
         return rows
     numbers = rows[:, 0]
-    places = np.empty(len(rows), dtype=np.int64)
-    for domain in np.unique(domains[numbers]):
-        here = np.flatnonzero(domains[numbers] == domain)
+    taken: list[npt.NDArray[np.int64]] = []
+    of_domain = domains[numbers]
+    names, counts = np.unique(of_domain, return_counts=True)
+    for domain, share in zip(names, _shares(counts, most), strict=True):
+        here = np.flatnonzero(of_domain == domain)
         rank = np.argsort(np.argsort(lengths[numbers[here]], kind="stable"), kind="stable")
-        places[here] = int(domain) * LENGTHS + rank * LENGTHS // len(here)
-    strata, counts = np.unique(places, return_counts=True)
-    exact = counts * most / len(rows)
-    shares = exact.astype(np.int64)
-    largest = np.argsort(shares - exact, kind="stable")[: most - int(shares.sum())]
-    shares[largest] += 1
-    taken = [np.flatnonzero(places == stratum)[:share] for stratum, share in zip(strata, shares, strict=True)]
-    return rows[np.sort(np.concatenate(taken))]
+        quarter = rank * LENGTHS // len(here)
+        shares = _shares(np.bincount(quarter, minlength=LENGTHS), int(share))
+        taken += [here[quarter == number][:part] for number, part in enumerate(shares)]
+    chosen: Rows = rows[np.sort(np.concatenate(taken))]
+    return chosen
+
+
+def _shares(counts: npt.NDArray[np.int64], most: int) -> npt.NDArray[np.int64]:
+    """What each of several counts has of so many in all: its share, with what is left over for the largest remainders."""
+    exact = counts * most / counts.sum()
+    shares: npt.NDArray[np.int64] = exact.astype(np.int64)
+    shares[np.argsort(shares - exact, kind="stable")[: most - int(shares.sum())]] += 1
+    return shares

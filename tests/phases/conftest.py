@@ -30,6 +30,7 @@ class Finished:
     run: RunStore
     fold: Fold
     counts: Mapping[str, int]
+    notes: list[str]
 
     @property
     def data(self) -> dict[str, Any]:
@@ -52,9 +53,13 @@ class Finished:
 
 @dataclass
 class _Counting(Nobody):
-    """Adds up the edges that counted machines took."""
+    """Adds up the edges that counted machines took, and keeps what states said of how far they are."""
 
     counts: Counter[str] = field(default_factory=Counter)
+    notes: list[str] = field(default_factory=list)
+
+    def progress(self, at: list[str], state: str, done: float, total: float, note: str) -> None:
+        self.notes.append(f"{state}: {done:g} of {total:g} {note}")
 
     def record(self, record: Mapping[str, Any]) -> None:
         self.counts.update(record.get("counts", {}))
@@ -64,7 +69,7 @@ class _Counting(Nobody):
 def finish(tmp_path: Path) -> Callable[..., Finished]:
     """Run a machine alone, without a recovery machine; under the same name again, go on with the run.
 
-    `finish("data_preparation", {"source": ...}, name="run", seed=7, stop=None)`
+    `finish("data_preparation", {"source": ...}, name="run", seed=7, stop=None)`; `beside` are the sections of other phases.
     """
 
     def go(
@@ -74,15 +79,17 @@ def finish(tmp_path: Path) -> Callable[..., Finished]:
         seed: int = 7,
         stop: Stop | None = None,
         store: Store | None = None,
+        beside: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> Finished:
         drawn = importlib.import_module(f"machines.{machine}").MACHINE
         phase = importlib.import_module(f"phases.{machine}").PHASE
         run = (store or open_store(str(tmp_path / "store"))).run(name)
         if run.read_header() is None:
             run.write_header(b"{}")
-        program = Program(
-            machine, {machine: drawn}, {machine: phase}, None, {machine: phase.section(section)}
-        )
+        sections = {machine: phase.section(section)}
+        for other, said in (beside or {}).items():
+            sections[other] = importlib.import_module(f"phases.{other}").PHASE.section(said)
+        program = Program(machine, {machine: drawn}, {machine: phase}, None, sections)
         journal, counting = Journal(run), _Counting()
         fold = journal.open()
         work = tmp_path / "work" / name
@@ -91,6 +98,6 @@ def finish(tmp_path: Path) -> Callable[..., Finished]:
             outcome = runner.drive()
         finally:
             journal.close()
-        return Finished(outcome, run, fold, counting.counts)
+        return Finished(outcome, run, fold, counting.counts, counting.notes)
 
     return go

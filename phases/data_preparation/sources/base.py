@@ -55,6 +55,9 @@ class Source(Protocol):
     def folders(self) -> Sequence[str]:
         """The folders directly below the root, sorted, for who looks for one."""
 
+    def beside(self) -> Sequence[Object]:
+        """The files directly below the root, by key; none of a bucket, whose root need not be open to whoever reads folders."""
+
     def read(self, key: str, listed: Object | None = None) -> bytes:
         """The bytes of one file, whole and, with `listed`, as it was then.
 

@@ -63,6 +63,9 @@ class S3Source:
         found = [entry["Prefix"] for page in pages for entry in page.get("CommonPrefixes", [])]
         return sorted(prefix.removeprefix(start).rstrip("/") for prefix in found)
 
+    def beside(self) -> Sequence[Object]:
+        return ()
+
     def read(self, key: str, listed: Object | None = None) -> bytes:
         return self._whole(key, listed, "")
 

@@ -6,6 +6,7 @@ import os
 import stat
 import subprocess
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -68,6 +69,14 @@ class LocalSource:
                 return sorted(e.name for e in found if e.is_dir() and not e.name.startswith("."))
         except OSError:
             return []
+
+    def beside(self) -> Sequence[Object]:
+        found = []
+        with suppress(OSError), os.scandir(self.root) as entries:
+            for entry in entries:
+                with suppress(Unreadable):
+                    found.append(self._file(entry.name, entry))
+        return sorted(found)
 
     def read(self, key: str, listed: Object | None = None) -> bytes:
         self._within(key)
@@ -149,6 +158,9 @@ class Checkout(LocalSource):
             tuple(sorted(told)),
             listed.there,
         )
+
+    def beside(self) -> Sequence[Object]:
+        return [file for file in super().beside() if file.key in self._tracked]
 
     def _is_told(self, key: str) -> bool:
         """Whether something that is left out is the repository's: git tracks links, and of directories what is in them."""

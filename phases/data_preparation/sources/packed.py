@@ -60,6 +60,15 @@ class Packed:
             tops |= {f"{self._top}/{name.split('/')[1]}" for name in self._members if name.count("/") > 1}
         return sorted(tops)
 
+    def beside(self) -> Sequence[Object]:
+        start = f"{self._top}/" if self._top else ""
+        found = [
+            Object(name.removeprefix(start), size)
+            for name, (size, reason) in self._members.items()
+            if name.startswith(start) and "/" not in name[len(start) :] and not (reason or unfit(name))
+        ]
+        return sorted(found)
+
     def read(self, key: str, listed: Object | None = None) -> bytes:
         [(_, content)] = self.contents([listed or Object(key, self._size(key))])
         if isinstance(content, Unreadable):
@@ -86,7 +95,7 @@ class Packed:
             with tarfile.open(self.path) as tar:
                 for member in _each(tar):
                     if not member.isdir():
-                        found[member.name] = (
+                        found[_plain(member.name)] = (
                             member.size,
                             "" if member.isreg() else "it is no plain file of the archive",
                         )
@@ -94,7 +103,7 @@ class Packed:
 
     @cached_property
     def _top(self) -> str:
-        tops = {name.partition("/")[0] for name in self._members}
+        tops = {name.partition("/")[0] for name in self._members if not unfit(name)}
         return tops.pop() if len(tops) == 1 else ""
 
     def _key(self, name: str, folder: str) -> str | None:
@@ -122,8 +131,9 @@ class Packed:
         with tempfile.TemporaryFile() as aside:
             with tarfile.open(self.path) as tar:
                 for member in _each(tar):
-                    if member.name in names and member.isreg() and (held := tar.extractfile(member)):
-                        at[names[member.name].key] = (aside.tell(), _copied(held, aside))
+                    name = _plain(member.name)
+                    if name in names and member.isreg() and (held := tar.extractfile(member)):
+                        at[names[name].key] = (aside.tell(), _copied(held, aside))
             for file in wanted:
                 start, size = at.get(file.key, (0, -1))
                 aside.seek(start)
@@ -141,6 +151,13 @@ class Packed:
                 f"data_preparation.source {self.path} cannot be read as {' or '.join((TARS[1], ZIP))}, as its name says: {error}. Bring a "
                 "whole one, and give the same command again."
             ) from error
+
+
+def _plain(name: str) -> str:
+    """The name of a member of a tar that was made of `.`, as one of `*` has it."""
+    while name.startswith("./"):
+        name = name[2:]
+    return name
 
 
 def _each(tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:

@@ -28,6 +28,9 @@ from phases.data_preparation.comments import NOTHING_SAID, header, read_comment,
         ("/**\n * gate_open:\n * @gate: which\n *\n * Opens @gate, see #GateState and %GATE_OPEN.\n */", "Opens gate, see GateState and GATE_OPEN."),
         ("/* Function: gate_open\n *\n * Opens a gate.\n */", "Opens a gate."),
         ("/* Returns the sum of two. */", "Returns the sum of two."),
+        ("/* Author: Ann Lee */", ""),
+        ("/* Author: Ann Lee\n * Opens a gate. */", "Opens a gate."),
+        ("/* Open the gate. @return true */", "Open the gate."),
         ("/**/", ""),
         ("/* x = 1; */", ""),
         ("/* if (a) {\n * return 1;\n * } */", ""),
@@ -55,6 +58,13 @@ def test_doxygen_is_read() -> None:
     assert said.summary == "Opens the gate."
     assert said.parameters == (("a", "the gate"),)
     assert said.returns == "0 it is open; -1 it is not"
+
+
+def test_doxygen_in_one_line_is_read() -> None:
+    said = read_comment("/** Opens the gate. @param a the gate @return whether it was closed */")
+    assert said.summary == "Opens the gate."
+    assert said.parameters == (("a", "the gate"),)
+    assert said.returns == "whether it was closed"
 
 
 def test_gtk_doc_is_read() -> None:

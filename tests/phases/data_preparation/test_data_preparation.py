@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from fsm.config import load
+from phases.data_preparation.archive import Packing
 from tests.needs import needing
 
 CORPUS = Path(__file__).parents[3] / "configs" / "corpus"
@@ -140,6 +143,47 @@ def test_the_shipped_corpus_compiles_without_a_warning() -> None:
     done = subprocess.run(["gcc", *flags, *files], capture_output=True, text=True, check=False)
     assert done.stderr == ""
     assert len(files) >= 15
+
+
+@pytest.mark.parametrize(("word", "kept"), [("off", True), ("false", True), ("on", False), ("true", False)])
+def test_redaction_is_switched_by_either_word(
+    prepare: Prepare, sources: Sources, tmp_path: Path, word: str, kept: bool
+) -> None:
+    files: dict[str, bytes | str] = {
+        f"tsn_data/{n}.c": f"/* Ask ann@example.org of {n}. */\nint f{n}(int a) {{ return g{n}(a * {n}); }}\n"
+        for n in range(4)
+    }
+    config = tmp_path / "dp.yaml"
+    config.write_text(
+        f"machine: data_preparation\ndata_preparation:\n  source: {sources(files)}\n  redact: {word}\n"
+    )
+    said = load(config).program.sections["data_preparation"]
+    done = prepare(**said.model_dump(exclude_defaults=True))
+    rows = [row for split in ("train", "val") for row in done.rows(f"data/splits/{split}.jsonl")]
+    assert len(rows) == 4
+    assert all(("ann@example.org" in row["messages"][1]["content"]) is kept for row in rows)
+
+
+def test_it_says_how_far_it_is(prepare: Prepare, sources: Sources) -> None:
+    done = prepare(sources(FILES))
+    said = [note for note in done.notes if note.startswith("ProcessFiles: ")]
+    assert re.fullmatch(
+        r"ProcessFiles: 4 of 4 files, 5 functions, [\d.]+ MB/s, 0 s left \(CARLA carla/table\.c\)", said[-1]
+    )
+
+
+def test_an_archive_that_does_not_hold_what_was_listed_stops_the_run(
+    prepare: Prepare, sources: Sources, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def altered(packing: Packing, key: str, content: bytes, add: Any = Packing.add) -> None:
+        add(packing, key, content + b" " if key == "tsn_data/b.c" else content)
+
+    monkeypatch.setattr(Packing, "add", altered)
+    stopped = prepare(sources(FILES)).outcome
+    assert stopped.outcome == "stopped"
+    held, listed = len(FILES["tsn_data/b.c"]) + 1, len(FILES["tsn_data/b.c"])
+    assert f"holds tsn_data/b.c with {held} bytes" in stopped.message
+    assert f"lists tsn_data/b.c with {listed} bytes" in stopped.message
 
 
 def test_a_trees_licence_counts_where_a_file_says_none(prepare: Prepare, sources: Sources) -> None:

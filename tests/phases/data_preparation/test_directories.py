@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import socket
 import subprocess
@@ -189,6 +190,41 @@ def test_folders_of_other_names_are_named(tmp_path: Path, finish: Finish) -> Non
     assert "The folders there are: TSN-Data, avb, carla." in stopped.message
 
 
+@pytest.mark.parametrize("kind", ["directory", "checkout", "zip", "tar.gz"])
+def test_the_licence_of_a_tree_is_also_that_in_its_root(tmp_path: Path, finish: Finish, kind: str) -> None:
+    root = files(tmp_path / "src", *(f"tsn_data/{name}.c" for name in "abcdef"))
+    (root / "LICENSE").write_text("MIT License\n")
+    (root / "COPYING").symlink_to("/etc/hostname")
+    if kind == "checkout":
+        git(root, "init")
+        git(root, "add", ".")
+    elif kind in ("zip", "tar.gz"):
+        held = {
+            f"top/{path.relative_to(root)}": path.read_bytes() for path in root.rglob("*") if path.is_file()
+        }
+        path = tmp_path / f"src.{kind}"
+        root = zipped(path, held) if kind == "zip" else tarred(path, held)
+    done = finish(
+        "data_preparation", {"source": str(root), "licences": {"allow": ["MIT"]}, "near_dedup": "off"}
+    )
+    assert {row["licence"] for row in done.rows("data/splits/train.jsonl")} == {"MIT"}
+    assert done.data["skipped"] == 0
+
+
+@pytest.mark.parametrize("kind", ["directory", "checkout", "zip"])
+def test_a_folder_may_be_named_with_a_slash_at_its_end(tmp_path: Path, finish: Finish, kind: str) -> None:
+    root = files(tmp_path / "src", *(f"tsn/{name}.c" for name in "abcdef"))
+    if kind == "checkout":
+        git(root, "init")
+        git(root, "add", ".")
+    elif kind == "zip":
+        held = {f"tsn/{n}.c": (root / f"tsn/{n}.c").read_bytes() for n in "abcdef"}
+        root = zipped(tmp_path / "src.zip", held)
+    done = finish("data_preparation", {"source": str(root), "folders": {"tsn": "tsn/"}, "suffixes": [".C"]})
+    assert done.data["objects"]["TSN"] == 6
+    assert json.loads(done.text("data/raw/TSN.json"))["keys"][0] == "tsn/a.c"
+
+
 # A git checkout
 
 
@@ -275,6 +311,17 @@ def test_links_and_names_that_lead_out_of_an_archive_are_left_out(tmp_path: Path
         "tsn/link.c": "it is no plain file of the archive",
         "tsn/../../up.c": "its key leads out of its folder (..)",
     }
+
+
+@pytest.mark.parametrize("top", ["./", "./linux-6.1/"])
+def test_an_archive_of_a_directory_itself_is_read_and_what_leads_out_of_it_hides_nothing(
+    tmp_path: Path, top: str
+) -> None:
+    members = {f"{top}tsn/a.c": b"int a;", "../out.c": b"int b;", "/root/tsn/c.c": b"int c;"}
+    source = open_source(str(tarred(tmp_path / "a.tar.gz", members)))
+    listed = source.list("tsn").files
+    assert listed == (Object("tsn/a.c", 6),)
+    assert [content for _, content in source.contents(listed)] == [b"int a;"]
 
 
 @pytest.mark.parametrize("name", ["a.tar.gz", "a.zip", "a.tar"])

@@ -86,6 +86,9 @@ C_IDIOMS = {
     "a pointer to what is constant": (f"FUNC_P2CONST(uint8, AUTOMATIC, X) Peek(void){BODY}", "Peek", 1, 7),
     "a macro without a semicolon before": (f"EXPORT_SYMBOL(other)\nint f(int a){BODY}", "f", 2, 8),
     "an empty line before": (f"EXPORT_SYMBOL(other)\n\nint f(int a){BODY}", "f", 3, 9),
+    "several macros without a semicolon": (f"EXPORT_SYMBOL(other)\nEXPORT_SYMBOL(another)\nint f(int a){BODY}", "f", 3, 9),
+    "macros of a module": (f'MODULE_LICENSE("GPL")\nmodule_init(start)\nint f(int a){BODY}', "f", 3, 9),
+    "a macro without a semicolon before AUTOSAR": (f"EXPORT(other)\nFUNC(void, CODE) f(VAR(int, AUTO) a){BODY}", "f", 2, 8),
     "a macro that begins a block": (f"G_BEGIN_DECLS\nint f(int a){BODY}", "f", 2, 8),
     "a macro behind": (f"int f(int a){BODY}EXPORT_SYMBOL(f)\n", "f", 1, 7),
     "a system call": (f"SYSCALL_DEFINE2(open, const char __user *, name, int, flags){BODY}", "sys_open", 1, 7),
@@ -211,6 +214,11 @@ DEAD = {
     "#ifdef of what nobody defines": "#ifdef NEVER\n{dead}#endif\n{live}",
     "#if defined of that": "#if defined(NOTDEF)\n{dead}#else\n{live}#endif\n",
     "#ifndef of that": "#ifndef NEVER\n{live}#else\n{dead}#endif\n",
+    "#if of what is not true": "#if !1\n{dead}#endif\n{live}",
+    "#if of what is true": "#if 2\n{live}#else\n{dead}#endif\n",
+    "#if of a number with a suffix": "#if 0L\n{dead}#endif\n{live}",
+    "#else, and more behind it": "#if 1\n#else\n{dead}#endif\n{live}",
+    "behind macros": "EXPORT(x)\n#if 0\n{dead}#endif\n{live}",
     "nested": "#if 0\n#ifdef X\n{dead}#else\n{dead}#endif\n#if 1\n{dead}#endif\n#endif\n{live}",
     "a chain": "#if 0\n{dead}#elif defined(X)\n{live}#endif\n",
     "a chain behind what is sure": "#if 1\n{live}#elif defined(X)\n{dead}#else\n{dead}#endif\n",
@@ -221,8 +229,28 @@ DEAD = {
 
 @pytest.mark.parametrize("how", DEAD)
 def test_what_is_never_compiled_is_no_example(how: str) -> None:
-    text = DEAD[how].format(dead="int dead(void) { return 0; }\n", live="int live(void) { return 1; }\n")
-    assert names(text) == ["live"]
+    live = "/* It lives. */\nint live(void) { return 1; }\n"
+    (function,) = functions(DEAD[how].format(dead="int dead(void)\n{\n\treturn 0;\n}\n", live=live))
+    assert (function.name, function.text) == ("live", live.strip())
+    assert function.signature == "int live(void)"
+
+
+def test_what_is_never_compiled_is_no_part_of_a_head() -> None:
+    (function,) = functions(
+        "static\n#if 0\nint dead(int a)\n#else\nint live(int a,\n#if 0\n\tint b,\n#endif\n\tint c)\n#endif\n{ return a; }\n"
+    )
+    assert (function.name, function.parameters) == ("live", ("a", "c"))
+    assert function.signature == "static int live(int a, int c)"
+
+
+@pytest.mark.parametrize(
+    "before",
+    ["EXPORT_SYMBOL(a)\n", "EXPORT_SYMBOL(a)\nEXPORT_SYMBOL(b)\n", "DEFINE_MUTEX(a)\n\n", "#if 0\nint dead;\n#endif\n", "G_BEGIN_DECLS\n"],
+)  # fmt: skip
+def test_what_stands_before_a_function_is_no_part_of_it(before: str) -> None:
+    (function,) = functions(f"{before}int f(int a){BODY}")
+    assert function.text == f"int f(int a){BODY}".strip()
+    assert function.first == function.line == before.count("\n") + 1
 
 
 def test_functions_in_all_branches_that_may_be_compiled_are_found() -> None:
@@ -244,6 +272,14 @@ def test_methods_are_indented_as_they_were() -> None:
     assert (function.first, function.line, function.last) == (2, 3, 5)
 
 
+def test_macros_and_labels_of_a_class_are_no_part_of_its_methods() -> None:
+    text = "class A : public B {\n  Q_OBJECT\n  Q_PROPERTY(int a)\n public slots:\n  void f() { use(); }\n private:\n  void g() { use(); }\n};\n"
+    assert [(f.name, f.text) for f in functions(text, "a.h")] == [
+        ("A::f", "  void f() { use(); }"),
+        ("A::g", "  void g() { use(); }"),
+    ]
+
+
 @pytest.mark.parametrize(
     ("key", "text", "expected"),
     [
@@ -261,6 +297,10 @@ def test_methods_are_indented_as_they_were() -> None:
         ("a.h", "// a class\nint f(void); /* std::x */\n", "C"),
         ("a.h", "namespace a {\nclass B {\n public:\n  int c() const { return 1; }\n};\n}\n", "C++"),
         ("a.h", "template <typename T> T max(T a, T b);\n", "C++"),
+        ("a.h", "struct A {\n  int a;\n  int b() const { return a; }\n};\n", "C++"),
+        ("a.h", "inline int f(const A &a) { return a.b; }\n", "C++"),
+        ("a.h", "#include <algorithm>\ninline int f(int a) { return std::max(a, 1); }\n", "C++"),
+        ("a.h", "static inline int f(struct class *c) { return c->private & c->class; }\n", "C"),
     ],
 )
 def test_the_suffix_names_the_language_and_of_a_header_the_grammar_that_reads_more(
@@ -292,6 +332,17 @@ def test_signatures_parameters_and_calls_are_read() -> None:
     assert function.uses == ()
 
 
+def test_literals_in_a_head_are_said_as_they_stand() -> None:
+    text = (
+        'extern "C" int f(const char *s = "a, (b)", char c = \'x\') { return g(s); }\n'
+        'TEST_CASE("opens, at once", "[gate]") { use(); }\nTEST_CASE("closes") { use(); }\n'
+    )
+    found = functions(text, "a.cpp")
+    assert found[0].signature == """extern "C" int f(const char *s = "a, (b)", char c = 'x')"""
+    said = ["f", 'TEST_CASE("opens, at once", "[gate]")', 'TEST_CASE("closes")']
+    assert [function.name for function in found] == said
+
+
 def test_what_calls_nothing_says_what_it_uses() -> None:
     (function,) = functions("int f(struct gate *a) { return a->state == GATE_OPEN; }")
     assert function.uses == ("state", "GATE_OPEN")
@@ -310,7 +361,7 @@ def test_deep_nesting_is_no_recursion_of_ours() -> None:
 
 @pytest.mark.parametrize(
     "piece",
-    ["{", "}", "(", "#if 0\n", "#if X\n", "#else\n", "int x\n#if A\n#endif\n", "F { } ", "f(", "/*", "template <", "a(b) c;\n", "'", '"', "\\\n", "int f(a) int b;", "namespace a", "using namespace aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa b() {", "A::", "a<", "x = ", "}\n\n", "public: "],
+    ["{", "}", "(", "#if 0\n", "#if X\n", "#else\n", "int x\n#if A\n#endif\n", "F { } ", "f(", "/*", "template <", "a(b) c;\n", "'", '"', "\\\n", "int f(a) int b;", "namespace a", "using namespace aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa b() {", "A::", "a<", "x = ", "}\n\n", "public: ", "A(b)\n", "A(b)\nint c(d) {}\n", "#if 0\n#endif\n", "a\n#if 0\n#endif\n"],
 )  # fmt: skip
 def test_what_repeats_without_end_is_read_in_time(piece: str) -> None:
     find_functions("a.cpp", piece * (200_000 // len(piece)))

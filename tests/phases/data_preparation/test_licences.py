@@ -23,6 +23,14 @@ GPL_LATER = (
         (GPL_LATER.replace("GNU General", "GNU Lesser General").replace("version 2 ", "version 2.1 "), "LGPL-2.1-or-later"),
         (GPL_LATER.replace("GNU General", "GNU Library General"), "LGPL-2.0-or-later"),
         ("GNU GENERAL PUBLIC LICENSE\n   Version 2, June 1991\n", "GPL-2.0-only"),
+        ("/* License: GPLv2 */", "GPL-2.0-only"),
+        ("/* Licensed under GPL v2 or later. */", "GPL-2.0-or-later"),
+        (
+            "/* This software is available to you under a choice of one of two licenses. You may choose to be licensed under the terms\n"
+            " * of the GNU General Public License (GPL) Version 2, available from the file COPYING, or the OpenIB.org BSD license below:\n"
+            " * Redistribution and use in source and binary forms, with or without */",
+            "GPL-2.0-only OR Linux-OpenIB",
+        ),
         ("Licensed under the Apache License, Version 2.0 (the \"License\");", "Apache-2.0"),
         ("Permission is hereby granted, free of charge, to any person obtaining\na copy", "MIT"),
         ("Redistribution and use in source and binary forms, with or without", "BSD-2-Clause"),

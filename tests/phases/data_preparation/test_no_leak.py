@@ -135,6 +135,18 @@ def test_held_out_texts_are_in_neither_split(twins: Path, finish: Finish, tmp_pa
     assert "decontaminate names 'nowhere.jsonl', and there is no such file" in stopped.outcome.message
 
 
+def test_the_frozen_set_of_distillation_is_in_neither_split(
+    twins: Path, finish: Finish, tmp_path: Path
+) -> None:
+    frozen = tmp_path / "frozen.jsonl"
+    row = {"prompt": "Sum.", "answer": (twins / "tsn_data" / "05_first.c").read_text()}
+    frozen.write_text(json.dumps(row) + "\n")
+    beside = {"distillation": {"held_out_file": str(frozen)}}
+    done = finish("data_preparation", {"source": str(twins)}, beside=beside)
+    rows = done.rows("data/splits/train.jsonl") + done.rows("data/splits/val.jsonl")
+    assert {row["name"] for row in rows} == {f"sum_first_{n}" for n in range(30) if n != 5}
+
+
 def test_no_more_is_asked_than_was_allowed(twins: Path, finish: Finish) -> None:
     done = finish("data_preparation", {"source": str(twins), "near_dedup": "off", "max_prompts": 20})
     assert (done.data["train"], done.data["val"]) == (20, 2)

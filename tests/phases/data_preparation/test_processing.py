@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from phases.data_preparation.archive import members, pack
+from phases.data_preparation.config import DataPreparationConfig
 from phases.data_preparation.copies import marked
 from phases.data_preparation.licences import Licences
 from phases.data_preparation.planning import File
@@ -88,9 +90,17 @@ def tokenizer(tmp_path: Path) -> str:
 
 def test_a_completion_longer_than_the_student_takes_is_left_out(tokenizer: str) -> None:
     file = extracted(HEADER, LEFT_OUT, tokenizer=tokenizer, max_example_tokens=100)
-    assert file.skipped == "166 tokens; data_preparation.max_example_tokens is 100"
-    extracted(HEADER, "No functions (len > 200)", tokenizer=tokenizer, max_example_tokens=166)
+    said = "176 tokens; data_preparation.max_example_tokens is 100"  # ten of them are of the prompt
+    assert file.skipped == said
+    extracted(HEADER, "No functions (len > 200)", tokenizer=tokenizer, max_example_tokens=176)
     extracted(CODE, "Functions found", tokenizer=tokenizer, max_example_tokens=16)
+
+
+def test_tokens_cannot_be_bounded_without_a_tokenizer() -> None:
+    with pytest.raises(
+        ValidationError, match="max_example_tokens is counted with tokenizer, and none is named"
+    ):
+        DataPreparationConfig(max_example_tokens=4096)
 
 
 def test_a_tokenizer_that_is_not_there_says_what_it_may_be(tmp_path: Path) -> None:

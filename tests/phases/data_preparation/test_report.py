@@ -39,6 +39,33 @@ def test_the_report_adds_up(prepared: Any) -> None:
     lines = table(told).splitlines()
     assert [line.split()[0] for line in lines[:4]] == ["source", "TSN", "AVB", "CARLA"]
     assert any("skipped: no function, and N characters are too few" in line for line in lines)
+    assert not any(line.split()[:2][-1] == "0" for line in lines[4:-1])
+
+
+def test_the_share_of_prompts_that_only_repeat_a_name_is_told(finish: Finish, tmp_path: Path) -> None:
+    (tmp_path / "src" / "tsn_data").mkdir(parents=True)
+    text = "int is_open(void) { return 1; }\nint count(int a) { return a; }\nint sum(int a, int b) { return a + b; }\n"
+    (tmp_path / "src" / "tsn_data" / "a.c").write_text(text)
+    done = finish("data_preparation", {"source": str(tmp_path / "src"), "near_dedup": "off"})
+    told = json.loads(done.text("data/report.json"))
+    assert told["only names"] == {"count": 1, "of": 3, "share": 0.3333}
+    assert table(told).splitlines()[-1] == "prompts that only repeat a name: 1 of 3 (33.3%)"
+
+
+def test_reasons_are_counted_by_what_they_say_and_not_by_the_file(finish: Finish, tmp_path: Path) -> None:
+    (tmp_path / "src" / "tsn_data").mkdir(parents=True)
+    for number, under in enumerate(("GPL-2.0-only", "GPL-2.0-only", "0BSD", "MIT", "MIT")):
+        text = f"// SPDX-License-Identifier: {under}\nint f_{number}(int a) {{ return g_{number}(a + {number}); }}\n"
+        for copy in ("", "_copy"):
+            (tmp_path / "src" / "tsn_data" / f"{number}{copy}.c").write_text(text)
+    section = {"source": str(tmp_path / "src"), "licences": {"deny": ["GPL-*", "0BSD"]}}
+    told = json.loads(finish("data_preparation", section).text("data/report.json"))
+    denied = "; data_preparation.licences does not allow that"
+    assert told["sources"]["TSN"]["skipped"] == {
+        "a copy of another file": 5,
+        f"its licence is 0BSD{denied}": 1,
+        f"its licence is GPL-2.0-only{denied}": 2,
+    }
 
 
 def test_the_picture_is_the_same_every_time(prepared: Any) -> None:
@@ -74,7 +101,8 @@ def test_tokens_are_those_of_the_students_tokenizer(finish: Finish, tmp_path: Pa
     own = Tokenizer(models.WordLevel({"[UNK]": 0}, unk_token="[UNK]"))
     own.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     own.save(str(tmp_path / "tokenizer.json"))
-    done = finish("data_preparation", {"source": str(CORPUS), "tokenizer": str(tmp_path / "tokenizer.json")})
+    section = {"source": str(CORPUS), "tokenizer": str(tmp_path / "tokenizer.json")}
+    done = finish("data_preparation", section, beside={"qlora_training": {"max_length": 64}})
     told = json.loads(done.text("data/report.json"))
     rows = {split: done.rows(f"data/splits/{split}.jsonl") for split in ("train", "val")}
     counts = [
@@ -86,6 +114,16 @@ def test_tokens_are_those_of_the_students_tokenizer(finish: Finish, tmp_path: Pa
     asked = sum(len(row["messages"][0]["content"].split()) for row in rows["train"])
     assert told["prompts"] == {"count": len(rows["train"]), "tokens": asked, "of": done.data["unique"]}
     assert done.data["prompts"] == told["prompts"]
+    assert told["limit"] == 64
+    found = [row for some in rows.values() for row in some if row["domain"] == "TSN"]
+    tsn = sorted(sum(len(turn["content"].split()) for turn in row["messages"]) for row in found)
+    assert told["sources"]["TSN"]["tokens"] == {
+        "all": sum(tsn),
+        "median": tsn[(len(tsn) - 1) // 2],
+        "p95": tsn[(len(tsn) - 1) * 95 // 100],
+        "over": sum(n > 64 for n in tsn),
+    }
+    assert 0 < told["sources"]["TSN"]["tokens"]["over"] < len(tsn)
 
 
 def test_the_output_is_read_as_a_data_set(
@@ -120,6 +158,34 @@ def test_the_card_begins_with_what_the_hub_reads(prepared: Any) -> None:
     assert [file["split"] for file in said["configs"][0]["data_files"]] == ["train", "validation"]
     assert f"{prepared.data['train']:,} rows for training" in text
     assert table(told) in text
+
+
+def test_an_output_that_cannot_be_written_is_told(finish: Finish, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    section = {"source": str(CORPUS), "output": str(tmp_path / "file" / "set")}
+    stopped = finish("data_preparation", section).outcome
+    assert stopped.outcome == "stopped"
+    assert "of data_preparation.output, cannot be written: Not a directory" in stopped.message
+    (tmp_path / "file").unlink()
+    assert finish("data_preparation", section).outcome.outcome == "done"
+
+
+@pytest.mark.parametrize(
+    ("licences", "said"),
+    [
+        ({"MIT": 3}, "mit"),
+        ({"GPL-2.0-or-later": 3}, "gpl-2.0"),
+        ({"NOASSERTION": 3}, "unknown"),
+        ({"LGPL-2.0-only": 3}, "other"),
+        ({"MIT": 1, "ISC": 1}, "other"),
+        ({}, "other"),
+    ],
+)
+def test_the_card_names_a_licence_as_the_hub_does(prepared: Any, licences: dict[str, int], said: str) -> None:
+    told = json.loads(prepared.text("data/report.json"))
+    for found in told["sources"].values():
+        found["licences"] = licences
+    assert yaml.safe_load(card(told).split("---\n", 2)[1])["license"] == said
 
 
 def test_the_command_tells_it(prepared: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -70,9 +70,17 @@ def test_a_bounded_choice_takes_of_every_domain_its_share(told: list[tuple[int, 
     have = Counter(domains[rows[:, 0]].tolist())
     took = Counter(domains[chosen[:, 0]].tolist())
     for domain, count in have.items():
-        assert (
-            abs(took[domain] - count * min(most, len(rows)) / len(rows)) <= 4
-        )  # one of each quarter by length
+        assert abs(took[domain] - count * len(chosen) / len(rows)) < 1
+
+
+def test_a_bounded_choice_takes_short_and_long_rows_alike_of_every_domain() -> None:
+    domains, lengths = np.repeat([0, 1, 2], 8), np.tile(np.arange(1, 9) * 100, 3)
+    rows = shuffle(of(range(24)), 42)
+    chosen = bounded(rows, 12, domains.astype(np.uint8), lengths.astype(np.uint32))[:, 0]
+    quarters = (lengths[chosen] - 100) // 200
+    assert sorted(zip(domains[chosen].tolist(), quarters.tolist(), strict=True)) == [
+        (domain, quarter) for domain in range(3) for quarter in range(4)
+    ]
 
 
 @given(st.lists(st.sampled_from("abcd")))
