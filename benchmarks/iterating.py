@@ -90,14 +90,22 @@ ARMS = (
     Arm("raw base: one training", 1, _wordings(1) | RAW),
     Arm("raw base: one training, 8 wordings", 1, _wordings(8) | RAW),
     Arm("one training", 1, _wordings(1)),
+    Arm("one training, 4 wordings", 1, _wordings(4)),
     Arm("one training, 8 wordings", 1, _wordings(8)),
+    Arm("loop by itself", EPOCHS, _wordings(1, self_training=ITSELF)),
     Arm("loop, 8 wordings", EPOCHS, _wordings(8)),
+    Arm("loop at 0.3 of the rate, 8 wordings", EPOCHS, _wordings(8, continued_rate=0.3)),
     Arm("loop from the base, 8 wordings", EPOCHS, _wordings(8, restart="base")),
     Arm("loop by itself, 8 wordings", EPOCHS, _wordings(8, self_training=ITSELF)),
     Arm(
         "loop that asks where unsure, 8 wordings",
         EPOCHS,
         _wordings(8, self_training=ITSELF | {"share": 0.0}, corrections=UNSURE),
+    ),
+    Arm(
+        "loop that asks where unsure, at 0.3 of the rate, 8 wordings",
+        EPOCHS,
+        _wordings(8, self_training=ITSELF | {"share": 0.0}, corrections=UNSURE, continued_rate=0.3),
     ),
     Arm(
         "loop by itself that asks where unsure, 8 wordings",

@@ -141,6 +141,13 @@ class DistillationConfig(BaseModel):
         default="adapter",
         description="Go on with the adapter of the epoch before, or begin again on the grown set.",
     )
+    continued_rate: float = Field(
+        default=1.0,
+        gt=0,
+        le=1,
+        description="The share of `learning_rate` at which an epoch goes on with an adapter. At the full one it first unlearns "
+        "what the epochs before have learned (arXiv:2308.04014).",
+    )
     train: str = "data/processed/train.jsonl"
     validation: str = "data/processed/val.jsonl"
     teacher: str = Field(

@@ -29,6 +29,9 @@ def job(ctx: Context, epoch: int | None = None) -> Job:
     config: QLoRAConfig = training(ctx)
     number = ctx.data.get("epoch", 0) if epoch is None else epoch
     before = ctx.data.get("adapter") if ctx.config.restart == "adapter" else None
+    if before is not None:
+        rate = config.learning_rate * ctx.config.continued_rate
+        config = config.model_copy(update={"learning_rate": rate})
     return Job(
         config=config,
         train=ctx.data.get("learning") or ctx.data.get("dataset", "distillation/train.jsonl"),

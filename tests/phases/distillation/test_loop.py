@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -257,6 +258,24 @@ def test_from_the_base_each_epoch_or_on_with_the_adapter(sections: dict[str, Any
     assert on.digests[adapter.format(2)] != anew.digests[adapter.format(2)]
     began = [json.loads(x.text("distillation/epoch-2/report.json"))["training"]["from"] for x in (on, anew)]
     assert began == [adapter.format(1), None]
+
+
+@pytest.mark.parametrize(("restart", "rates"), [("adapter", [2e-3, 5e-4]), ("base", [2e-3, 2e-3])])
+def test_an_epoch_goes_on_with_an_adapter_at_the_rate_for_that(restart: str, rates: list[float]) -> None:
+    from phases.distillation import student
+    from phases.distillation.config import DistillationConfig
+    from phases.student.config import QLoRAConfig
+
+    def rate(**data: Any) -> float:
+        ctx: Any = SimpleNamespace(
+            config=DistillationConfig.model_validate({"restart": restart, "continued_rate": 0.25}),
+            section=lambda name: QLoRAConfig(learning_rate=2e-3),
+            run_seed=1,
+            data=data,
+        )
+        return student.job(ctx).config.learning_rate
+
+    assert [rate(epoch=1), rate(epoch=2, adapter="distillation/epoch-1/adapter_model.safetensors")] == rates
 
 
 def test_the_gate_can_be_left_open(sections: dict[str, Any], tmp_path: Path) -> None:
