@@ -12,7 +12,8 @@ from fsm.config import VARIABLE, read_values
 from phases.sagemaker_job.request import merged
 
 TINY: Mapping[str, Any] = {
-    "data_preparation": {"tokenizer": None},  # that of the student, which is not here
+    # the tokenizer is that of the student, which is not here, and what is counted with it is not bounded
+    "data_preparation": {"tokenizer": None, "max_example_tokens": None},
     "teacher_generation": {"limit": 12},
     "sagemaker_job": {"poll_seconds": 0.2},
     "qlora_training": {
