@@ -36,6 +36,7 @@ def test_a_real_phase_killed_at_every_record_comes_to_the_same_journal_and_bytes
     assert result["different"] == {}
 
 
+@pytest.mark.long
 def test_the_epoch_loop_killed_all_over_comes_to_the_same_journal_and_bytes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -93,6 +93,7 @@ def test_what_most_of_its_answers_agree_on_joins_the_rows_within_its_share_and_f
     assert json.loads(loop.text("distillation/epoch-2/unasked.json")) == []
 
 
+@pytest.mark.long
 @needing("behaviour")
 def test_a_new_process_in_every_state_asks_and_learns_the_same_by_itself_and_by_preference(
     sections: dict[str, Any], tmp_path: Path

@@ -126,6 +126,7 @@ BOTH = [
 ]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("packing", "at"), BOTH, ids=lambda p: getattr(p, "name", "packed" if p else "padded")
 )

@@ -176,7 +176,9 @@ def test_the_services_are_served_alone_for_ones_own_client(tmp_path: Path) -> No
             assert serving.stdout is not None
             said = {}
             while "SAGEMAKER_ROLE" not in said:  # the last of them
-                name, _, value = serving.stdout.readline().removeprefix("export ").strip().partition("=")
+                line = serving.stdout.readline()
+                assert line, "it has ended"
+                name, _, value = line.removeprefix("export ").strip().partition("=")
                 said[name] = value
             probe = (
                 "import boto3; c = boto3.client; c('s3').put_object(Bucket='rehearsal', Key='fsm/x', Body=b''); "
