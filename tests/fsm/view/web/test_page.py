@@ -162,6 +162,34 @@ def test_the_slider_moved_back_shows_what_the_projection_says_of_that_record(
     until(lambda: "seq=" not in opened.address())
 
 
+def test_records_of_every_kind_are_told_in_words(works: Works, opened: Opened) -> None:
+    ask = {"until": 1_800_000_000.0, "question": "May it rise?", "labels": ["Yes", "No"]}
+    told = {
+        "asks: May it rise?": {"kind": "ask", **ask},
+        "answered Yes by ada: gladly": {"kind": "answer", "label": "Yes", "by": "ada", "note": "gladly"},
+        "answered No by nobody in time": {"kind": "answer", "label": "No", "by": None},
+        "waits until 2027-01-15T08:00:00.000Z": {"kind": "wait", "until": ask["until"]},
+        "has waited": {"kind": "waited"},
+        "cancelled by ada: too dear": {"kind": "cancel", "end": {"by": "ada", "why": "too dear"}},
+        "Burnt: black; again in 2.5 s": {
+            "kind": "error",
+            "error": "Burnt",
+            "message": "black",
+            "recovery": None,
+            "retry": {"of": "Burnt", "seconds": 2.5},
+        },
+        "at once: A, B": {"kind": "split", "branches": {"A": ["A"], "B": ["B"]}},
+        "at once: 3 items through oven": {"kind": "split", "items": 3, "calls": "oven", "key": "0"},
+        "all items have ended": {"kind": "join", "key": "0"},
+        "all branches have joined → Deliver": {"kind": "join", "to": ["Deliver"]},
+        "Good → [*]": {"kind": "transition", "label": "Good", "to": []},
+    }
+    _, url = works.serve("bread")
+    opened.page.goto(url)
+    words = "async (rows) => { const state = await import('/static/state.js'); return rows.map(state.what); }"
+    assert opened.page.evaluate(words, list(told.values())) == list(told)
+
+
 def test_a_link_says_what_one_sees(configured: Callable[..., Path], works: Works, opened: Opened) -> None:
     assert works.run(configured()).wait(60) == 0
     _, url = works.serve("bread")
