@@ -113,7 +113,7 @@ ARMS = (
         _wordings(8, self_training=ITSELF, corrections=UNSURE),
     ),
     Arm(
-        "the same, with preferences",
+        "loop by itself that asks where unsure, with preferences, 8 wordings",
         EPOCHS,
         _wordings(8, self_training=ITSELF, corrections=UNSURE, learn="sft+dpo"),
     ),

@@ -27,9 +27,9 @@ from fsm.journal import (
     encode,
     is_line,
     pauses_of,
+    place_of,
     requests,
     stack_of,
-    words,
 )
 from fsm.secrets import redactor
 from fsm.speech import called, origin, posted
@@ -335,7 +335,7 @@ def _run(
 
     def asked(record: Mapping[str, Any]) -> None:
         """Call out beside the run, which waits here for the answer meanwhile."""
-        place = " > ".join([*words(record["at"]), record["from"]])
+        place = place_of(record["at"], record["from"])
         waits = Outcome("waiting", message=Pause.of(place, record).words(run.name))
         call = (engine.notify, run, record, waits, redact, logger)
         calls.append(threading.Thread(target=_announce, args=call, name="notify", daemon=True))
@@ -428,7 +428,7 @@ def _announce(
     said = {
         "run": run.name,
         "status": outcome.outcome,
-        "place": " > ".join([*words(record["at"]), record["from"]]),
+        "place": place_of(record["at"], record["from"]),
         "label": outcome.label,
         "message": outcome.message or f"Run {run.name} {outcome.outcome} {by}.",
         "url": run.url,

@@ -44,7 +44,7 @@ from opentelemetry.sdk.trace.id_generator import IdGenerator
 from opentelemetry.trace import NonRecordingSpan, SpanContext, StatusCode, TraceFlags, set_span_in_context
 
 from fsm.engine import Observer
-from fsm.journal import Watch, words
+from fsm.journal import Watch, place_of
 from fsm.store import RunStore
 
 if TYPE_CHECKING:
@@ -183,7 +183,7 @@ class Traced:
             "fsm.run": self._run["fsm.run"],
             "fsm.machine": machine,
             "fsm.state": state,
-            "fsm.place": " > ".join([*words(at), state]),
+            "fsm.place": place_of(at, state),
             "fsm.visit": number,
         }
         began = time.time_ns()

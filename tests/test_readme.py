@@ -154,10 +154,10 @@ def alone(local_run: Place, machine: str) -> str:
     return str(told["run"])
 
 
-def same(local_run: Place, run: str, other: str, but: str = "") -> set[str]:
-    """The names that both runs have put, but one; that this one put the other's bytes under them is asserted."""
+def same(local_run: Place, run: str, other: str) -> set[str]:
+    """The names that both runs have put; that this one put the other's bytes under them is asserted."""
     ours, others = local_run.puts(run), local_run.puts(other)
-    both = ({name for name, _ in ours} & {name for name, _ in others}) - {but}
+    both = {name for name, _ in ours} & {name for name, _ in others}
     assert {(name, sha256) for name, sha256 in ours if name in both} <= others
     return both
 

@@ -40,7 +40,7 @@ from fsm.journal import (
     item_step,
     json_values,
     merged,
-    words,
+    place_of,
 )
 from fsm.store import RunStore, Shelf
 
@@ -210,7 +210,7 @@ def _join(runner: Runner, level: Level, split: Split, levels: Mapping[str, _Bran
 
 def _conflict(level: Level, split: Split, branches: Mapping[str, Frame]) -> PhaseError | None:
     """What two branches did differently, if they did."""
-    where = f"{' > '.join([*words(level.at), split.path])}: of its branches, which run at once,"
+    where = f"{place_of(level.at, split.path)}: of its branches, which run at once,"
     again = (
         "Have each write what is its own, put it together in a state behind them, and begin anew with --fresh"
     )
@@ -265,7 +265,7 @@ class _Each:
             self._shared.observer.record(record)
 
     def entered(self, at: list[str], machine: str, state: str, visit: int) -> None:
-        self._line.where = " > ".join([*words(at), state])
+        self._line.where = place_of(at, state)
         with self._shared.lock:
             self._shared.observer.entered(at, machine, state, visit)
 

@@ -22,7 +22,7 @@ from fsm.engine.stop import Stop
 from fsm.engine.waiting import Answer, Waits
 from fsm.engine.walk import Walk
 from fsm.errors import MissingArtifact, PhaseError
-from fsm.journal import Fold, json_values, words
+from fsm.journal import Fold, json_values, place_of
 from fsm.store import Artifact, RunStore, Scratch, Shelf
 
 T = TypeVar("T")
@@ -191,7 +191,7 @@ class Context:
     @property
     def place(self) -> str:
         """The stack of places: `IterativeDistillation > EpochN.Train > ForwardPass`."""
-        return " > ".join([*words(self._at), self.state])
+        return place_of(self._at, self.state)
 
     @cached_property
     def identity(self) -> str:

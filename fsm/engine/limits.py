@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from fsm.drawing import ancestors
 from fsm.errors import TimeLimit
-from fsm.journal import Fold, is_branch, words
+from fsm.journal import Fold, is_branch, place_of
 
 if TYPE_CHECKING:
     from fsm.engine.machine import Machine
@@ -176,7 +176,7 @@ class Scope:
     ends: float
 
     def error(self) -> TimeLimit:
-        where = " > ".join([*words(self.at), self.state])
+        where = place_of(self.at, self.state)
         told = (
             "" if not self.key else " It counts what earlier runners used: raise it before the run goes on."
         )

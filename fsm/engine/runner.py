@@ -41,9 +41,9 @@ from fsm.journal import (
     new_frame,
     opened,
     pauses_of,
+    place_of,
     requests,
     retried,
-    words,
 )
 from fsm.store import RunStore, Scratch, Shelf, open_store
 from fsm.text import spelt
@@ -380,7 +380,7 @@ class Runner:
     def _of_this_thread(self, body: Mapping[str, Any]) -> None:
         """Raises PhaseError where a thread that a handler has started would write."""
         if threading.get_ident() != self.thread:
-            where = " > ".join([*words(body["at"]), body["from"]])
+            where = place_of(body["at"], body["from"])
             raise PhaseError(
                 f"{where}: a thread that its handler started asked for a record ({body['kind']}). `once`, `run` and `map` are for the "
                 "handler's own thread: let the threads hand their results to it, or have the engine run them by `ctx.map`."
@@ -419,7 +419,7 @@ class Runner:
         if retry:
             pause(retry["seconds"], self.clock, self.stop.check)
             return
-        where = " > ".join([*words(level.at), state])
+        where = place_of(level.at, state)
         if entry is None:
             raise Stopped(
                 str(error)
@@ -470,7 +470,7 @@ class Runner:
         if leave:
             raise Leave(leave[0], leave[1])
         if verdict is Verdict.STOP:
-            where = " > ".join([*words(level.at), state])
+            where = place_of(level.at, state)
             raise Stopped(
                 str(result.data.get("advice") or f"{where}: {failed['error']}: {failed['message']}")
             )

@@ -26,6 +26,7 @@ from fsm.journal.lines import (
     is_line,
     item_step,
     merged,
+    place_of,
     said,
     words,
 )
@@ -73,6 +74,7 @@ __all__ = [
     "opened",
     "past_of",
     "pauses_of",
+    "place_of",
     "report",
     "requests",
     "retried",

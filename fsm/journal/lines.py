@@ -62,6 +62,11 @@ def words(at: At) -> list[str]:
     return said
 
 
+def place_of(at: At, state: str) -> str:
+    """The stack of places down to a state, as words."""
+    return " > ".join([*words(at), state])
+
+
 def base(at: At) -> tuple[str, ...]:
     """What the lines have in common that are beside each other below a path: it without the branches that it ends in, and without
     the number of the item."""

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fsm.errors import FsmError
-from fsm.journal import Watch, words
+from fsm.journal import Watch, place_of
 from fsm.journal import moment as at
 from fsm.store import RunStore
 from fsm.view.projection import Projection, flat
@@ -39,7 +39,7 @@ class Teller:
 
     def entered(self, at: list[str], machine: str, state: str, visit: int) -> None:
         if not self._projection.knows(at):
-            self._logger.info("machine begins", machine=machine, place=" > ".join([*_words(at), state]))
+            self._logger.info("machine begins", machine=machine, place=place_of(at, state))
         self._projection.entered(at, machine, state, visit, time.time())
         self._told = (tuple(at), state, time.monotonic())
 
@@ -51,13 +51,13 @@ class Teller:
                 return
             self._told = (tuple(at), state, now)
         said = {"note": note} if note else {}
-        self._logger.info("progress", place=" > ".join([*_words(at), state]), done=done, total=total, **said)
+        self._logger.info("progress", place=place_of(at, state), done=done, total=total, **said)
 
     def watched(self, at: list[str], state: str, watch: Watch) -> None:
         name = watch.run.name
         if name in self._followed:
             return
-        self._logger.info("follows a run", place=" > ".join([*_words(at), state]), run=name)
+        self._logger.info("follows a run", place=place_of(at, state), run=name)
         thread = threading.Thread(
             target=self._follow, args=(Watch(watch.run),), name=f"follow {name}", daemon=True
         )
@@ -82,10 +82,6 @@ class Teller:
                 return
             if ending or watch.ended:
                 return
-
-
-def _words(at: list[str]) -> list[str]:
-    return words(at)
 
 
 def tell(logger: Any, row: dict[str, Any]) -> None:

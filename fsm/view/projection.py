@@ -16,13 +16,13 @@ from typing import Any
 
 from fsm.drawing import Edge, ancestors
 from fsm.engine import Detail, Machine
-from fsm.journal import MARK, RECOVERY, Pause, base, branch_step, is_branch, is_line, is_open, said
+from fsm.journal import MARK, RECOVERY, Pause, base, branch_step, is_branch, is_line, is_open, place_of, said
 from fsm.view.overview import overview_states, path_between
 from fsm.view.relations import relations
-from fsm.view.rows import flat, moment, place_of
+from fsm.view.rows import flat, moment
 from fsm.view.views import At, Level, Progress, StateView, Tally
 
-__all__ = ["At", "Level", "Progress", "Projection", "StateView", "Tally", "flat", "moment", "place_of"]
+__all__ = ["At", "Level", "Progress", "Projection", "StateView", "Tally", "flat", "moment"]
 
 RECENT = 12  # records kept as they are
 LONGEST = 500  # characters of an error that are kept with its state
@@ -124,7 +124,7 @@ class Projection:
         elif kind == "join":
             self._join(at, frame, state, record)
         elif kind in ("wait", "ask"):
-            self.pauses[at, state] = Pause.of(place_of(record), record)
+            self.pauses[at, state] = Pause.of(place_of(at, state), record)
         elif kind in ("waited", "answer"):
             self.pauses.pop((at, state), None)
         elif kind == "cancel":
@@ -189,7 +189,7 @@ class Projection:
         for state, here in found["open"].items():
             for pause in here.get("pauses", {}).values():
                 if is_open(pause):
-                    self.pauses[at, state] = Pause.of(place_of({"at": at, "from": state}), pause)
+                    self.pauses[at, state] = Pause.of(place_of(at, state), pause)
             for key, below in here["calls"].items():
                 step = state if key == "0" else f"{state}~{key}"
                 self._take_up((*at, step), below, time, found["visits"] if is_branch(step) else {})
@@ -211,7 +211,7 @@ class Projection:
         for (at, state), pause in pauses.items():
             now = self._called_now(at, renames)
             called = renames.get(self._frames[now].machine, {}).get(state, state)
-            self.pauses[now, called] = replace(pause, place=place_of({"at": now, "from": called}))
+            self.pauses[now, called] = replace(pause, place=place_of(now, called))
 
     def _called_now(self, at: At, renames: Mapping[str, Mapping[str, str]]) -> At:
         """A path of calls with the states on it as they are called now. The frames above were renamed before."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from fsm.journal import MARK, is_branch, words
+from fsm.journal import MARK, is_branch, place_of
 from fsm.journal import moment as at
 
 _ALWAYS = {
@@ -27,11 +27,6 @@ _SOMETIMES = (
     *("seconds", "show", "until", "otherwise", "note", "values", "left"),  # of waiting and cancelling
     *("branches", "calls", "items", "key", "last", "label", "to"),  # of what goes at once
 )
-
-
-def place_of(record: Mapping[str, Any]) -> str:
-    """The stack of places in which a record was made, as words."""
-    return " > ".join([*words(record["at"]), record["from"]])
 
 
 def moment(time: float) -> str:
@@ -59,7 +54,7 @@ def flat(record: Mapping[str, Any]) -> dict[str, Any]:
     if record["kind"] == "accept":
         return row | {"diagrams": record["diagrams"], "renames": record.get("renames") or {}}
     row |= {
-        "place": place_of(record),
+        "place": place_of(record["at"], record["from"]),
         "machine": record["machine"],
         "from": record["from"],
         "visit": record["visit"],

@@ -31,6 +31,7 @@ class Dropping:
     def __init__(self, corpus: Corpus) -> None:
         self.corpus = corpus
         self.rows: Numbers = np.arange(len(corpus))
+        self._domains = corpus.known("domain")
         self.dropped: dict[str, dict[str, int]] = {}
 
     def keep(self, reason: str, rows: Numbers) -> None:
@@ -46,7 +47,7 @@ class Dropping:
         return self._by_domain(names[sizes > 1].astype(np.int64))
 
     def _by_domain(self, rows: Numbers) -> dict[str, int]:
-        counts = np.bincount(self.corpus.known("domain")[rows], minlength=len(DOMAINS))
+        counts = np.bincount(self._domains[rows], minlength=len(DOMAINS))
         return {domain: int(n) for domain, n in zip(DOMAINS, counts, strict=True)}
 
 
